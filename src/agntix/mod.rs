@@ -1,0 +1,1 @@
+//! What talks to Agntix: the wire types, the client, the credential, the request budget. Knows nothing of metrics.

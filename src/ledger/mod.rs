@@ -1,0 +1,1 @@
+//! The durable, exactly-once memory of what has been counted.

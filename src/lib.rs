@@ -1,0 +1,20 @@
+//! Prometheus exporter for Agntix, as a library; `main.rs` is a thin shell around it.
+//!
+//! The modules follow the path of a session:
+//!
+//! ```text
+//! discovery ──▶ tracker ──▶ poller ──▶ observation ──▶ ledger ──▶ exposition ──▶ web
+//! ids heard of   when to     budgeted   pure: what a    durable,    pages kept     HTTP
+//!                ask next    API calls  session adds    once only   ready to send
+//! ```
+//!
+//! What talks to Agntix ([`agntix`]) knows nothing of metrics; what exposes metrics ([`exposition`], [`web`])
+//! knows nothing of Agntix. [`observation`] and [`tracker`] are pure: time, network and disk come in at the edge.
+
+pub mod agntix;
+pub mod clock;
+pub mod config;
+pub mod exposition;
+pub mod ledger;
+pub mod observation;
+pub mod secret;
