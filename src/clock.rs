@@ -41,11 +41,13 @@ impl Timestamp {
         (0..=253_402_300_799_999).contains(&ms).then_some(Self(ms))
     }
 
+    #[must_use]
     /// This point moved later by `by`, saturating.
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(millis(by)))
     }
 
+    #[must_use]
     /// This point moved earlier by `by`, saturating.
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(millis(by)))
