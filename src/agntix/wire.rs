@@ -1,0 +1,451 @@
+//! The JSON of the Agntix API, as far as it is needed, read with tolerance: a value of the wrong type spoils itself,
+//! not its session.
+//!
+//! Personal data (metadata, summaries, explanations, evidence, messages) has no field in these types, so that it is
+//! never deserialized. Of `extractedData` the raw text is borrowed and only fields that the operator named are read.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+
+/// One session with its analysis: `GET /api/v1/chat/sessions/{id}`, and an item of the listing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Session<'a> {
+    /// Opaque id.
+    pub id: Scalar<'a>,
+    /// `VOICE`, `CHAT`, and what comes.
+    #[serde(rename = "type")]
+    pub session_type: Scalar<'a>,
+    /// `PHONE`, `WEB`, `WHATSAPP`, and what comes.
+    pub platform: Scalar<'a>,
+    /// `INBOUND`, `OUTBOUND`; absent for some chats.
+    pub direction: Scalar<'a>,
+    /// `OPEN`, `CLOSED`, `EXPIRED`, and what comes.
+    pub state: Scalar<'a>,
+    /// The agent that held the conversation.
+    pub agent_id: Scalar<'a>,
+    /// RFC 3339.
+    pub created_at: Scalar<'a>,
+    /// RFC 3339.
+    pub last_activity_at: Scalar<'a>,
+    /// RFC 3339; absent until the session has ended.
+    pub ended_at: Scalar<'a>,
+    /// Absent until the analysis pass has written something.
+    pub analysis: Object<Analysis<'a>>,
+}
+
+/// The analysis block; a part that is switched off is absent or null.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Analysis<'a> {
+    /// Only whether there is one.
+    pub summary: Presence,
+    /// What the customer wanted.
+    pub intent: Object<Intent<'a>>,
+    /// Whether the customer got it.
+    pub resolution: Object<Resolution<'a>>,
+    /// How the customer felt.
+    pub sentiment: Object<Sentiment<'a>>,
+    /// The agent's own schema, unread.
+    #[serde(borrow)]
+    pub extracted_data: Option<&'a RawValue>,
+}
+
+/// `analysis.intent`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Intent<'a> {
+    /// Of the whole conversation.
+    pub conversation: Object<ConversationIntent<'a>>,
+}
+
+/// `analysis.intent.conversation`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct ConversationIntent<'a> {
+    /// One of the agent's own list, or null.
+    pub intent: Scalar<'a>,
+    /// 0 to 1.
+    pub confidence: Scalar<'a>,
+}
+
+/// `analysis.resolution`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Resolution<'a> {
+    /// `RESOLVED`, `PARTIALLY_RESOLVED`, `UNRESOLVED`, `NOT_APPLICABLE`, and what comes.
+    pub classification: Scalar<'a>,
+    /// 0 to 1.
+    pub confidence_score: Scalar<'a>,
+}
+
+/// `analysis.sentiment`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Sentiment<'a> {
+    /// Of the whole conversation.
+    pub conversation: Object<ConversationSentiment<'a>>,
+}
+
+/// `analysis.sentiment.conversation`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct ConversationSentiment<'a> {
+    /// `POSITIVE`, `NEUTRAL`, `NEGATIVE`, or null.
+    pub sentiment: Scalar<'a>,
+    /// -1 to 1.
+    pub score: Scalar<'a>,
+    /// ISO 639-1, or `N/A`.
+    pub detected_language: Scalar<'a>,
+}
+
+/// A page of a list; its items are read one by one, so that a bad one costs only itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Page<'a> {
+    /// The items.
+    #[serde(borrow)]
+    pub data: Vec<&'a RawValue>,
+    /// Where in the list this page is.
+    pub pagination: Object<Pagination<'a>>,
+}
+
+/// `pagination` of a list answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Pagination<'a> {
+    /// How many pages there are.
+    pub total_pages: Scalar<'a>,
+}
+
+impl Page<'_> {
+    /// How many pages the list has, where the answer says so.
+    pub fn total_pages(&self) -> Option<u32> {
+        let pages = self.pagination.value()?.total_pages.number()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+        (0.0..=f64::from(u32::MAX)).contains(&pages).then_some(pages as u32)
+    }
+}
+
+/// An item of `GET /v1/chat/agents`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Agent<'a> {
+    /// Opaque id.
+    pub id: Scalar<'a>,
+    /// The name that people gave it.
+    pub full_name: Scalar<'a>,
+    /// Its language.
+    pub language: Scalar<'a>,
+    /// Whether it takes calls.
+    pub voice_enabled: Scalar<'a>,
+    /// Whether it is switched on.
+    pub is_active: Scalar<'a>,
+}
+
+/// A text, number or boolean, whichever came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Scalar<'a> {
+    /// The field is missing or null.
+    #[default]
+    Absent,
+    /// A string.
+    Text(Cow<'a, str>),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Bool(bool),
+    /// An array or an object, where a scalar belongs.
+    Wrong,
+}
+
+impl Scalar<'_> {
+    /// Whether there is anything.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// The text, without surrounding white space; `None` for anything else and for empty text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.trim()).filter(|t| !t.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// The number, which may have been sent as text; not NaN, not infinite.
+    pub fn number(&self) -> Option<f64> {
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Text(text) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
+    }
+
+    /// The boolean, which may have been sent as text.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The point in time.
+    pub fn time(&self) -> Option<Timestamp> {
+        Timestamp::parse_rfc3339(self.text()?)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for ScalarVisitor<'a> {
+            type Value = Scalar<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON value")
+            }
+
+            fn visit_bool<E>(self, v: bool) -> Result<Self::Value, E> {
+                Ok(Scalar::Bool(v))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "no field of the API needs more than 53 bits")]
+            fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(v as f64))
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "no field of the API needs more than 53 bits")]
+            fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(v as f64))
+            }
+
+            fn visit_f64<E>(self, v: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(v))
+            }
+
+            fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Owned(v.to_owned())))
+            }
+
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Borrowed(v)))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Scalar::Absent)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Wrong)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Wrong)
+            }
+        }
+
+        from.deserialize_any(ScalarVisitor(PhantomData))
+    }
+}
+
+/// A JSON object, or what came in its place.
+#[derive(Debug, Default)]
+pub enum Object<T> {
+    /// The field is missing or null.
+    #[default]
+    Absent,
+    /// The object.
+    Value(T),
+    /// Something that is not an object.
+    Wrong,
+}
+
+impl<T> Object<T> {
+    /// The object, if it is one.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether something other than an object came.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self, Self::Wrong)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object::Value)
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Object::Absent)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Object::Wrong)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Object::Wrong)
+            }
+        }
+
+        from.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+/// Whether a field holds anything but null; what it holds is skipped unread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence(pub bool);
+
+impl<'de> Deserialize<'de> for Presence {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Option::<IgnoredAny>::deserialize(from).map(|value| Self(value.is_some()))
+    }
+}
+
+/// Reads the fields called `names` out of a JSON object, in the order of `names`, and skips the others unread.
+///
+/// # Errors
+/// If `object` is not an object.
+pub fn named_fields<'a>(object: &'a RawValue, names: &[&str]) -> Result<Vec<Scalar<'a>>, serde_json::Error> {
+    struct NamedFields<'n>(&'n [&'n str]);
+
+    impl<'de> Visitor<'de> for NamedFields<'_> {
+        type Value = Vec<Scalar<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = vec![Scalar::Absent; self.0.len()];
+            while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                match self.0.iter().position(|wanted| *wanted == name).and_then(|i| found.get_mut(i)) {
+                    Some(slot) => *slot = map.next_value()?,
+                    None => {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    impl<'de> DeserializeSeed<'de> for NamedFields<'_> {
+        type Value = Vec<Scalar<'de>>;
+
+        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            from.deserialize_map(self)
+        }
+    }
+
+    let mut from = serde_json::Deserializer::from_str(object.get());
+    let found = NamedFields(names).deserialize(&mut from)?;
+
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"{
+        "id": "4981804c", "type": "VOICE", "state": "CLOSED", "agentId": "a",
+        "createdAt": "2026-04-08T05:00:01.130Z", "endedAt": "2026-04-08T05:00:10.546Z",
+        "metadata": {"customerPhoneNumber": "+971501234567"},
+        "analysis": {
+            "summary": "Customer confirmed.",
+            "intent": {"conversation": {"intent": "Slot-Confirmed", "confidence": "0.92"}},
+            "resolution": {"classification": "RESOLVED", "confidenceScore": 0.88, "evidence": ["said yes"]},
+            "sentiment": "lost",
+            "extractedData": {"slotConfirmed": true, "preferredDay": "Wednesday", "price": 12}
+        }
+    }"#;
+
+    #[test]
+    fn a_value_of_the_wrong_type_spoils_only_itself() {
+        let session: Session = serde_json::from_str(SAMPLE).unwrap();
+        let analysis = session.analysis.value().unwrap();
+        assert!(analysis.summary.0 && analysis.sentiment.is_wrong());
+        let intent = analysis.intent.value().unwrap().conversation.value().unwrap();
+        assert_eq!((intent.intent.text(), intent.confidence.number()), (Some("Slot-Confirmed"), Some(0.92)));
+        assert!(session.direction.is_absent());
+
+        for text in
+            [r#"{"id":[1,{"a":2}],"analysis":7}"#, r#"{"id":{"x":[]},"analysis":[1]}"#, r#"{"id":1,"analysis":true}"#]
+        {
+            let session: Session = serde_json::from_str(text).unwrap();
+            assert!(session.id.text().is_none() && session.analysis.is_wrong(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_named_extracted_fields_are_read() {
+        let session: Session = serde_json::from_str(SAMPLE).unwrap();
+        let raw = session.analysis.value().unwrap().extracted_data.unwrap();
+        let fields = named_fields(raw, &["price", "missing", "slotConfirmed"]).unwrap();
+        assert_eq!(fields, [Scalar::Number(12.0), Scalar::Absent, Scalar::Bool(true)]);
+        assert!(named_fields(serde_json::from_str("[1]").unwrap(), &["a"]).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        assert_eq!(Scalar::Text("NaN".into()).number(), None);
+        assert_eq!(Scalar::Text("inf".into()).number(), None);
+        assert_eq!(Scalar::Text(" -0.5 ".into()).number(), Some(-0.5));
+    }
+
+    #[test]
+    fn a_page_keeps_its_items_apart() {
+        let page: Page = serde_json::from_str(r#"{"data":[{"id":"a"}, 7],"pagination":{"totalPages":"3"}}"#).unwrap();
+        assert_eq!((page.data.len(), page.total_pages()), (2, Some(3)));
+        let page: Page = serde_json::from_str("{}").unwrap();
+        assert_eq!((page.data.len(), page.total_pages()), (0, None));
+    }
+}
