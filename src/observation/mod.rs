@@ -1,1 +1,11 @@
-//! From a session as it came over the wire to the additions it makes: pure.
+//! From a session as it came over the wire to the additions it makes: pure functions of the session, the
+//! configuration and a given "now". No clock, no network, no disk.
+//!
+//! [`observe`] reads what a session says ([`Facts`]); [`additions`] turns facts into what is added to which series.
+//! Which steps of a session are still to be counted is the ledger's knowledge, not this module's.
+
+mod additions;
+mod facts;
+
+pub use additions::{Addition, Admit, Step, additions, admitted_channel, births};
+pub use facts::{Channel, Ended, Extracted, Facts, MalformedReason, ObservationConfig, Outcome, Unusable, observe};

@@ -1,0 +1,364 @@
+//! What the steps of a session add to which series: [`additions`], and what is born with a channel: [`births`].
+
+use super::facts::{Channel, Extracted, Facts, Outcome};
+use crate::clock::Timestamp;
+use crate::config::ExtractedField;
+use crate::exposition::catalogue::Family;
+use crate::exposition::labels::LabelSet;
+use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
+
+/// A step of a session's life that is counted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The session exists.
+    Started,
+    /// The session has ended.
+    Ended,
+    /// Its outcome is known, or given up.
+    Outcome,
+}
+
+/// An amount for one series. An amount of nothing (see [`births`]) brings the series into being at 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addition {
+    /// Which series.
+    pub key: SeriesKey,
+    /// The bounds of its buckets.
+    pub layout: LayoutId,
+    /// The cell that rises.
+    pub cell: u16,
+    /// By how much, in units of the family.
+    pub amount: u64,
+    /// By how much the sum rises, in units of the family; 0 for a counter.
+    pub sum: u64,
+    /// When what is counted happened.
+    pub at: Timestamp,
+    /// The observed value, where the sample may carry an exemplar.
+    pub exemplar: Option<f64>,
+}
+
+/// Decides whether a label value may have series of its own, or is folded into `other` (promise P8).
+pub trait Admit {
+    /// Whether `value` of `label` is admitted for `agent`. Asking admits it if there is room.
+    fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool;
+}
+
+/// What stands for the values that were not admitted.
+pub const OTHER: &str = "other";
+/// What stands for a part of the analysis that is absent.
+pub const NONE: &str = "none";
+
+const RESOLUTIONS: [&str; 5] = ["resolved", "partially_resolved", "unresolved", "not_applicable", NONE];
+const SENTIMENTS: [&str; 4] = ["positive", "neutral", "negative", NONE];
+const STATES: [&str; 2] = ["closed", "expired"];
+const PARTS: [&str; 3] = ["resolution", "sentiment", "intent"];
+
+/// The channel under which a session is counted: its own, or with `other` where a bound is reached.
+pub fn admitted_channel(channel: &Channel, admit: &mut dyn Admit) -> Channel {
+    if !admit.admit("agent_id", "", &channel.agent_id) {
+        let other = || OTHER.to_owned();
+        return Channel { agent_id: other(), session_type: other(), platform: other(), direction: other() };
+    }
+    // The three together are one label as far as the bound goes: their product is what makes series.
+    let [agent, rest @ ..] = channel.values();
+    if admit.admit("channel", agent, &rest.join("/")) {
+        channel.clone()
+    } else {
+        let other = || OTHER.to_owned();
+        Channel { agent_id: agent.into(), session_type: other(), platform: other(), direction: other() }
+    }
+}
+
+/// The series that are born together when a channel is first seen, so that the first event of each is a rise from 0:
+/// started, ended, every outcome, the histograms and totals of the channel, and the agent's own counters.
+pub fn births(channel: &Channel, at: Timestamp) -> Vec<Addition> {
+    let mut list = List { out: Vec::with_capacity(32), at };
+    let ch = channel.values();
+    list.birth(Family::SessionsStarted, &ch, LayoutId::NONE);
+    for state in STATES {
+        list.birth(Family::SessionsEnded, &with(&ch, &[state]), LayoutId::NONE);
+    }
+    for resolution in RESOLUTIONS {
+        for sentiment in SENTIMENTS {
+            list.birth(Family::Outcomes, &with(&ch, &[resolution, sentiment]), LayoutId::NONE);
+        }
+    }
+    list.birth(Family::Duration, &ch, LayoutId::DURATION);
+    list.birth(Family::SentimentScore, &ch, LayoutId::SENTIMENT_SCORE);
+    list.birth(Family::SentimentPositive, &ch, LayoutId::NONE);
+    list.birth(Family::SentimentNegative, &ch, LayoutId::NONE);
+    list.birth(Family::AnalysisTimeouts, &[&channel.agent_id], LayoutId::NONE);
+    for part in PARTS {
+        list.birth(Family::Reclassifications, &[&channel.agent_id, part], LayoutId::NONE);
+    }
+    list.out
+}
+
+/// What `step` of a session adds, counted under `channel` (see [`admitted_channel`]).
+///
+/// Empty if the facts do not hold the step yet.
+pub fn additions(
+    facts: &Facts,
+    step: Step,
+    channel: &Channel,
+    layouts: &Layouts,
+    fields: &[ExtractedField],
+    admit: &mut dyn Admit,
+) -> Vec<Addition> {
+    let at = match (step, &facts.ended) {
+        (Step::Started, _) => facts.created,
+        (_, Some(ended)) => ended.at,
+        (_, None) => return Vec::new(),
+    };
+    let mut list = List { out: Vec::with_capacity(12), at };
+    let ch = channel.values();
+    match step {
+        Step::Started => list.count(Family::SessionsStarted, &ch),
+        Step::Ended => {
+            let state = bounded(admit, "state", &channel.agent_id, &facts.state, &STATES);
+            list.count(Family::SessionsEnded, &with(&ch, &[&state]));
+            if let Some(ms) = facts.ended.as_ref().and_then(|ended| ended.duration_ms) {
+                list.measure(Family::Duration, &ch, LayoutId::DURATION, layouts, ms, true);
+            }
+        }
+        Step::Outcome => {
+            if let Some(outcome) = &facts.outcome {
+                list.outcome(outcome, channel, layouts, fields, admit);
+            }
+        }
+    }
+    list.out
+}
+
+fn with<'v>(first: &[&'v str], more: &[&'v str]) -> Vec<&'v str> {
+    first.iter().chain(more).copied().collect()
+}
+
+fn bounded(admit: &mut dyn Admit, label: &str, agent: &str, value: &str, known: &[&str]) -> String {
+    if known.contains(&value) || admit.admit(label, agent, value) { value } else { OTHER }.to_owned()
+}
+
+/// Additions of one step, which all happened at the same time.
+struct List {
+    out: Vec<Addition>,
+    at: Timestamp,
+}
+
+impl List {
+    fn push(&mut self, family: Family, values: &[&str], layout: LayoutId, (cell, amount, sum): (u16, u64, u64)) {
+        let labels = LabelSet::new(family.descriptor().labels, values.iter().copied());
+        let key = SeriesKey { family, labels };
+        self.out.push(Addition { key, layout, cell, amount, sum, at: self.at, exemplar: None });
+    }
+
+    fn birth(&mut self, family: Family, values: &[&str], layout: LayoutId) {
+        self.push(family, values, layout, (0, 0, 0));
+    }
+
+    fn count(&mut self, family: Family, values: &[&str]) {
+        self.push(family, values, LayoutId::NONE, (0, 1, 0));
+    }
+
+    fn measure(
+        &mut self,
+        family: Family,
+        values: &[&str],
+        layout: LayoutId,
+        layouts: &Layouts,
+        units: u64,
+        exemplar: bool,
+    ) {
+        #[expect(clippy::cast_precision_loss, reason = "units are at most 1e12")]
+        self.observe(family, values, layout, layouts, units as f64 / family.scale() as f64, units, exemplar);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "value and units are one fact in two precisions")]
+    fn observe(
+        &mut self,
+        family: Family,
+        values: &[&str],
+        layout: LayoutId,
+        layouts: &Layouts,
+        value: f64,
+        sum: u64,
+        exemplar: bool,
+    ) {
+        let Some(bounds) = layouts.get(layout) else { return };
+        self.push(family, values, layout, (bounds.bucket(value), 1, sum));
+        if let (true, Some(last)) = (exemplar, self.out.last_mut()) {
+            last.exemplar = Some(value);
+        }
+    }
+
+    fn outcome(
+        &mut self,
+        outcome: &Outcome,
+        channel: &Channel,
+        layouts: &Layouts,
+        fields: &[ExtractedField],
+        admit: &mut dyn Admit,
+    ) {
+        let agent = channel.agent_id.as_str();
+        let ch = channel.values();
+        if outcome.timed_out {
+            self.count(Family::AnalysisTimeouts, &[agent]);
+        }
+        let resolution = outcome.resolution.as_deref().unwrap_or(NONE);
+        let resolution = bounded(admit, "resolution", agent, resolution, &RESOLUTIONS);
+        let sentiment = outcome.sentiment.as_deref().unwrap_or(NONE);
+        let sentiment = bounded(admit, "sentiment", agent, sentiment, &SENTIMENTS);
+        self.count(Family::Outcomes, &with(&ch, &[&resolution, &sentiment]));
+        if let Some(counted) = self.out.last_mut() {
+            counted.exemplar = Some(1.0);
+        }
+
+        if let Some(micros) = outcome.sentiment_score {
+            let value = f64::from(micros) / 1e6;
+            self.observe(Family::SentimentScore, &ch, LayoutId::SENTIMENT_SCORE, layouts, value, 0, true);
+            let total = if micros > 0 { Family::SentimentPositive } else { Family::SentimentNegative };
+            if micros != 0 {
+                self.push(total, &ch, LayoutId::NONE, (0, micros.unsigned_abs().into(), 0));
+            }
+        }
+        if let Some(micros) = outcome.resolution_confidence {
+            let labels = [agent, &resolution];
+            self.measure(Family::ResolutionConfidence, &labels, LayoutId::CONFIDENCE, layouts, micros.into(), false);
+        }
+        if let Some(intent) = &outcome.intent {
+            let intent = bounded(admit, "intent", agent, intent, &[]);
+            self.count(Family::Intents, &[agent, &intent, &resolution, &sentiment]);
+            if let Some(micros) = outcome.intent_confidence {
+                self.measure(Family::IntentConfidence, &[agent], LayoutId::CONFIDENCE, layouts, micros.into(), false);
+            }
+        }
+        if let Some(language) = &outcome.language {
+            let language = bounded(admit, "language", agent, language, &[]);
+            self.count(Family::Languages, &[agent, &language]);
+        }
+        for (index, extracted) in &outcome.extracted {
+            let Some(field) = fields.get(*index) else { continue };
+            match extracted {
+                Extracted::Value(value) => {
+                    let label = format!("value/{}", field.field);
+                    let value = bounded(admit, &label, agent, value, &[]);
+                    self.count(Family::ExtractedValues, &[agent, &field.field, &value]);
+                }
+                Extracted::Number(units) => {
+                    let labels = [agent, field.field.as_str()];
+                    let layout = Layouts::extracted(*index);
+                    self.measure(Family::ExtractedValue, &labels, layout, layouts, *units, false);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MetricsConfig;
+    use crate::observation::facts::Ended;
+
+    struct Everything;
+    impl Admit for Everything {
+        fn admit(&mut self, _: &str, _: &str, _: &str) -> bool {
+            true
+        }
+    }
+
+    struct Nothing;
+    impl Admit for Nothing {
+        fn admit(&mut self, _: &str, _: &str, _: &str) -> bool {
+            false
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            id: "s".into(),
+            created: Timestamp::from_millis(1_000),
+            channel: Channel {
+                agent_id: "A".into(),
+                session_type: "voice".into(),
+                platform: "phone".into(),
+                direction: "inbound".into(),
+            },
+            state: "closed".into(),
+            last_activity: None,
+            ended: Some(Ended { at: Timestamp::from_millis(11_000), duration_ms: Some(10_000) }),
+            outcome: Some(Outcome {
+                resolution: Some("unresolved".into()),
+                sentiment: Some("negative".into()),
+                sentiment_score: Some(-250_000),
+                intent: Some("Refund".into()),
+                ..Outcome::default()
+            }),
+            malformed: vec![],
+        }
+    }
+
+    fn text(additions: &[Addition]) -> Vec<String> {
+        additions
+            .iter()
+            .map(|a| {
+                let name = a.key.family.descriptor().name;
+                format!("{name}{{{}}} [{}] +{} sum {}", a.key.labels.as_str(), a.cell, a.amount, a.sum)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_step_adds_its_own() {
+        let layouts = Layouts::new(&MetricsConfig::default());
+        let facts = facts();
+        let all = |step| text(&additions(&facts, step, &facts.channel, &layouts, &[], &mut Everything));
+        let ch = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
+        assert_eq!(all(Step::Started), [format!("agntix_sessions_started_total{{{ch}}} [0] +1 sum 0")]);
+        assert_eq!(
+            all(Step::Ended),
+            [
+                format!("agntix_sessions_ended_total{{{ch},state=\"closed\"}} [0] +1 sum 0"),
+                format!("agntix_session_duration_seconds{{{ch}}} [1] +1 sum 10000"),
+            ]
+        );
+        assert_eq!(
+            all(Step::Outcome),
+            [
+                format!(
+                    "agntix_session_outcomes_total{{{ch},resolution=\"unresolved\",sentiment=\"negative\"}} [0] +1 sum 0"
+                ),
+                format!("agntix_session_sentiment_score{{{ch}}} [3] +1 sum 0"),
+                format!("agntix_session_sentiment_score_negative_total{{{ch}}} [0] +250000 sum 0"),
+                r#"agntix_session_intents_total{agent_id="A",intent="Refund",resolution="unresolved",sentiment="negative"} [0] +1 sum 0"#
+                    .to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_admitted_is_folded_into_other() {
+        let layouts = Layouts::new(&MetricsConfig::default());
+        let facts = facts();
+        let channel = admitted_channel(&facts.channel, &mut Nothing);
+        assert_eq!(channel.values(), [OTHER; 4]);
+        let outcome = text(&additions(&facts, Step::Outcome, &channel, &layouts, &[], &mut Nothing));
+        assert!(outcome.iter().any(|line| line.contains(r#"intent="other""#)), "{outcome:?}");
+        assert!(outcome.iter().any(|line| line.contains(r#"resolution="unresolved""#)), "{outcome:?}");
+    }
+
+    #[test]
+    fn births_hold_every_series_that_the_steps_of_a_channel_touch() {
+        let facts = facts();
+        let layouts = Layouts::new(&MetricsConfig::default());
+        let born: Vec<_> = births(&facts.channel, facts.created).into_iter().map(|a| a.key).collect();
+        for step in [Step::Started, Step::Ended, Step::Outcome] {
+            for addition in additions(&facts, step, &facts.channel, &layouts, &[], &mut Everything) {
+                assert!(
+                    addition.key.family == Family::Intents || born.contains(&addition.key),
+                    "{:?} is not born with its channel",
+                    addition.key
+                );
+            }
+        }
+    }
+}

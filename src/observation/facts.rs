@@ -1,0 +1,493 @@
+//! What a session says, checked: [`observe`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agntix::wire::{self, Scalar};
+use crate::clock::Timestamp;
+use crate::config::{Config, ExtractedField, ExtractedKind};
+
+/// What the observation needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct ObservationConfig {
+    /// `metrics.extracted`
+    pub extracted: Arc<[ExtractedField]>,
+    /// `poll.analysis_deadline`
+    pub analysis_deadline: Duration,
+}
+
+impl From<&Config> for ObservationConfig {
+    fn from(config: &Config) -> Self {
+        Self { extracted: config.metrics.extracted.clone().into(), analysis_deadline: config.poll.analysis_deadline }
+    }
+}
+
+/// What can be counted of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The session.
+    pub id: Arc<str>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Who held it, and over what.
+    pub channel: Channel,
+    /// `state`, lower case; `unknown` if absent.
+    pub state: String,
+    /// When it was last active.
+    pub last_activity: Option<Timestamp>,
+    /// Present once the session has ended.
+    pub ended: Option<Ended>,
+    /// Present once the outcome can be counted: the analysis has arrived, or is given up.
+    pub outcome: Option<Outcome>,
+    /// What made no sense and was left out.
+    pub malformed: Vec<MalformedReason>,
+}
+
+/// Who held a session, and over what; values lower case, `unknown` where absent, the agent id verbatim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Channel {
+    /// `agentId`
+    pub agent_id: String,
+    /// `type`
+    pub session_type: String,
+    /// `platform`
+    pub platform: String,
+    /// `direction`
+    pub direction: String,
+}
+
+impl Channel {
+    /// The values in the order of the label names.
+    pub fn values(&self) -> [&str; 4] {
+        [&self.agent_id, &self.session_type, &self.platform, &self.direction]
+    }
+}
+
+/// The end of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// From creation to end, in milliseconds; `None` where the times contradict each other.
+    pub duration_ms: Option<u64>,
+}
+
+/// The outcome of a session's analysis; `none` where a part is absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The analysis never came and is given up.
+    pub timed_out: bool,
+    /// Classification, lower case.
+    pub resolution: Option<String>,
+    /// Millionths, 0 to 1,000,000.
+    pub resolution_confidence: Option<u32>,
+    /// Sentiment, lower case.
+    pub sentiment: Option<String>,
+    /// Millionths, -1,000,000 to 1,000,000.
+    pub sentiment_score: Option<i32>,
+    /// ISO 639-1, lower case.
+    pub language: Option<String>,
+    /// Intent, verbatim.
+    pub intent: Option<String>,
+    /// Millionths, 0 to 1,000,000.
+    pub intent_confidence: Option<u32>,
+    /// The named extracted fields, by their place in the configuration.
+    pub extracted: Vec<(usize, Extracted)>,
+}
+
+/// The value of an extracted field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extracted {
+    /// To be counted.
+    Value(String),
+    /// To be measured, in thousandths.
+    Number(u64),
+}
+
+/// What made no sense in a session; the `reason` of `agntix_exporter_malformed_sessions_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MalformedReason {
+    /// Not JSON, or not an object.
+    Json,
+    /// No id, or another one than was asked for.
+    Id,
+    /// `createdAt` is missing or not a time.
+    CreatedAt,
+    /// `endedAt` is not a time, or a closed session never got one.
+    EndedAt,
+    /// The session ends before it starts.
+    EndBeforeStart,
+    /// A part of the analysis has the wrong type.
+    Analysis,
+    /// The sentiment score is no number from -1 to 1.
+    SentimentScore,
+    /// A confidence is no number from 0 to 1.
+    Confidence,
+    /// A named extracted field does not hold what the configuration says, or a negative number.
+    ExtractedValue,
+    /// Created longer ago than sessions are remembered, so that it cannot be known whether it was counted.
+    OlderThanRetention,
+    /// The API has answered without the session for a day; it is given up.
+    GivenUp,
+}
+
+impl MalformedReason {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Json,
+        Self::Id,
+        Self::CreatedAt,
+        Self::EndedAt,
+        Self::EndBeforeStart,
+        Self::Analysis,
+        Self::SentimentScore,
+        Self::Confidence,
+        Self::ExtractedValue,
+        Self::OlderThanRetention,
+        Self::GivenUp,
+    ];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Id => "id",
+            Self::CreatedAt => "created_at",
+            Self::EndedAt => "ended_at",
+            Self::EndBeforeStart => "end_before_start",
+            Self::Analysis => "analysis",
+            Self::SentimentScore => "sentiment_score",
+            Self::Confidence => "confidence",
+            Self::ExtractedValue => "extracted_value",
+            Self::OlderThanRetention => "older_than_retention",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+/// A session of which nothing can be counted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing of the session can be counted: {}", reason.as_str())]
+pub struct Unusable {
+    /// Why.
+    pub reason: MalformedReason,
+    /// The session's id, if at least that could be read.
+    pub id: Option<Arc<str>>,
+}
+
+/// The longest id that is taken for one; longer ones are nonsense and would swell the state.
+const MAX_ID: usize = 512;
+/// A session longer than this is a broken clock, not a conversation.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
+/// Extracted numbers beyond this would lose their thousandths in a sum.
+const MAX_EXTRACTED: f64 = 1e9;
+
+/// Reads what a session says. `now` is the API's time: it decides whether a missing analysis is given up.
+///
+/// The outcome is present when any part of the analysis is (a part that is switched off stays absent for ever, so its
+/// absence means nothing), or when the session ended at least `analysis_deadline` ago.
+///
+/// # Errors
+/// If the session has no usable id or creation time, without which it can be neither recognised nor remembered.
+pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Timestamp) -> Result<Facts, Unusable> {
+    let id: Arc<str> = match session.id.text() {
+        Some(id) if id.len() <= MAX_ID => id.into(),
+        _ => return Err(Unusable { reason: MalformedReason::Id, id: None }),
+    };
+    let Some(created) = session.created_at.time() else {
+        return Err(Unusable { reason: MalformedReason::CreatedAt, id: Some(id) });
+    };
+    let mut malformed = Vec::new();
+    let state = lower(&session.state).unwrap_or_else(|| "unknown".into());
+    let last_activity = session.last_activity_at.time();
+    let ended = ended(session, &state, created, last_activity, config, now, &mut malformed);
+    let outcome = ended.as_ref().and_then(|ended| {
+        outcome(session, config, &mut malformed).or_else(|| {
+            (now >= ended.at.plus(config.analysis_deadline)).then(|| Outcome { timed_out: true, ..Outcome::default() })
+        })
+    });
+    malformed.dedup();
+    let dimension = |scalar: &Scalar<'_>| lower(scalar).unwrap_or_else(|| "unknown".into());
+    let channel = Channel {
+        agent_id: session.agent_id.text().unwrap_or("unknown").into(),
+        session_type: dimension(&session.session_type),
+        platform: dimension(&session.platform),
+        direction: dimension(&session.direction),
+    };
+    Ok(Facts { id, created, channel, state, last_activity, ended, outcome, malformed })
+}
+
+fn ended(
+    session: &wire::Session<'_>,
+    state: &str,
+    created: Timestamp,
+    last_activity: Option<Timestamp>,
+    config: &ObservationConfig,
+    now: Timestamp,
+    malformed: &mut Vec<MalformedReason>,
+) -> Option<Ended> {
+    if state == "open" {
+        return None;
+    }
+    let at = session.ended_at.time();
+    if at.is_none() && !session.ended_at.is_absent() {
+        malformed.push(MalformedReason::EndedAt);
+    }
+    if let Some(at) = at {
+        let duration = at.since(created);
+        if at < created || duration > MAX_DURATION {
+            malformed.push(MalformedReason::EndBeforeStart);
+            return Some(Ended { at: at.max(created), duration_ms: None });
+        }
+        return Some(Ended { at, duration_ms: u64::try_from(duration.as_millis()).ok() });
+    }
+    // Closed, but `endedAt` is not there yet (or never will be): it is given as long as the analysis.
+    let last = last_activity.unwrap_or(created).max(created);
+    let is_final = matches!(state, "closed" | "expired");
+    if is_final && now >= last.plus(config.analysis_deadline) {
+        malformed.push(MalformedReason::EndedAt);
+        return Some(Ended { at: last, duration_ms: None });
+    }
+    None
+}
+
+fn outcome(
+    session: &wire::Session<'_>,
+    config: &ObservationConfig,
+    malformed: &mut Vec<MalformedReason>,
+) -> Option<Outcome> {
+    let analysis = match &session.analysis {
+        wire::Object::Value(analysis) => analysis,
+        wire::Object::Absent => return None,
+        wire::Object::Wrong => {
+            malformed.push(MalformedReason::Analysis);
+            return None;
+        }
+    };
+    let wrong = analysis.intent.is_wrong() || analysis.resolution.is_wrong() || analysis.sentiment.is_wrong();
+    if wrong {
+        malformed.push(MalformedReason::Analysis);
+    }
+    let arrived = wrong
+        || analysis.summary.0
+        || analysis.extracted_data.is_some()
+        || analysis.intent.value().is_some()
+        || analysis.resolution.value().is_some()
+        || analysis.sentiment.value().is_some();
+    if !arrived {
+        return None;
+    }
+
+    let mut outcome = Outcome::default();
+    if let Some(resolution) = analysis.resolution.value() {
+        outcome.resolution = enum_value(&resolution.classification, malformed);
+        if outcome.resolution.is_some() {
+            outcome.resolution_confidence = fraction(&resolution.confidence_score, malformed);
+        }
+    }
+    // A score or a confidence beside a null classification is the vendor's placeholder 0, not a measurement.
+    if let Some(sentiment) = conversation(analysis.sentiment.value().map(|s| &s.conversation), malformed) {
+        outcome.sentiment = enum_value(&sentiment.sentiment, malformed);
+        if outcome.sentiment.is_some() {
+            outcome.sentiment_score = millionths(&sentiment.score, -1.0, MalformedReason::SentimentScore, malformed);
+        }
+        outcome.language = lower(&sentiment.detected_language).filter(|language| language != "n/a");
+    }
+    if let Some(intent) = conversation(analysis.intent.value().map(|i| &i.conversation), malformed) {
+        outcome.intent = text_value(&intent.intent, malformed).map(str::to_owned);
+        if outcome.intent.is_some() {
+            outcome.intent_confidence = fraction(&intent.confidence, malformed);
+        }
+    }
+    if let Some(raw) = analysis.extracted_data {
+        extracted(raw, config, &mut outcome, malformed);
+    }
+    Some(outcome)
+}
+
+fn conversation<'s, T>(object: Option<&'s wire::Object<T>>, malformed: &mut Vec<MalformedReason>) -> Option<&'s T> {
+    if object.is_some_and(wire::Object::is_wrong) {
+        malformed.push(MalformedReason::Analysis);
+    }
+    object.and_then(wire::Object::value)
+}
+
+fn extracted(
+    raw: &serde_json::value::RawValue,
+    config: &ObservationConfig,
+    outcome: &mut Outcome,
+    malformed: &mut Vec<MalformedReason>,
+) {
+    if config.extracted.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = config.extracted.iter().map(|field| field.field.as_str()).collect();
+    let Ok(values) = wire::named_fields(raw, &names) else {
+        malformed.push(MalformedReason::ExtractedValue);
+        return;
+    };
+    for (index, (field, scalar)) in config.extracted.iter().zip(&values).enumerate() {
+        if scalar.is_absent() {
+            continue;
+        }
+        let value = match field.kind {
+            ExtractedKind::Enum => scalar.text().map(|text| Extracted::Value(text.to_owned())),
+            ExtractedKind::Boolean => scalar.boolean().map(|b| Extracted::Value(b.to_string())),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+            ExtractedKind::Number => scalar
+                .number()
+                .filter(|n| (0.0..=MAX_EXTRACTED).contains(n))
+                .map(|n| Extracted::Number((n * 1e3).round() as u64)),
+        };
+        match value {
+            Some(value) => outcome.extracted.push((index, value)),
+            None => malformed.push(MalformedReason::ExtractedValue),
+        }
+    }
+}
+
+fn lower(scalar: &Scalar<'_>) -> Option<String> {
+    scalar.text().map(str::to_lowercase)
+}
+
+fn text_value<'s>(scalar: &'s Scalar<'_>, malformed: &mut Vec<MalformedReason>) -> Option<&'s str> {
+    if !matches!(scalar, Scalar::Absent | Scalar::Text(_)) {
+        malformed.push(MalformedReason::Analysis);
+    }
+    scalar.text()
+}
+
+fn enum_value(scalar: &Scalar<'_>, malformed: &mut Vec<MalformedReason>) -> Option<String> {
+    text_value(scalar, malformed).map(str::to_lowercase)
+}
+
+fn fraction(scalar: &Scalar<'_>, malformed: &mut Vec<MalformedReason>) -> Option<u32> {
+    millionths(scalar, 0.0, MalformedReason::Confidence, malformed).and_then(|n| u32::try_from(n).ok())
+}
+
+fn millionths(
+    scalar: &Scalar<'_>,
+    least: f64,
+    reason: MalformedReason,
+    malformed: &mut Vec<MalformedReason>,
+) -> Option<i32> {
+    if scalar.is_absent() {
+        return None;
+    }
+    let value = scalar.number().filter(|value| (least..=1.0).contains(value));
+    if value.is_none() {
+        malformed.push(reason);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked above")]
+    value.map(|value| (value * 1e6).round() as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(extracted: Vec<ExtractedField>) -> ObservationConfig {
+        ObservationConfig { extracted: extracted.into(), analysis_deadline: Duration::from_secs(900) }
+    }
+
+    fn read(text: &str, now: &str) -> Result<Facts, Unusable> {
+        let session: wire::Session = serde_json::from_str(text).unwrap();
+        let fields = vec![
+            ExtractedField { field: "ok".into(), kind: ExtractedKind::Boolean, buckets: vec![] },
+            ExtractedField { field: "n".into(), kind: ExtractedKind::Number, buckets: vec![1.0] },
+        ];
+        observe(&session, &config(fields), Timestamp::parse_rfc3339(now).unwrap())
+    }
+
+    const NOW: &str = "2026-04-08T05:01:00Z";
+
+    fn closed(analysis: &str) -> String {
+        format!(
+            r#"{{"id":"s","type":"VOICE","platform":"PHONE","direction":"OUTBOUND","state":"CLOSED","agentId":"A",
+            "createdAt":"2026-04-08T05:00:01.130Z","endedAt":"2026-04-08T05:00:10.546Z","analysis":{analysis}}}"#
+        )
+    }
+
+    #[test]
+    fn a_complete_session_is_read_whole() {
+        let facts = read(
+            &closed(
+                r#"{"intent":{"conversation":{"intent":"Slot-Confirmed","confidence":0.92}},
+                "resolution":{"classification":"RESOLVED","confidenceScore":"0.88"},
+                "sentiment":{"conversation":{"sentiment":"POSITIVE","score":0.4,"detectedLanguage":"en"}},
+                "extractedData":{"ok":true,"n":2.5,"secret":"x"}}"#,
+            ),
+            NOW,
+        )
+        .unwrap();
+        assert_eq!(facts.channel.values(), ["A", "voice", "phone", "outbound"]);
+        assert_eq!(facts.ended.unwrap().duration_ms, Some(9416));
+        let outcome = facts.outcome.unwrap();
+        assert_eq!(outcome.resolution.as_deref(), Some("resolved"));
+        assert_eq!(outcome.resolution_confidence, Some(880_000));
+        assert_eq!((outcome.sentiment.as_deref(), outcome.sentiment_score), (Some("positive"), Some(400_000)));
+        assert_eq!((outcome.intent.as_deref(), outcome.intent_confidence), (Some("Slot-Confirmed"), Some(920_000)));
+        assert_eq!(outcome.extracted, [(0, Extracted::Value("true".into())), (1, Extracted::Number(2500))]);
+        assert!(facts.malformed.is_empty() && !outcome.timed_out);
+    }
+
+    #[test]
+    fn an_analysis_is_waited_for_until_the_deadline() {
+        for absent in ["null", "{}", r#"{"summary":null,"intent":null,"resolution":null}"#] {
+            let waiting = read(&closed(absent), "2026-04-08T05:15:10.545Z").unwrap();
+            assert!(waiting.ended.is_some() && waiting.outcome.is_none(), "{absent}");
+            let given_up = read(&closed(absent), "2026-04-08T05:15:10.546Z").unwrap();
+            assert!(given_up.outcome.unwrap().timed_out, "{absent}");
+        }
+        assert!(read(&closed(r#"{"summary":"text"}"#), NOW).unwrap().outcome.is_some_and(|o| !o.timed_out));
+    }
+
+    #[test]
+    fn nonsense_is_left_out_and_named() {
+        use MalformedReason::*;
+        let cases = [
+            (closed(r#"{"sentiment":{"conversation":{"sentiment":"NEGATIVE","score":-1.5}}}"#), SentimentScore),
+            (closed(r#"{"resolution":{"classification":"RESOLVED","confidenceScore":"NaN"}}"#), Confidence),
+            (closed(r#"{"resolution":"RESOLVED"}"#), Analysis),
+            (closed(r#"{"resolution":{"classification":["RESOLVED"]}}"#), Analysis),
+            (closed(r#"{"extractedData":{"n":-1}}"#), ExtractedValue),
+            (closed("null").replace("05:00:10.546", "04:59:59"), EndBeforeStart),
+            (closed("null").replace("2026-04-08T05:00:10.546Z", "soon"), EndedAt),
+        ];
+        for (text, reason) in cases {
+            let facts = read(&text, NOW).unwrap();
+            assert_eq!(facts.malformed, [reason], "{text}");
+        }
+        let unusable = read(&closed("null").replace("2026-04-08T05:00:01.130Z", "now"), NOW).unwrap_err();
+        assert_eq!((unusable.reason, unusable.id.as_deref()), (CreatedAt, Some("s")));
+        assert_eq!(read(r#"{"id":7}"#, NOW).unwrap_err().reason, Id);
+    }
+
+    #[test]
+    fn an_open_session_has_no_end_and_unknown_values_are_kept() {
+        let open = r#"{"id":"s","state":"OPEN","type":"HOLOGRAM","createdAt":"2026-04-08T05:00:00Z","analysis":{"summary":"x"}}"#;
+        let facts = read(open, NOW).unwrap();
+        assert!(facts.ended.is_none() && facts.outcome.is_none());
+        assert_eq!(facts.channel.values(), ["unknown", "hologram", "unknown", "unknown"]);
+    }
+
+    #[test]
+    fn a_closed_session_without_an_end_time_is_counted_late_and_without_duration() {
+        let text = closed("null").replace(r#""endedAt":"2026-04-08T05:00:10.546Z","#, "");
+        assert!(read(&text, NOW).unwrap().ended.is_none());
+        let facts = read(&text, "2026-04-08T06:00:00Z").unwrap();
+        assert_eq!(facts.ended.unwrap().duration_ms, None);
+        assert_eq!(facts.malformed, [MalformedReason::EndedAt]);
+    }
+
+    #[test]
+    fn a_score_beside_a_null_sentiment_is_a_placeholder() {
+        let facts = read(
+            &closed(r#"{"sentiment":{"conversation":{"sentiment":null,"score":0,"detectedLanguage":"N/A"}}}"#),
+            NOW,
+        )
+        .unwrap();
+        let outcome = facts.outcome.unwrap();
+        assert_eq!((outcome.sentiment_score, outcome.language, outcome.sentiment), (None, None, None));
+    }
+}
