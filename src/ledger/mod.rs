@@ -1,1 +1,283 @@
 //! The durable, exactly-once memory of what has been counted.
+//!
+//! The seam is narrow on purpose: [`Ledger::commit`] takes a batch of [`Change`]s and answers when they are durable;
+//! [`Opened`] holds what was there at the start. A ledger that several replicas share (PostgreSQL) would be a second
+//! implementation; today there is [`sqlite`].
+//!
+//! A session's id is the key (promise P1). Nothing of a session is stored but its id, its times, its channel and, once
+//! counted, a hash of its id and of its classifications.
+
+mod admission;
+mod counted;
+mod meta;
+mod schema;
+mod series;
+pub mod sqlite;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
+use crate::observation::{Channel, Facts};
+
+/// A commit under way.
+pub type Commit<'a> = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send + 'a>>;
+
+/// Takes batches of changes and makes them durable.
+pub trait Ledger: Send + Sync {
+    /// Makes all of `changes` durable, or none, and then answers with one verdict a change, in order.
+    ///
+    /// # Errors
+    /// If they are not known to be durable. The same changes may be given again: what was counted is recognised.
+    fn commit(&self, changes: Vec<Change>) -> Commit<'_>;
+}
+
+/// Where a session was first heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// `sessions.ids`
+    Configured,
+    /// `sessions.files`
+    File,
+    /// The listing.
+    Listing,
+}
+
+impl Source {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::File => "file",
+            Self::Listing => "listing",
+        }
+    }
+
+    const fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Configured,
+            1 => Self::File,
+            _ => Self::Listing,
+        }
+    }
+}
+
+/// Something to be made durable.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A session as observed at `now` (the API's time).
+    Session {
+        /// What it says.
+        facts: Arc<Facts>,
+        /// Where it was first heard of.
+        source: Source,
+        /// The API's time.
+        now: Timestamp,
+    },
+    /// A session of which only the id is known.
+    Heard {
+        /// Its id.
+        id: Arc<str>,
+        /// Where it was heard of.
+        source: Source,
+        /// The API's time.
+        now: Timestamp,
+    },
+    /// A session that the API does not give any more: counted as far as it is known.
+    GiveUp {
+        /// Its id.
+        id: Arc<str>,
+        /// The API's time.
+        now: Timestamp,
+    },
+    /// Series that have stood at their birth value long enough (promise P3).
+    Release(Vec<SeriesKey>),
+    /// The first start, in the API's time; a later one changes nothing.
+    FirstStart(Timestamp),
+    /// Every session created up to here has been heard of.
+    Watermark(Timestamp),
+    /// The look-back is done: from here on nothing belongs into starting values.
+    LookBackDone,
+    /// Requests that may be sent from `granted` (this machine's time) on, and count after a crash (promise P6).
+    Lease {
+        /// When it was granted.
+        granted: Timestamp,
+        /// How many requests.
+        count: u32,
+    },
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// A session that is not yet wholly counted.
+    Pending {
+        /// How far it is.
+        stage: Stage,
+        /// The channel it is counted under.
+        channel: Arc<Channel>,
+    },
+    /// The last step of the session was counted by this change.
+    Counted {
+        /// It ended before the daemon's first start.
+        historic: bool,
+        /// It was not known before this change.
+        new: bool,
+    },
+    /// The session had been counted before.
+    AlreadyCounted,
+    /// Created longer ago than sessions are remembered, and not pending: it may have been counted, so it is not.
+    TooOld,
+    /// The change was no session, and is done.
+    Done,
+}
+
+/// How far a session that is not yet wholly counted is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Only the id is known.
+    Known,
+    /// Its start is counted.
+    Open,
+    /// Its end is counted; its outcome is waited for.
+    Ended,
+}
+
+impl Stage {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Open => "open",
+            Self::Ended => "ended",
+        }
+    }
+
+    const fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Known,
+            1 => Self::Open,
+            _ => Self::Ended,
+        }
+    }
+}
+
+/// A session that is not yet wholly counted, as the ledger remembers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// The session.
+    pub id: Arc<str>,
+    /// When it was created, if that is known.
+    pub created: Option<Timestamp>,
+    /// How far it is.
+    pub stage: Stage,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// The channel it is counted under; absent while only the id is known.
+    pub channel: Option<Arc<Channel>>,
+    /// When it was first heard of.
+    pub heard: Timestamp,
+    /// Where it was first heard of.
+    pub source: Source,
+}
+
+/// What a ledger holds when it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// The sessions that are not yet wholly counted.
+    pub pending: Vec<Pending>,
+    /// Every series.
+    pub series: Vec<SeriesState>,
+    /// When the daemon first started, in the API's time.
+    pub first_start: Option<Timestamp>,
+    /// Whether the look-back of the first start is done.
+    pub look_back_done: bool,
+    /// Every session created up to here has been heard of.
+    pub watermark: Option<Timestamp>,
+    /// The requests leased lately.
+    pub leases: Vec<(Timestamp, u32)>,
+}
+
+/// What a commit made durable, for whoever shows it. It is told before the commit is answered.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// The new states of the series that changed, or of all of them after the store was reopened.
+    pub series: Vec<SeriesState>,
+    /// The sessions behind some of the changes.
+    pub exemplars: Vec<Exemplar>,
+    /// Label names for which a value was folded into `other`, one entry a time.
+    pub overflow: Vec<Box<str>>,
+}
+
+/// Why the ledger cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process holds the store.
+    #[error("the state in {path} is in use by another process; stop it, or give this one another state.path")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version wrote the store.
+    #[error(
+        "the state in {path} was written by a newer version (format {found}, this version knows up to {known}); run that version, or give this one another state.path"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// The file is not a ledger, or is broken.
+    #[error(
+        "the state in {path} is damaged or not an agntix-exporter state ({detail}); nothing was changed: restore it from a backup, or move it away to start counting anew"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The directory cannot be made or written.
+    #[error(
+        "the state directory {path} cannot be used ({detail}); it must be on a local disk and writable by this user, or give another state.path"
+    )]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The disk is full.
+    #[error("the disk of the state in {path} is full; counting goes on when there is room")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Any other failure of the store.
+    #[error("the state in {path} could not be written ({detail}); it is reopened and tried again")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// The writer has stopped.
+    #[error("the state is closed")]
+    Closed,
+}

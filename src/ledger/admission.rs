@@ -1,0 +1,103 @@
+//! Which label values have series of their own (promise P8): bounded per label and agent, and durable, so that a
+//! restart admits the same ones.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, Result};
+
+use crate::config::MetricsConfig;
+use crate::observation::Admit;
+
+/// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
+/// is an accident.
+const UNKNOWN_ENUM_VALUES: usize = 8;
+/// Combinations of type, platform and direction of one agent; each makes some thirty series.
+const CHANNELS: usize = 32;
+/// A longer value is text, not a label.
+const MAX_VALUE: usize = 512;
+
+/// The bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    max_label_values: usize,
+    max_agents: usize,
+}
+
+impl From<&MetricsConfig> for Bounds {
+    fn from(config: &MetricsConfig) -> Self {
+        Self { max_label_values: config.max_label_values, max_agents: config.max_agents }
+    }
+}
+
+impl Bounds {
+    fn of(&self, label: &str) -> usize {
+        match label {
+            "agent_id" => self.max_agents,
+            "channel" => CHANNELS.min(self.max_label_values),
+            "resolution" | "sentiment" | "state" => UNKNOWN_ENUM_VALUES.min(self.max_label_values),
+            _ => self.max_label_values,
+        }
+    }
+}
+
+/// A label, and the agent whose values it bounds.
+type LabelOfAgent = (Box<str>, Box<str>);
+
+/// The admitted values, and those that the running transaction has added.
+#[derive(Debug)]
+pub(super) struct Admission {
+    bounds: Bounds,
+    admitted: HashMap<LabelOfAgent, HashSet<Box<str>>>,
+    added: Vec<(Box<str>, Box<str>, Box<str>)>,
+    overflow: Vec<Box<str>>,
+}
+
+impl Admission {
+    /// Reads what was admitted before.
+    pub(super) fn load(connection: &Connection, bounds: Bounds) -> Result<Self> {
+        let mut admitted: HashMap<_, HashSet<_>> = HashMap::new();
+        let mut statement = connection.prepare("SELECT label, agent, value FROM admitted")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            admitted.entry((row.get(0)?, row.get(1)?)).or_default().insert(row.get(2)?);
+        }
+        Ok(Self { bounds, admitted, added: Vec::new(), overflow: Vec::new() })
+    }
+
+    /// Writes what was added since the last call into the running transaction.
+    pub(super) fn store(&mut self, connection: &Connection) -> Result<()> {
+        let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO admitted VALUES (?1, ?2, ?3)")?;
+        for added in self.added.drain(..) {
+            insert.execute((added.0, added.1, added.2))?;
+        }
+        Ok(())
+    }
+
+    /// The labels for which a value was folded since the last call.
+    pub(super) fn take_overflow(&mut self) -> Vec<Box<str>> {
+        std::mem::take(&mut self.overflow)
+    }
+
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+}
+
+impl Admit for Admission {
+    fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool {
+        let bound = self.bounds.of(label);
+        let values = self.admitted.entry((label.into(), agent.into())).or_default();
+        if values.contains(value) {
+            return true;
+        }
+        if values.len() >= bound || value.len() > MAX_VALUE {
+            // `value/<field>` is bounded by field; on the page it is the label `value`.
+            let shown = label.split('/').next().unwrap_or(label);
+            self.overflow.push(shown.into());
+            return false;
+        }
+        values.insert(value.into());
+        self.added.push((label.into(), agent.into(), value.into()));
+        true
+    }
+}

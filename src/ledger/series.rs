@@ -1,0 +1,279 @@
+//! The table of the series: additions summed per batch, and histograms carried over when their buckets change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Result};
+
+use super::Committed;
+use crate::clock::Timestamp;
+use crate::exposition::catalogue::Family;
+use crate::exposition::labels::LabelSet;
+use crate::exposition::series::{Exemplar, Layout, LayoutId, Layouts, SeriesKey, SeriesState};
+use crate::observation::Addition;
+
+/// What a batch adds to one series.
+#[derive(Debug)]
+struct Delta {
+    layout: LayoutId,
+    cells: Box<[u64]>,
+    /// The part of `cells` that happened before the first start.
+    historic: Box<[u64]>,
+    earliest_historic: Option<Timestamp>,
+    rises: bool,
+}
+
+/// The additions of a batch, summed per series, so that a row is read and written once a batch.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    deltas: HashMap<SeriesKey, Delta>,
+    exemplars: HashMap<(SeriesKey, u16), Exemplar>,
+}
+
+/// When the daemon first started, and whether the look-back behind it is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookBack {
+    pub(super) first_start: Timestamp,
+    pub(super) done: bool,
+}
+
+impl Sums {
+    /// Adds what a step of `session` adds.
+    pub(super) fn add(&mut self, additions: Vec<Addition>, session: &Arc<str>, layouts: &Layouts, look_back: LookBack) {
+        for addition in additions {
+            let Addition { key, layout, cell, amount, sum, at, exemplar } = addition;
+            if let Some(value) = exemplar {
+                let exemplar = Exemplar { key: key.clone(), cell, session_id: Arc::clone(session), value, at };
+                self.exemplars.insert((key.clone(), cell), exemplar);
+            }
+            let width = layouts.cells(layout);
+            let delta = self.deltas.entry(key).or_insert_with(|| Delta {
+                layout,
+                cells: vec![0; width].into(),
+                historic: vec![0; width].into(),
+                earliest_historic: None,
+                rises: false,
+            });
+            if amount == 0 {
+                continue;
+            }
+            delta.rises = true;
+            raise(&mut delta.cells, cell, amount, sum);
+            if at <= look_back.first_start {
+                raise(&mut delta.historic, cell, amount, sum);
+                delta.earliest_historic = Some(delta.earliest_historic.map_or(at, |earliest| earliest.min(at)));
+            }
+        }
+    }
+
+    /// Writes the sums into the running transaction and gives the new states of the series that changed.
+    pub(super) fn store(
+        self,
+        connection: &Connection,
+        layouts: &Layouts,
+        look_back: LookBack,
+        now: Timestamp,
+    ) -> Result<Committed> {
+        let mut insert = connection.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        let mut update = connection.prepare_cached(
+            "UPDATE series SET created = ?3, cells = ?4, held = ?5 WHERE family = ?1 AND labels = ?2",
+        )?;
+        let mut committed = Committed::default();
+        for (key, delta) in self.deltas {
+            let code = key.family.code();
+            let state = match find(connection, &key, layouts)? {
+                None => {
+                    let state = SeriesState {
+                        created: delta.earliest_historic.unwrap_or(now),
+                        layout: delta.layout,
+                        cells: delta.cells,
+                        held_at: Some(delta.historic),
+                        key,
+                    };
+                    let name = layouts.get(state.layout).map_or("", |layout| &layout.name);
+                    insert.execute((
+                        code,
+                        state.key.labels.as_str(),
+                        name,
+                        state.created.as_millis(),
+                        encode(&state.cells),
+                        state.held_at.as_deref().map(encode),
+                    ))?;
+                    state
+                }
+                Some(_) if !delta.rises => continue,
+                Some(mut state) => {
+                    add_all(&mut state.cells, &delta.cells);
+                    if !look_back.done {
+                        // The page is not shown yet, so what the look-back finds still belongs to the starting value.
+                        if let Some(held) = &mut state.held_at {
+                            add_all(held, &delta.historic);
+                        }
+                        state.created = delta.earliest_historic.map_or(state.created, |at| state.created.min(at));
+                    }
+                    update.execute((
+                        code,
+                        state.key.labels.as_str(),
+                        state.created.as_millis(),
+                        encode(&state.cells),
+                        state.held_at.as_deref().map(encode),
+                    ))?;
+                    state
+                }
+            };
+            committed.series.push(state);
+        }
+        committed.exemplars = self.exemplars.into_values().collect();
+        Ok(committed)
+    }
+}
+
+fn raise(cells: &mut [u64], cell: u16, amount: u64, sum: u64) {
+    if let Some(cell) = cells.get_mut(usize::from(cell)) {
+        *cell = cell.saturating_add(amount);
+    }
+    // A counter has no sum, and its additions carry none.
+    if let (true, Some(last)) = (sum > 0, cells.last_mut()) {
+        *last = last.saturating_add(sum);
+    }
+}
+
+fn add_all(to: &mut [u64], from: &[u64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = to.saturating_add(*from);
+    }
+}
+
+/// Ends the hold of the series called `key`.
+pub(super) fn release(connection: &Connection, key: &SeriesKey) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE series SET held = NULL WHERE family = ?1 AND labels = ?2")?
+        .execute((key.family.code(), key.labels.as_str()))?;
+    Ok(())
+}
+
+fn find(connection: &Connection, key: &SeriesKey, layouts: &Layouts) -> Result<Option<SeriesState>> {
+    let row = connection
+        .prepare_cached(
+            "SELECT family, labels, layout, created, cells, held FROM series WHERE family = ?1 AND labels = ?2",
+        )?
+        .query_row((key.family.code(), key.labels.as_str()), |row| read(row, layouts))
+        .optional()?;
+    Ok(row.flatten())
+}
+
+/// Reads every series, but those of extracted fields that the configuration does not name any more.
+pub(super) fn load(connection: &Connection, layouts: &Layouts) -> Result<Vec<SeriesState>> {
+    let mut statement = connection
+        .prepare("SELECT family, labels, layout, created, cells, held FROM series ORDER BY family, labels")?;
+    let rows = statement.query_map([], |row| read(row, layouts))?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState>> {
+    let damaged = |column: usize, what: &str| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("series: {what}").into())
+    };
+    let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
+    let Some(layout) = layouts.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
+    let width = layouts.cells(layout);
+    let cells = decode(row.get_ref(4)?.as_blob()?, width).ok_or_else(|| damaged(4, "cells of the wrong length"))?;
+    let held_at = match row.get_ref(5)?.as_blob_or_null()? {
+        None => None,
+        Some(blob) => Some(decode(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
+    };
+    Ok(Some(SeriesState {
+        key: SeriesKey { family, labels: LabelSet::from_escaped(row.get_ref(1)?.as_str()?) },
+        layout,
+        created: Timestamp::from_millis(row.get(3)?),
+        cells,
+        held_at,
+    }))
+}
+
+fn encode(cells: &[u64]) -> Vec<u8> {
+    cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()
+}
+
+fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
+    let (chunks, rest) = blob.as_chunks::<8>();
+    (rest.is_empty() && chunks.len() == width).then(|| chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
+}
+
+/// Carries the histograms over to the bounds of the configuration, where they differ from those they were counted with.
+///
+/// What was in a bucket goes to the smallest new bucket that certainly holds it, so that a bound that stays keeps its
+/// exact count, and no cumulative count that is still served ever falls.
+pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<()> {
+    for (_, layout) in layouts.iter().skip(1) {
+        let bounds = text(&layout.bounds);
+        let before: Option<String> = connection
+            .query_row("SELECT bounds FROM layouts WHERE name = ?1", [&layout.name], |row| row.get(0))
+            .optional()?;
+        if before.as_ref() == Some(&bounds) {
+            continue;
+        }
+        if let Some(before) = before {
+            let old: Vec<f64> = before.split_whitespace().filter_map(|bound| bound.parse().ok()).collect();
+            let mut rows = Vec::new();
+            let mut statement =
+                connection.prepare("SELECT family, labels, cells, held FROM series WHERE layout = ?1")?;
+            let mut query = statement.query([&layout.name])?;
+            while let Some(row) = query.next()? {
+                let cells = decode(row.get_ref(2)?.as_blob()?, old.len() + 2);
+                let held = row.get_ref(3)?.as_blob_or_null()?.and_then(|blob| decode(blob, old.len() + 2));
+                rows.push((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, cells, held));
+            }
+            let mut update =
+                connection.prepare("UPDATE series SET cells = ?3, held = ?4 WHERE family = ?1 AND labels = ?2")?;
+            for (family, labels, cells, held) in rows {
+                let Some(cells) = cells.map(|cells| encode(&moved(&cells, &old, layout))) else { continue };
+                update.execute((family, labels, cells, held.map(|held| encode(&moved(&held, &old, layout)))))?;
+            }
+        }
+        connection.execute(
+            "INSERT INTO layouts VALUES (?1, ?2) ON CONFLICT DO UPDATE SET bounds = excluded.bounds",
+            (&layout.name, bounds),
+        )?;
+    }
+    Ok(())
+}
+
+fn text(bounds: &[f64]) -> String {
+    bounds.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn moved(cells: &[u64], old: &[f64], layout: &Layout) -> Vec<u64> {
+    let mut new = vec![0; layout.cells()];
+    for (index, count) in cells.iter().take(cells.len().saturating_sub(1)).enumerate() {
+        let to = old.get(index).map_or(layout.bounds.len(), |bound| usize::from(layout.bucket(*bound)));
+        if let Some(cell) = new.get_mut(to) {
+            *cell += count;
+        }
+    }
+    if let (Some(to), Some(sum)) = (new.last_mut(), cells.last()) {
+        *to = *sum;
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_move_to_the_smallest_new_bucket_that_holds_them() {
+        let layout = Layout { name: "x".into(), bounds: [2.0, 5.0, 7.0].into() };
+        // Old buckets: ≤1, ≤5, ≤10, +Inf, and the sum.
+        assert_eq!(moved(&[3, 4, 5, 6, 99], &[1.0, 5.0, 10.0], &layout), [3, 4, 0, 11, 99]);
+    }
+
+    #[test]
+    fn cells_survive_their_encoding() {
+        let cells = [0, 1, u64::MAX];
+        assert_eq!(decode(&encode(&cells), 3).as_deref(), Some(&cells[..]));
+        assert_eq!(decode(&encode(&cells), 2), None);
+        assert_eq!(decode(&[1, 2, 3], 1), None);
+    }
+}

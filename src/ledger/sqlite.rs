@@ -1,0 +1,167 @@
+//! The ledger on SQLite: one connection on one writer thread, which commits whatever has gathered while the last
+//! commit was being synced.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+pub use super::store::LedgerConfig;
+use super::store::Store;
+use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, Verdict};
+
+/// Changes that one transaction takes at most; the rest waits for the next.
+const MAX_BATCH: usize = 2048;
+
+/// Told of every commit before it is answered, on the writer thread.
+pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
+
+/// A ledger in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    requests: mpsc::Sender<Request>,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+enum Request {
+    Commit(Vec<Change>, oneshot::Sender<Result<Vec<Verdict>, Arc<LedgerError>>>),
+    Reconfigure(Box<LedgerConfig>),
+    Close,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger, reads what it holds, and starts its writer.
+    ///
+    /// # Errors
+    /// If the file is locked, newer, damaged or foreign, or its directory cannot be used. Nothing is changed then.
+    pub fn open(config: LedgerConfig, observer: Observer) -> Result<(Self, Opened), LedgerError> {
+        let store = Store::open(config)?;
+        let opened = store.contents()?;
+        let (requests, queue) = mpsc::channel();
+        let unusable = |e: std::io::Error| LedgerError::Directory {
+            path: store.path().into(),
+            detail: format!("no thread for the writer: {e}"),
+        };
+        let builder = thread::Builder::new().name("ledger".into());
+        let config = store.config().clone();
+        // The store is handed over through the queue's side, so that a failed spawn leaves it to be closed here.
+        let (hand_over, handed) = mpsc::channel();
+        let writer = builder
+            .spawn(move || {
+                if let Ok(store) = handed.recv() {
+                    Writer { store: Some(store), config, observer }.run(&queue);
+                }
+            })
+            .map_err(unusable)?;
+        hand_over.send(store).map_err(|_| LedgerError::Closed)?;
+        Ok((Self { requests, writer: Some(writer) }, opened))
+    }
+
+    /// Takes a reloaded configuration into effect, but for the directory and the buckets, which need a restart.
+    pub fn reconfigure(&self, config: LedgerConfig) {
+        // A writer that is gone is told by the next commit.
+        let _ = self.requests.send(Request::Reconfigure(Box::new(config)));
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn commit(&self, changes: Vec<Change>) -> Commit<'_> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(Request::Commit(changes, reply));
+        Box::pin(async move {
+            sent.map_err(|_| Arc::new(LedgerError::Closed))?;
+            answer.await.map_err(|_| Arc::new(LedgerError::Closed))?
+        })
+    }
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        let _ = self.requests.send(Request::Close);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    /// `None` after a failed commit, until the file could be opened again.
+    store: Option<Store>,
+    config: LedgerConfig,
+    observer: Observer,
+}
+
+impl Writer {
+    fn run(mut self, queue: &mpsc::Receiver<Request>) {
+        let mut closing = false;
+        while !closing {
+            let Ok(first) = queue.recv() else { return };
+            let mut changes = Vec::new();
+            let mut waiting = Vec::new();
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Commit(more, reply) => {
+                        waiting.push((more.len(), reply));
+                        changes.extend(more);
+                    }
+                    Request::Reconfigure(config) => self.reconfigure(&config),
+                    Request::Close => closing = true,
+                }
+                next = if changes.len() < MAX_BATCH { queue.try_recv().ok() } else { None };
+            }
+            if waiting.is_empty() {
+                continue;
+            }
+            match self.commit(&changes) {
+                Ok(verdicts) => {
+                    let mut verdicts = verdicts.into_iter();
+                    for (count, reply) in waiting {
+                        // Whoever stopped waiting does not need the answer; the changes are durable all the same.
+                        let _ = reply.send(Ok(verdicts.by_ref().take(count).collect()));
+                    }
+                }
+                Err(error) => {
+                    for (_, reply) in waiting {
+                        let _ = reply.send(Err(Arc::clone(&error)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, config: &LedgerConfig) {
+        if let Some(store) = &mut self.store {
+            store.reconfigure(config);
+        }
+        self.config.reload(config);
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<Verdict>, Arc<LedgerError>> {
+        let done = self.reopened().and_then(|store| store.commit(changes));
+        match done {
+            Ok((verdicts, committed)) => {
+                (self.observer)(Ok(committed));
+                Ok(verdicts)
+            }
+            Err(error) => {
+                // What a failed commit or sync left behind is not known; the file says it, when it is read again.
+                self.store = None;
+                (self.observer)(Err(&error));
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    fn reopened(&mut self) -> Result<&mut Store, LedgerError> {
+        let store = if let Some(store) = self.store.take() {
+            store
+        } else {
+            let store = Store::open(self.config.clone())?;
+            let series = store.contents()?.series;
+            (self.observer)(Ok(Committed { series, ..Committed::default() }));
+            store
+        };
+        Ok(self.store.insert(store))
+    }
+}

@@ -1,0 +1,417 @@
+//! The changes of a batch, applied inside one transaction: which steps of a session are still to be counted, and what
+//! is remembered of it.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
+
+use super::admission::{Admission, Bounds};
+use super::counted::{self, Counted};
+use super::meta::Meta;
+use super::series::{self, LookBack, Sums};
+use super::{Change, Committed, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
+use crate::clock::Timestamp;
+use crate::config::{Config, ExtractedField};
+use crate::exposition::catalogue::{CHANNEL, Family};
+use crate::exposition::labels::LabelSet;
+use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
+use crate::observation::{Channel, Facts, Outcome, Step, additions, admitted_channel, births};
+
+/// What the ledger needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// `state.path`
+    pub directory: PathBuf,
+    /// `sessions.retention`
+    pub retention: Duration,
+    /// The bucket bounds.
+    pub layouts: Arc<Layouts>,
+    /// `metrics.extracted`
+    pub extracted: Arc<[ExtractedField]>,
+    bounds: Bounds,
+}
+
+impl From<&Config> for LedgerConfig {
+    fn from(config: &Config) -> Self {
+        Self {
+            directory: config.state.path.clone(),
+            retention: config.sessions.retention,
+            layouts: Arc::new(Layouts::new(&config.metrics)),
+            extracted: config.metrics.extracted.clone().into(),
+            bounds: Bounds::from(&config.metrics),
+        }
+    }
+}
+
+impl LedgerConfig {
+    /// Takes over what can change while the file is open.
+    pub(super) fn reload(&mut self, new: &Self) {
+        self.retention = new.retention;
+        self.bounds = new.bounds;
+    }
+}
+
+/// An open ledger file, and what of it is kept in memory.
+#[derive(Debug)]
+pub(super) struct Store {
+    connection: Connection,
+    path: PathBuf,
+    config: LedgerConfig,
+    cached: Cached,
+}
+
+/// What can be read again from the file, and is after every failed commit.
+#[derive(Debug)]
+struct Cached {
+    admission: Admission,
+    counted: Counted,
+    born: HashSet<Channel>,
+    look_back: Option<LookBack>,
+}
+
+impl Store {
+    /// Opens the file, makes it if it is missing, and carries histograms over to the configured buckets.
+    pub(super) fn open(config: LedgerConfig) -> Result<Self, LedgerError> {
+        let connection = schema::open(&config.directory)?;
+        let path = schema::file_in(&config.directory);
+        let opened = (|| {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            series::carry_over(&connection, &config.layouts)?;
+            connection.execute_batch("COMMIT")?;
+            Cached::load(&connection, &config)
+        })();
+        match opened {
+            Ok(cached) => Ok(Self { connection, path, config, cached }),
+            Err(e) => Err(schema::writing_error(&path, &e)),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything that the file holds but the counted ids.
+    pub(super) fn contents(&self) -> Result<Opened, LedgerError> {
+        let read = || {
+            let look_back = self.cached.look_back;
+            Ok(Opened {
+                pending: read_pending(&self.connection)?,
+                series: series::load(&self.connection, &self.config.layouts)?,
+                first_start: look_back.map(|look_back| look_back.first_start),
+                look_back_done: look_back.is_some_and(|look_back| look_back.done),
+                watermark: Meta::Watermark.time(&self.connection)?,
+                leases: read_leases(&self.connection)?,
+            })
+        };
+        read().map_err(|e| schema::writing_error(&self.path, &e))
+    }
+
+    /// Applies the changes and makes them durable, all or none. After an error the store must not be used any more.
+    pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(Vec<Verdict>, Committed), LedgerError> {
+        let path = self.path.clone();
+        self.transact(changes).map_err(|e| schema::writing_error(&path, &e))
+    }
+
+    fn transact(&mut self, changes: &[Change]) -> Result<(Vec<Verdict>, Committed)> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut batch = Batch {
+            connection: &transaction,
+            config: &self.config,
+            cached: &mut self.cached,
+            sums: Sums::default(),
+            now: Timestamp::default(),
+        };
+        let verdicts = changes.iter().map(|change| batch.apply(change)).collect::<Result<Vec<_>>>()?;
+        let committed = batch.finish()?;
+        transaction.commit()?;
+        Ok((verdicts, committed))
+    }
+
+    /// Takes a reloaded configuration into effect, but for the directory and the buckets, which need a restart.
+    pub(super) fn reconfigure(&mut self, config: &LedgerConfig) {
+        self.config.reload(config);
+        self.cached.counted.set_retention(config.retention);
+        self.cached.admission.set_bounds(config.bounds);
+    }
+
+    pub(super) fn config(&self) -> &LedgerConfig {
+        &self.config
+    }
+}
+
+impl Cached {
+    fn load(connection: &Connection, config: &LedgerConfig) -> Result<Self> {
+        let done = Meta::LookBackDone.get(connection)? == Some(1);
+        Ok(Self {
+            admission: Admission::load(connection, config.bounds)?,
+            counted: Counted::load(connection, config.retention)?,
+            born: HashSet::new(),
+            look_back: Meta::FirstStart.time(connection)?.map(|first_start| LookBack { first_start, done }),
+        })
+    }
+}
+
+/// A transaction under way.
+struct Batch<'s> {
+    connection: &'s Connection,
+    config: &'s LedgerConfig,
+    cached: &'s mut Cached,
+    sums: Sums,
+    now: Timestamp,
+}
+
+impl Batch<'_> {
+    fn apply(&mut self, change: &Change) -> Result<Verdict> {
+        match change {
+            Change::Session { facts, source, now } => self.session(facts, *source, *now),
+            Change::Heard { id, source, now } => self.heard(id, *source, *now),
+            Change::GiveUp { id, now } => self.give_up(id, *now),
+            Change::Release(keys) => {
+                keys.iter().try_for_each(|key| series::release(self.connection, key)).map(|()| Verdict::Done)
+            }
+            Change::FirstStart(at) => self.look_back(*at).map(|_| Verdict::Done),
+            Change::Watermark(at) => {
+                let known = Meta::Watermark.time(self.connection)?;
+                if known.is_none_or(|known| *at > known) {
+                    Meta::Watermark.set(self.connection, at.as_millis())?;
+                }
+                Ok(Verdict::Done)
+            }
+            Change::LookBackDone => {
+                Meta::LookBackDone.set(self.connection, 1)?;
+                if let Some(look_back) = &mut self.cached.look_back {
+                    look_back.done = true;
+                }
+                Ok(Verdict::Done)
+            }
+            Change::Lease { granted, count } => {
+                // Two minutes cover the window, the validity of a lease and a request's time-out.
+                self.connection
+                    .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
+                    .execute([granted.minus(Duration::from_secs(120)).as_millis()])?;
+                self.connection
+                    .prepare_cached("INSERT INTO leases VALUES (?1, ?2)")?
+                    .execute((granted.as_millis(), count))?;
+                Ok(Verdict::Done)
+            }
+        }
+    }
+
+    /// When the daemon first started; set by the first change that tells a time.
+    fn look_back(&mut self, now: Timestamp) -> Result<LookBack> {
+        if let Some(known) = self.cached.look_back {
+            return Ok(known);
+        }
+        Meta::FirstStart.set(self.connection, now.as_millis())?;
+        self.cached.counted.begin(self.connection, now)?;
+        let look_back = LookBack { first_start: now, done: false };
+        self.cached.look_back = Some(look_back);
+        Ok(look_back)
+    }
+
+    fn session(&mut self, facts: &Facts, source: Source, now: Timestamp) -> Result<Verdict> {
+        self.now = self.now.max(now);
+        let look_back = self.look_back(now)?;
+        let known = find_pending(self.connection, &facts.id)?;
+        if known.is_none() {
+            if let Some(parts) = self.cached.counted.find(self.connection, &facts.id, facts.created)? {
+                self.reclassify(facts, parts, look_back)?;
+                return Ok(Verdict::AlreadyCounted);
+            }
+            if self.cached.counted.is_forgotten(facts.created) {
+                return Ok(Verdict::TooOld);
+            }
+        }
+        let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        if stage < Stage::Open {
+            self.step(facts, Step::Started, &channel, look_back);
+        }
+        if stage < Stage::Ended && facts.ended.is_some() {
+            self.step(facts, Step::Ended, &channel, look_back);
+        }
+        if let (Some(ended), Some(outcome)) = (&facts.ended, &facts.outcome) {
+            self.step(facts, Step::Outcome, &channel, look_back);
+            let parts = counted::parts(outcome);
+            self.cached.counted.insert(self.connection, &facts.id, facts.created, parts)?;
+            if known.is_some() {
+                delete_pending(self.connection, &facts.id)?;
+            }
+            return Ok(Verdict::Counted { historic: ended.at <= look_back.first_start, new: known.is_none() });
+        }
+        let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
+        let channel = Arc::new(channel);
+        if known.as_ref().is_none_or(|pending| pending.stage < reached) {
+            let pending = Pending {
+                id: Arc::clone(&facts.id),
+                created: Some(facts.created),
+                stage: reached,
+                ended: facts.ended.as_ref().map(|ended| ended.at),
+                channel: Some(Arc::clone(&channel)),
+                heard: known.as_ref().map_or(now, |pending| pending.heard),
+                source: known.as_ref().map_or(source, |pending| pending.source),
+            };
+            write_pending(self.connection, &pending)?;
+        }
+        // A stage that was reached is never left again, even if the API says OPEN after CLOSED.
+        Ok(Verdict::Pending { stage: reached.max(stage), channel })
+    }
+
+    fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Channel {
+        let channel = admitted_channel(channel, &mut self.cached.admission);
+        if !self.cached.born.contains(&channel) {
+            self.sums.add(births(&channel, now), session, &self.config.layouts, look_back);
+            self.cached.born.insert(channel.clone());
+        }
+        channel
+    }
+
+    fn step(&mut self, facts: &Facts, step: Step, channel: &Channel, look_back: LookBack) {
+        let LedgerConfig { layouts, extracted, .. } = self.config;
+        let additions = additions(facts, step, channel, layouts, extracted, &mut self.cached.admission);
+        self.sums.add(additions, &facts.id, layouts, look_back);
+    }
+
+    fn reclassify(&mut self, facts: &Facts, before: i64, look_back: LookBack) -> Result<()> {
+        // Without an analysis there is nothing to compare with: a session does not lose the one it had.
+        let Some(outcome) = facts.outcome.as_ref().filter(|outcome| !outcome.timed_out) else { return Ok(()) };
+        let after = counted::parts(outcome);
+        if after == before {
+            return Ok(());
+        }
+        let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        for part in counted::changed_parts(before, after) {
+            let family = Family::Reclassifications;
+            let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
+            let addition = crate::observation::Addition {
+                key: SeriesKey { family, labels },
+                layout: LayoutId::NONE,
+                cell: 0,
+                amount: 1,
+                sum: 0,
+                at: self.now,
+                exemplar: None,
+            };
+            self.sums.add(vec![addition], &facts.id, &self.config.layouts, look_back);
+        }
+        self.cached.counted.update(self.connection, &facts.id, facts.created, after)
+    }
+
+    fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
+        self.look_back(now)?;
+        if find_pending(self.connection, id)?.is_none() {
+            let stage = Stage::Known;
+            let pending =
+                Pending { id: Arc::clone(id), created: None, stage, ended: None, channel: None, heard: now, source };
+            write_pending(self.connection, &pending)?;
+        }
+        Ok(Verdict::Done)
+    }
+
+    fn give_up(&mut self, id: &Arc<str>, now: Timestamp) -> Result<Verdict> {
+        self.now = self.now.max(now);
+        let look_back = self.look_back(now)?;
+        let Some(pending) = find_pending(self.connection, id)? else { return Ok(Verdict::Done) };
+        delete_pending(self.connection, id)?;
+        if let (Some(created), Some(channel)) = (pending.created, &pending.channel) {
+            let outcome = Outcome { timed_out: true, ..Outcome::default() };
+            if let Some(at) = pending.ended {
+                let facts = Facts {
+                    id: Arc::clone(id),
+                    created,
+                    channel: Channel::clone(channel),
+                    state: String::new(),
+                    last_activity: None,
+                    ended: Some(crate::observation::Ended { at, duration_ms: None }),
+                    outcome: Some(outcome.clone()),
+                    malformed: Vec::new(),
+                };
+                self.step(&facts, Step::Outcome, channel, look_back);
+            }
+            self.cached.counted.insert(self.connection, id, created, counted::parts(&outcome))?;
+        }
+        Ok(Verdict::Done)
+    }
+
+    fn finish(self) -> Result<Committed> {
+        self.cached.admission.store(self.connection)?;
+        let overflow = self.cached.admission.take_overflow();
+        let mut committed = Committed::default();
+        if let Some(look_back) = self.cached.look_back {
+            committed = self.sums.store(self.connection, &self.config.layouts, look_back, self.now)?;
+        }
+        if self.now > Timestamp::default() {
+            self.cached.counted.forget(self.connection, self.now)?;
+        }
+        committed.overflow = overflow;
+        Ok(committed)
+    }
+}
+
+const PENDING: &str = "id, created, stage, ended, channel, heard, source";
+/// Parts of a channel in one text: a character that no label value of a sane API holds.
+const SEPARATOR: char = '\u{1f}';
+
+fn find_pending(connection: &Connection, id: &str) -> Result<Option<Pending>> {
+    connection
+        .prepare_cached(&format!("SELECT {PENDING} FROM pending WHERE id = ?1"))?
+        .query_row([id], pending_from)
+        .optional()
+}
+
+fn read_pending(connection: &Connection) -> Result<Vec<Pending>> {
+    connection.prepare(&format!("SELECT {PENDING} FROM pending"))?.query_map([], pending_from)?.collect()
+}
+
+fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
+    let time = |ms: Option<i64>| ms.map(Timestamp::from_millis);
+    let id: String = row.get(0)?;
+    let channel: Option<String> = row.get(4)?;
+    let channel = channel.and_then(|text| {
+        let mut values = text.splitn(CHANNEL.len(), SEPARATOR).map(str::to_owned);
+        Some(Arc::new(Channel {
+            agent_id: values.next()?,
+            session_type: values.next()?,
+            platform: values.next()?,
+            direction: values.next()?,
+        }))
+    });
+    Ok(Pending {
+        id: id.into(),
+        created: time(row.get(1)?),
+        stage: Stage::from_code(row.get(2)?),
+        ended: time(row.get(3)?),
+        channel,
+        heard: Timestamp::from_millis(row.get(5)?),
+        source: Source::from_code(row.get(6)?),
+    })
+}
+
+fn write_pending(connection: &Connection, pending: &Pending) -> Result<()> {
+    let channel = pending.channel.as_ref().map(|channel| channel.values().join(&SEPARATOR.to_string()));
+    connection.prepare_cached("INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
+        &*pending.id,
+        pending.created.map(Timestamp::as_millis),
+        pending.stage.code(),
+        pending.ended.map(Timestamp::as_millis),
+        channel,
+        pending.heard.as_millis(),
+        pending.source.code(),
+    ))?;
+    Ok(())
+}
+
+fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
+    connection.prepare_cached("DELETE FROM pending WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+fn read_leases(connection: &Connection) -> Result<Vec<(Timestamp, u32)>> {
+    connection
+        .prepare("SELECT granted, count FROM leases")?
+        .query_map([], |row| Ok((Timestamp::from_millis(row.get(0)?), row.get(1)?)))?
+        .collect()
+}

@@ -1,0 +1,301 @@
+//! The ledger as a whole: exactly once in any order, across restarts, and refusals that change nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::sqlite::{LedgerConfig, SqliteLedger};
+use super::*;
+use crate::config::Config;
+use crate::exposition::catalogue::Family;
+use crate::observation::{Ended, Outcome};
+
+const T0: i64 = 1_775_000_000_000;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(T0 + ms)
+}
+
+fn configuration(directory: &Path) -> Config {
+    let mut config = Config::default();
+    config.state.path = directory.into();
+    config
+}
+
+fn open(config: &Config) -> Result<(SqliteLedger, Opened), LedgerError> {
+    SqliteLedger::open(LedgerConfig::from(config), Box::new(|_| {}))
+}
+
+fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Vec<Verdict> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(ledger.commit(changes)).unwrap()
+}
+
+fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
+    Arc::new(Facts {
+        id: id.into(),
+        created: at(0),
+        channel: Channel {
+            agent_id: "A".into(),
+            session_type: "voice".into(),
+            platform: "phone".into(),
+            direction: "inbound".into(),
+        },
+        state: "closed".into(),
+        last_activity: None,
+        ended: ended.map(|ms| Ended { at: at(ms), duration_ms: u64::try_from(ms).ok() }),
+        outcome: outcome.map(|intent| Outcome {
+            resolution: Some("resolved".into()),
+            sentiment: Some("positive".into()),
+            sentiment_score: Some(300_000),
+            intent: Some(intent.into()),
+            ..Outcome::default()
+        }),
+        malformed: Vec::new(),
+    })
+}
+
+fn session(facts: &Arc<Facts>) -> Change {
+    Change::Session { facts: Arc::clone(facts), source: Source::Listing, now: at(3_600_000) }
+}
+
+/// Every series that has counted something, as text.
+fn totals(config: &Config) -> BTreeMap<String, Vec<u64>> {
+    let (_ledger, opened) = open(config).unwrap();
+    opened
+        .series
+        .into_iter()
+        .filter(|series| series.cells.iter().any(|cell| *cell > 0))
+        .map(|series| {
+            let name = series.key.family.descriptor().name;
+            (format!("{name}{{{}}}", series.key.labels.as_str()), series.cells.into_vec())
+        })
+        .collect()
+}
+
+#[test]
+fn a_session_is_counted_step_by_step_and_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(-1_000))]);
+    let verdicts = commit(&ledger, vec![session(&facts("s", None, None)), session(&facts("s", Some(5_000), None))]);
+    assert!(matches!(verdicts[0], Verdict::Pending { stage: Stage::Open, .. }));
+    assert!(matches!(verdicts[1], Verdict::Pending { stage: Stage::Ended, .. }));
+    drop(ledger);
+
+    let (ledger, opened) = open(&config).unwrap();
+    assert_eq!(opened.pending.len(), 1);
+    assert_eq!((opened.pending[0].stage, opened.pending[0].ended), (Stage::Ended, Some(at(5_000))));
+    let whole = facts("s", Some(5_000), Some("Refund"));
+    let verdicts = commit(&ledger, vec![session(&whole), session(&whole), session(&facts("s", None, None))]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Counted { historic: false, new: false }, Verdict::AlreadyCounted, Verdict::AlreadyCounted]
+    );
+    drop(ledger);
+    let totals = totals(&config);
+    assert_eq!(totals.len(), 7, "{totals:?}");
+    assert!(totals.values().all(|cells| cells.iter().filter(|cell| **cell == 1).count() <= 1));
+}
+
+#[test]
+fn a_changed_analysis_is_a_reclassification_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("s", Some(1), Some("Refund")))]);
+    let changed = facts("s", Some(1), Some("Complaint"));
+    commit(&ledger, vec![session(&changed), session(&changed)]);
+    drop(ledger);
+    let totals = totals(&config);
+    let reclassified = r#"agntix_session_reclassifications_total{agent_id="A",part="intent"}"#;
+    assert_eq!(totals[reclassified], [1]);
+    assert!(!totals.keys().any(|key| key.contains("Complaint")));
+}
+
+#[test]
+fn what_ended_before_the_first_start_is_a_starting_value_and_what_came_later_is_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(10_000))]);
+    commit(&ledger, vec![session(&facts("before", Some(5_000), Some("Refund")))]);
+    commit(&ledger, vec![session(&facts("after", Some(15_000), Some("Refund"))), Change::LookBackDone]);
+    drop(ledger);
+    let (ledger, opened) = open(&config).unwrap();
+    let ended = |opened: &Opened| {
+        let of = |s: &&SeriesState| s.key.family == Family::SessionsEnded && s.key.labels.as_str().contains("closed");
+        opened.series.iter().find(of).cloned().unwrap()
+    };
+    let state = ended(&opened);
+    assert_eq!((&state.cells[..], state.held_at.as_deref()), (&[2][..], Some(&[1][..])));
+    assert_eq!(state.created, at(5_000));
+    commit(&ledger, vec![Change::Release(vec![state.key])]);
+    drop(ledger);
+    assert_eq!(ended(&open(&config).unwrap().1).held_at, None);
+}
+
+#[test]
+fn a_session_older_than_the_memory_is_refused_unless_it_is_pending() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    config.sessions.retention = Duration::from_secs(2 * 86_400);
+    let day = Duration::from_secs(86_400);
+    let (ledger, _) = open(&config).unwrap();
+    let created = |id: &str, created: Timestamp, done: bool| {
+        let mut facts = Facts::clone(&facts(id, done.then_some(0), done.then_some("x")));
+        facts.created = created;
+        facts.ended = done.then_some(Ended { at: created, duration_ms: Some(0) });
+        Change::Session { facts: Arc::new(facts), source: Source::Listing, now: created.plus(day) }
+    };
+    commit(&ledger, vec![Change::FirstStart(at(0)), created("long", at(0), false), created("a", at(0), true)]);
+    for days in 1..=9 {
+        commit(&ledger, vec![created(&format!("d{days}"), at(0).plus(day * days), true)]);
+    }
+    assert_eq!(commit(&ledger, vec![created("a", at(0), true)]), [Verdict::TooOld]);
+    assert_eq!(
+        commit(&ledger, vec![created("long", at(0), true), created("long", at(0), true)]),
+        [Verdict::Counted { historic: true, new: false }, Verdict::AlreadyCounted]
+    );
+    // Older than anything that was ever remembered by day: kept for good.
+    let ancient = created("ancient", at(0).minus(day * 400), true);
+    assert_eq!(
+        commit(&ledger, vec![ancient.clone(), ancient]),
+        [Verdict::Counted { historic: true, new: true }, Verdict::AlreadyCounted]
+    );
+}
+
+#[test]
+fn a_session_that_is_given_up_is_counted_as_far_as_it_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    let heard = Change::Heard { id: "only-heard".into(), source: Source::File, now: at(0) };
+    commit(&ledger, vec![heard, session(&facts("ended", Some(5), None))]);
+    let give_up = |id: &str| Change::GiveUp { id: id.into(), now: at(10) };
+    commit(&ledger, vec![give_up("only-heard"), give_up("ended"), give_up("ended")]);
+    drop(ledger);
+    assert!(open(&config).unwrap().1.pending.is_empty());
+    let timeouts = r#"agntix_session_analysis_timeouts_total{agent_id="A"}"#;
+    assert_eq!(totals(&config)[timeouts], [1]);
+}
+
+#[test]
+fn label_values_beyond_the_bound_are_folded_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    config.metrics.max_label_values = 2;
+    let overflow = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&overflow);
+    let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
+        told.lock().unwrap().extend(result.unwrap().overflow);
+    });
+    let (ledger, _) = SqliteLedger::open(LedgerConfig::from(&config), observer).unwrap();
+    for intent in ["a", "b", "c", "a", "d"] {
+        commit(&ledger, vec![session(&facts(&format!("{intent}{:p}", &intent), Some(1), Some(intent)))]);
+    }
+    drop(ledger);
+    assert_eq!(overflow.lock().unwrap().iter().filter(|label| &***label == "intent").count(), 2);
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("later", Some(1), Some("e")))]);
+    drop(ledger);
+    let intents: u64 = totals(&config).iter().filter(|(k, _)| k.contains("intent=\"other\"")).map(|(_, v)| v[0]).sum();
+    assert_eq!(intents, 3);
+}
+
+#[test]
+fn buckets_that_change_keep_what_was_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("s", Some(10_000), Some("x")))]);
+    drop(ledger);
+    config.metrics.duration_buckets = vec![12.0, 60.0];
+    let totals = totals(&config);
+    let (_, cells) = totals.iter().find(|(key, _)| key.starts_with("agntix_session_duration_seconds")).unwrap();
+    // It had been counted as at most 15 s: 12 cannot promise that, 60 can.
+    assert_eq!(cells, &[0, 1, 0, 10_000]);
+}
+
+#[test]
+fn a_store_that_is_locked_newer_foreign_or_damaged_is_refused_untouched() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let file = directory.path().join("ledger.sqlite");
+    let (ledger, _) = open(&config).unwrap();
+    assert!(matches!(open(&config), Err(LedgerError::Locked { .. })));
+    drop(ledger);
+
+    let foreign = |statement: &str| {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.execute_batch(statement).unwrap();
+    };
+    foreign("PRAGMA user_version = 99");
+    assert!(matches!(open(&config), Err(LedgerError::Newer { found: 99, .. })));
+    foreign("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    assert!(matches!(open(&config), Err(LedgerError::Damaged { .. })));
+
+    std::fs::write(&file, b"this is not a database, but it is somebody's only copy of something").unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let error = open(&config).err().unwrap();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let error = open(&configuration(&file.join("below"))).err().unwrap();
+    assert!(matches!(&error, LedgerError::Directory { .. }) && error.to_string().contains("state.path"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Promise P1: whatever the order, the repetition, the batching and the restarts, the totals are those of each
+    /// session told whole, once.
+    #[test]
+    fn any_telling_of_the_same_sessions_gives_the_same_totals(
+        telling in prop::collection::vec((0..8_u8, 0..3_u8), 1..40),
+        cuts in prop::collection::vec(1..6_usize, 40),
+        restarts in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let told = |id: u8, stage: u8| {
+            let ended = i64::from(id) * 7_000;
+            let intent = if id.is_multiple_of(2) { "Refund" } else { "Order" };
+            facts(&id.to_string(), (stage > 0).then_some(ended), (stage > 1).then_some(intent))
+        };
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [shuffled, plain] = directories.each_ref().map(|directory| configuration(directory.path()));
+
+        let mut ledger = open(&shuffled).unwrap().0;
+        commit(&ledger, vec![Change::FirstStart(at(20_000))]);
+        let mut rest = &telling[..];
+        for (cut, restart) in cuts.iter().zip(restarts) {
+            let (batch, later) = rest.split_at((*cut).min(rest.len()));
+            rest = later;
+            commit(&ledger, batch.iter().map(|(id, stage)| session(&told(*id, *stage))).collect());
+            if restart {
+                drop(ledger);
+                ledger = open(&shuffled).unwrap().0;
+            }
+        }
+        commit(&ledger, rest.iter().map(|(id, stage)| session(&told(*id, *stage))).collect());
+        commit(&ledger, (0..8).map(|id| session(&told(id, 2))).collect());
+        drop(ledger);
+
+        let ledger = open(&plain).unwrap().0;
+        commit(&ledger, vec![Change::FirstStart(at(20_000))]);
+        for id in 0..8 {
+            commit(&ledger, vec![session(&told(id, 2))]);
+        }
+        drop(ledger);
+        prop_assert_eq!(totals(&shuffled), totals(&plain));
+    }
+}
