@@ -119,7 +119,8 @@ impl FamilySeries {
         let cell_count = layouts.cells(state.layout);
         let held_at = state.held_at.as_deref();
         let is_counter = state.layout == LayoutId::NONE;
-        if state.cells.len() != cell_count
+        if layouts.get(state.layout).is_none()
+            || state.cells.len() != cell_count
             || held_at.is_some_and(|h| h.len() != cell_count)
             || is_counter != (self.family.descriptor().kind == Kind::Counter)
         {
@@ -214,7 +215,10 @@ impl FamilySeries {
         for (series, entry) in (0_u32..).zip(&self.entries) {
             let labels = self.labels_of(entry);
             let held = if self.held.is_empty() { None } else { self.held.get(&series) };
-            let cells = held.map_or_else(|| self.cells_of(entry), |held| held);
+            let cells = match held {
+                Some(held) => held,
+                None => self.cells_of(entry),
+            };
             // A held series must not name a session that it does not show yet.
             let exemplars =
                 (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);

@@ -15,6 +15,8 @@ mod own_page;
 mod pages;
 pub mod reference;
 pub mod series;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use pages::{Exposition, Page};

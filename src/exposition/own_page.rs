@@ -1,7 +1,7 @@
 //! The exporter's own metrics, from the `prometheus` registry onto a page of either format.
 
 use prometheus::Registry;
-use prometheus::proto::{Metric, MetricFamily, MetricType};
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use super::catalogue::Kind;
 use super::labels::LabelSet;
@@ -68,6 +68,6 @@ fn write_histogram(out: &mut Vec<u8>, name: &str, labels: &[u8], metric: &Metric
 }
 
 fn labels(metric: &Metric) -> LabelSet {
-    let names: Vec<&str> = metric.get_label().iter().map(|l| l.name()).collect();
-    LabelSet::new(&names, metric.get_label().iter().map(|l| l.value()))
+    let names: Vec<&str> = metric.get_label().iter().map(LabelPair::name).collect();
+    LabelSet::new(&names, metric.get_label().iter().map(LabelPair::value))
 }
