@@ -114,7 +114,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_gauge_reads_back_the_same(value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO) {
-            prop_assert_eq!(text(|o| float(o, value)).parse::<f64>().unwrap(), value);
+            let read: f64 = text(|o| float(o, value)).parse().unwrap();
+            // Zero has one spelling, so its sign is not kept.
+            prop_assert_eq!(read.to_bits(), (value + 0.0).to_bits());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How many connections may be open, and which one gives way to a new one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,37 @@ pub fn limit(limits: &str) -> usize {
     soft.map_or(512, |soft| soft.saturating_sub(KEPT_FREE) / 2).clamp(FEWEST, MOST)
 }
 
+/// Whether a connection is answering a request. It is idle until the headers of one are complete, and again once the
+/// system has taken the whole answer.
+#[derive(Debug, Default)]
+pub struct Activity(AtomicU8);
+
+impl Activity {
+    const IDLE: u8 = 0;
+    const ANSWERING: u8 = 1;
+    const SENDING: u8 = 2;
+
+    /// A request has arrived.
+    pub fn begin(&self) {
+        self.0.store(Self::ANSWERING, Ordering::Relaxed);
+    }
+
+    /// Its answer is ready to be sent.
+    pub fn answered(&self) {
+        self.0.store(Self::SENDING, Ordering::Relaxed);
+    }
+
+    /// All that was ready to be sent has been taken.
+    pub fn flushed(&self) {
+        // A flush while the answer is still being made, of what came before it, ends nothing.
+        let _ = self.0.compare_exchange(Self::SENDING, Self::IDLE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::IDLE
+    }
+}
+
 /// The open connections.
 #[derive(Debug)]
 pub struct Connections {
@@ -32,7 +63,7 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    by_age: BTreeMap<u64, (CancellationToken, Arc<AtomicBool>)>,
+    by_age: BTreeMap<u64, (CancellationToken, Arc<Activity>)>,
 }
 
 /// A connection's place among the open ones; it is free again when this is dropped.
@@ -42,8 +73,8 @@ pub struct Place {
     age: u64,
     /// Cancelled when the connection has to give way.
     pub evicted: CancellationToken,
-    /// Whether a request is being answered right now.
-    pub answering: Arc<AtomicBool>,
+    /// Whether a request is being answered.
+    pub activity: Arc<Activity>,
 }
 
 impl Connections {
@@ -61,9 +92,9 @@ impl Connections {
         }
         let age = open.next;
         open.next += 1;
-        let (evicted, answering) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        open.by_age.insert(age, (evicted.clone(), Arc::clone(&answering)));
-        Place { connections: Arc::clone(self), age, evicted, answering }
+        let (evicted, activity) = (CancellationToken::new(), Arc::new(Activity::default()));
+        open.by_age.insert(age, (evicted.clone(), Arc::clone(&activity)));
+        Place { connections: Arc::clone(self), age, evicted, activity }
     }
 
     /// Makes the oldest connection without a request give way, for the lack of something that is not counted here.
@@ -78,7 +109,7 @@ impl Connections {
 
 impl Open {
     fn evict_oldest(&mut self) {
-        let idle = self.by_age.iter().find(|(_, (_, answering))| !answering.load(Ordering::Relaxed));
+        let idle = self.by_age.iter().find(|(_, (_, activity))| activity.is_idle());
         if let Some(age) = idle.or_else(|| self.by_age.iter().next()).map(|(age, _)| *age)
             && let Some((evicted, _)) = self.by_age.remove(&age)
         {
@@ -111,12 +142,17 @@ mod tests {
     fn the_oldest_without_a_request_gives_way() {
         let connections = Connections::new(2);
         let first = connections.admit();
-        first.answering.store(true, Ordering::Relaxed);
+        first.activity.begin();
         let second = connections.admit();
         let third = connections.admit();
         assert!(second.evicted.is_cancelled() && !first.evicted.is_cancelled());
         drop(third);
+        first.activity.flushed();
         let fourth = connections.admit();
         assert!(!first.evicted.is_cancelled() && !fourth.evicted.is_cancelled());
+        first.activity.answered();
+        first.activity.flushed();
+        let _fifth = connections.admit();
+        assert!(first.evicted.is_cancelled(), "it is idle once its answer is sent");
     }
 }

@@ -10,6 +10,8 @@ mod metrics;
 mod router;
 pub mod server;
 pub mod status;
+#[cfg(test)]
+mod tests;
 mod write_deadline;
 
 use std::sync::Arc;

@@ -58,11 +58,16 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
         router =
             router.route("/", get(move |State(s): State<WebState>| async move { landing::page(&s, &telemetry_path) }));
     }
-    Ok(router
+    let router = router
         .with_state(state)
         .route(path, get(metrics).with_state(scrape))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here; the landing page is at /.\n") })
-        .layer(middleware::from_fn(survive_panics)))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here; the landing page is at /.\n") });
+    Ok(protect(router))
+}
+
+/// Routes on which a panic costs one request.
+pub(super) fn protect(router: Router) -> Router {
+    router.layer(middleware::from_fn(survive_panics))
 }
 
 async fn ready(State(state): State<WebState>) -> Response {

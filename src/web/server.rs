@@ -5,7 +5,6 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -55,10 +54,21 @@ pub async fn serve(
     config: WebConfig,
     shutdown: CancellationToken,
 ) -> Result<(), WebError> {
-    let router = router(state, &config)?;
+    // Where there is no such file (outside Linux) the limit is a cautious guess.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let connections = Connections::new(connections::limit(&limits));
-    let server = Arc::new(Server { router, config, connections, shutdown });
+    serve_within(connections::limit(&limits), listener, state, config, shutdown).await
+}
+
+/// [`serve`], with at most `limit` connections open.
+pub(super) async fn serve_within(
+    limit: usize,
+    listener: TcpListener,
+    state: WebState,
+    config: WebConfig,
+    shutdown: CancellationToken,
+) -> Result<(), WebError> {
+    let router = router(state, &config)?;
+    let server = Arc::new(Server { router, config, connections: Connections::new(limit), shutdown });
     server.run(listener).await;
     Ok(())
 }
@@ -74,6 +84,7 @@ impl Server {
     async fn run(self: Arc<Self>, listener: TcpListener) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
+        let mut complained = false;
         loop {
             let accepted = tokio::select! {
                 () = self.shutdown.cancelled() => break,
@@ -81,6 +92,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
+                    complained = false;
                     let (server, place, abort) = (Arc::clone(&self), self.connections.admit(), abort.clone());
                     tasks.spawn(async move {
                         tokio::select! {
@@ -89,7 +101,15 @@ impl Server {
                         }
                     });
                 }
-                Err(error) => self.survive(&error).await,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    // One line when it begins, not one for each of the attempts to come.
+                    if !std::mem::replace(&mut complained, true) {
+                        tracing::warn!(%error, "connections cannot be accepted; idle ones are closed to make room");
+                    }
+                    self.connections.relieve();
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                }
             }
         }
         drop(listener);
@@ -101,28 +121,18 @@ impl Server {
         }
     }
 
-    /// A failed accept is the failure of one connection, or a lack of files that passes; never the end of the server.
-    async fn survive(&self, error: &io::Error) {
-        if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted) {
-            return;
-        }
-        tracing::warn!(%error, "a connection could not be accepted; the oldest idle one is closed to make room");
-        self.connections.relieve();
-        tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
-    }
-
     async fn converse(&self, stream: TcpStream, place: Place) {
         // Answers are written whole; waiting to fill packets would only add delay. Failing to set it costs just that.
         let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(WriteDeadline::new(stream, self.config.write_timeout));
+        let io = TokioIo::new(WriteDeadline::new(stream, self.config.write_timeout, Arc::clone(&place.activity)));
         let routes = TowerToHyperService::new(self.router.clone());
-        let answering = Arc::clone(&place.answering);
+        let activity = Arc::clone(&place.activity);
         let service = hyper::service::service_fn(move |request| {
-            let (routes, answering) = (routes.clone(), Arc::clone(&answering));
+            let (routes, activity) = (routes.clone(), Arc::clone(&activity));
             async move {
-                answering.store(true, Ordering::Relaxed);
+                activity.begin();
                 let response = routes.call(request).await;
-                answering.store(false, Ordering::Relaxed);
+                activity.answered();
                 response
             }
         });
@@ -145,4 +155,9 @@ impl Server {
             tracing::debug!(%error, "a connection ended early");
         }
     }
+}
+
+/// Whether a failed accept says something of the one client only, rather than of a lack of files, which passes.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }

@@ -3,11 +3,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+
+use super::connections::Activity;
 
 /// The stream. The time runs from the first write that the system would not take until everything written has been
 /// taken, however slowly bytes trickle away in between.
@@ -15,12 +18,13 @@ pub struct WriteDeadline<S> {
     stream: S,
     timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
+    activity: Arc<Activity>,
 }
 
 impl<S> WriteDeadline<S> {
-    /// `stream`, on which no answer may take longer than `timeout` to be taken.
-    pub fn new(stream: S, timeout: Duration) -> Self {
-        Self { stream, timeout, deadline: None }
+    /// `stream`, on which no answer may take longer than `timeout` to be taken; `activity` is told when one has been.
+    pub fn new(stream: S, timeout: Duration, activity: Arc<Activity>) -> Self {
+        Self { stream, timeout, deadline: None, activity }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -63,6 +67,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if flushed.is_ready() {
             self.deadline = None;
+            self.activity.flushed();
         }
         self.watch(cx, flushed)
     }
@@ -84,7 +89,7 @@ mod tests {
     async fn a_client_that_takes_a_byte_a_second_is_cut_off() {
         let (server, mut client) = duplex(16);
         let began = Instant::now();
-        let mut stream = WriteDeadline::new(server, Duration::from_secs(60));
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
         let reader = tokio::spawn(async move {
             let mut read = 0;
             while let Ok(1) = client.read(&mut [0; 1]).await {
@@ -103,7 +108,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_answer_has_the_whole_time() {
         let (server, mut client) = duplex(16);
-        let mut stream = WriteDeadline::new(server, Duration::from_secs(60));
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
         let reader = tokio::spawn(async move {
             for _ in 0..64 {
                 sleep(Duration::from_secs(3)).await;
