@@ -72,7 +72,7 @@ fn section(text: &mut String, title: &str, metrics: &[Descriptor]) {
             Kind::Histogram { sum: false } => "histogram without `_sum`",
         };
         let unit = writer::unit(metric.name).map(|unit| format!(", {unit}")).unwrap_or_default();
-        let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
+        let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(", ") };
         let _ = writeln!(text, "| `{}` | {kind}{unit} | {labels} | {} |", metric.name, metric.help);
     }
 }
