@@ -8,6 +8,7 @@ use axum::body::Bytes;
 
 use super::catalogue::GaugeFamily;
 use super::compress::{self, FirstPart, PartCompressor};
+use super::family::CHUNK;
 use super::labels::LabelSet;
 use super::memory::SeriesMemory;
 use super::negotiation::{Encoding, Format};
@@ -155,9 +156,10 @@ impl Exposition {
         let rendered = match slot {
             Some(rendered) if rendered.generation == current => rendered,
             _ => {
-                // The old page goes first: two of them at once would double the memory of a scrape.
-                *slot = None;
-                slot.insert(self.render(format, encoding, now)?)
+                // The old page goes first: two of them at once would double the memory of a scrape. Its length is a good
+                // guess of the new one's.
+                let length = slot.take().map_or(0, |old| old.bytes.len());
+                slot.insert(self.render(format, encoding, length, now)?)
             }
         };
         rendered.asked_at = now;
@@ -165,11 +167,14 @@ impl Exposition {
         Ok(Page { sessions: rendered.bytes.clone(), own: own.into() })
     }
 
-    fn render(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Rendered> {
+    fn render(&self, format: Format, encoding: Encoding, length: usize, now: Instant) -> std::io::Result<Rendered> {
         let mut part = PartCompressor::new(encoding)?;
         let mut failed = None;
         let generation = self.read_memory(|memory| {
-            let mut buffer = Vec::new();
+            let mut buffer = match encoding {
+                Encoding::Identity => Vec::with_capacity(length + length / 64),
+                Encoding::Gzip | Encoding::Zstd => Vec::with_capacity(CHUNK + CHUNK / 4),
+            };
             memory.write(&mut buffer, format, &mut |piece| {
                 if encoding != Encoding::Identity
                     && let Err(e) = part.add(piece)
