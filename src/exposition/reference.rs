@@ -28,8 +28,8 @@ This file is generated from the catalogue that `/metrics` is written from; a tes
   later. Set it to no less than the longest scrape interval of your Prometheus servers.
 - **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores are negative too,
   a sum of them could fall, and `rate()` would take that for a restart. The mean is
-  `(rate(agntix_session_sentiment_score_positive_total[1h]) - rate(agntix_session_sentiment_score_negative_total[1h])) / rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h])`
-  (summed as needed), in either format; OpenMetrics has no `_count` without a `_sum`.
+  `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
+  in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
 - **OpenMetrics** adds `# UNIT`, `_created` (the true birth of a durable series) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
 - **Absent is not 0.** A value that is not known has no series.
