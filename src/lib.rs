@@ -16,5 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod exposition;
 pub mod ledger;
+pub mod lifecycle;
 pub mod observation;
 pub mod secret;
+pub mod web;

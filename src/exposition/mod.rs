@@ -4,6 +4,19 @@
 //! durable, and gives bytes.
 
 pub mod catalogue;
+mod compress;
+mod family;
 pub mod labels;
+mod memory;
+pub mod negotiation;
+mod number;
 pub mod own;
+mod own_page;
+mod pages;
+pub mod reference;
 pub mod series;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use pages::{Exposition, Page};

@@ -1,0 +1,58 @@
+//! Memory per series: the largest heap while 100,000 series are taken in and scraped once in gzip.
+//!
+//! `cargo bench --bench exposition_memory`, line `max alloc`, divided by the number of series. The input is made one
+//! batch at a time, as the ledger hands it over; it is apart from `exposition` because counting allocations costs time.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use agntix_exporter::clock::Timestamp;
+use agntix_exporter::config::MetricsConfig;
+use agntix_exporter::exposition::Exposition;
+use agntix_exporter::exposition::catalogue::Family;
+use agntix_exporter::exposition::labels::LabelSet;
+use agntix_exporter::exposition::negotiation::{Encoding, Format};
+use agntix_exporter::exposition::own::ExporterMetrics;
+use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+
+#[global_allocator]
+static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
+
+const BATCH: u64 = 1_000;
+
+fn main() {
+    divan::main();
+}
+
+/// Counters with 85 bytes of labels, as a page of about 113 bytes a line has.
+fn batch(from: u64) -> Vec<SeriesState> {
+    (from..from + BATCH)
+        .map(|n| SeriesState {
+            key: SeriesKey {
+                family: Family::Intents,
+                labels: LabelSet::new(
+                    Family::Intents.descriptor().labels,
+                    [format!("agent_{n:06}").as_str(), "refund", "unresolved", "negative"],
+                ),
+            },
+            layout: LayoutId::NONE,
+            created: Timestamp::from_millis(1_775_624_410_546),
+            cells: Box::new([n]),
+            held_at: None,
+        })
+        .collect()
+}
+
+#[divan::bench(args = [10_000, 100_000], sample_count = 1, sample_size = 1)]
+fn heap_after_a_gzip_scrape(series: u64) -> Exposition {
+    let layouts = Arc::new(Layouts::new(&MetricsConfig::default()));
+    let exposition = Exposition::new(layouts, ExporterMetrics::new().unwrap());
+    for from in (0..series).step_by(usize::try_from(BATCH).unwrap()) {
+        exposition.apply(&batch(from), Vec::new());
+    }
+    exposition.publish(Instant::now());
+    exposition.page(Format::OpenMetrics, Encoding::Gzip, Instant::now()).unwrap();
+    exposition
+}

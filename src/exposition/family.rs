@@ -1,0 +1,311 @@
+//! The series of one durable family, laid out for a scrape: label bytes in one arena, cells in another, in the order
+//! of birth. A series is never removed, so an index into either stays good.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use super::catalogue::{Family, Kind};
+use super::negotiation::Format;
+use super::number;
+use super::series::{LayoutId, Layouts, SeriesState};
+use super::writer;
+use crate::clock::Timestamp;
+
+/// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
+pub const CHUNK: usize = 64 * 1024;
+
+/// The bounds of every layout as they stand between the quotes of `le`, `+Inf` last.
+#[derive(Debug)]
+pub struct BoundTexts(Vec<Vec<Box<[u8]>>>);
+
+impl BoundTexts {
+    /// Spells the bounds once, for every page to come.
+    pub fn new(layouts: &Layouts) -> Self {
+        let spell = |bound: f64| {
+            let mut text = Vec::new();
+            number::canonical(&mut text, bound);
+            text.into_boxed_slice()
+        };
+        Self(
+            layouts.iter().map(|(_, l)| l.bounds.iter().copied().chain([f64::INFINITY]).map(spell).collect()).collect(),
+        )
+    }
+
+    fn of(&self, layout: LayoutId) -> &[Box<[u8]>] {
+        self.0.get(usize::from(layout.0)).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    created: Timestamp,
+    label_start: u32,
+    label_len: u32,
+    cell_start: u32,
+    cell_count: u16,
+    layout: LayoutId,
+}
+
+/// What became of a series state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The series is new, or was known; `held` says that it now shows less than it has counted, and did not before.
+    Taken {
+        /// Place of the series in its family.
+        series: u32,
+        /// Whether a hold began.
+        held: bool,
+    },
+    /// It was taken, but a cell stood lower than what is shown already; that cell was left as it was.
+    Fell,
+    /// It does not fit its layout, or memory: nothing was changed.
+    Refused,
+}
+
+/// The series of one family.
+#[derive(Debug)]
+pub struct FamilySeries {
+    family: Family,
+    labels: Vec<u8>,
+    cells: Vec<u64>,
+    entries: Vec<Entry>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    held: HashMap<u32, Box<[u64]>>,
+    exemplars: HashMap<(u32, u16), Box<[u8]>>,
+}
+
+impl FamilySeries {
+    /// No series yet.
+    pub fn new(family: Family) -> Self {
+        Self {
+            family,
+            labels: Vec::new(),
+            cells: Vec::new(),
+            entries: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            held: HashMap::new(),
+            exemplars: HashMap::new(),
+        }
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The labels of a series.
+    pub fn labels(&self, series: u32) -> Option<&str> {
+        let entry = self.entries.get(series as usize)?;
+        std::str::from_utf8(self.labels_of(entry)).ok()
+    }
+
+    /// The place of the series with these labels.
+    pub fn find(&self, labels: &str) -> Option<u32> {
+        let labels = labels.as_bytes();
+        self.index.find(self.hasher.hash_one(labels), |i| self.bytes_at(*i) == labels).copied()
+    }
+
+    /// Whether the series shows less than it has counted.
+    pub fn is_held(&self, series: u32) -> bool {
+        self.held.contains_key(&series)
+    }
+
+    /// Takes the state of a series after a commit.
+    pub fn apply(&mut self, state: &SeriesState, layouts: &Layouts) -> Applied {
+        let cell_count = layouts.cells(state.layout);
+        let held_at = state.held_at.as_deref();
+        let is_counter = state.layout == LayoutId::NONE;
+        if layouts.get(state.layout).is_none()
+            || state.cells.len() != cell_count
+            || held_at.is_some_and(|h| h.len() != cell_count)
+            || is_counter != (self.family.descriptor().kind == Kind::Counter)
+        {
+            return Applied::Refused;
+        }
+        match self.find(state.key.labels.as_str()) {
+            Some(series) => self.update(series, state),
+            None => match self.insert(state, cell_count) {
+                Some(series) => Applied::Taken { series, held: self.is_held(series) },
+                None => Applied::Refused,
+            },
+        }
+    }
+
+    fn insert(&mut self, state: &SeriesState, cell_count: usize) -> Option<u32> {
+        let labels = state.key.labels.as_str().as_bytes();
+        let series = u32::try_from(self.entries.len()).ok()?;
+        let entry = Entry {
+            created: state.created,
+            label_start: u32::try_from(self.labels.len()).ok()?,
+            label_len: u32::try_from(labels.len()).ok()?,
+            cell_start: u32::try_from(self.cells.len()).ok()?,
+            cell_count: u16::try_from(cell_count).ok()?,
+            layout: state.layout,
+        };
+        extend_tightly(&mut self.labels, labels);
+        extend_tightly(&mut self.cells, &state.cells);
+        extend_tightly(&mut self.entries, &[entry]);
+        if let Some(held) = &state.held_at {
+            self.held.insert(series, held.clone());
+        }
+        let Self { index, hasher, entries, labels: arena, .. } = self;
+        let hash_of = |i: &u32| hasher.hash_one(label_bytes(arena, entries, *i));
+        index.insert_unique(hasher.hash_one(labels), series, hash_of);
+        Some(series)
+    }
+
+    fn update(&mut self, series: u32, state: &SeriesState) -> Applied {
+        let Some(entry) = self.entries.get_mut(series as usize) else { return Applied::Refused };
+        if entry.layout != state.layout {
+            return Applied::Refused;
+        }
+        entry.created = state.created;
+        let range = entry.cell_start as usize..entry.cell_start as usize + usize::from(entry.cell_count);
+        let Some(cells) = self.cells.get_mut(range) else { return Applied::Refused };
+        let mut fell = false;
+        for (shown, now) in cells.iter_mut().zip(&state.cells) {
+            fell |= now < shown;
+            *shown = (*shown).max(*now);
+        }
+        match (self.held.get_mut(&series), &state.held_at) {
+            // The ledger released it.
+            (Some(_), None) => {
+                self.held.remove(&series);
+            }
+            (Some(shown), Some(now)) => {
+                for (shown, now) in shown.iter_mut().zip(now) {
+                    fell |= now < shown;
+                    *shown = (*shown).max(*now);
+                }
+            }
+            // What has been shown in full cannot be hidden again without falling.
+            (None, _) => {}
+        }
+        if fell { Applied::Fell } else { Applied::Taken { series, held: false } }
+    }
+
+    /// Shows the true cells of a series from now on; whether it was held.
+    pub fn release(&mut self, series: u32) -> bool {
+        self.held.remove(&series).is_some()
+    }
+
+    /// Puts an exemplar beside a sample, in place of an earlier one.
+    pub fn set_exemplar(&mut self, series: u32, cell: u16, text: Box<[u8]>) {
+        self.exemplars.insert((series, cell), text);
+    }
+
+    /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        bounds: &BoundTexts,
+        format: Format,
+        hand_on: &mut impl FnMut(&mut Vec<u8>),
+    ) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let descriptor = self.family.descriptor();
+        writer::header(out, descriptor.name, descriptor.kind, descriptor.help, format);
+        let base = writer::family_name(descriptor.name, descriptor.kind, Format::OpenMetrics);
+        for (series, entry) in (0_u32..).zip(&self.entries) {
+            let labels = self.labels_of(entry);
+            let held = if self.held.is_empty() { None } else { self.held.get(&series) };
+            let cells = match held {
+                Some(held) => held,
+                None => self.cells_of(entry),
+            };
+            // A held series must not name a session that it does not show yet.
+            let exemplars =
+                (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);
+            match descriptor.kind {
+                Kind::Histogram { sum } => {
+                    let bounds = bounds.of(entry.layout);
+                    self.write_histogram(out, descriptor.name, labels, cells, bounds, (sum, format), exemplars);
+                }
+                Kind::Counter | Kind::Gauge => {
+                    writer::sample(out, descriptor.name, "", labels);
+                    number::scaled(out, cells.first().copied().unwrap_or(0), self.family.scale());
+                    self.end_line(out, exemplars, 0);
+                }
+            }
+            if format == Format::OpenMetrics {
+                writer::created(out, base, labels, entry.created);
+            }
+            if out.len() >= CHUNK {
+                hand_on(out);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, in the innermost loop of a scrape")]
+    fn write_histogram(
+        &self,
+        out: &mut Vec<u8>,
+        name: &str,
+        labels: &[u8],
+        cells: &[u64],
+        bounds: &[Box<[u8]>],
+        (sum, format): (bool, Format),
+        exemplars: Option<u32>,
+    ) {
+        let mut count = 0_u64;
+        for (cell, (bound, observed)) in (0_u16..).zip(bounds.iter().zip(cells)) {
+            count = count.saturating_add(*observed);
+            writer::bucket(out, name, labels, bound);
+            number::integer(out, count);
+            self.end_line(out, exemplars, cell);
+        }
+        if sum {
+            writer::sample(out, name, "_sum", labels);
+            number::scaled(out, cells.last().copied().unwrap_or(0), self.family.scale());
+            out.push(b'\n');
+        }
+        // OpenMetrics 1.0 has no `_count` without `_sum`; there, the `+Inf` bucket tells it.
+        if sum || format == Format::Text {
+            writer::sample(out, name, "_count", labels);
+            number::integer(out, count);
+            out.push(b'\n');
+        }
+    }
+
+    fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, cell: u16) {
+        if let Some(text) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
+            out.extend_from_slice(text);
+        }
+        out.push(b'\n');
+    }
+
+    fn bytes_at(&self, series: u32) -> &[u8] {
+        label_bytes(&self.labels, &self.entries, series)
+    }
+
+    fn labels_of(&self, entry: &Entry) -> &[u8] {
+        slice(&self.labels, entry.label_start, entry.label_len)
+    }
+
+    fn cells_of(&self, entry: &Entry) -> &[u64] {
+        slice(&self.cells, entry.cell_start, u32::from(entry.cell_count))
+    }
+}
+
+fn label_bytes<'a>(arena: &'a [u8], entries: &[Entry], series: u32) -> &'a [u8] {
+    entries.get(series as usize).map_or(&[], |e| slice(arena, e.label_start, e.label_len))
+}
+
+fn slice<T>(arena: &[T], start: u32, len: u32) -> &[T] {
+    // Entries point into arenas that never shrink, so the range is always there; empty is the harmless answer.
+    arena.get(start as usize..start as usize + len as usize).unwrap_or_default()
+}
+
+/// Appends with an eighth of room to spare rather than the doubling of `Vec`: memory per series is promised.
+fn extend_tightly<T: Copy>(arena: &mut Vec<T>, more: &[T]) {
+    if arena.capacity() - arena.len() < more.len() {
+        arena.reserve_exact(more.len().max(arena.len() / 8).max(64));
+    }
+    arena.extend_from_slice(more);
+}

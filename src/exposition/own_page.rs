@@ -1,0 +1,73 @@
+//! The exporter's own metrics, from the `prometheus` registry onto a page of either format.
+
+use prometheus::Registry;
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+use super::catalogue::Kind;
+use super::labels::LabelSet;
+use super::negotiation::Format;
+use super::{number, writer};
+
+/// Appends every family of the registry, and what ends the page.
+pub fn write(out: &mut Vec<u8>, registry: &Registry, format: Format) {
+    for family in &registry.gather() {
+        write_family(out, family, format);
+    }
+    if format == Format::OpenMetrics {
+        out.extend_from_slice(b"# EOF\n");
+    }
+}
+
+fn write_family(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::HISTOGRAM => Kind::Histogram { sum: true },
+        // Nothing registers the other two; a value without a type reads best as a gauge.
+        MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
+    };
+    if family.get_metric().is_empty() {
+        return;
+    }
+    let name = family.name();
+    writer::header(out, name, kind, family.help(), format);
+    for metric in family.get_metric() {
+        let labels = labels(metric);
+        let labels = labels.as_str().as_bytes();
+        let value = match kind {
+            Kind::Counter => metric.get_counter().get_value(),
+            Kind::Gauge => metric.get_gauge().get_value(),
+            Kind::Histogram { .. } => {
+                write_histogram(out, name, labels, metric);
+                continue;
+            }
+        };
+        writer::sample(out, name, "", labels);
+        number::float(out, value);
+        out.push(b'\n');
+    }
+}
+
+fn write_histogram(out: &mut Vec<u8>, name: &str, labels: &[u8], metric: &Metric) {
+    let histogram = metric.get_histogram();
+    let finite = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
+    let buckets =
+        finite.map(|b| (b.upper_bound(), b.cumulative_count())).chain([(f64::INFINITY, histogram.get_sample_count())]);
+    for (bound, count) in buckets {
+        let mut text = Vec::with_capacity(8);
+        number::canonical(&mut text, bound);
+        writer::bucket(out, name, labels, &text);
+        number::integer(out, count);
+        out.push(b'\n');
+    }
+    writer::sample(out, name, "_sum", labels);
+    number::float(out, histogram.get_sample_sum());
+    out.push(b'\n');
+    writer::sample(out, name, "_count", labels);
+    number::integer(out, histogram.get_sample_count());
+    out.push(b'\n');
+}
+
+fn labels(metric: &Metric) -> LabelSet {
+    let names: Vec<&str> = metric.get_label().iter().map(LabelPair::name).collect();
+    LabelSet::new(&names, metric.get_label().iter().map(LabelPair::value))
+}

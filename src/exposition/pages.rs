@@ -1,0 +1,220 @@
+//! The pages of `/metrics`: what all parts of the daemon share, behind its locks. A lock is held for memory and
+//! arithmetic only, never across the API or the disk.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+
+use super::catalogue::GaugeFamily;
+use super::compress::{self, FirstPart, PartCompressor};
+use super::family::CHUNK;
+use super::labels::LabelSet;
+use super::memory::SeriesMemory;
+use super::negotiation::{Encoding, Format};
+use super::own::ExporterMetrics;
+use super::own_page;
+use super::series::{Exemplar, Layouts, SeriesKey, SeriesState};
+
+/// A rendered variant that nobody has asked for in this time gives its memory back.
+const KEEP: Duration = Duration::from_secs(300);
+
+/// The session metrics and the exporter's own, as pages.
+#[derive(Debug)]
+pub struct Exposition {
+    own: Own,
+    memory: RwLock<SeriesMemory>,
+    /// One a format and encoding; each lock makes concurrent scrapes of a new generation render once.
+    variants: [Mutex<Option<Rendered>>; 6],
+}
+
+struct Own(ExporterMetrics);
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ExporterMetrics")
+    }
+}
+
+#[derive(Debug)]
+struct Rendered {
+    generation: u64,
+    asked_at: Instant,
+    bytes: Bytes,
+    part: FirstPart,
+}
+
+/// A page to send: its chunks one after the other.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The session metrics, shared with the cache and with other clients.
+    pub sessions: Bytes,
+    /// The exporter's own metrics and the end of the page.
+    pub own: Bytes,
+}
+
+impl Page {
+    /// Length of the whole in bytes.
+    pub fn len(&self) -> usize {
+        self.sessions.len() + self.own.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole page in one piece, copied.
+    pub fn to_vec(&self) -> Vec<u8> {
+        [&self.sessions[..], &self.own[..]].concat()
+    }
+}
+
+impl Exposition {
+    /// Nothing counted yet and nothing published: pages carry the exporter's own metrics only.
+    pub fn new(layouts: Arc<Layouts>, own: ExporterMetrics) -> Self {
+        Self {
+            own: Own(own),
+            memory: RwLock::new(SeriesMemory::new(layouts)),
+            variants: std::array::from_fn(|_| Mutex::new(None)),
+        }
+    }
+
+    /// The exporter's own metrics.
+    pub fn own(&self) -> &ExporterMetrics {
+        &self.own.0
+    }
+
+    /// Takes the absolute states of series after a commit, births included, and the exemplars of that commit. A cell
+    /// that stands lower than before is left as it was (P2) and logged.
+    pub fn apply(&self, series: &[SeriesState], exemplars: Vec<Exemplar>) {
+        self.write_memory(|m| m.apply(series, exemplars));
+    }
+
+    /// The look-back is done: session metrics are on every page from here on (P3).
+    pub fn publish(&self, now: Instant) {
+        self.write_memory(|m| m.publish(now));
+    }
+
+    /// Whether [`publish`](Self::publish) has been called.
+    pub fn is_published(&self) -> bool {
+        self.read_memory(SeriesMemory::is_published)
+    }
+
+    /// How many series the durable families have, shown or not.
+    pub fn series(&self) -> usize {
+        self.read_memory(SeriesMemory::series)
+    }
+
+    /// The held series that have been shown for at least `hold`, longest first; none before
+    /// [`publish`](Self::publish). To be called often (each second, say): the hold of a new series begins with the
+    /// first call after its birth. A series stays due until it is released. Costs next to nothing when none is due.
+    pub fn due_for_release(&self, now: Instant, hold: Duration) -> Vec<SeriesKey> {
+        self.write_memory(|m| m.due_for_release(now, hold))
+    }
+
+    /// Shows the true values of these series from now on.
+    pub fn release(&self, keys: &[SeriesKey]) {
+        self.write_memory(|m| m.release(keys));
+    }
+
+    /// Replaces a family of gauges; an empty one is not on the page.
+    pub fn set_gauges(&self, family: GaugeFamily, series: Vec<(LabelSet, f64)>) {
+        self.write_memory(|m| m.set_gauges(family, series));
+    }
+
+    /// The page as it is now. The session part is rendered and compressed once a generation.
+    ///
+    /// # Errors
+    /// Only if the compressor cannot have memory.
+    pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+        let mut own = Vec::with_capacity(8 * 1024);
+        own_page::write(&mut own, &self.own.0.registry, format);
+        let wanted = variant(format, encoding);
+        let mut page = None;
+        for (place, slot) in self.variants.iter().enumerate() {
+            if place == wanted {
+                page = Some(self.session_part(&mut lock(slot), (format, encoding), own, now)?);
+                own = Vec::new();
+            } else if let Ok(mut slot) = slot.try_lock()
+                && slot.as_ref().is_some_and(|r| now.saturating_duration_since(r.asked_at) > KEEP)
+            {
+                *slot = None;
+            }
+        }
+        page.ok_or_else(|| std::io::Error::other("no such variant of the page"))
+    }
+
+    fn session_part(
+        &self,
+        slot: &mut Option<Rendered>,
+        (format, encoding): (Format, Encoding),
+        own: Vec<u8>,
+        now: Instant,
+    ) -> std::io::Result<Page> {
+        let current = self.read_memory(SeriesMemory::generation);
+        let rendered = match slot {
+            Some(rendered) if rendered.generation == current => rendered,
+            _ => {
+                // The old page goes first: two of them at once would double the memory of a scrape. Its length is a good
+                // guess of the new one's.
+                let length = slot.take().map_or(0, |old| old.bytes.len());
+                slot.insert(self.render(format, encoding, length, now)?)
+            }
+        };
+        rendered.asked_at = now;
+        let own = compress::last_part(encoding, &rendered.part, own)?;
+        Ok(Page { sessions: rendered.bytes.clone(), own: own.into() })
+    }
+
+    fn render(&self, format: Format, encoding: Encoding, length: usize, now: Instant) -> std::io::Result<Rendered> {
+        let mut part = PartCompressor::new(encoding)?;
+        let mut failed = None;
+        let generation = self.read_memory(|memory| {
+            let mut buffer = match encoding {
+                Encoding::Identity => Vec::with_capacity(length + length / 64),
+                Encoding::Gzip | Encoding::Zstd => Vec::with_capacity(CHUNK + CHUNK / 4),
+            };
+            memory.write(&mut buffer, format, &mut |piece| {
+                if encoding != Encoding::Identity
+                    && let Err(e) = part.add(piece)
+                {
+                    failed = Some(e);
+                }
+            });
+            if let Err(e) = part.add(&mut buffer) {
+                failed = Some(e);
+            }
+            memory.generation()
+        });
+        if let Some(e) = failed {
+            return Err(e);
+        }
+        let mut part = part.finish()?;
+        let bytes = std::mem::take(&mut part.bytes).into();
+        Ok(Rendered { generation, asked_at: now, bytes, part })
+    }
+
+    // A panic while a lock was held is answered by the pages as they are: every change leaves them well-formed.
+    fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory) -> T) -> T {
+        f(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_memory<T>(&self, f: impl FnOnce(&mut SeriesMemory) -> T) -> T {
+        f(&mut self.memory.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn variant(format: Format, encoding: Encoding) -> usize {
+    let format = usize::from(format == Format::OpenMetrics);
+    let encoding = match encoding {
+        Encoding::Identity => 0,
+        Encoding::Gzip => 1,
+        Encoding::Zstd => 2,
+    };
+    format * 3 + encoding
+}

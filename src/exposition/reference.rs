@@ -1,0 +1,107 @@
+//! `docs/metrics.md`, made from the catalogue that the pages are made from.
+
+use std::fmt::Write as _;
+
+use super::catalogue::{Descriptor, Family, GaugeFamily, Kind};
+use super::own::OWN;
+use super::writer;
+
+const INTRODUCTION: &str = "\
+# Metrics
+
+This file is generated from the catalogue that `/metrics` is written from; a test fails when it is stale
+(`UPDATE_DOCS=1 cargo test docs_metrics_is_current` writes it anew). The running exporter serves it at `/-/reference`.
+
+## How to read them
+
+- **Two kinds.** What the organization did (`agntix_session…`, durable: it survives restarts and crashes and never
+  falls) and what this process did (`agntix_exporter_…`, `process_…`, reset by a restart).
+- **Label values** are the API's, in lower case where they come from a fixed list. `unknown`: the API did not say.
+  `none`: that part of the analysis is absent, or was given up at `poll.analysis_deadline`. `other`: the label had
+  reached its bound (`metrics.max_label_values`, `metrics.max_agents`); `agntix_exporter_label_overflow_total` counts these.
+- **Exactly once.** An ended session adds once to every series that it belongs to, however often and from wherever it is
+  heard of. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
+- **Look-back.** What ended before the first start is in the starting values. Until that is read (or
+  `sessions.look_back_deadline` passes) the page has no session metrics at all, only the exporter's own.
+- **Hold.** A series that is born later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
+  has seen the 0 and `rate()` and `increase()` miss no event. The price: the first events of a new series appear that much
+  later. Set it to no less than the longest scrape interval of your Prometheus servers.
+- **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores are negative too,
+  a sum of them could fall, and `rate()` would take that for a restart. The mean is
+  `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
+  in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
+- **OpenMetrics** adds `# UNIT`, `_created` (the true birth of a durable series) and exemplars with the `session_id` on
+  `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
+- **Absent is not 0.** A value that is not known has no series.
+";
+
+/// The process metrics of the `prometheus` crate, on Linux.
+const PROCESS: &[Descriptor] = &[
+    process("process_cpu_seconds_total", Kind::Counter, "Total user and system CPU time spent in seconds."),
+    process("process_max_fds", Kind::Gauge, "Maximum number of open file descriptors."),
+    process("process_open_fds", Kind::Gauge, "Number of open file descriptors."),
+    process("process_resident_memory_bytes", Kind::Gauge, "Resident memory size in bytes."),
+    process("process_start_time_seconds", Kind::Gauge, "Start time of the process since unix epoch in seconds."),
+    process("process_threads", Kind::Gauge, "Number of OS threads in the process."),
+    process("process_virtual_memory_bytes", Kind::Gauge, "Virtual memory size in bytes."),
+];
+
+const fn process(name: &'static str, kind: Kind, help: &'static str) -> Descriptor {
+    Descriptor { name, kind, labels: &[], help }
+}
+
+/// The metric reference, as Markdown.
+pub fn reference() -> String {
+    let mut text = String::from(INTRODUCTION);
+    section(&mut text, "Sessions: durable totals", Family::ALL.map(Family::descriptor).as_slice());
+    section(&mut text, "Sessions and agents: the present", GaugeFamily::ALL.map(GaugeFamily::descriptor).as_slice());
+    section(&mut text, "The exporter itself", OWN);
+    section(&mut text, "The process (Linux)", PROCESS);
+    text
+}
+
+fn section(text: &mut String, title: &str, metrics: &[Descriptor]) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\n## {title}\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for metric in metrics {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram { sum: true } => "histogram",
+            Kind::Histogram { sum: false } => "histogram without `_sum`",
+        };
+        let unit = writer::unit(metric.name).map(|unit| format!(", {unit}")).unwrap_or_default();
+        let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(", ") };
+        let _ = writeln!(text, "| `{}` | {kind}{unit} | {labels} | {} |", metric.name, metric.help);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::own::ExporterMetrics;
+
+    #[test]
+    fn docs_metrics_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, reference()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            written,
+            reference(),
+            "docs/metrics.md is stale; run UPDATE_DOCS=1 cargo test docs_metrics_is_current"
+        );
+    }
+
+    #[test]
+    fn everything_that_the_registry_serves_is_in_the_reference() {
+        let text = reference();
+        for family in ExporterMetrics::new().unwrap().registry.gather() {
+            assert!(text.contains(&format!("| `{}` |", family.name())), "{} is missing", family.name());
+            assert!(text.contains(family.help()), "the help of {} differs", family.name());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Compressed pages decode to exactly the plain page, and are made once a generation.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flate2::bufread::GzDecoder;
+
+use super::*;
+
+fn many(count: u64) -> Exposition {
+    let exposition = exposition();
+    exposition.publish(Instant::now());
+    let states: Vec<_> =
+        (0..count).map(|n| counter(Family::Languages, &[&format!("agent{}", n * 2_654_435_761), "en"], n)).collect();
+    exposition.apply(&states, Vec::new());
+    exposition
+}
+
+fn unzip(page: &Page) -> Vec<u8> {
+    let bytes = page.to_vec();
+    // `GzDecoder` reads one member and leaves the rest.
+    let mut decoder = GzDecoder::new(&bytes[..]);
+    let mut plain = Vec::new();
+    decoder.read_to_end(&mut plain).unwrap();
+    assert!(decoder.into_inner().is_empty(), "more than one member");
+    plain
+}
+
+#[test]
+fn a_compressed_page_is_the_plain_page() {
+    // None: unpublished-like, empty first part; many: several buffers handed on.
+    for count in [0, 1, 20_000] {
+        let exposition = many(count);
+        for format in Format::ALL {
+            // The process metrics move between two scrapes, so only what stands still is compared as text.
+            let steady = |page: Vec<u8>| -> String {
+                let text = String::from_utf8(page).unwrap();
+                text.lines().filter(|l| !l.starts_with("process_")).collect::<Vec<_>>().join("\n")
+            };
+            let plain = steady(page(&exposition, format, Encoding::Identity).to_vec());
+            assert_eq!(steady(unzip(&page(&exposition, format, Encoding::Gzip))), plain);
+            let zstd = page(&exposition, format, Encoding::Zstd).to_vec();
+            assert_eq!(steady(zstd::stream::decode_all(&zstd[..]).unwrap()), plain);
+        }
+    }
+}
+
+#[test]
+fn an_unchanged_page_is_not_made_again() {
+    let exposition = many(50);
+    for format in Format::ALL {
+        for encoding in Encoding::ALL {
+            let first = page(&exposition, format, encoding);
+            let second = page(&exposition, format, encoding);
+            assert_eq!(first.sessions.as_ptr(), second.sessions.as_ptr(), "{format:?} {encoding:?}");
+        }
+    }
+    let before = page(&exposition, Format::Text, Encoding::Gzip);
+    exposition.own().up.set(1);
+    let own_changed = page(&exposition, Format::Text, Encoding::Gzip);
+    assert_eq!(before.sessions.as_ptr(), own_changed.sessions.as_ptr());
+    assert!(String::from_utf8(unzip(&own_changed)).unwrap().contains("\nagntix_up 1\n"));
+    exposition.apply(&[counter(Family::Languages, &["new", "en"], 1)], Vec::new());
+    let changed = page(&exposition, Format::Text, Encoding::Gzip);
+    assert!(String::from_utf8(unzip(&changed)).unwrap().contains("agent_id=\"new\""));
+}
+
+#[test]
+fn a_page_that_nobody_asks_for_gives_its_memory_back() {
+    let exposition = many(50);
+    let start = Instant::now();
+    let kept = exposition.page(Format::Text, Encoding::Identity, start).unwrap().sessions;
+    assert!(!kept.is_unique(), "the cache has it too");
+    let soon = start + Duration::from_secs(299);
+    exposition.page(Format::OpenMetrics, Encoding::Gzip, soon).unwrap();
+    assert!(!kept.is_unique());
+    exposition.page(Format::OpenMetrics, Encoding::Gzip, soon + Duration::from_secs(2)).unwrap();
+    assert!(kept.is_unique(), "the cache has dropped it");
+}
+
+#[test]
+fn concurrent_scrapes_of_a_new_generation_share_one_page() {
+    let exposition = Arc::new(many(5_000));
+    let scrapes: Vec<_> = (0..8)
+        .map(|_| {
+            let exposition = Arc::clone(&exposition);
+            std::thread::spawn(move || page(&exposition, Format::Text, Encoding::Gzip).sessions)
+        })
+        .collect();
+    let pages: Vec<_> = scrapes.into_iter().map(|s| s.join().unwrap()).collect();
+    assert!(pages.iter().all(|p| p.as_ptr() == pages[0].as_ptr()));
+}

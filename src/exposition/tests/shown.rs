@@ -1,0 +1,116 @@
+//! What is on the page when: publication, hold, release, and that nothing shown ever falls.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::exposition::catalogue::GaugeFamily;
+
+const HOLD: Duration = Duration::from_secs(60);
+
+fn born(cell: u64) -> SeriesState {
+    state(key(Family::Languages, &["a", "en"]), LayoutId::NONE, &[cell], Some(&[0]))
+}
+
+fn shows(exposition: &Exposition, value: u64) -> bool {
+    let line = format!("agntix_session_languages_total{{agent_id=\"a\",language=\"en\"}} {value}\n");
+    Format::ALL.iter().all(|f| sessions(exposition, *f).contains(&line))
+}
+
+#[test]
+fn before_publication_the_page_carries_only_the_exporters_own() {
+    let exposition = exposition();
+    exposition.apply(&[counter(Family::Languages, &["a", "en"], 5)], Vec::new());
+    exposition.set_gauges(GaugeFamily::Open, vec![(LabelSet::new(&["agent_id"], ["a"]), 1.0)]);
+    assert!(!exposition.is_published());
+    for format in Format::ALL {
+        let all = String::from_utf8(page(&exposition, format, Encoding::Identity).to_vec()).unwrap();
+        assert!(!all.contains("agntix_session"), "{all}");
+        assert!(all.contains("\nagntix_up 0\n"), "{all}");
+    }
+    exposition.publish(Instant::now());
+    assert!(exposition.is_published() && shows(&exposition, 5));
+    assert!(sessions(&exposition, Format::Text).contains("agntix_sessions_open{agent_id=\"a\"} 1\n"));
+}
+
+#[test]
+fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
+    let exposition = exposition();
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    exposition.apply(&[born(1)], Vec::new());
+    assert!(exposition.due_for_release(after(500), HOLD).is_empty());
+    exposition.publish(after(1000));
+    assert!(shows(&exposition, 0));
+    exposition.apply(&[born(4)], Vec::new());
+    assert!(shows(&exposition, 0), "counting goes on unseen");
+    assert!(exposition.due_for_release(after(1059), HOLD).is_empty());
+    let due = exposition.due_for_release(after(1060), HOLD);
+    assert_eq!(due, [born(0).key]);
+    assert_eq!(exposition.due_for_release(after(1061), HOLD), due, "due until it is released");
+    exposition.release(&due);
+    assert!(shows(&exposition, 4));
+    assert!(exposition.due_for_release(after(9999), HOLD).is_empty());
+
+    let late = state(key(Family::Languages, &["b", "de"]), LayoutId::NONE, &[2], Some(&[0]));
+    exposition.apply(std::slice::from_ref(&late), Vec::new());
+    assert!(exposition.due_for_release(after(10_000), HOLD).is_empty());
+    assert!(exposition.due_for_release(after(10_059), HOLD).is_empty());
+    assert_eq!(exposition.due_for_release(after(10_060), HOLD), [late.key]);
+}
+
+#[test]
+fn a_release_out_of_order_leaves_the_others_held() {
+    let exposition = exposition();
+    let start = Instant::now();
+    exposition.publish(start);
+    let states: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|a| state(key(Family::Languages, &[a, "en"]), LayoutId::NONE, &[1], Some(&[0])))
+        .collect();
+    exposition.apply(&states, Vec::new());
+    assert!(exposition.due_for_release(start, HOLD).is_empty());
+    exposition.release(&[states[1].key.clone()]);
+    assert_eq!(exposition.due_for_release(start + HOLD, HOLD), [states[0].key.clone(), states[2].key.clone()]);
+}
+
+#[test]
+fn nothing_shown_ever_falls() {
+    let exposition = exposition();
+    exposition.publish(Instant::now());
+    exposition.apply(&[counter(Family::Languages, &["a", "en"], 5)], Vec::new());
+    exposition.apply(&[counter(Family::Languages, &["a", "en"], 3)], Vec::new());
+    assert!(shows(&exposition, 5));
+    // Neither may a hold that comes too late hide what has been shown.
+    exposition.apply(&[born(6)], Vec::new());
+    assert!(shows(&exposition, 6));
+}
+
+#[test]
+fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
+    let exposition = exposition();
+    exposition.publish(Instant::now());
+    let channel = key(Family::Duration, &["a", "chat", "web", "inbound"]);
+    for (layout, cells) in [(LayoutId::DURATION, &[1, 2][..]), (LayoutId::NONE, &[1][..]), (LayoutId(77), &[1][..])] {
+        exposition.apply(&[state(channel.clone(), layout, cells, None)], Vec::new());
+    }
+    assert_eq!(exposition.series(), 0);
+    assert_eq!(sessions(&exposition, Format::Text), "");
+}
+
+#[test]
+fn the_order_of_the_page_is_the_order_of_birth() {
+    let exposition = exposition();
+    exposition.publish(Instant::now());
+    let lines = |e: &Exposition| -> Vec<String> {
+        sessions(e, Format::Text).lines().map(|l| l.split(' ').next().unwrap().to_owned()).collect()
+    };
+    for n in 0..300 {
+        exposition.apply(&[counter(Family::Languages, &[&format!("agent{}", n * 7919 % 300), "en"], n)], Vec::new());
+    }
+    let before = lines(&exposition);
+    exposition.apply(&[counter(Family::Languages, &["agent5", "en"], 1_000)], Vec::new());
+    exposition.apply(&[counter(Family::Languages, &["zz", "en"], 1)], Vec::new());
+    let after = lines(&exposition);
+    assert_eq!(exposition.series(), 301);
+    assert_eq!(after[..before.len()], before[..]);
+}

@@ -1,0 +1,159 @@
+//! The landing page: how the daemon is, for a person. It loads nothing, runs nothing and says nothing personal.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::WebState;
+use super::status::{ApiStatus, LookBack, StatusSnapshot};
+use crate::clock::Timestamp;
+
+/// Only the style inside the page is allowed: no scripts, no images, no frames, no requests to anywhere.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct Landing<'a> {
+    status: &'a StatusSnapshot,
+    telemetry_path: &'a str,
+    mood: &'static str,
+    headline: String,
+    explanation: String,
+    uptime: String,
+    series: usize,
+    look_back: &'static str,
+    oldest_pending: String,
+    sources: Vec<(String, String)>,
+    now: String,
+}
+
+/// `GET` and `HEAD` of `/`.
+pub fn page(state: &WebState, telemetry_path: &str) -> Response {
+    let status = state.status.snapshot();
+    match render(&status, telemetry_path, state.exposition.series(), state.clock.now()) {
+        Ok(html) => (HEADERS, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the landing page could not be made");
+            (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.\n").into_response()
+        }
+    }
+}
+
+fn render(
+    status: &StatusSnapshot,
+    telemetry_path: &str,
+    series: usize,
+    now: Timestamp,
+) -> Result<String, askama::Error> {
+    let (mood, headline, explanation) = verdict(status);
+    Landing {
+        status,
+        telemetry_path,
+        mood,
+        headline,
+        explanation,
+        uptime: span(now.since(status.started_at)),
+        series,
+        look_back: match status.look_back {
+            LookBack::Running => "running: session metrics appear when it is done",
+            LookBack::Done => "done",
+            LookBack::DeadlinePassed => "stopped at its deadline; what is older is counted as it is found",
+        },
+        oldest_pending: status
+            .oldest_pending
+            .map_or_else(|| "none waits".into(), |at| format!("ended {} ago", span(now.since(at)))),
+        sources: status
+            .last_success
+            .iter()
+            .map(|(source, at)| (source.clone(), format!("{} ago", span(now.since(*at)))))
+            .collect(),
+        now: now.to_string(),
+    }
+    .render()
+}
+
+/// How it is on the whole, the worst first: a colour, a headline, and why.
+fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
+    let host = if status.api_host.is_empty() { "the Agntix API" } else { &status.api_host };
+    if let ApiStatus::Down(why) = &status.api {
+        return ("bad", "Agntix does not answer".into(), why.clone());
+    }
+    if !status.state_writable {
+        return (
+            "bad",
+            "Counts cannot be saved".into(),
+            "The last write to the state directory failed. Nothing is lost: sessions wait until there is room.".into(),
+        );
+    }
+    if let Err(why) = &status.ready {
+        return ("wait", "Getting ready".into(), why.clone());
+    }
+    if status.api == ApiStatus::Unknown {
+        return ("wait", "Getting ready".into(), format!("{host} has not been asked yet."));
+    }
+    ("good", "All is well".into(), format!("{host} answers, and the counts are safe on disk."))
+}
+
+/// A length of time in its two largest units: `3m 20s`.
+fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    if days > 0 {
+        format!("{days}d {hours}h")
+    } else if hours > 0 {
+        format!("{hours}h {minutes}m")
+    } else if minutes > 0 {
+        format!("{minutes}m {}s", seconds % 60)
+    } else {
+        format!("{seconds}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_is_said_first() {
+        let mut status = StatusSnapshot { ready: Ok(()), api: ApiStatus::Up, ..StatusSnapshot::default() };
+        assert_eq!(verdict(&status).0, "good");
+        status.ready = Err("The first listing is not done.".into());
+        assert_eq!(verdict(&status).2, "The first listing is not done.");
+        status.state_writable = false;
+        assert_eq!(verdict(&status).1, "Counts cannot be saved");
+        status.api = ApiStatus::Down("401: look at api.key_file.".into());
+        assert_eq!(verdict(&status).2, "401: look at api.key_file.");
+    }
+
+    #[test]
+    fn what_the_page_says_is_escaped_and_loads_nothing() {
+        let status = StatusSnapshot {
+            api: ApiStatus::Down("<script>alert(1)</script>".into()),
+            last_success: [("listing".to_owned(), Timestamp::from_millis(1_000))].into(),
+            oldest_pending: Some(Timestamp::from_millis(0)),
+            ..StatusSnapshot::default()
+        };
+        let html = render(&status, "/metrics", 7, Timestamp::from_millis(201_000)).unwrap();
+        assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("@import"), "{html}");
+        for expected in ["href=\"/metrics\"", "listing", "3m 20s ago", "ended 3m 21s ago", "alert(1)"] {
+            assert!(html.contains(expected), "{expected} in {html}");
+        }
+    }
+
+    #[test]
+    fn spans_show_two_units() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3_600, "1h 0m"), (90_000, "1d 1h")] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The route of the metrics: from the request's headers to a page sent without being copied.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body::{Frame, SizeHint};
+use tokio::sync::Semaphore;
+
+use crate::exposition::{Exposition, Page, negotiation};
+
+/// What the route needs.
+#[derive(Clone)]
+pub struct MetricsState {
+    pub exposition: Arc<Exposition>,
+    /// Scrapes that may be rendered at once; `None` is without bound.
+    pub slots: Option<Arc<Semaphore>>,
+}
+
+/// `GET` and `HEAD` of the telemetry path.
+pub async fn metrics(State(state): State<MetricsState>, headers: HeaderMap) -> Response {
+    // Held while the page is made, not while it is sent: slow readers share the page and cost no slot.
+    let slot = match &state.slots {
+        None => None,
+        Some(slots) => match Arc::clone(slots).try_acquire_owned() {
+            Ok(slot) => Some(slot),
+            Err(_) => return busy(),
+        },
+    };
+    let format = negotiation::format(joined(&headers, &ACCEPT).as_deref());
+    let encoding = negotiation::encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
+    // Rendering a large page takes milliseconds, which the connections of this thread should not wait for.
+    let made = tokio::task::spawn_blocking(move || {
+        let page = state.exposition.page(format, encoding, Instant::now());
+        drop(slot);
+        page
+    })
+    .await;
+    let page = match made {
+        Ok(Ok(page)) => page,
+        Ok(Err(error)) => return failed(&error),
+        Err(error) => return failed(&error),
+    };
+    let length = page.len();
+    let mut response = Response::new(Body::new(PageBody::new(page)));
+    let answer = response.headers_mut();
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    answer.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Some(token) = encoding.token() {
+        answer.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
+    }
+    response
+}
+
+fn busy() -> Response {
+    let text = "Too many scrapes at once; see web.max_requests.\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
+    tracing::error!(error = %error, "a page of metrics could not be made");
+    (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.\n").into_response()
+}
+
+/// All lines of a header as the one line that they stand for (RFC 9110, 5.2); `None` if there is none.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+/// A page as a body of known length; its chunks are handed on, not copied.
+struct PageBody {
+    chunks: std::array::IntoIter<Bytes, 2>,
+    left: u64,
+}
+
+impl PageBody {
+    fn new(page: Page) -> Self {
+        Self { left: page.len() as u64, chunks: [page.sessions, page.own].into_iter() }
+    }
+}
+
+impl http_body::Body for PageBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.chunks.find(|chunk| !chunk.is_empty());
+        if let Some(chunk) = &next {
+            self.left = self.left.saturating_sub(chunk.len() as u64);
+        }
+        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

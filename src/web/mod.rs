@@ -1,0 +1,80 @@
+//! The HTTP side: the listener and its limits ([`server`]), the routes, and what they show of the daemon's life
+//! ([`status`]).
+//!
+//! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`](crate::exposition) and
+//! [`status`] give it.
+
+mod connections;
+mod landing;
+mod metrics;
+mod router;
+pub mod server;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod write_deadline;
+
+use std::sync::Arc;
+
+pub use router::router;
+pub use server::{bind, serve};
+pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::exposition::Exposition;
+use crate::lifecycle::ReloadRequest;
+
+/// What the routes need of the rest of the daemon.
+#[derive(Clone)]
+pub struct WebState {
+    /// The pages of `/metrics`.
+    pub exposition: Arc<Exposition>,
+    /// What the landing page and readiness say.
+    pub status: Arc<Status>,
+    /// Where a wish to reload goes.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// For "so long ago" on the landing page.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why there is no web server.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// The address is not one, or its name is not known.
+    #[error(
+        "web.listen_address {address:?} cannot be used ({source}); write it as host:port, for example 0.0.0.0:9899"
+    )]
+    Address {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another program listens there.
+    #[error(
+        "{address} is taken by another program, or by another agntix-exporter; set web.listen_address to a free port"
+    )]
+    Taken {
+        /// As configured.
+        address: String,
+    },
+    /// The system refuses the address or port.
+    #[error(
+        "cannot listen on {address} ({source}); set web.listen_address to an address and port that this user may use"
+    )]
+    Listen {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The route of the metrics cannot be one.
+    #[error("web.telemetry_path {path:?} cannot be used: {reason}")]
+    TelemetryPath {
+        /// As configured.
+        path: String,
+        /// Why, and what would do.
+        reason: &'static str,
+    },
+}

@@ -1,0 +1,120 @@
+//! The routes: landing page, metrics, health, readiness, reload.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::landing;
+use super::metrics::{MetricsState, metrics};
+use super::{WebError, WebState};
+use crate::config::WebConfig;
+use crate::exposition::reference;
+use crate::lifecycle::ReloadRequest;
+
+/// Routes that the metrics cannot have.
+const FIXED: [&str; 4] = ["/-/healthy", "/-/ready", "/-/reload", "/-/reference"];
+/// How long a reload may take before the one who asked is told that it has not answered.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// All routes of the exporter.
+///
+/// # Errors
+/// If `web.telemetry_path` cannot be a route.
+pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
+    let path = config.telemetry_path.as_str();
+    let refuse = |reason| Err(WebError::TelemetryPath { path: path.to_owned(), reason });
+    if !path.starts_with('/') {
+        return refuse("it must begin with a slash");
+    }
+    if path.contains(['{', '}', '?', '#', '*']) || path.split('/').any(|part| part.starts_with(':')) {
+        return refuse("it must be a plain path, without braces, colons, stars, queries or fragments");
+    }
+    if FIXED.contains(&path) {
+        return refuse("the exporter serves something else there");
+    }
+    let scrape = MetricsState {
+        exposition: Arc::clone(&state.exposition),
+        slots: (config.max_requests > 0)
+            .then(|| Arc::new(Semaphore::new(config.max_requests.min(Semaphore::MAX_PERMITS)))),
+    };
+    let mut router = Router::new()
+        .route("/-/healthy", get(|| async { "Healthy.\n" }))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload))
+        .route("/-/reference", get(|| async { reference::reference() }));
+    if path != "/" {
+        let telemetry_path: Arc<str> = path.into();
+        router =
+            router.route("/", get(move |State(s): State<WebState>| async move { landing::page(&s, &telemetry_path) }));
+    }
+    let router = router
+        .with_state(state)
+        .route(path, get(metrics).with_state(scrape))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here; the landing page is at /.\n") });
+    Ok(protect(router))
+}
+
+/// Routes on which a panic costs one request.
+pub(super) fn protect(router: Router) -> Router {
+    router.layer(middleware::from_fn(survive_panics))
+}
+
+async fn ready(State(state): State<WebState>) -> Response {
+    match state.status.snapshot().ready {
+        Ok(()) => "Ready.\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn reload(State(state): State<WebState>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let asked = async {
+        state.reload.send(ReloadRequest { reply: Some(reply) }).await.ok()?;
+        answer.await.ok()
+    };
+    let failure = match tokio::time::timeout(RELOAD_PATIENCE, asked).await {
+        Ok(Some(Ok(()))) => return "The configuration was reloaded.\n".into_response(),
+        Ok(Some(Err(why))) => why,
+        Ok(None) => "The daemon is stopping; nothing was reloaded.".to_owned(),
+        Err(_) => "The reload has not finished; the log will say how it went.".to_owned(),
+    };
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{failure}\n")).into_response()
+}
+
+/// Answers a panic with a 500 and a log line, so that one bad request costs only itself (P9).
+async fn survive_panics(request: Request, next: Next) -> Response {
+    let route = request.uri().path().to_owned();
+    let mut answer = pin!(next.run(request));
+    let survived =
+        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        })
+        .await;
+    survived.unwrap_or_else(|panic| {
+        tracing::error!(route, panic = panic_text(&*panic), "a request failed in a way that it should not");
+        let headers = [(header::CONNECTION, "close")];
+        (StatusCode::INTERNAL_SERVER_ERROR, headers, "This should not have happened; the log says more.\n")
+            .into_response()
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

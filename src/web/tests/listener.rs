@@ -1,0 +1,142 @@
+//! The listener against clients that behave badly. Nothing here waits for a length of time: each test waits for the
+//! event, under a bound that only a failure reaches.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::web_state;
+use crate::config::WebConfig;
+use crate::web::server::serve_within;
+use crate::web::{WebError, bind, serve};
+
+/// Only a failure takes this long.
+const BOUND: Duration = Duration::from_secs(30);
+
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), WebError>>,
+}
+
+async fn start(series: u64, config: WebConfig) -> Running {
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(listener, web_state(series).0, config, stop.clone()));
+    Running { address, stop, server }
+}
+
+fn config(header_ms: u64, write_ms: u64) -> WebConfig {
+    WebConfig {
+        header_timeout: Duration::from_millis(header_ms),
+        write_timeout: Duration::from_millis(write_ms),
+        ..WebConfig::default()
+    }
+}
+
+async fn scrape(address: SocketAddr) -> String {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(BOUND, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Waits until the other side has closed the connection.
+async fn closed(client: &mut TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as good as any.
+    let _ = timeout(BOUND, client.read_to_end(&mut rest)).await.expect("the connection stays open");
+}
+
+#[tokio::test]
+async fn half_sent_requests_are_closed_and_stop_no_scrape() {
+    let running = start(2, config(300, 10_000)).await;
+    let mut half_open = Vec::new();
+    for n in 0..200 {
+        let mut client = TcpStream::connect(running.address).await.unwrap();
+        if n % 2 == 0 {
+            client.write_all(b"GET /metrics HTTP/1.1\r\nHost:").await.unwrap();
+        }
+        half_open.push(client);
+    }
+    assert!(scrape(running.address).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    for client in &mut half_open {
+        closed(client).await;
+    }
+    assert!(scrape(running.address).await.contains("agent_id=\"agent1\""));
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_makes_the_oldest_give_way() {
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve_within(8, listener, web_state(2).0, config(600_000, 600_000), stop));
+    let mut flood = Vec::new();
+    for _ in 0..40 {
+        flood.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert!(scrape(address).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    for client in &mut flood[..32] {
+        closed(client).await;
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_idles_between_requests_is_closed() {
+    let running = start(0, config(200, 10_000)).await;
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    client.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(BOUND, client.read_to_end(&mut answer)).await.expect("the connection stays open").unwrap();
+    assert!(answer.ends_with(b"Healthy.\n"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_and_others_are_served() {
+    let running = start(60_000, config(10_000, 300)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut slow = socket.connect(running.address).await.unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let whole = scrape(running.address).await;
+    assert!(whole.contains("agent_id=\"agent59999\""));
+    // One byte, then nothing for as long as the server keeps its side open.
+    slow.read_exact(&mut [0; 1]).await.unwrap();
+    running.stop.cancel();
+    // The stop waits for answers under way, 4.5 s at most; the write time-out ends this one long before.
+    timeout(Duration::from_secs(4), running.server).await.expect("it was not cut off").unwrap().unwrap();
+    let mut rest = Vec::new();
+    let _ = timeout(BOUND, slow.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.len() + 1 < whole.len(), "{} of {}", rest.len() + 1, whole.len());
+}
+
+#[tokio::test]
+async fn stopping_finishes_and_frees_the_port() {
+    let running = start(0, config(60_000, 60_000)).await;
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    assert!(scrape(running.address).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    running.stop.cancel();
+    timeout(Duration::from_secs(5), running.server).await.expect("stopped in 5 s").unwrap().unwrap();
+    closed(&mut idle).await;
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_be_had_is_one_clear_sentence() {
+    let first = bind("127.0.0.1:0").await.unwrap();
+    let address = first.local_addr().unwrap().to_string();
+    let taken = bind(&address).await.unwrap_err();
+    assert!(matches!(taken, WebError::Taken { .. }));
+    assert!(taken.to_string().contains(&address) && taken.to_string().contains("web.listen_address"));
+    let nonsense = bind("nonsense").await.unwrap_err();
+    assert!(matches!(nonsense, WebError::Address { .. }), "{nonsense}");
+}

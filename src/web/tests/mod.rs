@@ -1,0 +1,46 @@
+//! The routes without a network, and the listener on the loopback interface.
+
+mod listener;
+mod routes;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::{Status, WebState};
+use crate::clock::ManualClock;
+use crate::config::MetricsConfig;
+use crate::exposition::Exposition;
+use crate::exposition::catalogue::Family;
+use crate::exposition::labels::LabelSet;
+use crate::exposition::own::ExporterMetrics;
+use crate::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use crate::lifecycle::ReloadRequest;
+
+fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
+    let layouts = Arc::new(Layouts::new(&MetricsConfig::default()));
+    let exposition = Exposition::new(layouts, ExporterMetrics::new().unwrap());
+    let states: Vec<_> = (0..series)
+        .map(|n| SeriesState {
+            key: SeriesKey {
+                family: Family::Languages,
+                labels: LabelSet::new(Family::Languages.descriptor().labels, [format!("agent{n}").as_str(), "en"]),
+            },
+            layout: LayoutId::NONE,
+            created: crate::clock::Timestamp::from_millis(0),
+            cells: Box::new([n]),
+            held_at: None,
+        })
+        .collect();
+    exposition.apply(&states, Vec::new());
+    exposition.publish(Instant::now());
+    let (reload, requests) = mpsc::channel(1);
+    let state = WebState {
+        exposition: Arc::new(exposition),
+        status: Arc::new(Status::default()),
+        reload,
+        clock: Arc::new(ManualClock::default()),
+    };
+    (state, requests)
+}

@@ -1,0 +1,124 @@
+//! A TCP stream on which an answer must be taken within a time: a client that reads a byte a second is cut off, not
+//! served for ever.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::connections::Activity;
+
+/// The stream. The time runs from the first write that the system would not take until everything written has been
+/// taken, however slowly bytes trickle away in between.
+pub struct WriteDeadline<S> {
+    stream: S,
+    timeout: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    activity: Arc<Activity>,
+}
+
+impl<S> WriteDeadline<S> {
+    /// `stream`, on which no answer may take longer than `timeout` to be taken; `activity` is told when one has been.
+    pub fn new(stream: S, timeout: Duration, activity: Arc<Activity>) -> Self {
+        Self { stream, timeout, deadline: None, activity }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            return written;
+        }
+        let timeout = self.timeout;
+        ready!(self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client read its answer too slowly")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when it has nothing left to write: the answer has been taken.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            self.deadline = None;
+            self.activity.flushed();
+        }
+        self.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_a_second_is_cut_off() {
+        let (server, mut client) = duplex(16);
+        let began = Instant::now();
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
+        let reader = tokio::spawn(async move {
+            let mut read = 0;
+            while let Ok(1) = client.read(&mut [0; 1]).await {
+                read += 1;
+                sleep(Duration::from_secs(1)).await;
+            }
+            read
+        });
+        let error = stream.write_all(&[7; 1024]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 60);
+        drop(stream);
+        assert!(reader.await.unwrap() < 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_answer_has_the_whole_time() {
+        let (server, mut client) = duplex(16);
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
+        let reader = tokio::spawn(async move {
+            for _ in 0..64 {
+                sleep(Duration::from_secs(3)).await;
+                client.read_exact(&mut [0; 16]).await.unwrap();
+            }
+        });
+        for _ in 0..8 {
+            stream.write_all(&[7; 128]).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        reader.await.unwrap();
+    }
+}
