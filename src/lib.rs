@@ -18,3 +18,4 @@ pub mod exposition;
 pub mod ledger;
 pub mod observation;
 pub mod secret;
+pub mod simulator;
