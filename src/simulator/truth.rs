@@ -52,25 +52,32 @@ impl Simulator {
         let from = filter.created_after.unwrap_or(self.config().start);
         let to = filter.created_before.map_or(at, |before| before.min(at));
         let faults = self.faults();
-        let mut totals = Totals::default();
-        let mut add = |session: &Session<'_>| {
-            if !faults.bad_sessions.contains(&session.id) {
-                totals.add_session(session, metrics, filter.analysis_deadline, at);
+        let created = Filter::created(from, to);
+        let sessions: Box<dyn Iterator<Item = Session<'_>>> = match &filter.ids {
+            Some(ids) => Box::new(ids.iter().filter_map(|id| self.session(id, at))),
+            None => {
+                let generator = self.generator();
+                Box::new(listing::all(generator, &created).filter_map(|outline| generator.session(outline)))
             }
         };
-        if let Some(ids) = &filter.ids {
-            let known = ids.iter().filter_map(|id| self.session(id, at));
-            known.filter(|session| (from..=to).contains(&session.created)).for_each(|session| add(&session));
-        } else {
-            let generator = self.generator();
-            for outline in listing::all(generator, &Filter::created(from, to)) {
-                if let Some(session) = generator.session(outline) {
-                    add(&session);
-                }
-            }
-        }
-        totals.0.into_iter().map(|(name, (units, scale))| (name, as_f64(units) / scale)).collect()
+        let counted = sessions
+            .filter(|session| (from..=to).contains(&session.created) && !faults.bad_sessions.contains(&session.id));
+        truth_of(counted, metrics, filter.analysis_deadline, at)
     }
+}
+
+/// What these sessions come to at `at`.
+pub(super) fn truth_of<'c>(
+    sessions: impl Iterator<Item = Session<'c>>,
+    metrics: &MetricsConfig,
+    analysis_deadline: Duration,
+    at: Timestamp,
+) -> BTreeMap<String, f64> {
+    let mut totals = Totals::default();
+    for session in sessions {
+        totals.add_session(&session, metrics, analysis_deadline, at);
+    }
+    totals.0.into_iter().map(|(name, (units, scale))| (name, as_f64(units) / scale)).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a simulation stays far below 2^53 units")]
