@@ -82,11 +82,11 @@ pub(super) fn send(answer: Answer) -> Response<Body> {
     let length = answer.body.len();
     let body = match answer.delivery {
         Delivery::Whole => Body::from(answer.body),
-        Delivery::Drop => Body::new(BrokenBody(None)),
+        Delivery::Drop => Body::new(BrokenBody::Broken),
         Delivery::CutAt(at) => {
             let mut body = Bytes::from(answer.body);
             body.truncate(at);
-            Body::new(BrokenBody(Some(body)))
+            Body::new(BrokenBody::Holding(body))
         }
     };
     let mut response = Response::new(body);
@@ -105,7 +105,11 @@ pub(super) fn send(answer: Answer) -> Response<Body> {
 }
 
 /// A body that fails after what it holds (at once when it holds nothing), which makes the server end the connection.
-struct BrokenBody(Option<Bytes>);
+enum BrokenBody {
+    Holding(Bytes),
+    Sent,
+    Broken,
+}
 
 impl http_body::Body for BrokenBody {
     type Data = Bytes;
@@ -113,12 +117,19 @@ impl http_body::Body for BrokenBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let next = match self.0.take() {
-            Some(bytes) => Ok(Frame::data(bytes)),
-            None => Err(std::io::Error::other("cut off on purpose")),
-        };
-        Poll::Ready(Some(next))
+        match std::mem::replace(&mut *self, Self::Broken) {
+            Self::Holding(bytes) => {
+                *self = Self::Sent;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            // The server sends what it has only while it waits for more; an error at once would swallow it.
+            Self::Sent => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Broken => Poll::Ready(Some(Err(std::io::Error::other("cut off on purpose")))),
+        }
     }
 }

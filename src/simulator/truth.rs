@@ -178,7 +178,7 @@ impl Totals {
             );
             let name = if percent > 0 { "positive" } else { "negative" };
             let name = format!("agntix_session_sentiment_score_{name}_total");
-            self.add(&name, &CHANNEL, channel, None, u64::from(percent.unsigned_abs()) * 10_000, MICRO);
+            self.add(&name, &CHANNEL, channel, u64::from(percent.unsigned_abs()) * 10_000, MICRO);
         }
         if let Some(language) = analysis.language().filter(|language| *language != "N/A") {
             let language = language.to_lowercase();
@@ -234,7 +234,7 @@ impl Totals {
     }
 
     fn count(&mut self, name: &str, labels: &[&str], values: &[&str]) {
-        self.add(name, labels, values, None, 1, WHOLE);
+        self.add(name, labels, values, 1, WHOLE);
     }
 
     fn observe(
@@ -246,25 +246,28 @@ impl Totals {
         bounds: &[f64],
         sum: Option<(u64, f64)>,
     ) {
+        let set = LabelSet::new(labels, values.iter().copied());
+        let set = set.as_str();
         for bound in bounds.iter().filter(|bound| value <= **bound) {
             // `{:?}` is what spells 5 as `5.0`.
-            self.add(&format!("{name}_bucket"), labels, values, Some(&format!("{bound:?}")), 1, WHOLE);
+            self.add_sample(format!("{name}_bucket{{{set},le=\"{bound:?}\"}}"), 1, WHOLE);
         }
-        self.add(&format!("{name}_bucket"), labels, values, Some("+Inf"), 1, WHOLE);
-        self.add(&format!("{name}_count"), labels, values, None, 1, WHOLE);
+        self.add_sample(format!("{name}_bucket{{{set},le=\"+Inf\"}}"), 1, WHOLE);
+        self.add_sample(format!("{name}_count{{{set}}}"), 1, WHOLE);
         if let Some((units, scale)) = sum {
-            self.add(&format!("{name}_sum"), labels, values, None, units, scale);
+            self.add_sample(format!("{name}_sum{{{set}}}"), units, scale);
         }
     }
 
-    fn add(&mut self, name: &str, labels: &[&str], values: &[&str], le: Option<&str>, units: u64, scale: f64) {
-        if units == 0 {
-            return;
-        }
+    fn add(&mut self, name: &str, labels: &[&str], values: &[&str], units: u64, scale: f64) {
         let set = LabelSet::new(labels, values.iter().copied());
-        let le = le.map(|le| format!(",le=\"{le}\"")).unwrap_or_default();
-        let sample = format!("{name}{{{}{le}}}", set.as_str());
-        self.0.entry(sample).or_insert((0, scale)).0 += units;
+        self.add_sample(format!("{name}{{{}}}", set.as_str()), units, scale);
+    }
+
+    fn add_sample(&mut self, sample: String, units: u64, scale: f64) {
+        if units > 0 {
+            self.0.entry(sample).or_insert((0, scale)).0 += units;
+        }
     }
 }
 
