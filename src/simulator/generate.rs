@@ -23,7 +23,7 @@ mod stream {
 
 const DAY_MS: f64 = 86_400_000.0;
 const MAX_AGENTS: usize = 4096;
-/// Outlines kept at once: about 32 MB. When there are more, all are dropped and made anew as they are asked for.
+/// Outlines kept at once: about 40 MB. When there are more, all are dropped and made anew as they are asked for.
 const CACHED_OUTLINES: usize = 1_000_000;
 
 /// When and where a session is; what listing needs to sort, filter and count.

@@ -53,12 +53,11 @@ impl Simulator {
         let to = filter.created_before.map_or(at, |before| before.min(at));
         let faults = self.faults();
         let created = Filter::created(from, to);
-        let sessions: Box<dyn Iterator<Item = Session<'_>>> = match &filter.ids {
-            Some(ids) => Box::new(ids.iter().filter_map(|id| self.session(id, at))),
-            None => {
-                let generator = self.generator();
-                Box::new(listing::all(generator, &created).filter_map(|outline| generator.session(outline)))
-            }
+        let sessions: Box<dyn Iterator<Item = Session<'_>>> = if let Some(ids) = &filter.ids {
+            Box::new(ids.iter().filter_map(|id| self.session(id, at)))
+        } else {
+            let outlines = listing::all(self.generator(), &created);
+            Box::new(outlines.filter_map(|outline| self.generator().session(outline)))
         };
         let counted = sessions
             .filter(|session| (from..=to).contains(&session.created) && !faults.bad_sessions.contains(&session.id));
