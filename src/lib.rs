@@ -19,4 +19,5 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
 pub mod secret;
+pub mod simulator;
 pub mod web;

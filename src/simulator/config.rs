@@ -1,0 +1,127 @@
+//! What a simulation is made of: everything that can be set, as one plain struct.
+
+use std::time::Duration;
+
+use super::profile::AgentProfile;
+use crate::clock::Timestamp;
+use crate::config::MetricsConfig;
+
+/// The key that a default simulator accepts.
+pub const DEFAULT_KEY: &str = "pk_test_simulator";
+
+/// A known key that lacks every scope: it is answered 403.
+pub const NO_SCOPE_KEY: &str = "pk_test_no_scope";
+
+/// Everything that can be set about a simulation. The same values give the same sessions, byte for byte.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulatorConfig {
+    /// Makes everything that looks random; two seeds share no session.
+    pub seed: u64,
+    /// No session is created before.
+    pub start: Timestamp,
+    /// No session is created after.
+    pub until: Option<Timestamp>,
+    /// What the simulator's clock shows when it is made; the real time when `None`.
+    pub now: Option<Timestamp>,
+    /// How much faster than the real clock the simulator's runs; 0 stands still.
+    pub speed: f64,
+    /// The agents; 4,096 at most are used.
+    pub agents: Vec<AgentProfile>,
+    /// Length of the slots that creation times are made in; shorter ones suit thousands of sessions a second.
+    pub slot: Duration,
+    /// Least and most time from a session's end to its analysis.
+    pub analysis_delay: (Duration, Duration),
+    /// Share of sessions whose analysis never arrives.
+    pub no_analysis_share: f64,
+    /// Share of analyses in which one part is absent or null.
+    pub missing_part_share: f64,
+    /// Share of sessions that expire and are not closed.
+    pub expired_share: f64,
+    /// Share of sessions whose analysis is changed later.
+    pub reclassified_share: f64,
+    /// Time from the first analysis to the changed one.
+    pub reclassified_after: Duration,
+    /// Quiet nights (UTC), busy afternoons, and uneven slots.
+    pub rhythm: bool,
+    /// What goes wrong, where and when.
+    pub incidents: Vec<Incident>,
+    /// Requests per window of 60 s real time; `None` for no limit in practice.
+    pub rate_limit: Option<u32>,
+    /// API keys (`x-api-key`) and tokens (`Authorization: Bearer`) that are accepted.
+    pub keys: Vec<String>,
+    /// Keys and tokens that are known and answered 403.
+    pub no_scope_keys: Vec<String>,
+    /// `None`: sessions can be listed. Otherwise the status that listing answers, 404 or 405.
+    pub listing_refused: Option<u16>,
+    /// Whether listed sessions carry their analysis, as a single session does.
+    pub list_analysis: bool,
+    /// How session ids are written.
+    pub id_style: IdStyle,
+    /// Requests remembered for `GET /simulator/requests`; the oldest are forgotten.
+    pub log_capacity: usize,
+    /// Buckets and extracted fields that `GET /simulator/truth` answers for.
+    pub metrics: MetricsConfig,
+}
+
+/// How session ids are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdStyle {
+    /// `4981804c-2658-4893-84ff-9c2fa90fb3c2`
+    Uuid,
+    /// `ses_4981804c2658489384ff9c2fa90fb3c2`
+    Prefixed,
+}
+
+/// Something that goes wrong with one agent for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// The agent's id.
+    pub agent: String,
+    /// Sessions created from here on are hit.
+    pub from: Timestamp,
+    /// Sessions created from here on are no longer hit.
+    pub to: Timestamp,
+    /// What happens.
+    pub kind: IncidentKind,
+}
+
+/// What an incident does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum IncidentKind {
+    /// This share of the sessions stays unresolved.
+    UnresolvedShare(f64),
+    /// This share of the customers is unhappy.
+    NegativeWave(f64),
+}
+
+impl Default for SimulatorConfig {
+    /// One agent, one hour of past sessions at a fixed date, and a clock that goes on from there.
+    fn default() -> Self {
+        let start = Timestamp::from_millis(1_775_624_400_000);
+        Self {
+            seed: 1,
+            start,
+            until: None,
+            now: Some(start.plus(Duration::from_secs(3600))),
+            speed: 1.0,
+            agents: vec![AgentProfile::default()],
+            slot: Duration::from_secs(10),
+            analysis_delay: (Duration::from_secs(1), Duration::from_secs(20)),
+            no_analysis_share: 0.01,
+            missing_part_share: 0.03,
+            expired_share: 0.05,
+            reclassified_share: 0.0,
+            reclassified_after: Duration::from_secs(60),
+            rhythm: false,
+            incidents: Vec::new(),
+            rate_limit: Some(600),
+            keys: vec![DEFAULT_KEY.into()],
+            no_scope_keys: vec![NO_SCOPE_KEY.into()],
+            listing_refused: None,
+            list_analysis: false,
+            id_style: IdStyle::Uuid,
+            log_capacity: 1_000_000,
+            metrics: MetricsConfig::default(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `/simulator/…`: faults, clock, request log and truth, for tests and the curious. No credential is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::routes::send;
+use super::truth::TruthFilter;
+use super::{Simulator, lock};
+use crate::clock::Timestamp;
+
+type Sim = State<Arc<Simulator>>;
+
+/// Body of `POST /simulator/clock`; what is absent stays as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    /// RFC 3339.
+    now: Option<String>,
+    speed: Option<f64>,
+}
+
+/// Query of `GET /simulator/truth`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TruthQuery {
+    created_after: Option<String>,
+    created_before: Option<String>,
+    /// Separated by commas.
+    ids: Option<String>,
+    /// The moment asked about; the present when absent.
+    at: Option<String>,
+    analysis_deadline_seconds: Option<u64>,
+}
+
+pub(super) async fn faults(State(simulator): Sim) -> Response<Body> {
+    send(Answer::json(&json!(*simulator.faults())))
+}
+
+pub(super) async fn set_faults(State(simulator): Sim, body: Bytes) -> Response<Body> {
+    let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
+    match read.and_then(|faults| simulator.set_faults(faults)) {
+        Ok(()) => send(Answer::json(&json!(*simulator.faults()))),
+        Err(message) => refuse(&message),
+    }
+}
+
+pub(super) async fn clock(State(simulator): Sim) -> Response<Body> {
+    send(clock_answer(&simulator))
+}
+
+pub(super) async fn set_clock(State(simulator): Sim, body: Bytes) -> Response<Body> {
+    let change: ClockChange = match serde_json::from_slice(&body) {
+        Ok(change) => change,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let now = match time("now", change.now.as_deref()) {
+        Ok(now) => now,
+        Err(message) => return refuse(&message),
+    };
+    match simulator.set_clock(now, change.speed) {
+        Ok(()) => send(clock_answer(&simulator)),
+        Err(message) => refuse(&message),
+    }
+}
+
+fn clock_answer(simulator: &Simulator) -> Answer {
+    Answer::json(&json!({"now": simulator.now().to_string(), "speed": simulator.speed()}))
+}
+
+/// One JSON object a line.
+pub(super) async fn requests(State(simulator): Sim) -> Response<Body> {
+    let mut body = Vec::new();
+    for record in lock(&simulator.requests).records() {
+        // Writing a plain struct to memory cannot fail.
+        let _ = serde_json::to_writer(&mut body, record);
+        body.push(b'\n');
+    }
+    send(Answer { content_type: "application/jsonl", ..Answer::ok(body) })
+}
+
+pub(super) async fn truth(
+    State(simulator): Sim,
+    query: Result<Query<TruthQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response<Body> {
+    let asked = query.map_err(|error| error.body_text()).and_then(|Query(query)| {
+        let filter = TruthFilter {
+            created_after: time("created_after", query.created_after.as_deref())?,
+            created_before: time("created_before", query.created_before.as_deref())?,
+            ids: query.ids.map(|ids| ids.split(',').map(|id| id.trim().to_owned()).collect()),
+            analysis_deadline: query
+                .analysis_deadline_seconds
+                .map_or(TruthFilter::default().analysis_deadline, Duration::from_secs),
+        };
+        Ok((filter, time("at", query.at.as_deref())?))
+    });
+    match asked {
+        Ok((filter, at)) => {
+            let at = at.unwrap_or_else(|| simulator.now());
+            send(Answer::json(&json!(simulator.truth(&filter, &simulator.config().metrics, at))))
+        }
+        Err(message) => refuse(&message),
+    }
+}
+
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {
+    match text {
+        None => Ok(None),
+        Some(text) => match Timestamp::parse_rfc3339(text) {
+            Some(at) => Ok(Some(at)),
+            None => Err(format!("{name} is not an RFC 3339 time: {text:?}")),
+        },
+    }
+}
+
+fn refuse(message: &str) -> Response<Body> {
+    send(Answer::error(400, "INVALID_REQUEST", message, "req_simulator"))
+}

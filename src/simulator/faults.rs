@@ -1,0 +1,213 @@
+//! What the simulator does wrong on purpose, and to which requests.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Delivery};
+use super::random::{mix, unit};
+
+/// A route of the API, as faults and the request log name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// One session.
+    Session,
+    /// The messages of one session.
+    Messages,
+    /// The listing of sessions.
+    List,
+    /// The agents.
+    Agents,
+    /// A campaign's counts.
+    Campaign,
+    /// A path that the API does not know.
+    Other,
+}
+
+/// Everything that is to go wrong from now on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Tried in this order; the first one that hits a request has its way, except that delays add up.
+    pub rules: Vec<FaultRule>,
+    /// Sessions that are never answered with anything but garbage, and whose entries in a listing are malformed.
+    pub bad_sessions: BTreeSet<String>,
+}
+
+/// One thing that goes wrong with a share of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// Only this route; all of them when absent.
+    #[serde(default)]
+    pub route: Option<Route>,
+    /// Share of the requests that are hit, 0 to 1.
+    pub share: f64,
+    /// What happens to them.
+    pub kind: FaultKind,
+}
+
+/// What happens to a request that is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// This status, with an error envelope (plain HTML for 502 and 504, as a gateway does).
+    Status(u16),
+    /// The answer comes this many milliseconds later.
+    Delay(u64),
+    /// The connection ends in the middle of a body whose full length was announced.
+    Truncate,
+    /// Half of the body, announced as if it were all.
+    HalfBody,
+    /// Random bytes in place of the body.
+    Garbage,
+    /// A well-formed body of more than 4 MiB.
+    Huge,
+    /// Numbers as text, or an object, a list or null for `createdAt`, `state` or `id`.
+    WrongTypes,
+    /// Words in `type`, `platform` and `direction` that nobody has seen before. They are data, so what is counted
+    /// from such an answer differs from the truth.
+    UnknownEnums,
+    /// The connection is closed without an answer.
+    Drop,
+}
+
+/// A request about to be answered: what decides on its faults.
+pub(super) struct Target {
+    pub(super) route: Route,
+    pub(super) seed: u64,
+    /// The number of the request, from 0.
+    pub(super) request: u64,
+}
+
+impl Faults {
+    /// Says what is wrong with rules that came from outside.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for rule in &self.rules {
+            if !(0.0..=1.0).contains(&rule.share) {
+                return Err(format!("share is {}, but must be from 0 to 1", rule.share));
+            }
+            if let FaultKind::Status(status) = rule.kind
+                && !(400..=599).contains(&status)
+            {
+                return Err(format!("status is {status}, but must be from 400 to 599"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The delay and the fault that hit this request; the same for the same seed, number and rules.
+    pub(super) fn decide(&self, target: &Target) -> (Duration, Option<FaultKind>) {
+        let mut delay = Duration::ZERO;
+        for (number, rule) in (0_u64..).zip(&self.rules) {
+            let hit = rule.route.is_none_or(|route| route == target.route)
+                && unit(mix(&[target.seed, FAULTS, target.request, number])) < rule.share;
+            match rule.kind {
+                FaultKind::Delay(ms) if hit => delay += Duration::from_millis(ms),
+                kind if hit => return (delay, Some(kind)),
+                _ => {}
+            }
+        }
+        (delay, None)
+    }
+}
+
+const FAULTS: u64 = 0xfa;
+/// One more than the largest body that a careful client reads.
+const HUGE: usize = 4 * 1024 * 1024 + 1;
+
+/// Spoils `answer`.
+pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, request_id: &str) {
+    let chance = mix(&[target.seed, FAULTS, target.request]);
+    match kind {
+        FaultKind::Status(status) => *answer = status_answer(status, request_id),
+        FaultKind::Delay(_) => {}
+        FaultKind::Truncate => answer.delivery = Delivery::CutAt(answer.body.len() / 2),
+        FaultKind::HalfBody => answer.body.truncate(answer.body.len() / 2),
+        FaultKind::Garbage => answer.body = garbage(chance),
+        FaultKind::Huge => {
+            // Only the closing brace is taken off, so that nothing but its size is wrong with the body.
+            answer.body.pop();
+            answer.body.extend_from_slice(b",\"padding\":\"");
+            answer.body.resize(answer.body.len() + HUGE, b'x');
+            answer.body.extend_from_slice(b"\"}");
+        }
+        FaultKind::WrongTypes => edit(answer, |session| wrong_types(session, chance)),
+        FaultKind::UnknownEnums => edit(answer, unknown_enums),
+        FaultKind::Drop => answer.delivery = Delivery::Drop,
+    }
+}
+
+/// Random bytes that are neither JSON nor UTF-8.
+pub(super) fn garbage(seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0xff; 256];
+    fastrand::Rng::with_seed(seed).fill(bytes.get_mut(1..).unwrap_or_default());
+    bytes
+}
+
+/// A listing entry of a bad session: it names the session, and nothing else in it can be used.
+pub(super) fn malformed_entry(id: &str) -> Vec<u8> {
+    json!({"id": id, "type": 7, "state": {"no": "state"}, "agentId": [], "createdAt": {"no": "time"}})
+        .to_string()
+        .into_bytes()
+}
+
+fn status_answer(status: u16, request_id: &str) -> Answer {
+    match status {
+        502 | 504 => Answer {
+            content_type: "text/html",
+            body: format!("<html><body><h1>{status} Bad Gateway</h1></body></html>").into_bytes(),
+            ..Answer::error(status, "", "", request_id)
+        },
+        429 => Answer::error(429, "RATE_LIMIT_EXCEEDED", "Too many requests", request_id)
+            .with_header("retry-after", "1".to_owned()),
+        401 => Answer::error(401, "UNAUTHORIZED", "The credential is not valid", request_id),
+        403 => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", request_id),
+        404 => Answer::error(404, "SESSION_NOT_FOUND", "There is no such session", request_id),
+        400..=499 => Answer::error(status, "INVALID_REQUEST", "The request cannot be served", request_id),
+        _ => Answer::error(status, "INTERNAL_ERROR", "Something went wrong", request_id),
+    }
+}
+
+/// Edits the object in the body, or each one in a page of them.
+fn edit(answer: &mut Answer, mut change: impl FnMut(&mut Value)) {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return };
+    match body.get_mut("data").and_then(Value::as_array_mut) {
+        Some(entries) => entries.iter_mut().for_each(&mut change),
+        None => change(&mut body),
+    }
+    answer.body = body.to_string().into_bytes();
+}
+
+fn wrong_types(entry: &mut Value, chance: u64) {
+    let Some(fields) = entry.as_object_mut() else { return };
+    let (field, wrong) = match chance % 5 {
+        0 => return numbers_as_text(entry),
+        1 => ("createdAt", json!({"at": "noon"})),
+        2 => ("createdAt", Value::Null),
+        3 => ("state", json!(["CLOSED"])),
+        _ => ("id", Value::Null),
+    };
+    fields.insert(field.to_owned(), wrong);
+}
+
+fn numbers_as_text(value: &mut Value) {
+    match value {
+        Value::Number(number) => *value = Value::String(number.to_string()),
+        Value::Array(values) => values.iter_mut().for_each(numbers_as_text),
+        Value::Object(fields) => fields.values_mut().for_each(numbers_as_text),
+        _ => {}
+    }
+}
+
+fn unknown_enums(entry: &mut Value) {
+    let Some(fields) = entry.as_object_mut() else { return };
+    for field in ["type", "platform", "direction"] {
+        if fields.contains_key(field) {
+            fields.insert(field.to_owned(), json!(format!("NEW_{}", field.to_uppercase())));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The rate limit of the organization: fixed windows of 60 s real time.
+
+/// What a client is told of the limit with every authenticated answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    /// `X-RateLimit-Limit`
+    pub(super) limit: u32,
+    /// `X-RateLimit-Remaining`
+    pub(super) remaining: u32,
+    /// `X-RateLimit-Reset`, unix seconds.
+    pub(super) reset: i64,
+    /// Seconds until the next window, when this request is refused.
+    pub(super) retry_after: Option<i64>,
+}
+
+/// The limit that is stated where there is none.
+pub(super) const UNLIMITED: u32 = 1_000_000_000;
+const WINDOW_MS: i64 = 60_000;
+
+/// Counts the requests of the present window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RateLimit {
+    limit: u32,
+    window: i64,
+    used: u32,
+}
+
+impl RateLimit {
+    pub(super) fn new(limit: Option<u32>) -> Self {
+        Self { limit: limit.unwrap_or(UNLIMITED), window: i64::MIN, used: 0 }
+    }
+
+    /// Takes one request at `now_ms`, milliseconds since the epoch; a refused one does not count.
+    pub(super) fn admit(&mut self, now_ms: i64) -> Admission {
+        let window = now_ms.div_euclid(WINDOW_MS);
+        if window != self.window {
+            (self.window, self.used) = (window, 0);
+        }
+        let end = (window + 1) * WINDOW_MS;
+        let refused = self.used >= self.limit;
+        if !refused {
+            self.used += 1;
+        }
+        Admission {
+            limit: self.limit,
+            remaining: self.limit - self.used,
+            reset: end / 1000,
+            retry_after: refused.then(|| (end - now_ms + 999) / 1000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_gives_out_its_limit_and_no_more() {
+        let mut limit = RateLimit::new(Some(2));
+        assert_eq!(limit.admit(60_000), Admission { limit: 2, remaining: 1, reset: 120, retry_after: None });
+        assert_eq!(limit.admit(60_001), Admission { limit: 2, remaining: 0, reset: 120, retry_after: None });
+        assert_eq!(limit.admit(60_001), Admission { limit: 2, remaining: 0, reset: 120, retry_after: Some(60) });
+        assert_eq!(limit.admit(119_999), Admission { limit: 2, remaining: 0, reset: 120, retry_after: Some(1) });
+        assert_eq!(limit.admit(120_000), Admission { limit: 2, remaining: 1, reset: 180, retry_after: None });
+    }
+
+    #[test]
+    fn no_limit_is_a_huge_one() {
+        let mut limit = RateLimit::new(None);
+        assert_eq!(limit.admit(0).limit, UNLIMITED);
+        assert!((0..10_000).all(|_| limit.admit(0).retry_after.is_none()));
+    }
+}

@@ -1,0 +1,217 @@
+//! The Agntix API on loopback, with invented sessions, and with its truth: what a page that counted all of them must
+//! show. Behind `agntix-exporter simulate` and `demo`, and the stand-in for Agntix in the tests.
+//!
+//! A session is a pure function of the configuration (seed, agent, place in time), and what the API says of it a pure
+//! function of the session and the time. Nothing of the exporter may be used in here, or the truth proves nothing.
+
+mod answer;
+mod api;
+mod config;
+mod control;
+mod faults;
+mod generate;
+mod id;
+mod json;
+mod limits;
+mod listing;
+mod presets;
+mod profile;
+mod random;
+mod request_log;
+mod routes;
+mod session;
+#[cfg(test)]
+mod tests;
+mod truth;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::serve::ListenerExt as _;
+pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, SimulatorConfig};
+pub use faults::{FaultKind, FaultRule, Faults, Route};
+use generate::Generator;
+pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
+use limits::RateLimit;
+use listing::Filter;
+pub use profile::{
+    AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,
+};
+use request_log::RequestLog;
+pub use request_log::RequestRecord;
+pub use session::{Analysis, Extracted, Missing, Part, Session, State};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+pub use truth::TruthFilter;
+
+use crate::clock::{Clock, SystemClock, Timestamp};
+
+/// A simulated organization and its API.
+pub struct Simulator {
+    generator: Generator,
+    real_clock: Arc<dyn Clock>,
+    clock: Mutex<SimulatedClock>,
+    rate_limit: Mutex<RateLimit>,
+    faults: Mutex<Arc<Faults>>,
+    requests: Mutex<RequestLog>,
+    next_request: AtomicU64,
+}
+
+/// What the simulated clock showed at one real moment, and how fast it goes from there.
+#[derive(Clone, Copy, Debug)]
+struct SimulatedClock {
+    real: Timestamp,
+    simulated: Timestamp,
+    speed: f64,
+}
+
+impl SimulatedClock {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "milliseconds since the simulator was made, far below 2^53; the conversion saturates"
+    )]
+    fn at(&self, real: Timestamp) -> Timestamp {
+        let elapsed = real.as_millis().saturating_sub(self.real.as_millis());
+        let passed = (elapsed as f64 * self.speed) as i64;
+        Timestamp::from_millis(self.simulated.as_millis().saturating_add(passed))
+    }
+}
+
+impl Simulator {
+    /// A simulator on the machine's clock.
+    pub fn new(config: SimulatorConfig) -> Arc<Self> {
+        Self::with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// A simulator on another clock, which stands for real time: simulated time passes `speed` times as fast, and the
+    /// windows of the rate limit follow it as it is.
+    pub fn with_clock(config: SimulatorConfig, real_clock: Arc<dyn Clock>) -> Arc<Self> {
+        let real = real_clock.now();
+        Arc::new(Self {
+            clock: Mutex::new(SimulatedClock { real, simulated: config.now.unwrap_or(real), speed: config.speed }),
+            rate_limit: Mutex::new(RateLimit::new(config.rate_limit)),
+            faults: Mutex::default(),
+            requests: Mutex::new(RequestLog::new(config.log_capacity)),
+            next_request: AtomicU64::new(0),
+            generator: Generator::new(config),
+            real_clock,
+        })
+    }
+
+    /// What the simulation is made of.
+    pub fn config(&self) -> &SimulatorConfig {
+        self.generator.config()
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> Timestamp {
+        lock(&self.clock).at(self.real_clock.now())
+    }
+
+    /// How much faster than real time simulated time passes.
+    pub fn speed(&self) -> f64 {
+        lock(&self.clock).speed
+    }
+
+    /// Moves the simulated clock (backwards too), or changes how fast it goes from now on; 0 stands still.
+    ///
+    /// # Errors
+    /// A message when the speed is negative or not a number.
+    pub fn set_clock(&self, now: Option<Timestamp>, speed: Option<f64>) -> Result<(), String> {
+        if let Some(speed) = speed
+            && !(speed.is_finite() && speed >= 0.0)
+        {
+            return Err(format!("speed is {speed}, but must be 0 or more"));
+        }
+        let real = self.real_clock.now();
+        let mut clock = lock(&self.clock);
+        *clock = SimulatedClock {
+            real,
+            simulated: now.unwrap_or_else(|| clock.at(real)),
+            speed: speed.unwrap_or(clock.speed),
+        };
+        Ok(())
+    }
+
+    /// What goes wrong at present.
+    pub fn faults(&self) -> Arc<Faults> {
+        Arc::clone(&lock(&self.faults))
+    }
+
+    /// Replaces everything that goes wrong.
+    ///
+    /// # Errors
+    /// A message that names the value when a share or a status is out of range.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), String> {
+        faults.check()?;
+        *lock(&self.faults) = Arc::new(faults);
+        Ok(())
+    }
+
+    /// Every request that the API received, oldest first, as far back as the log reaches.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        lock(&self.requests).records().cloned().collect()
+    }
+
+    /// The session called `id`, if it is created by `at`.
+    pub fn session(&self, id: &str, at: Timestamp) -> Option<Session<'_>> {
+        self.generator.find(id, at)
+    }
+
+    /// All sessions created from `from` to `to`, both included, oldest first, future ones too.
+    pub fn sessions(&self, from: Timestamp, to: Timestamp) -> Vec<Session<'_>> {
+        let filter = Filter::created(from, to);
+        listing::all(&self.generator, &filter).filter_map(|outline| self.generator.session(outline)).collect()
+    }
+
+    /// How many sessions are created from `from` to `to`, both included; much cheaper than making them.
+    pub fn count(&self, from: Timestamp, to: Timestamp) -> u64 {
+        listing::page(&self.generator, &Filter::created(from, to), 0, 0).1
+    }
+
+    /// The id of the campaign that the agent called `agent_id` runs.
+    pub fn campaign_id(&self, agent_id: &str) -> String {
+        json::campaign_id(self.config().seed, agent_id)
+    }
+
+    /// The API's routes, and the simulator's own under `/simulator/`.
+    pub fn router(self: Arc<Self>) -> Router {
+        routes::router(self)
+    }
+
+    /// Serves until `shutdown` is cancelled.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
+        // Answers are small; waiting to fill a packet would only slow the client down.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+
+    fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    fn real_now(&self) -> Timestamp {
+        self.real_clock.now()
+    }
+
+    fn next_request(&self) -> u64 {
+        self.next_request.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn log(&self, record: RequestRecord) {
+        lock(&self.requests).push(record);
+    }
+}
+
+impl std::fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulator").field("seed", &self.config().seed).finish_non_exhaustive()
+    }
+}
+
+/// No code panics while it holds one of these, and if it did, what it guards is still good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,135 @@
+//! The simulator's HTTP: the API's routes, and the simulator's own under `/simulator/`.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::routing::{get, post};
+use http_body::Frame;
+
+use super::Simulator;
+use super::answer::{Answer, Delivery};
+use super::api::{self, Call};
+use super::control;
+use super::faults::Route;
+
+/// All routes.
+pub(super) fn router(simulator: Arc<Simulator>) -> Router {
+    Router::new()
+        .route("/api/v1/chat/sessions", get(list))
+        .route("/api/v1/chat/sessions/{id}", get(session))
+        .route("/api/v1/chat/sessions/{id}/messages", get(messages))
+        .route("/v1/chat/agents", get(agents))
+        .route("/v1/chat/call-campaigns/{id}", get(campaign))
+        .route("/simulator/faults", get(control::faults).post(control::set_faults))
+        .route("/simulator/clock", post(control::set_clock).get(control::clock))
+        .route("/simulator/requests", get(control::requests))
+        .route("/simulator/truth", get(control::truth))
+        .fallback(other)
+        .with_state(simulator)
+}
+
+type Sim = State<Arc<Simulator>>;
+
+async fn list(State(simulator): Sim, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::List, String::new(), &uri, &headers).await
+}
+
+async fn session(State(simulator): Sim, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::Session, id, &uri, &headers).await
+}
+
+async fn messages(State(simulator): Sim, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::Messages, id, &uri, &headers).await
+}
+
+async fn agents(State(simulator): Sim, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::Agents, String::new(), &uri, &headers).await
+}
+
+async fn campaign(State(simulator): Sim, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::Campaign, id, &uri, &headers).await
+}
+
+async fn other(State(simulator): Sim, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    serve(&simulator, Route::Other, String::new(), &uri, &headers).await
+}
+
+async fn serve(simulator: &Simulator, route: Route, id: String, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let call = Call {
+        route,
+        id,
+        path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        query: Query::<HashMap<String, String>>::try_from_uri(uri).ok().map(|Query(query)| query),
+        credential: text("x-api-key").or(bearer).map(str::to_owned),
+    };
+    let answer = api::answer(simulator, &call);
+    if !answer.delay.is_zero() {
+        tokio::time::sleep(answer.delay).await;
+    }
+    send(answer)
+}
+
+/// The answer as a response.
+pub(super) fn send(answer: Answer) -> Response<Body> {
+    let length = answer.body.len();
+    let body = match answer.delivery {
+        Delivery::Whole => Body::from(answer.body),
+        Delivery::Drop => Body::new(BrokenBody::Broken),
+        Delivery::CutAt(at) => {
+            let mut body = Bytes::from(answer.body);
+            body.truncate(at);
+            Body::new(BrokenBody::Holding(body))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(answer.content_type));
+    if answer.delivery != Delivery::Whole {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    for (name, value) in answer.headers {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// A body that fails after what it holds (at once when it holds nothing), which makes the server end the connection.
+enum BrokenBody {
+    Holding(Bytes),
+    Sent,
+    Broken,
+}
+
+impl http_body::Body for BrokenBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        match std::mem::replace(&mut *self, Self::Broken) {
+            Self::Holding(bytes) => {
+                *self = Self::Sent;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            // The server sends what it has only while it waits for more; an error at once would swallow it.
+            Self::Sent => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Self::Broken => Poll::Ready(Some(Err(std::io::Error::other("cut off on purpose")))),
+        }
+    }
+}
