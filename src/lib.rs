@@ -14,10 +14,12 @@
 pub mod agntix;
 pub mod clock;
 pub mod config;
+pub mod discovery;
 pub mod exposition;
 pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
 pub mod secret;
 pub mod simulator;
+pub mod tracker;
 pub mod web;

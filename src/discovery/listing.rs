@@ -1,0 +1,303 @@
+//! Finding recent sessions by listing them, newest first: which page to ask for next, and when a sweep is done. Pure.
+//!
+//! A sweep goes from the newest session back to the durable watermark, up to which every session has been heard of. The
+//! watermark moves only when a sweep has reached it and all that it met is durable; so neither a crash nor a page that
+//! shifts while it is read skips a session. Once in a while a sweep goes deeper, for sessions that were listed late.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::tracker::Tick;
+
+/// Sessions a page: the most that the API gives.
+pub const PAGE_LIMIT: u32 = 100;
+/// How far behind the watermark a deep sweep looks.
+const OVERLAP: Duration = Duration::from_secs(600);
+/// How often a sweep is deep.
+const DEEP_EVERY: Duration = Duration::from_secs(300);
+/// The listing of open sessions shifts as they close; it is repeated until nothing new is found, but not for ever.
+const OPEN_PASSES: u32 = 3;
+/// A page that shows so many sessions that are due anyway is cheaper than asking for each.
+const WORTHWHILE: usize = 2;
+
+/// What to ask the listing for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPage {
+    /// Only sessions created since then.
+    pub created_after: Option<Timestamp>,
+    /// Only open sessions.
+    pub open_only: bool,
+    /// From 1.
+    pub page: u32,
+}
+
+/// What a page held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageSeen {
+    /// Sessions on it.
+    pub items: usize,
+    /// How many pages there are, if the answer says so.
+    pub total_pages: Option<u32>,
+    /// When the newest session on it was created.
+    pub newest: Option<Timestamp>,
+    /// When the oldest session on it was created.
+    pub oldest: Option<Timestamp>,
+    /// Each session is created no later than the one before it.
+    pub descending: bool,
+    /// Sessions not heard of before.
+    pub fresh: usize,
+    /// Tracked sessions that were due, and need not be asked for now.
+    pub refreshed: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Recent,
+    Open { pass: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    kind: Kind,
+    after: Option<Timestamp>,
+    page: u32,
+    deep: bool,
+    descending: bool,
+    newest: Option<Timestamp>,
+    last_oldest: Option<Timestamp>,
+    fresh: usize,
+}
+
+/// The state of the listing.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    watermark: Option<Timestamp>,
+    sweep: Option<Sweep>,
+    due: Tick,
+    deep_due: Tick,
+    failures: u16,
+    /// The open sessions have been listed, or need not be: only a first start asks for them.
+    open_done: bool,
+    first_sweep_done: bool,
+    unavailable: bool,
+}
+
+/// What follows a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another page.
+    Page,
+    /// The sweep is done; every session created up to here has been heard of.
+    Done(Option<Timestamp>),
+}
+
+impl Listing {
+    /// A listing that goes on from `watermark`, or begins.
+    pub fn new(watermark: Option<Timestamp>) -> Self {
+        Self {
+            watermark,
+            sweep: None,
+            due: Tick::ZERO,
+            deep_due: Tick::ZERO,
+            failures: 0,
+            open_done: watermark.is_some(),
+            first_sweep_done: false,
+            unavailable: false,
+        }
+    }
+
+    /// Whether the first sweep since the start, and on a first start that of the open sessions, is done or cannot be.
+    pub fn is_caught_up(&self) -> bool {
+        self.unavailable || (self.first_sweep_done && self.open_done)
+    }
+
+    /// Whether the first sweep since the start is done.
+    pub fn first_sweep_done(&self) -> bool {
+        self.first_sweep_done
+    }
+
+    /// Whether this organization's gateway has no listing.
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable
+    }
+
+    /// When a page is due.
+    pub fn due(&self) -> Tick {
+        self.due
+    }
+
+    /// The page to ask for now; a new sweep is begun if none is under way. `begin` is how far back a sweep without a
+    /// watermark goes.
+    pub fn page(&mut self, now: Tick, begin: Timestamp) -> ListPage {
+        let sweep = self.sweep.get_or_insert_with(|| {
+            let kind = if self.first_sweep_done && !self.open_done { Kind::Open { pass: 1 } } else { Kind::Recent };
+            let deep = kind == Kind::Recent && now >= self.deep_due;
+            if deep {
+                self.deep_due = now + DEEP_EVERY;
+            }
+            let after = self.watermark.map_or(begin, |watermark| watermark.minus(OVERLAP));
+            Sweep {
+                kind,
+                after: (kind == Kind::Recent).then_some(after),
+                page: 1,
+                deep,
+                descending: true,
+                newest: None,
+                last_oldest: None,
+                fresh: 0,
+            }
+        });
+        ListPage { created_after: sweep.after, open_only: sweep.kind != Kind::Recent, page: sweep.page }
+    }
+
+    /// A page was read, and what it held is durable.
+    pub fn read(&mut self, seen: &PageSeen, now: Tick, interval: Duration) -> Next {
+        self.failures = 0;
+        let Some(mut sweep) = self.sweep.take() else { return Next::Done(self.watermark) };
+        // Sessions that come while a sweep is under way push others to the next page, so that one may repeat.
+        let in_order = match (sweep.last_oldest, seen.newest) {
+            (Some(last), Some(newest)) => newest <= last.plus(Duration::from_secs(60)),
+            _ => true,
+        };
+        sweep.descending &= seen.descending && in_order;
+        sweep.newest = sweep.newest.max(seen.newest);
+        sweep.last_oldest = seen.oldest.or(sweep.last_oldest);
+        sweep.fresh += seen.fresh;
+        let last_page = match seen.total_pages {
+            Some(total) => sweep.page >= total,
+            None => seen.items < PAGE_LIMIT as usize,
+        };
+        let done = seen.items == 0 || last_page || sweep.is_far_enough(seen, self.watermark);
+        if !done {
+            sweep.page += 1;
+            self.sweep = Some(sweep);
+            self.due = now;
+            return Next::Page;
+        }
+        self.due = now + interval;
+        match sweep.kind {
+            Kind::Open { pass } if sweep.fresh > 0 && pass < OPEN_PASSES => {
+                self.sweep = Some(Sweep { kind: Kind::Open { pass: pass + 1 }, page: 1, fresh: 0, ..sweep });
+                self.due = now;
+            }
+            Kind::Open { .. } => self.open_done = true,
+            Kind::Recent => {
+                self.first_sweep_done = true;
+                self.watermark = self.watermark.max(sweep.newest);
+                if !self.open_done {
+                    self.due = now;
+                }
+            }
+        }
+        Next::Done(self.watermark)
+    }
+
+    /// A page could not be read; it is asked for again `after` from now. What was read of the sweep stays read.
+    pub fn failed(&mut self, now: Tick, after: impl FnOnce(u16) -> Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.due = now + after(self.failures);
+    }
+
+    /// The gateway knows no listing (404 or 405): whether this is news.
+    pub fn refused(&mut self, now: Tick, after: Duration) -> bool {
+        self.due = now + after;
+        !std::mem::replace(&mut self.unavailable, true)
+    }
+
+    /// The gateway answered after all.
+    pub fn answered(&mut self) {
+        self.unavailable = false;
+    }
+}
+
+impl Sweep {
+    fn is_far_enough(&self, seen: &PageSeen, watermark: Option<Timestamp>) -> bool {
+        // Where the order cannot be trusted, only the last page is the end.
+        if !self.descending || self.kind != Kind::Recent {
+            return false;
+        }
+        let Some(oldest) = seen.oldest else { return false };
+        if self.after.is_some_and(|after| oldest < after) {
+            return true;
+        }
+        let past_watermark = watermark.is_some_and(|watermark| oldest < watermark);
+        past_watermark && seen.fresh == 0 && !self.deep && seen.refreshed < WORTHWHILE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(0).plus(Duration::from_secs(1_000_000 + seconds))
+    }
+
+    fn seen(items: usize, total_pages: u32, newest: u64, oldest: u64, fresh: usize) -> PageSeen {
+        PageSeen {
+            items,
+            total_pages: Some(total_pages),
+            newest: Some(at(newest)),
+            oldest: Some(at(oldest)),
+            descending: true,
+            fresh,
+            refreshed: 0,
+        }
+    }
+
+    #[test]
+    fn a_first_start_lists_the_recent_window_and_then_what_is_open() {
+        let mut listing = Listing::new(None);
+        let now = Tick::ZERO;
+        assert_eq!(listing.page(now, at(0)), ListPage { created_after: Some(at(0)), open_only: false, page: 1 });
+        assert_eq!(listing.read(&seen(100, 2, 500, 300, 100), now, INTERVAL), Next::Page);
+        assert_eq!(listing.page(now, at(0)).page, 2);
+        assert!(!listing.first_sweep_done());
+        assert_eq!(listing.read(&seen(20, 2, 310, 100, 20), now, INTERVAL), Next::Done(Some(at(500))));
+        assert!(listing.first_sweep_done() && !listing.is_caught_up());
+        assert_eq!(listing.page(now, at(0)), ListPage { created_after: None, open_only: true, page: 1 });
+        listing.read(&seen(3, 1, 90, 10, 3), now, INTERVAL);
+        assert!(listing.page(now, at(0)).open_only, "repeated, because something new was found");
+        listing.read(&seen(3, 1, 90, 10, 0), now, INTERVAL);
+        assert!(listing.is_caught_up());
+        assert_eq!(listing.due(), INTERVAL);
+    }
+
+    #[test]
+    fn a_sweep_ends_at_the_first_page_behind_the_watermark_that_brings_nothing() {
+        let mut listing = Listing::new(Some(at(1_000)));
+        let now = Tick::ZERO;
+        // The first sweep since the start is deep.
+        assert_eq!(listing.page(now, at(0)).created_after, Some(at(400)));
+        assert_eq!(listing.read(&seen(100, 9, 1_100, 990, 0), now, INTERVAL), Next::Page);
+        assert_eq!(listing.read(&seen(100, 9, 990, 399, 0), now, INTERVAL), Next::Done(Some(at(1_100))));
+        listing.page(INTERVAL, at(0));
+        assert_eq!(listing.read(&seen(100, 9, 1_200, 1_099, 1), INTERVAL, INTERVAL), Next::Page);
+        let worthwhile = PageSeen { refreshed: 2, ..seen(100, 9, 1_099, 1_050, 0) };
+        assert_eq!(listing.read(&worthwhile, INTERVAL, INTERVAL), Next::Page);
+        assert_eq!(listing.read(&seen(100, 9, 1_050, 1_000, 0), INTERVAL, INTERVAL), Next::Done(Some(at(1_200))));
+    }
+
+    #[test]
+    fn a_listing_in_another_order_is_read_to_its_end() {
+        let mut listing = Listing::new(Some(at(1_000)));
+        let ascending = PageSeen { descending: false, ..seen(100, 3, 500, 100, 0) };
+        listing.page(Tick::ZERO, at(0));
+        assert_eq!(listing.read(&ascending, Tick::ZERO, INTERVAL), Next::Page);
+        assert_eq!(listing.read(&seen(100, 3, 900, 500, 0), Tick::ZERO, INTERVAL), Next::Page);
+        assert_eq!(listing.read(&seen(7, 3, 1_300, 900, 7), Tick::ZERO, INTERVAL), Next::Done(Some(at(1_300))));
+    }
+
+    #[test]
+    fn a_failed_page_is_asked_for_again_and_a_missing_listing_is_news_once() {
+        let mut listing = Listing::new(None);
+        listing.page(Tick::ZERO, at(0));
+        listing.read(&seen(100, 2, 500, 300, 100), Tick::ZERO, INTERVAL);
+        listing.failed(Tick::ZERO, |failures| Duration::from_secs(failures.into()));
+        assert_eq!((listing.due(), listing.page(Tick::ZERO, at(0)).page), (Duration::from_secs(1), 2));
+        assert!(listing.refused(Tick::ZERO, INTERVAL) && !listing.refused(Tick::ZERO, INTERVAL));
+        assert!(listing.is_caught_up());
+    }
+}

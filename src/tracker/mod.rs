@@ -1,0 +1,345 @@
+//! Every session that is not yet counted, and when to ask for it next. Pure: time is handed in.
+//!
+//! What is remembered of counted sessions is the ledger's; the tracker holds only what is pending, and the watched
+//! sessions, whose gauges are refreshed after they are counted.
+
+mod schedule;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use schedule::Schedule;
+
+use crate::clock::Timestamp;
+use crate::ledger::{Pending, Source, Stage};
+use crate::observation::Channel;
+
+/// Time since the process started: it never jumps.
+pub type Tick = Duration;
+
+/// How far a tracked session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Progress {
+    /// Not yet wholly counted.
+    Pending(Stage),
+    /// Counted, and tracked on because it is watched.
+    Counted,
+}
+
+/// A tracked session.
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    /// How far it is.
+    pub progress: Progress,
+    /// Where it was first heard of.
+    pub source: Source,
+    /// It is exposed one by one.
+    pub watched: bool,
+    /// Looks at it in its present progress, successful ones, and failed ones in a row.
+    pub looks: u16,
+    /// Failed looks in a row.
+    pub failures: u16,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// When it was first heard of.
+    pub heard: Timestamp,
+    /// The channel it is counted under.
+    pub channel: Option<Arc<Channel>>,
+    /// When to ask next; `None` while a request or a commit is under way.
+    due: Option<Tick>,
+}
+
+/// Which queue a session waits in; the earlier one goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Ended, and waiting for its analysis.
+    Finishing,
+    /// Open, or only heard of.
+    Open,
+    /// Counted, and watched.
+    Watched,
+}
+
+const CLASSES: [Class; 3] = [Class::Finishing, Class::Open, Class::Watched];
+
+/// What the tracker holds, counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Sessions of which only the id is known.
+    pub known: usize,
+    /// Open sessions.
+    pub open: usize,
+    /// Ended sessions that wait for their analysis.
+    pub ended: usize,
+    /// Open sessions by channel.
+    pub open_by_channel: HashMap<Arc<Channel>, u64>,
+    /// Ended sessions that wait for their analysis, by agent.
+    pub awaiting_by_agent: HashMap<String, u64>,
+    /// When the longest-waiting ended session ended.
+    pub oldest_ended: Option<Timestamp>,
+    /// Sessions that ended before the first start, or of which only the id is known.
+    pub look_back: usize,
+}
+
+/// The sessions that are not yet counted.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    sessions: HashMap<Arc<str>, Tracked>,
+    queues: [BTreeSet<(Tick, Arc<str>)>; 3],
+}
+
+impl Tracker {
+    /// How many sessions are tracked.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether no session is tracked.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The session called `id`.
+    pub fn get(&self, id: &str) -> Option<&Tracked> {
+        self.sessions.get(id)
+    }
+
+    /// Takes up a session that the ledger remembered over a restart; it is due at once.
+    pub fn restore(&mut self, pending: Pending, now: Tick) {
+        let tracked = Tracked {
+            progress: Progress::Pending(pending.stage),
+            source: pending.source,
+            watched: false,
+            looks: 0,
+            failures: 0,
+            created: pending.created,
+            ended: pending.ended,
+            heard: pending.heard,
+            channel: pending.channel,
+            due: None,
+        };
+        self.sessions.insert(Arc::clone(&pending.id), tracked);
+        self.due_at(&pending.id, now);
+    }
+
+    /// Takes up a session that was heard of; it is due at once. Whether it is new.
+    pub fn hear(&mut self, id: &Arc<str>, source: Source, heard: Timestamp, now: Tick) -> bool {
+        if self.sessions.contains_key(id) {
+            return false;
+        }
+        let tracked = Tracked {
+            progress: Progress::Pending(Stage::Known),
+            source,
+            watched: false,
+            looks: 0,
+            failures: 0,
+            created: None,
+            ended: None,
+            heard,
+            channel: None,
+            due: None,
+        };
+        self.sessions.insert(Arc::clone(id), tracked);
+        self.due_at(id, now);
+        true
+    }
+
+    /// Says which sessions are watched. Others are tracked on only until they are counted.
+    pub fn watch(&mut self, ids: &BTreeSet<Arc<str>>) {
+        let mut gone = Vec::new();
+        for (id, tracked) in &mut self.sessions {
+            tracked.watched = ids.contains(id);
+            if !tracked.watched && tracked.progress == Progress::Counted {
+                gone.push(Arc::clone(id));
+            }
+        }
+        for id in &gone {
+            self.forget(id);
+        }
+    }
+
+    /// The most urgent session that is due, and its class.
+    pub fn most_urgent(&self, now: Tick) -> Option<(Class, Arc<str>)> {
+        CLASSES.iter().zip(&self.queues).find_map(|(class, queue)| {
+            queue.first().filter(|(due, _)| *due <= now).map(|(_, id)| (*class, Arc::clone(id)))
+        })
+    }
+
+    /// When the next session is due.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.queues.iter().filter_map(|queue| queue.first()).map(|(due, _)| *due).min()
+    }
+
+    /// Whether a session that waits for its analysis is overdue by more than `by`.
+    pub fn is_behind(&self, now: Tick, by: Duration) -> bool {
+        self.queues.iter().take(2).filter_map(|queue| queue.first()).any(|(due, _)| *due + by < now)
+    }
+
+    /// Whether the session called `id` is due by `now`.
+    pub fn is_due(&self, id: &str, now: Tick) -> bool {
+        self.sessions.get(id).is_some_and(|tracked| tracked.due.is_some_and(|due| due <= now))
+    }
+
+    /// Takes the session out of its queue while it is asked for.
+    pub fn take(&mut self, id: &Arc<str>) {
+        if let Some(tracked) = self.sessions.get_mut(id)
+            && let Some(due) = tracked.due.take()
+        {
+            let class = class(tracked.progress);
+            if let Some(queue) = self.queues.get_mut(class as usize) {
+                queue.remove(&(due, Arc::clone(id)));
+            }
+        }
+    }
+
+    /// The session was looked at, and this is where it stands; it is due again `after` from `now`.
+    pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
+        self.take(id);
+        let Some(tracked) = self.sessions.get_mut(id) else { return };
+        tracked.failures = 0;
+        tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
+        tracked.progress = progress;
+        let due = now + after(tracked);
+        self.due_at(id, due);
+    }
+
+    /// Fills in what a look has shown.
+    pub fn learn(&mut self, id: &str, created: Timestamp, ended: Option<Timestamp>, channel: Option<&Arc<Channel>>) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.created = Some(created);
+            tracked.ended = ended.or(tracked.ended);
+            if let Some(channel) = channel {
+                tracked.channel = Some(Arc::clone(channel));
+            }
+        }
+    }
+
+    /// The look failed; it is due again `after` from `now`.
+    pub fn fail(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
+        self.take(id);
+        let Some(tracked) = self.sessions.get_mut(id) else { return };
+        tracked.failures = tracked.failures.saturating_add(1);
+        let due = now + after(tracked);
+        self.due_at(id, due);
+    }
+
+    /// Stops tracking the session.
+    pub fn forget(&mut self, id: &Arc<str>) {
+        self.take(id);
+        self.sessions.remove(id);
+    }
+
+    /// Counts what is tracked.
+    pub fn summary(&self, first_start: Option<Timestamp>) -> Summary {
+        let mut summary = Summary::default();
+        for tracked in self.sessions.values() {
+            let Progress::Pending(stage) = tracked.progress else { continue };
+            match stage {
+                Stage::Known => {
+                    summary.known += 1;
+                    // One that keeps failing must not hide everything else.
+                    summary.look_back += usize::from(tracked.failures < 3);
+                }
+                Stage::Open => {
+                    summary.open += 1;
+                    if let Some(channel) = &tracked.channel {
+                        *summary.open_by_channel.entry(Arc::clone(channel)).or_default() += 1;
+                    }
+                }
+                Stage::Ended => {
+                    summary.ended += 1;
+                    if let Some(channel) = &tracked.channel {
+                        match summary.awaiting_by_agent.get_mut(&channel.agent_id) {
+                            Some(count) => *count += 1,
+                            None => {
+                                summary.awaiting_by_agent.insert(channel.agent_id.clone(), 1);
+                            }
+                        }
+                    }
+                    summary.oldest_ended = match (summary.oldest_ended, tracked.ended) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                    let historic = tracked.ended.zip(first_start).is_some_and(|(ended, start)| ended <= start);
+                    summary.look_back += usize::from(historic);
+                }
+            }
+        }
+        summary
+    }
+
+    fn due_at(&mut self, id: &Arc<str>, due: Tick) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.due = Some(due);
+            if let Some(queue) = self.queues.get_mut(class(tracked.progress) as usize) {
+                queue.insert((due, Arc::clone(id)));
+            }
+        }
+    }
+}
+
+const fn class(progress: Progress) -> Class {
+    match progress {
+        Progress::Pending(Stage::Ended) => Class::Finishing,
+        Progress::Pending(Stage::Known | Stage::Open) => Class::Open,
+        Progress::Counted => Class::Watched,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn id(text: &str) -> Arc<str> {
+        text.into()
+    }
+
+    #[test]
+    fn ended_sessions_go_before_open_ones_and_earlier_before_later() {
+        let mut tracker = Tracker::default();
+        for name in ["a", "b", "c"] {
+            assert!(tracker.hear(&id(name), Source::Listing, Timestamp::default(), S));
+        }
+        assert!(!tracker.hear(&id("a"), Source::Listing, Timestamp::default(), S));
+        tracker.settle(&id("b"), Progress::Pending(Stage::Open), S, |_| S);
+        tracker.settle(&id("c"), Progress::Pending(Stage::Ended), S, |_| S * 2);
+        assert_eq!(tracker.most_urgent(S), Some((Class::Open, id("a"))));
+        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Finishing, id("c"))));
+        tracker.take(&id("c"));
+        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Open, id("a"))));
+        tracker.forget(&id("a"));
+        assert_eq!((tracker.most_urgent(S * 3), tracker.next_due()), (Some((Class::Open, id("b"))), Some(S * 2)));
+    }
+
+    #[test]
+    fn a_session_is_in_one_queue_once_however_it_is_settled() {
+        let mut tracker = Tracker::default();
+        tracker.hear(&id("a"), Source::Listing, Timestamp::default(), S);
+        tracker.settle(&id("a"), Progress::Pending(Stage::Open), S, |_| S);
+        tracker.settle(&id("a"), Progress::Pending(Stage::Open), S * 2, |_| S);
+        tracker.fail(&id("a"), S * 3, |tracked| {
+            assert_eq!((tracked.looks, tracked.failures), (1, 1));
+            S
+        });
+        assert_eq!(tracker.queues.iter().map(BTreeSet::len).sum::<usize>(), 1);
+        assert_eq!(tracker.next_due(), Some(S * 4));
+    }
+
+    #[test]
+    fn watched_sessions_are_tracked_on_after_they_are_counted() {
+        let mut tracker = Tracker::default();
+        for name in ["watched", "other"] {
+            tracker.hear(&id(name), Source::Configured, Timestamp::default(), S);
+        }
+        tracker.watch(&BTreeSet::from([id("watched")]));
+        tracker.settle(&id("watched"), Progress::Counted, S, |_| S);
+        assert_eq!(tracker.summary(None).known, 1);
+        tracker.watch(&BTreeSet::new());
+        assert!(tracker.get("watched").is_none() && tracker.get("other").is_some());
+    }
+}
