@@ -1,0 +1,90 @@
+//! An exposition in which every metric of the catalogue has a series.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use agntix_exporter::clock::{Clock as _, SystemClock, Timestamp};
+use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
+use agntix_exporter::exposition::Exposition;
+use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
+use agntix_exporter::exposition::labels::LabelSet;
+use agntix_exporter::exposition::own::ExporterMetrics;
+use agntix_exporter::exposition::series::{Exemplar, LayoutId, Layouts, SeriesKey, SeriesState};
+
+/// The session that the exemplars name.
+pub const SESSION_ID: &str = "ses_01k0exemplar";
+/// What every counter of the session metrics stands at, in units of its cell.
+pub const COUNTED: u64 = 7_000_000;
+
+/// One series in every durable family and every gauge, exemplars where the design wants them, and all of the
+/// exporter's own metrics; published.
+pub fn full() -> Exposition {
+    let config = MetricsConfig {
+        extracted: vec![ExtractedField {
+            field: "order_total".into(),
+            kind: ExtractedKind::Number,
+            buckets: vec![10.0, 100.0],
+        }],
+        ..MetricsConfig::default()
+    };
+    let layouts = Arc::new(Layouts::new(&config));
+    let now = SystemClock.now();
+    let states: Vec<_> = Family::ALL.into_iter().map(|family| state(family, &layouts, now)).collect();
+    let exemplars = [Family::Outcomes, Family::Duration, Family::SentimentScore]
+        .map(|family| Exemplar {
+            key: key(family),
+            cell: 0,
+            session_id: SESSION_ID.into(),
+            value: if family == Family::SentimentScore { -0.9 } else { 1.0 },
+            at: now,
+        })
+        .to_vec();
+    let exposition = Exposition::new(layouts, own());
+    exposition.apply(&states, exemplars);
+    for family in GaugeFamily::ALL {
+        exposition.set_gauges(family, vec![(labels(family.descriptor().labels), 1.0)]);
+    }
+    exposition.publish(Instant::now());
+    exposition
+}
+
+fn state(family: Family, layouts: &Layouts, created: Timestamp) -> SeriesState {
+    let layout = match family {
+        Family::Duration => LayoutId::DURATION,
+        Family::SentimentScore => LayoutId::SENTIMENT_SCORE,
+        Family::ResolutionConfidence | Family::IntentConfidence => LayoutId::CONFIDENCE,
+        Family::ExtractedValue => Layouts::extracted(0),
+        _ => LayoutId::NONE,
+    };
+    SeriesState { key: key(family), layout, created, cells: vec![COUNTED; layouts.cells(layout)].into(), held_at: None }
+}
+
+fn key(family: Family) -> SeriesKey {
+    SeriesKey { family, labels: labels(family.descriptor().labels) }
+}
+
+/// Labels with values that a text format has to escape, among others.
+fn labels(names: &[&str]) -> LabelSet {
+    let value = |name: &&str| match *name {
+        "intent" => "Où est \"mon\" colis ?\n\\o/",
+        "agent_id" => "agent_support",
+        _ => "some",
+    };
+    LabelSet::new(names, names.iter().map(value))
+}
+
+fn own() -> ExporterMetrics {
+    let own = ExporterMetrics::new().unwrap();
+    own.up.set(1);
+    own.api_requests.with_label_values(&["session", "200"]).inc();
+    own.api_request_duration.with_label_values(&["session"]).observe(0.02);
+    for gauge in [&own.api_rate_limit, &own.api_rate_limit_remaining, &own.api_rate_limit_reset] {
+        gauge.with_label_values::<&str>(&[]).set(100);
+    }
+    own.sessions_discovered.with_label_values(&["listing"]).inc();
+    own.oldest_pending.with_label_values::<&str>(&[]).set(1.5);
+    own.source_last_success.with_label_values(&["listing"]).set(1.5);
+    own.malformed_sessions.with_label_values(&["state"]).inc();
+    own.label_overflow.with_label_values(&["intent"]).inc();
+    own
+}
