@@ -11,12 +11,9 @@ use std::time::Duration;
 
 pub use schedule::Schedule;
 
-use crate::clock::Timestamp;
+use crate::clock::{Tick, Timestamp};
 use crate::ledger::{Pending, Source, Stage};
 use crate::observation::Channel;
-
-/// Time since the process started: it never jumps.
-pub type Tick = Duration;
 
 /// How far a tracked session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +37,8 @@ pub struct Tracked {
     pub looks: u16,
     /// Failed looks in a row.
     pub failures: u16,
+    /// Since when the API has answered every look without the session.
+    pub missing_since: Option<Tick>,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -62,8 +61,6 @@ pub enum Class {
     /// Counted, and watched.
     Watched,
 }
-
-const CLASSES: [Class; 3] = [Class::Finishing, Class::Open, Class::Watched];
 
 /// What the tracker holds, counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,6 +112,7 @@ impl Tracker {
             watched: false,
             looks: 0,
             failures: 0,
+            missing_since: None,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -136,6 +134,7 @@ impl Tracker {
             watched: false,
             looks: 0,
             failures: 0,
+            missing_since: None,
             created: None,
             ended: None,
             heard,
@@ -161,11 +160,10 @@ impl Tracker {
         }
     }
 
-    /// The most urgent session that is due, and its class.
-    pub fn most_urgent(&self, now: Tick) -> Option<(Class, Arc<str>)> {
-        CLASSES.iter().zip(&self.queues).find_map(|(class, queue)| {
-            queue.first().filter(|(due, _)| *due <= now).map(|(_, id)| (*class, Arc::clone(id)))
-        })
+    /// The session of a class that has been due for longest.
+    pub fn due_in(&self, class: Class, now: Tick) -> Option<Arc<str>> {
+        let (due, id) = self.queues.get(class as usize)?.first()?;
+        (*due <= now).then(|| Arc::clone(id))
     }
 
     /// When the next session is due.
@@ -199,7 +197,7 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        tracked.failures = 0;
+        (tracked.failures, tracked.missing_since) = (0, None);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         tracked.progress = progress;
         let due = now + after(tracked);
@@ -224,6 +222,12 @@ impl Tracker {
         tracked.failures = tracked.failures.saturating_add(1);
         let due = now + after(tracked);
         self.due_at(id, due);
+    }
+
+    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
+    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+        self.fail(id, now, after);
+        self.sessions.get_mut(id).map_or(Duration::ZERO, |tracked| now - *tracked.missing_since.get_or_insert(now))
     }
 
     /// Stops tracking the session.
@@ -300,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_sessions_go_before_open_ones_and_earlier_before_later() {
+    fn a_session_waits_in_the_queue_of_its_class_the_earlier_before_the_later() {
         let mut tracker = Tracker::default();
         for name in ["a", "b", "c"] {
             assert!(tracker.hear(&id(name), Source::Listing, Timestamp::default(), S));
@@ -308,12 +312,12 @@ mod tests {
         assert!(!tracker.hear(&id("a"), Source::Listing, Timestamp::default(), S));
         tracker.settle(&id("b"), Progress::Pending(Stage::Open), S, |_| S);
         tracker.settle(&id("c"), Progress::Pending(Stage::Ended), S, |_| S * 2);
-        assert_eq!(tracker.most_urgent(S), Some((Class::Open, id("a"))));
-        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Finishing, id("c"))));
+        assert_eq!((tracker.due_in(Class::Finishing, S), tracker.due_in(Class::Open, S)), (None, Some(id("a"))));
+        assert_eq!(tracker.due_in(Class::Finishing, S * 3), Some(id("c")));
         tracker.take(&id("c"));
-        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Open, id("a"))));
+        assert_eq!(tracker.due_in(Class::Finishing, S * 3), None);
         tracker.forget(&id("a"));
-        assert_eq!((tracker.most_urgent(S * 3), tracker.next_due()), (Some((Class::Open, id("b"))), Some(S * 2)));
+        assert_eq!((tracker.due_in(Class::Open, S * 3), tracker.next_due()), (Some(id("b")), Some(S * 2)));
     }
 
     #[test]
