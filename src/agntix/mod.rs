@@ -10,6 +10,8 @@ mod client;
 mod credential;
 mod error;
 mod headers;
+#[cfg(test)]
+mod tests;
 mod tls;
 pub mod wire;
 
