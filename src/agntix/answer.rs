@@ -57,6 +57,8 @@ pub struct Answer {
     /// `Date` of the answer, only from 2xx answers: the API's clock. A gateway that answers with an error may have
     /// another one.
     pub date: Option<Timestamp>,
+    /// What the vendor's support asks for: `x-request-id` of a 2xx answer; errors carry their own.
+    pub request_id: Option<String>,
     /// The body of a 2xx answer, unread.
     pub result: Result<Bytes, ApiError>,
 }
@@ -68,6 +70,7 @@ impl fmt::Debug for Answer {
             .field("elapsed", &self.elapsed)
             .field("rate_limit", &self.rate_limit)
             .field("date", &self.date)
+            .field("request_id", &self.request_id)
             .field("bytes", &self.result.as_ref().map(Bytes::len))
             .finish()
     }

@@ -55,7 +55,7 @@ pub(super) async fn refusal(mut response: Response) -> ApiError {
     ApiError::Status {
         status: response.status().as_u16(),
         code,
-        request_id: request_id.or_else(|| request_id_header(response.headers())),
+        request_id: request_id.or_else(|| self::request_id(response.headers())),
         retry_after: headers::retry_after(response.headers()),
     }
 }
@@ -92,7 +92,8 @@ fn stable_code(text: &str) -> Option<String> {
     (text.len() <= MAX_CODE && text.bytes().all(is_word)).then(|| text.to_owned())
 }
 
-fn request_id_header(headers: &HeaderMap) -> Option<String> {
+/// `x-request-id`, which the vendor's support asks for.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     headers::text(headers, "x-request-id").and_then(printable)
 }
 

@@ -118,7 +118,14 @@ impl Client {
         if matches!(result, Err(ApiError::Status { status: 401, .. })) {
             self.0.credential.refused();
         }
-        Answer { route, elapsed: begun.elapsed(), rate_limit: head.rate_limit, date: head.date, result }
+        Answer {
+            route,
+            elapsed: begun.elapsed(),
+            rate_limit: head.rate_limit,
+            date: head.date,
+            request_id: head.request_id,
+            result,
+        }
     }
 
     async fn attempt(&self, url: Url, head: &mut Head) -> Result<Bytes, ApiError> {
@@ -130,6 +137,7 @@ impl Client {
             return Err(body::refusal(response).await);
         }
         head.date = headers::date(response.headers());
+        head.request_id = body::request_id(response.headers());
         body::whole(response).await
     }
 }
@@ -139,6 +147,7 @@ impl Client {
 struct Head {
     rate_limit: RateLimit,
     date: Option<Timestamp>,
+    request_id: Option<String>,
 }
 
 impl fmt::Debug for Client {

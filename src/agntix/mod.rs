@@ -6,6 +6,7 @@
 mod address;
 mod answer;
 mod body;
+pub mod budget;
 mod client;
 mod credential;
 mod error;
