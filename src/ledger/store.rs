@@ -191,9 +191,11 @@ impl Batch<'_> {
                 self.connection
                     .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
                     .execute([lease.granted.minus(LEASES_KEPT).as_millis()])?;
-                self.connection
-                    .prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?
-                    .execute((lease.granted.as_millis(), lease.count, lease.per_window))?;
+                self.connection.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((
+                    lease.granted.as_millis(),
+                    lease.count,
+                    lease.per_window,
+                ))?;
                 Ok(Verdict::Done)
             }
         }

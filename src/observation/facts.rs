@@ -225,6 +225,26 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
     Ok(Facts { id, created, channel, state, last_activity, ended, outcome, malformed })
 }
 
+/// Reads a session that may be told in part, as a listing or a webhook may: what [`is_complete`] says no to is taken for
+/// its beginning and its end only, and its analysis is neither counted nor given up.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_entry(
+    session: &wire::Session<'_>,
+    config: &ObservationConfig,
+    now: Timestamp,
+) -> Result<Facts, Unusable> {
+    let mut facts = observe(session, config, now)?;
+    if !is_complete(session, config) {
+        facts.outcome = None;
+        // An end that the entry does not date is left to the session itself.
+        facts.ended = facts.ended.filter(|ended| ended.duration_ms.is_some());
+        facts.malformed.clear();
+    }
+    Ok(facts)
+}
+
 /// Whether nothing more can come: the session has ended, and every part of its analysis that is counted is there.
 ///
 /// The listing and the webhook may carry a session cut short. What this says no to is asked for by itself.
@@ -451,6 +471,21 @@ mod tests {
         assert_eq!((outcome.intent.as_deref(), outcome.intent_confidence), (Some("Slot-Confirmed"), Some(920_000)));
         assert_eq!(outcome.extracted, [(0, Extracted::Value("true".into())), (1, Extracted::Number(2500))]);
         assert!(facts.malformed.is_empty() && !outcome.timed_out);
+    }
+
+    #[test]
+    fn an_entry_without_its_analysis_is_not_given_up() {
+        let late = Timestamp::parse_rfc3339("2026-04-09T05:00:00Z").unwrap();
+        let read = |text: &str| {
+            let session: wire::Session = serde_json::from_str(text).unwrap();
+            observe_entry(&session, &config(vec![]), late).unwrap()
+        };
+        let facts = read(&closed("null"));
+        assert!(facts.ended.is_some() && facts.outcome.is_none());
+        let facts = read(&closed("null").replace(r#""endedAt":"2026-04-08T05:00:10.546Z","#, ""));
+        assert!(facts.ended.is_none() && facts.malformed.is_empty());
+        let partly = read(&closed(r#"{"resolution":{"classification":"RESOLVED"}}"#));
+        assert!(partly.ended.is_some() && partly.outcome.is_none());
     }
 
     #[test]

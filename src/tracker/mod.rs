@@ -67,6 +67,8 @@ pub enum Class {
 pub struct Summary {
     /// Sessions of which only the id is known.
     pub known: usize,
+    /// Configured sessions that have not been asked for yet.
+    pub unasked: usize,
     /// Open sessions.
     pub open: usize,
     /// Ended sessions that wait for their analysis.
@@ -181,6 +183,11 @@ impl Tracker {
         self.sessions.get(id).is_some_and(|tracked| tracked.due.is_some_and(|due| due <= now))
     }
 
+    /// Whether the session called `id` is tracked and not being asked for just now.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        self.sessions.get(id).is_some_and(|tracked| tracked.due.is_some())
+    }
+
     /// Takes the session out of its queue while it is asked for.
     pub fn take(&mut self, id: &Arc<str>) {
         if let Some(tracked) = self.sessions.get_mut(id)
@@ -227,7 +234,9 @@ impl Tracker {
     /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
     pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
         self.fail(id, now, after);
-        self.sessions.get_mut(id).map_or(Duration::ZERO, |tracked| now - *tracked.missing_since.get_or_insert(now))
+        self.sessions
+            .get_mut(id)
+            .map_or(Duration::ZERO, |tracked| now.saturating_sub(*tracked.missing_since.get_or_insert(now)))
     }
 
     /// Stops tracking the session.
@@ -244,8 +253,10 @@ impl Tracker {
             match stage {
                 Stage::Known => {
                     summary.known += 1;
-                    // One that keeps failing must not hide everything else.
-                    summary.look_back += usize::from(tracked.failures < 3);
+                    // One that keeps failing, or that does not exist, must not hide everything else.
+                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
+                    summary.look_back += usize::from(may_come);
+                    summary.unasked += usize::from(tracked.failures == 0 && tracked.source != Source::Listing);
                 }
                 Stage::Open => {
                     summary.open += 1;
