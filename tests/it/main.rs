@@ -1,1 +1,7 @@
-//! tests
+//! Black-box tests: the real binary on loopback, against the simulator and against real Prometheus servers. A file a
+//! promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod exactly_once;
+mod support;
