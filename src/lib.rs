@@ -12,6 +12,8 @@
 //! knows nothing of Agntix. [`observation`] and [`tracker`] are pure: time, network and disk come in at the edge.
 
 pub mod agntix;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod discovery;
@@ -19,7 +21,9 @@ pub mod exposition;
 pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
+pub mod poller;
 pub mod secret;
 pub mod simulator;
+pub mod telemetry;
 pub mod tracker;
 pub mod web;

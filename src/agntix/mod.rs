@@ -1,2 +1,23 @@
 //! What talks to Agntix: the wire types, the client, the credential, the request budget. Knows nothing of metrics.
+//!
+//! [`Client`] makes exactly one attempt a call. When to ask, how often and whether to ask again is decided elsewhere;
+//! nothing in here sleeps.
+
+mod address;
+mod answer;
+mod body;
+pub mod budget;
+mod client;
+mod credential;
+mod error;
+mod headers;
+#[cfg(test)]
+mod tests;
+mod tls;
 pub mod wire;
+
+pub use address::ListQuery;
+pub use answer::{Answer, RateLimit, Route};
+pub use client::Client;
+pub use error::{ApiError, ClientError, CredentialFault};
+pub use tls::install_crypto_provider;

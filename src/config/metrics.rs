@@ -1,10 +1,16 @@
 //! `[metrics]`: what is exposed, and how much of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::duration;
+use super::error::{Violation, shown};
+use super::rules::{self, HOUR};
+
+/// Longer names of extracted fields are a mistake.
+const MAX_FIELD: usize = 256;
 
 /// See `config.toml`, section `[metrics]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,5 +74,97 @@ impl Default for MetricsConfig {
             confidence_buckets: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
             extracted: Vec::new(),
         }
+    }
+}
+
+impl MetricsConfig {
+    /// Refuses bounds of 0, histograms that are none, and extracted fields that contradict themselves.
+    ///
+    /// # Errors
+    /// The first value that breaks a rule.
+    pub fn validate(&self) -> Result<(), Violation> {
+        rules::check(self.max_label_values >= 1, "metrics.max_label_values", "0", "must be 1 or more")?;
+        rules::check(self.max_agents >= 1, "metrics.max_agents", "0", "must be 1 or more")?;
+        let bounds = (Duration::ZERO, HOUR);
+        rules::duration("metrics.new_series_hold", self.new_series_hold, bounds, "must be at most 1h")?;
+        rules::check(self.watch_recent <= 1000, "metrics.watch_recent", self.watch_recent, "must be at most 1000")?;
+        rules::buckets("metrics.duration_buckets", &self.duration_buckets, (0.0, f64::INFINITY))?;
+        rules::buckets("metrics.sentiment_score_buckets", &self.sentiment_score_buckets, (-1.0, 1.0))?;
+        rules::buckets("metrics.confidence_buckets", &self.confidence_buckets, (0.0, 1.0))?;
+        let mut seen = HashSet::new();
+        for extracted in &self.extracted {
+            extracted.validate(&mut seen)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExtractedField {
+    fn validate<'f>(&'f self, seen: &mut HashSet<&'f str>) -> Result<(), Violation> {
+        let name = self.field.as_str();
+        let check = |kept, rule: &str| {
+            rules::check(kept, "metrics.extracted", format!("a list with the field {} in it", shown(name)), rule)
+        };
+        let plain = !name.is_empty() && name.len() <= MAX_FIELD && !name.contains(char::is_control);
+        check(plain, &format!("must name fields of 1 to {MAX_FIELD} bytes without control characters"))?;
+        check(seen.insert(name), "must name each field once")?;
+        let number = self.kind == ExtractedKind::Number;
+        check(number || self.buckets.is_empty(), "must have buckets only where kind is \"number\"")?;
+        check(!number || !self.buckets.is_empty(), "must have buckets where kind is \"number\"")?;
+        if !number {
+            return Ok(());
+        }
+        let bounds = (f64::NEG_INFINITY, f64::INFINITY);
+        rules::buckets("metrics.extracted", &self.buckets, bounds).map_err(|violation| Violation {
+            value: format!("a list with the field {} and its buckets {}", shown(name), violation.value),
+            ..violation
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(change: impl FnOnce(&mut MetricsConfig)) -> String {
+        let mut config = MetricsConfig::default();
+        change(&mut config);
+        config.validate().map_or_else(|v| format!("{} is {}; it {}", v.key, v.value, v.rule), |()| "kept".into())
+    }
+
+    fn field(name: &str, kind: ExtractedKind, buckets: &[f64]) -> ExtractedField {
+        ExtractedField { field: name.into(), kind, buckets: buckets.to_vec() }
+    }
+
+    #[test]
+    fn bounds_stay_in_their_bounds() {
+        assert_eq!(said(|c| c.max_label_values = 0), "metrics.max_label_values is 0; it must be 1 or more");
+        assert_eq!(said(|c| c.max_agents = 0), "metrics.max_agents is 0; it must be 1 or more");
+        assert_eq!(said(|c| c.new_series_hold = Duration::ZERO), "kept");
+        assert_eq!(said(|c| c.new_series_hold = 2 * HOUR), "metrics.new_series_hold is \"2h\"; it must be at most 1h");
+        assert_eq!(said(|c| c.watch_recent = 1001), "metrics.watch_recent is 1001; it must be at most 1000");
+        assert_eq!(
+            said(|c| c.confidence_buckets = vec![0.5, 2.0]),
+            "metrics.confidence_buckets is a list with 2 in it; it must hold numbers from 0 to 1 only"
+        );
+    }
+
+    #[test]
+    fn extracted_fields_do_not_contradict_themselves() {
+        use ExtractedKind::{Boolean, Enum, Number};
+        let said = |fields: Vec<ExtractedField>| said(|c| c.extracted = fields);
+        assert_eq!(said(vec![field("a", Enum, &[]), field("b", Number, &[-1.0, 1.0])]), "kept");
+        let named = |name| format!("metrics.extracted is a list with the field \"{name}\" in it; it must ");
+        assert_eq!(
+            said(vec![field("", Enum, &[])]),
+            named("") + "name fields of 1 to 256 bytes without control characters"
+        );
+        assert_eq!(said(vec![field("a", Enum, &[]), field("a", Boolean, &[])]), named("a") + "name each field once");
+        assert_eq!(said(vec![field("a", Enum, &[1.0])]), named("a") + "have buckets only where kind is \"number\"");
+        assert_eq!(said(vec![field("a", Number, &[])]), named("a") + "have buckets where kind is \"number\"");
+        assert_eq!(
+            said(vec![field("a", Number, &[2.0, 1.0])]),
+            "metrics.extracted is a list with the field \"a\" and its buckets a list with [2.0, 1.0] in it; it must ascend, and no bound may be there twice"
+        );
     }
 }

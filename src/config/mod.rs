@@ -1,20 +1,39 @@
 //! The configuration: one struct and its `validate()` per section, with the defaults that `config.toml` states.
 //!
-//! Reading (flag, then environment, then file, then default) and the naming of mistakes live in `load`; nothing in
-//! here opens anything but the configuration file.
+//! [`load`](mod@load) reads it (flag, then environment, then file, then default) and names mistakes. Nothing in here
+//! opens anything but the configuration file, and nothing prints a credential.
 
 mod api;
+mod changes;
+mod credential;
 pub mod duration;
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod layer;
+pub mod load;
 mod log;
 mod metrics;
+mod origin;
 mod poll;
+mod report;
+mod rules;
 mod sessions;
 mod state;
+#[cfg(test)]
+mod tests;
+mod typing;
 mod web;
 
 pub use api::ApiConfig;
+pub use changes::restart_only_changes;
+pub use environment::Environment;
+pub use error::{ConfigError, Violation};
+pub use load::{Loaded, Overrides, load, load_without_credential};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::{ExtractedField, ExtractedKind, MetricsConfig};
+pub use origin::{Origin, Origins};
 pub use poll::PollConfig;
 use serde::{Deserialize, Serialize};
 pub use sessions::SessionsConfig;
@@ -39,4 +58,20 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// The log on standard error.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Refuses a configuration that the daemon could not run with, section by section.
+    ///
+    /// # Errors
+    /// The first value that breaks a rule.
+    pub fn validate(&self) -> Result<(), Violation> {
+        self.api.validate()?;
+        self.sessions.validate()?;
+        self.poll.validate()?;
+        self.web.validate()?;
+        self.state.validate()?;
+        self.metrics.validate()?;
+        self.log.validate()
+    }
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::Violation;
+use super::rules;
+
 /// See `config.toml`, section `[state]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,5 +18,15 @@ pub struct StateConfig {
 impl Default for StateConfig {
     fn default() -> Self {
         Self { path: "./data".into() }
+    }
+}
+
+impl StateConfig {
+    /// Refuses what cannot be a directory. Whether it can be used shows when it is opened.
+    ///
+    /// # Errors
+    /// The first value that breaks a rule.
+    pub fn validate(&self) -> Result<(), Violation> {
+        rules::path("state.path", &self.path, "directory")
     }
 }

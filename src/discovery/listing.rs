@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::tracker::Tick;
+use crate::clock::{Tick, Timestamp};
 
 /// Sessions a page: the most that the API gives.
 pub const PAGE_LIMIT: u32 = 100;

@@ -107,13 +107,19 @@ pub enum Change {
     Watermark(Timestamp),
     /// The look-back is done: from here on nothing belongs into starting values.
     LookBackDone,
-    /// Requests that may be sent from `granted` (this machine's time) on, and count after a crash (promise P6).
-    Lease {
-        /// When it was granted.
-        granted: Timestamp,
-        /// How many requests.
-        count: u32,
-    },
+    /// Requests that may be sent from now on, and count as sent after a crash (promise P6).
+    Lease(Lease),
+}
+
+/// Requests that the budget may spend, made durable before they are spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// When it was granted, by this machine's clock.
+    pub granted: Timestamp,
+    /// How many requests.
+    pub count: u32,
+    /// The budget of a whole window at that time.
+    pub per_window: u32,
 }
 
 /// What became of a change.
@@ -208,7 +214,7 @@ pub struct Opened {
     /// Every session created up to here has been heard of.
     pub watermark: Option<Timestamp>,
     /// The requests leased lately.
-    pub leases: Vec<(Timestamp, u32)>,
+    pub leases: Vec<Lease>,
 }
 
 /// What a commit made durable, for whoever shows it. It is told before the commit is answered.

@@ -12,7 +12,7 @@ use super::admission::{Admission, Bounds};
 use super::counted::{self, Counted};
 use super::meta::Meta;
 use super::series::{self, LookBack, Sums};
-use super::{Change, Committed, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
+use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
 use crate::exposition::catalogue::{CHANNEL, Family};
@@ -187,14 +187,15 @@ impl Batch<'_> {
                 }
                 Ok(Verdict::Done)
             }
-            Change::Lease { granted, count } => {
-                // Two minutes cover the window, the validity of a lease and a request's time-out.
+            Change::Lease(lease) => {
                 self.connection
                     .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
-                    .execute([granted.minus(Duration::from_secs(120)).as_millis()])?;
-                self.connection
-                    .prepare_cached("INSERT INTO leases VALUES (?1, ?2)")?
-                    .execute((granted.as_millis(), count))?;
+                    .execute([lease.granted.minus(LEASES_KEPT).as_millis()])?;
+                self.connection.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((
+                    lease.granted.as_millis(),
+                    lease.count,
+                    lease.per_window,
+                ))?;
                 Ok(Verdict::Done)
             }
         }
@@ -216,13 +217,16 @@ impl Batch<'_> {
         self.now = self.now.max(now);
         let look_back = self.look_back(now)?;
         let known = find_pending(self.connection, &facts.id)?;
-        if known.is_none() {
-            if let Some(parts) = self.cached.counted.find(self.connection, &facts.id, facts.created)? {
+        // A configured id is heard of again at every start, so that it says nothing of what was counted.
+        if known.as_ref().is_none_or(|pending| pending.stage == Stage::Known) {
+            let counted = self.cached.counted.find(self.connection, &facts.id, facts.created)?;
+            if counted.is_some() || self.cached.counted.is_forgotten(facts.created) {
+                if known.is_some() {
+                    delete_pending(self.connection, &facts.id)?;
+                }
+                let Some(parts) = counted else { return Ok(Verdict::TooOld) };
                 self.reclassify(facts, parts, look_back)?;
                 return Ok(Verdict::AlreadyCounted);
-            }
-            if self.cached.counted.is_forgotten(facts.created) {
-                return Ok(Verdict::TooOld);
             }
         }
         let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
@@ -351,6 +355,8 @@ impl Batch<'_> {
     }
 }
 
+/// Covers the window of the budget, the validity of a lease and a request's time-out.
+const LEASES_KEPT: Duration = Duration::from_secs(120);
 const PENDING: &str = "id, created, stage, ended, channel, heard, source";
 /// Parts of a channel in one text: a character that no label value of a sane API holds.
 const SEPARATOR: char = '\u{1f}';
@@ -409,9 +415,11 @@ fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
     Ok(())
 }
 
-fn read_leases(connection: &Connection) -> Result<Vec<(Timestamp, u32)>> {
+fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {
     connection
-        .prepare("SELECT granted, count FROM leases")?
-        .query_map([], |row| Ok((Timestamp::from_millis(row.get(0)?), row.get(1)?)))?
+        .prepare("SELECT granted, count, per_window FROM leases ORDER BY granted")?
+        .query_map([], |row| {
+            Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
+        })?
         .collect()
 }

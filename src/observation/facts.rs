@@ -113,6 +113,8 @@ pub enum MalformedReason {
     Id,
     /// `createdAt` is missing or not a time.
     CreatedAt,
+    /// `state` is neither text nor absent.
+    State,
     /// `endedAt` is not a time, or a closed session never got one.
     EndedAt,
     /// The session ends before it starts.
@@ -133,10 +135,11 @@ pub enum MalformedReason {
 
 impl MalformedReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Json,
         Self::Id,
         Self::CreatedAt,
+        Self::State,
         Self::EndedAt,
         Self::EndBeforeStart,
         Self::Analysis,
@@ -153,6 +156,7 @@ impl MalformedReason {
             Self::Json => "json",
             Self::Id => "id",
             Self::CreatedAt => "created_at",
+            Self::State => "state",
             Self::EndedAt => "ended_at",
             Self::EndBeforeStart => "end_before_start",
             Self::Analysis => "analysis",
@@ -188,7 +192,8 @@ const MAX_EXTRACTED: f64 = 1e9;
 /// absence means nothing), or when the session ended at least `analysis_deadline` ago.
 ///
 /// # Errors
-/// If the session has no usable id or creation time, without which it can be neither recognised nor remembered.
+/// If the session has no usable id or creation time, without which it can be neither recognised nor remembered, or no
+/// readable state, so that it is not known whether it has ended.
 pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Timestamp) -> Result<Facts, Unusable> {
     let id: Arc<str> = match session.id.text() {
         Some(id) if id.len() <= MAX_ID => id.into(),
@@ -197,6 +202,9 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
     let Some(created) = session.created_at.time() else {
         return Err(Unusable { reason: MalformedReason::CreatedAt, id: Some(id) });
     };
+    if !matches!(session.state, Scalar::Absent | Scalar::Text(_)) {
+        return Err(Unusable { reason: MalformedReason::State, id: Some(id) });
+    }
     let mut malformed = Vec::new();
     let state = lower(&session.state).unwrap_or_else(|| "unknown".into());
     let last_activity = session.last_activity_at.time();
@@ -215,6 +223,40 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
         direction: dimension(&session.direction),
     };
     Ok(Facts { id, created, channel, state, last_activity, ended, outcome, malformed })
+}
+
+/// Reads a session that may be told in part, as a listing or a webhook may: what [`is_complete`] says no to is taken for
+/// its beginning and its end only, and its analysis is neither counted nor given up.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_entry(
+    session: &wire::Session<'_>,
+    config: &ObservationConfig,
+    now: Timestamp,
+) -> Result<Facts, Unusable> {
+    let mut facts = observe(session, config, now)?;
+    if !is_complete(session, config) {
+        facts.outcome = None;
+        // An end that the entry does not date is left to the session itself.
+        facts.ended = facts.ended.filter(|ended| ended.duration_ms.is_some());
+        facts.malformed.clear();
+    }
+    Ok(facts)
+}
+
+/// Whether nothing more can come: the session has ended, and every part of its analysis that is counted is there.
+///
+/// The listing and the webhook may carry a session cut short. What this says no to is asked for by itself.
+pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> bool {
+    let has_ended = session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open"));
+    let Some(analysis) = session.analysis.value().filter(|_| has_ended && session.ended_at.time().is_some()) else {
+        return false;
+    };
+    analysis.resolution.value().is_some()
+        && analysis.sentiment.value().is_some_and(|sentiment| sentiment.conversation.value().is_some())
+        && analysis.intent.value().is_some_and(|intent| intent.conversation.value().is_some())
+        && (config.extracted.is_empty() || analysis.extracted_data.is_some())
 }
 
 fn ended(
@@ -432,6 +474,41 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_without_its_analysis_is_not_given_up() {
+        let late = Timestamp::parse_rfc3339("2026-04-09T05:00:00Z").unwrap();
+        let read = |text: &str| {
+            let session: wire::Session = serde_json::from_str(text).unwrap();
+            observe_entry(&session, &config(vec![]), late).unwrap()
+        };
+        let facts = read(&closed("null"));
+        assert!(facts.ended.is_some() && facts.outcome.is_none());
+        let facts = read(&closed("null").replace(r#""endedAt":"2026-04-08T05:00:10.546Z","#, ""));
+        assert!(facts.ended.is_none() && facts.malformed.is_empty());
+        let partly = read(&closed(r#"{"resolution":{"classification":"RESOLVED"}}"#));
+        assert!(partly.ended.is_some() && partly.outcome.is_none());
+    }
+
+    #[test]
+    fn a_session_is_complete_when_no_part_that_is_counted_is_missing() {
+        let parts = |sentiment: &str| {
+            closed(&format!(
+                r#"{{"intent":{{"conversation":{{"intent":null}}}},"resolution":{{"classification":"RESOLVED"}},
+                "sentiment":{sentiment},"extractedData":{{}}}}"#
+            ))
+        };
+        let complete = |text: &str| {
+            let session: wire::Session = serde_json::from_str(text).unwrap();
+            let field = ExtractedField { field: "ok".into(), kind: ExtractedKind::Boolean, buckets: vec![] };
+            is_complete(&session, &config(vec![field]))
+        };
+        let whole = parts(r#"{"conversation":{"sentiment":"POSITIVE"}}"#);
+        assert!(complete(&whole));
+        assert!(!complete(&parts("null")) && !complete(&closed("null")));
+        assert!(!complete(&whole.replace("CLOSED", "OPEN")) && !complete(&whole.replace("endedAt", "ended")));
+        assert!(!complete(&whole.replace("extractedData", "extracted")));
+    }
+
+    #[test]
     fn an_analysis_is_waited_for_until_the_deadline() {
         for absent in ["null", "{}", r#"{"summary":null,"intent":null,"resolution":null}"#] {
             let waiting = read(&closed(absent), "2026-04-08T05:15:10.545Z").unwrap();
@@ -461,6 +538,7 @@ mod tests {
         let unusable = read(&closed("null").replace("2026-04-08T05:00:01.130Z", "now"), NOW).unwrap_err();
         assert_eq!((unusable.reason, unusable.id.as_deref()), (CreatedAt, Some("s")));
         assert_eq!(read(r#"{"id":7}"#, NOW).unwrap_err().reason, Id);
+        assert_eq!(read(&closed("null").replace("\"CLOSED\"", "[\"CLOSED\"]"), NOW).unwrap_err().reason, State);
     }
 
     #[test]

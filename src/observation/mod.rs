@@ -7,5 +7,8 @@
 mod additions;
 mod facts;
 
-pub use additions::{Addition, Admit, Step, additions, admitted_channel, births};
-pub use facts::{Channel, Ended, Extracted, Facts, MalformedReason, ObservationConfig, Outcome, Unusable, observe};
+pub use additions::{Addition, Admit, NONE, Step, additions, admitted_channel, births};
+pub use facts::{
+    Channel, Ended, Extracted, Facts, MalformedReason, ObservationConfig, Outcome, Unusable, is_complete, observe,
+    observe_entry,
+};

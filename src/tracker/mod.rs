@@ -11,12 +11,9 @@ use std::time::Duration;
 
 pub use schedule::Schedule;
 
-use crate::clock::Timestamp;
+use crate::clock::{Tick, Timestamp};
 use crate::ledger::{Pending, Source, Stage};
 use crate::observation::Channel;
-
-/// Time since the process started: it never jumps.
-pub type Tick = Duration;
 
 /// How far a tracked session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +37,8 @@ pub struct Tracked {
     pub looks: u16,
     /// Failed looks in a row.
     pub failures: u16,
+    /// Since when the API has answered every look without the session.
+    pub missing_since: Option<Tick>,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -63,13 +62,13 @@ pub enum Class {
     Watched,
 }
 
-const CLASSES: [Class; 3] = [Class::Finishing, Class::Open, Class::Watched];
-
 /// What the tracker holds, counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Sessions of which only the id is known.
     pub known: usize,
+    /// Configured sessions that have not been asked for yet.
+    pub unasked: usize,
     /// Open sessions.
     pub open: usize,
     /// Ended sessions that wait for their analysis.
@@ -115,6 +114,7 @@ impl Tracker {
             watched: false,
             looks: 0,
             failures: 0,
+            missing_since: None,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -136,6 +136,7 @@ impl Tracker {
             watched: false,
             looks: 0,
             failures: 0,
+            missing_since: None,
             created: None,
             ended: None,
             heard,
@@ -161,11 +162,10 @@ impl Tracker {
         }
     }
 
-    /// The most urgent session that is due, and its class.
-    pub fn most_urgent(&self, now: Tick) -> Option<(Class, Arc<str>)> {
-        CLASSES.iter().zip(&self.queues).find_map(|(class, queue)| {
-            queue.first().filter(|(due, _)| *due <= now).map(|(_, id)| (*class, Arc::clone(id)))
-        })
+    /// The session of a class that has been due for longest.
+    pub fn due_in(&self, class: Class, now: Tick) -> Option<Arc<str>> {
+        let (due, id) = self.queues.get(class as usize)?.first()?;
+        (*due <= now).then(|| Arc::clone(id))
     }
 
     /// When the next session is due.
@@ -181,6 +181,11 @@ impl Tracker {
     /// Whether the session called `id` is due by `now`.
     pub fn is_due(&self, id: &str, now: Tick) -> bool {
         self.sessions.get(id).is_some_and(|tracked| tracked.due.is_some_and(|due| due <= now))
+    }
+
+    /// Whether the session called `id` is tracked and not being asked for just now.
+    pub fn is_waiting(&self, id: &str) -> bool {
+        self.sessions.get(id).is_some_and(|tracked| tracked.due.is_some())
     }
 
     /// Takes the session out of its queue while it is asked for.
@@ -199,7 +204,7 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        tracked.failures = 0;
+        (tracked.failures, tracked.missing_since) = (0, None);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         tracked.progress = progress;
         let due = now + after(tracked);
@@ -226,6 +231,14 @@ impl Tracker {
         self.due_at(id, due);
     }
 
+    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
+    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+        self.fail(id, now, after);
+        self.sessions
+            .get_mut(id)
+            .map_or(Duration::ZERO, |tracked| now.saturating_sub(*tracked.missing_since.get_or_insert(now)))
+    }
+
     /// Stops tracking the session.
     pub fn forget(&mut self, id: &Arc<str>) {
         self.take(id);
@@ -240,8 +253,10 @@ impl Tracker {
             match stage {
                 Stage::Known => {
                     summary.known += 1;
-                    // One that keeps failing must not hide everything else.
-                    summary.look_back += usize::from(tracked.failures < 3);
+                    // One that keeps failing, or that does not exist, must not hide everything else.
+                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
+                    summary.look_back += usize::from(may_come);
+                    summary.unasked += usize::from(tracked.failures == 0 && tracked.source != Source::Listing);
                 }
                 Stage::Open => {
                     summary.open += 1;
@@ -300,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_sessions_go_before_open_ones_and_earlier_before_later() {
+    fn a_session_waits_in_the_queue_of_its_class_the_earlier_before_the_later() {
         let mut tracker = Tracker::default();
         for name in ["a", "b", "c"] {
             assert!(tracker.hear(&id(name), Source::Listing, Timestamp::default(), S));
@@ -308,12 +323,12 @@ mod tests {
         assert!(!tracker.hear(&id("a"), Source::Listing, Timestamp::default(), S));
         tracker.settle(&id("b"), Progress::Pending(Stage::Open), S, |_| S);
         tracker.settle(&id("c"), Progress::Pending(Stage::Ended), S, |_| S * 2);
-        assert_eq!(tracker.most_urgent(S), Some((Class::Open, id("a"))));
-        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Finishing, id("c"))));
+        assert_eq!((tracker.due_in(Class::Finishing, S), tracker.due_in(Class::Open, S)), (None, Some(id("a"))));
+        assert_eq!(tracker.due_in(Class::Finishing, S * 3), Some(id("c")));
         tracker.take(&id("c"));
-        assert_eq!(tracker.most_urgent(S * 3), Some((Class::Open, id("a"))));
+        assert_eq!(tracker.due_in(Class::Finishing, S * 3), None);
         tracker.forget(&id("a"));
-        assert_eq!((tracker.most_urgent(S * 3), tracker.next_due()), (Some((Class::Open, id("b"))), Some(S * 2)));
+        assert_eq!((tracker.due_in(Class::Open, S * 3), tracker.next_due()), (Some(id("b")), Some(S * 2)));
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod tests {
             watched: false,
             looks,
             failures: 0,
+            missing_since: None,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),
             heard: Timestamp::from_millis(0),

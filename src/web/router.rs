@@ -1,6 +1,5 @@
 //! The routes: landing page, metrics, health, readiness, reload.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use super::{WebError, WebState};
 use crate::config::WebConfig;
 use crate::exposition::reference;
 use crate::lifecycle::ReloadRequest;
+use crate::telemetry::panic_text;
 
 /// Routes that the metrics cannot have.
 const FIXED: [&str; 4] = ["/-/healthy", "/-/ready", "/-/reload", "/-/reference"];
@@ -109,12 +109,4 @@ async fn survive_panics(request: Request, next: Next) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, headers, "This should not have happened; the log says more.\n")
             .into_response()
     })
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

@@ -1,13 +1,8 @@
-//! The exporter from outside: real sockets, real Prometheus servers. One binary, so that it links once; a file a
-//! subject; what they share is in `support`.
+//! Black-box tests: the real binary on loopback, against the simulator and against real Prometheus servers. A file a
+//! promise.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "clippy.toml allows them in tests, and clippy does not see that this is one"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod exactly_once;
 mod prometheus;
 mod support;

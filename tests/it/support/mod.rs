@@ -1,7 +1,279 @@
-//! What the tests share. A failure in here is a failure of the test that called, so it panics and says what it saw.
+//! The real binary against the simulator, both on loopback, and pages as numbers.
 
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
 mod tool;
-pub mod wait;
+mod wait;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use agntix_exporter::exposition::catalogue::Family;
+use agntix_exporter::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig, TruthFilter};
+use tokio_util::sync::CancellationToken;
+
+/// How long a condition may take to come true on a busy machine; what is waited for takes far less.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `condition` gives something.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        // Only spares the processor: the condition decides, not the time.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A simulator that is being served.
+pub struct Api {
+    pub simulator: Arc<Simulator>,
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Api {
+    pub fn start(config: SimulatorConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (simulator, stop) = (Simulator::new(config), CancellationToken::new());
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
+        Self { simulator, address, stop, _runtime: runtime }
+    }
+
+    /// What the page must show in the end.
+    pub fn truth(&self) -> BTreeMap<String, f64> {
+        let filter = TruthFilter::default();
+        self.simulator.truth(&filter, &self.simulator.config().metrics, self.simulator.now())
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// How a daemon is started.
+pub struct Setup {
+    pub state: PathBuf,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// Quick intervals, no hold, a budget without end: what a test does not set itself should not slow it down.
+    pub fn new(api: SocketAddr, state: &Path) -> Self {
+        let setup = Self { state: state.to_owned(), environment: Vec::new(), arguments: Vec::new() };
+        setup
+            .set("API__BASE_URL", &format!("http://{api}"))
+            .set("API__REQUESTS_PER_MINUTE", "100000000")
+            .set("STATE__PATH", &state.display().to_string())
+            .set("POLL__LISTING_INTERVAL", "50ms")
+            .set("POLL__OPEN_INTERVAL", "50ms")
+            .set("POLL__ENDED_INTERVAL", "50ms")
+            .set("METRICS__NEW_SERIES_HOLD", "0s")
+            .set("WEB__LISTEN_ADDRESS", "127.0.0.1:0")
+            .env("AGNTIX_API_KEY", DEFAULT_KEY)
+    }
+
+    /// Sets a key of the configuration: `POLL__LISTING_INTERVAL`.
+    pub fn set(self, key: &str, value: &str) -> Self {
+        self.env(&format!("AGNTIX_EXPORTER__{key}"), value)
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agntix-exporter"));
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .args(&self.arguments)
+            .current_dir(self.state.parent().unwrap())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon and waits until it listens.
+    pub fn start(&self) -> Daemon {
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, found) = follow(child.stderr.take().unwrap());
+        match found.recv_timeout(PATIENCE) {
+            Ok(address) => Daemon { child, address, log },
+            Err(_) => {
+                let _ = child.kill();
+                panic!("it does not listen: {:?}\n{}", child.wait(), log.lock().unwrap());
+            }
+        }
+    }
+
+    /// Runs a daemon that is expected to end by itself: its exit code, and all that it wrote.
+    pub fn run(&self) -> (Option<i32>, String) {
+        let output = self.command().output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Keeps what a daemon logs, and sends the address that it listens on when it says it.
+fn follow(log: std::process::ChildStderr) -> (Arc<Mutex<String>>, Receiver<SocketAddr>) {
+    let (sender, found) = channel();
+    let kept = Arc::new(Mutex::new(String::new()));
+    let keep = Arc::clone(&kept);
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if let (true, Some((_, rest))) = (line.contains("listening"), line.split_once("address=")) {
+                let address = rest.split_whitespace().next().and_then(|a| a.trim_matches('"').parse().ok());
+                if let Some(address) = address {
+                    // Only the first one is waited for.
+                    let _ = sender.send(address);
+                }
+            }
+            let mut kept = keep.lock().unwrap();
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    });
+    (kept, found)
+}
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Daemon {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Ends it as a power cut would, as far as the process goes.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        until("the daemon to end", || self.child.try_wait().unwrap())
+    }
+
+    /// `GET`: status and body; `None` if nobody answers.
+    pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        request(self.address, "GET", path)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()))
+    }
+
+    pub fn post(&self, path: &str) -> (u16, String) {
+        request(self.address, "POST", path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()))
+    }
+
+    /// The samples of the page, by name and labels.
+    pub fn samples(&self) -> BTreeMap<String, f64> {
+        samples(&self.get("/metrics").1)
+    }
+
+    /// One sample of the page.
+    pub fn sample(&self, name: &str) -> Option<f64> {
+        self.samples().get(name).copied()
+    }
+
+    /// Waits until the durable families show exactly this.
+    pub fn shows(&self, truth: &BTreeMap<String, f64>) {
+        let mut last = BTreeMap::new();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            last = durable(&self.samples());
+            if last == *truth {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let differs: Vec<String> = truth
+            .keys()
+            .chain(last.keys())
+            .filter(|key| truth.get(*key) != last.get(*key))
+            .map(|key| format!("{key}: shown {:?}, true {:?}", last.get(key), truth.get(key)))
+            .take(20)
+            .collect();
+        panic!("the page differs from the truth:\n{}\n{}", differs.join("\n"), self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request over a connection of its own: status and body.
+pub fn request(address: SocketAddr, method: &str, path: &str) -> Option<(u16, String)> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+/// The samples of a text page.
+pub fn samples(page: &str) -> BTreeMap<String, f64> {
+    page.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("{name} {value}"))))
+        .collect()
+}
+
+/// The samples of the durable families that are not 0, as the truth has them.
+pub fn durable(samples: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let is_durable = |name: &str| {
+        Family::ALL.iter().any(|family| {
+            let rest = name.strip_prefix(family.descriptor().name);
+            rest.is_some_and(|rest| ["{", "_bucket{", "_sum{", "_count{"].iter().any(|start| rest.starts_with(start)))
+        })
+    };
+    samples.iter().filter(|(name, value)| **value != 0.0 && is_durable(name)).map(|(k, v)| (k.clone(), *v)).collect()
+}

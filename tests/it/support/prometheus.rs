@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::tool;
-use super::wait::{PATIENCE, eventually};
+use super::wait::eventually;
+use super::{PATIENCE, tool};
 
 /// How many of its last log lines a failed test shows.
 const SHOWN_LINES: usize = 40;

@@ -1,9 +1,9 @@
-//! Waiting for a condition, never for a time.
+//! [`until`](super::until) for tests that are asynchronous.
 
 use std::time::{Duration, Instant};
 
-/// Long enough for anything that a test waits for on a loaded machine; a test that passes does not use it up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use super::PATIENCE;
+
 const BETWEEN_PROBES: Duration = Duration::from_millis(25);
 
 /// Asks `probe` until it has an answer; `None` if it has none within [`PATIENCE`].

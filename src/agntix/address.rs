@@ -1,0 +1,242 @@
+//! Where the API's routes are: the base URL, the configured paths, the session's id, and the query.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+
+use super::{ApiError, ClientError};
+use crate::clock::Timestamp;
+use crate::config::ApiConfig;
+
+/// All but the unreserved characters of RFC 3986, section 2.3, so that an id is one segment whatever is in it.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Longest id that is asked for; real ones have about 40.
+const MAX_ID: usize = 1024;
+const ID: &str = "{id}";
+/// The most that the API gives.
+const AGENTS_LIMIT: u32 = 100;
+
+/// What to ask the listing for. Newest first, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only sessions created since then.
+    pub created_after: Option<Timestamp>,
+    /// Only open sessions.
+    pub open_only: bool,
+    /// From 1.
+    pub page: u32,
+    /// Sessions a page; 100 at most.
+    pub limit: u32,
+}
+
+/// The API's routes.
+#[derive(Debug)]
+pub(super) struct Address {
+    host: String,
+    is_loopback: bool,
+    is_encrypted: bool,
+    /// The URL of a session, up to its id.
+    before_id: String,
+    after_id: String,
+    list: Url,
+    agents: Url,
+}
+
+impl Address {
+    pub(super) fn new(config: &ApiConfig) -> Result<Self, ClientError> {
+        let base = base(&config.base_url)?;
+        let name = base.host_str().unwrap_or_default();
+        let host = base.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        let ip = name.trim_matches(['[', ']']).parse();
+        let is_loopback = name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let root = base.as_str().trim_end_matches('/');
+        let template = config.session_path.as_str();
+        let (before, after) = template.split_once(ID).filter(|(_, after)| !after.contains(ID)).ok_or_else(|| {
+            ClientError::Path { key: "api.session_path", value: template.to_owned(), reason: "must hold {id} once" }
+        })?;
+        route("api.session_path", root, template, &template.replace(ID, "x"))?;
+        Ok(Self {
+            before_id: format!("{root}{before}"),
+            after_id: after.to_owned(),
+            list: route("api.list_path", root, &config.list_path, &config.list_path)?,
+            agents: route("api.agents_path", root, &config.agents_path, &config.agents_path)?,
+            is_encrypted: base.scheme() == "https",
+            host,
+            is_loopback,
+        })
+    }
+
+    /// Host and, where it is not the usual one, port.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the API is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// Whether requests travel in TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// The session called `id`.
+    pub(super) fn session(&self, id: &str) -> Result<Url, ApiError> {
+        if id.is_empty() || id.len() > MAX_ID {
+            return Err(ApiError::Id);
+        }
+        let written = format!("{}{}{}", self.before_id, utf8_percent_encode(id, SEGMENT), self.after_id);
+        // A segment of dots would be resolved, encoded or not, and the path would lead elsewhere.
+        Url::parse(&written).ok().filter(|url| url.as_str() == written).ok_or(ApiError::Id)
+    }
+
+    /// A page of the listing.
+    pub(super) fn list(&self, query: &ListQuery) -> Url {
+        let mut written = format!("sort=createdAt:desc&page={}&limit={}", query.page, query.limit);
+        if let Some(after) = query.created_after {
+            // Writing to a string cannot fail.
+            let _ = write!(written, "&createdAfter={after}");
+        }
+        if query.open_only {
+            written.push_str("&state=OPEN");
+        }
+        with_query(&self.list, &written)
+    }
+
+    /// A page of the agents.
+    pub(super) fn agents(&self, page: u32) -> Url {
+        with_query(&self.agents, &format!("page={page}&limit={AGENTS_LIMIT}"))
+    }
+}
+
+fn with_query(url: &Url, query: &str) -> Url {
+    let mut url = url.clone();
+    url.set_query(Some(query));
+    url
+}
+
+fn base(text: &str) -> Result<Url, ClientError> {
+    let refuse = |reason| {
+        // There may be a password in front of an @, also where the rest is no URL.
+        let value = if text.contains('@') { "<hidden>".to_owned() } else { format!("{text:?}") };
+        ClientError::BaseUrl { value, reason }
+    };
+    let url = Url::parse(text.trim()).map_err(|_| refuse("must be a URL such as https://api.agntix.ai"))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(refuse("must begin with https:// or http://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("must not hold a user or a password: the credential has settings of its own"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("must not hold a query or a fragment"));
+    }
+    Ok(url)
+}
+
+/// The URL of a path under `root`. `sample` is the path as it would be sent.
+fn route(key: &'static str, root: &str, path: &str, sample: &str) -> Result<Url, ClientError> {
+    let refuse = |reason| ClientError::Path { key, value: path.to_owned(), reason };
+    if !path.starts_with('/') {
+        return Err(refuse("must begin with a slash"));
+    }
+    let written = format!("{root}{sample}");
+    Url::parse(&written)
+        .ok()
+        .filter(|url| url.as_str() == written && url.query().is_none() && url.fragment().is_none())
+        .ok_or_else(|| refuse("must be a plain path: no query, no dot segments, anything unusual percent-encoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(base_url: &str) -> Address {
+        Address::new(&ApiConfig { base_url: base_url.into(), ..ApiConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn an_id_is_one_segment_whatever_is_in_it() {
+        let address = address("https://api.agntix.ai");
+        for (id, segment) in [
+            ("4981804c-2658-4893-84ff-9c2fa90fb3c2", "4981804c-2658-4893-84ff-9c2fa90fb3c2"),
+            ("ses_1.a~b", "ses_1.a~b"),
+            ("...", "..."),
+            ("a/../b", "a%2F..%2Fb"),
+            ("../agents", "..%2Fagents"),
+            ("a\\b", "a%5Cb"),
+            ("a?b#c", "a%3Fb%23c"),
+            ("a b+c&d=e", "a%20b%2Bc%26d%3De"),
+            ("%2e%2e", "%252e%252e"),
+            ("%", "%25"),
+            ("é\u{0}\r\n", "%C3%A9%00%0D%0A"),
+            (" ", "%20"),
+            (":@;,!$'()*[]{}|\"<>^`", "%3A%40%3B%2C%21%24%27%28%29%2A%5B%5D%7B%7D%7C%22%3C%3E%5E%60"),
+        ] {
+            let url = address.session(id).unwrap();
+            assert_eq!(url.as_str(), format!("https://api.agntix.ai/api/v1/chat/sessions/{segment}"), "{id:?}");
+        }
+        for nowhere in ["", ".", "..", &"x".repeat(1025)] {
+            assert_eq!(address.session(nowhere), Err(ApiError::Id), "{nowhere:?}");
+        }
+    }
+
+    #[test]
+    fn encoded_dots_would_be_resolved_and_so_are_not_tried() {
+        let resolved = Url::parse("https://x/a/%2e%2E").unwrap();
+        assert_eq!(resolved.as_str(), "https://x/");
+    }
+
+    #[test]
+    fn a_base_may_carry_a_prefix_and_a_port() {
+        for base in ["http://Gateway:8080/agntix/v2", " http://gateway:8080/agntix/v2/ "] {
+            let address = address(base);
+            assert_eq!(address.host(), "gateway:8080");
+            let url = address.session("a").unwrap();
+            assert_eq!(url.as_str(), "http://gateway:8080/agntix/v2/api/v1/chat/sessions/a");
+        }
+        assert_eq!(address("https://api.agntix.ai:443/").host(), "api.agntix.ai");
+        assert_eq!(address("http://[::1]:1/").host(), "[::1]:1");
+        for (base, is_loopback) in
+            [("http://[::1]", true), ("http://127.0.0.2", true), ("http://localhost", true), ("http://10.0.0.1", false)]
+        {
+            assert_eq!(address(base).is_loopback(), is_loopback, "{base}");
+        }
+    }
+
+    #[test]
+    fn lists_are_asked_for_newest_first() {
+        let address = address("https://api.agntix.ai");
+        let query = ListQuery { created_after: None, open_only: false, page: 1, limit: 100 };
+        let base = "https://api.agntix.ai/api/v1/chat/sessions?sort=createdAt:desc";
+        assert_eq!(address.list(&query).as_str(), format!("{base}&page=1&limit=100"));
+        let created_after = Timestamp::parse_rfc3339("2026-04-08T05:10:00.5Z");
+        let query = ListQuery { created_after, open_only: true, page: 3, limit: 100 };
+        let after = "createdAfter=2026-04-08T05:10:00.500Z";
+        assert_eq!(address.list(&query).as_str(), format!("{base}&page=3&limit=100&{after}&state=OPEN"));
+        assert_eq!(address.agents(2).as_str(), "https://api.agntix.ai/v1/chat/agents?page=2&limit=100");
+    }
+
+    #[test]
+    fn a_mistake_names_key_value_and_reason_but_no_password() {
+        let of_base = |base_url: &str| {
+            Address::new(&ApiConfig { base_url: base_url.into(), ..ApiConfig::default() }).unwrap_err().to_string()
+        };
+        assert_eq!(of_base("ftp://x"), "api.base_url is \"ftp://x\", but must begin with https:// or http://");
+        for base in ["https://me:hunter2@x", "https://me:hunter2@x y", "api.agntix.ai", "", "https://x?a=b", "https://"]
+        {
+            let message = of_base(base);
+            assert!(message.starts_with("api.base_url is ") && !message.contains("hunter2"), "{message}");
+        }
+        for path in ["/sessions", "/{id}/{id}", "sessions/{id}", "/a/../{id}", "/a b/{id}", "/{id}?x", "/{id}#x"] {
+            let config = ApiConfig { session_path: path.into(), ..ApiConfig::default() };
+            let message = Address::new(&config).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("api.session_path is {path:?}, but must ")), "{message}");
+        }
+        let config = ApiConfig { list_path: "/a?org=1".into(), ..ApiConfig::default() };
+        assert!(Address::new(&config).unwrap_err().to_string().starts_with("api.list_path is \"/a?org=1\""));
+    }
+}

@@ -1,0 +1,77 @@
+//! What one request brought.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Bytes;
+
+use super::ApiError;
+use crate::clock::Timestamp;
+
+/// Which route; the value of the label `route`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Route {
+    /// One session.
+    Session,
+    /// A page of the listing.
+    List,
+    /// A page of the agents.
+    Agents,
+}
+
+impl Route {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Session, Self::List, Self::Agents];
+
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::List => "list",
+            Self::Agents => "agents",
+        }
+    }
+}
+
+/// What the API said about the rate limit. What it did not say, or not so that it can be understood, is `None` and
+/// never 0 (promise P6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// `X-RateLimit-Limit`: requests a window, of the whole organization.
+    pub limit: Option<u32>,
+    /// `X-RateLimit-Remaining`: requests left in the window.
+    pub remaining: Option<u32>,
+    /// `X-RateLimit-Reset`: when the next window begins, by the API's clock.
+    pub reset: Option<Timestamp>,
+}
+
+/// One request's whole result. Its `Debug` shows how long the body is and not what is in it, which is personal data
+/// (promise P7).
+pub struct Answer {
+    /// What was asked for.
+    pub route: Route,
+    /// From before the request to the last byte of the answer, or to the failure.
+    pub elapsed: Duration,
+    /// From any answer, whatever its status.
+    pub rate_limit: RateLimit,
+    /// `Date` of the answer, only from 2xx answers: the API's clock. A gateway that answers with an error may have
+    /// another one.
+    pub date: Option<Timestamp>,
+    /// What the vendor's support asks for: `x-request-id` of a 2xx answer; errors carry their own.
+    pub request_id: Option<String>,
+    /// The body of a 2xx answer, unread.
+    pub result: Result<Bytes, ApiError>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("route", &self.route)
+            .field("elapsed", &self.elapsed)
+            .field("rate_limit", &self.rate_limit)
+            .field("date", &self.date)
+            .field("request_id", &self.request_id)
+            .field("bytes", &self.result.as_ref().map(Bytes::len))
+            .finish()
+    }
+}

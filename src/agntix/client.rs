@@ -1,0 +1,160 @@
+//! The HTTP client: one attempt a call. Budget, retries, schedule and metrics are elsewhere.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Url, redirect, retry};
+
+use super::address::{Address, ListQuery};
+use super::answer::{Answer, RateLimit, Route};
+use super::credential::Credential;
+use super::error::{ApiError, ClientError};
+use super::tls::{self, Roots};
+use super::{body, headers};
+use crate::clock::Timestamp;
+use crate::config::ApiConfig;
+use crate::secret::Secret;
+
+const USER_AGENT: &str = concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"));
+/// An HTTP/2 connection whose peer has vanished would take every request until TCP gives up; these pings end it sooner.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks the API. Cheap to clone; the clones share their connections.
+///
+/// A call sends one request and never another: no redirect is followed, since the credential must not reach another
+/// host, and nothing is repeated. (A request that a connection refused before any of it was written may go over a new
+/// connection; the API sees it once.) HTTP/2 is used where the server offers it in the TLS handshake.
+///
+/// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are obeyed, except for an API on this machine.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    address: Address,
+    credential: Credential,
+}
+
+impl Client {
+    /// A client for the API that `config` names; `api_key` is the one from the environment. Connects to nothing, and
+    /// reads no credential from a file yet.
+    ///
+    /// # Errors
+    /// If a URL or path is wrong, if there is not exactly one credential, or if TLS cannot be set up. The error is one
+    /// sentence that says what to do.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller's copy of the key has done its work and is wiped")]
+    pub fn new(config: &ApiConfig, api_key: Option<Secret>) -> Result<Self, ClientError> {
+        Self::with_roots(config, api_key.as_ref(), Roots::find()?)
+    }
+
+    /// [`Client::new`], trusting `roots`.
+    pub(super) fn with_roots(config: &ApiConfig, api_key: Option<&Secret>, roots: Roots) -> Result<Self, ClientError> {
+        // Without one, the HTTP library panics.
+        if !tls::is_crypto_provider_installed() {
+            return Err(ClientError::CryptoProvider);
+        }
+        let address = Address::new(config)?;
+        let credential = Credential::new(config, api_key)?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
+            .timeout(config.timeout)
+            .connect_timeout(config.connect_timeout)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .gzip(true)
+            .pool_max_idle_per_host(config.max_concurrency)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true);
+        if let Roots::Only(certificates) = roots {
+            builder = builder.tls_certs_only(certificates);
+        }
+        if address.is_loopback() {
+            builder = builder.no_proxy();
+        } else if !address.is_encrypted() {
+            tracing::warn!(host = address.host(), "api.base_url is not https://: the credential is sent in clear");
+        }
+        let http = builder.build().map_err(|error| ClientError::Setup(super::error::root_cause(&error)))?;
+        Ok(Self(Arc::new(Inner { http, address, credential })))
+    }
+
+    /// One session, with its analysis. The id may be any text.
+    pub async fn session(&self, id: &str) -> Answer {
+        self.ask(Route::Session, self.0.address.session(id)).await
+    }
+
+    /// A page of the listing.
+    pub async fn list(&self, query: &ListQuery) -> Answer {
+        self.ask(Route::List, Ok(self.0.address.list(query))).await
+    }
+
+    /// A page of the agents, from 1.
+    pub async fn agents(&self, page: u32) -> Answer {
+        self.ask(Route::Agents, Ok(self.0.address.agents(page))).await
+    }
+
+    /// How the credential is named to a person: `AGNTIX_API_KEY`, `api.key_file /path`, `api.bearer_token_file /path`.
+    pub fn credential_name(&self) -> String {
+        self.0.credential.name().to_owned()
+    }
+
+    /// Host and, where it is not the usual one, port of `api.base_url`.
+    pub fn host(&self) -> &str {
+        self.0.address.host()
+    }
+
+    async fn ask(&self, route: Route, url: Result<Url, ApiError>) -> Answer {
+        let begun = Instant::now();
+        let mut head = Head::default();
+        let result = match url {
+            Ok(url) => self.attempt(url, &mut head).await,
+            Err(error) => Err(error),
+        };
+        if matches!(result, Err(ApiError::Status { status: 401, .. })) {
+            self.0.credential.refused();
+        }
+        Answer {
+            route,
+            elapsed: begun.elapsed(),
+            rate_limit: head.rate_limit,
+            date: head.date,
+            request_id: head.request_id,
+            result,
+        }
+    }
+
+    async fn attempt(&self, url: Url, head: &mut Head) -> Result<Bytes, ApiError> {
+        let (name, value) = self.0.credential.header(Instant::now())?;
+        let sent = self.0.http.get(url).header(name, value).send().await;
+        let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
+        head.rate_limit = RateLimit::read(response.headers());
+        if !response.status().is_success() {
+            return Err(body::refusal(response).await);
+        }
+        head.date = headers::date(response.headers());
+        head.request_id = body::request_id(response.headers());
+        body::whole(response).await
+    }
+}
+
+/// What the head of an answer says, known also where its body fails.
+#[derive(Default)]
+struct Head {
+    rate_limit: RateLimit,
+    date: Option<Timestamp>,
+    request_id: Option<String>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", &self.host())
+            .field("credential", &self.0.credential.name())
+            .finish_non_exhaustive()
+    }
+}

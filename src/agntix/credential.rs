@@ -1,0 +1,344 @@
+//! The credential: a fixed key, or a file that is read again when it changes. What it holds is shown to nobody: neither
+//! its `Debug` nor any error or log line has it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use super::ApiError;
+use super::error::{ClientError, CredentialFault};
+use crate::config::ApiConfig;
+use crate::secret::Secret;
+
+/// How often a file is looked at, at most. Looking is a `stat`; it is read only when that shows a change.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Servers refuse longer headers; a file that is longer is another one.
+const MAX_BYTES: u64 = 16 * 1024;
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEY: &str = "AGNTIX_API_KEY";
+const KEY_FILE: &str = "api.key_file";
+const BEARER_TOKEN_FILE: &str = "api.bearer_token_file";
+
+/// What authenticates requests, and how it is sent.
+#[derive(Debug)]
+pub(super) struct Credential {
+    scheme: Scheme,
+    source: Source,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Scheme {
+    /// `x-api-key: …`
+    ApiKey,
+    /// `Authorization: Bearer …` (RFC 6750, section 2.1).
+    Bearer,
+}
+
+#[derive(Debug)]
+enum Source {
+    Fixed(HeaderValue),
+    File { path: PathBuf, known: Mutex<Known> },
+}
+
+/// What is known of a file. `HeaderValue` does not show a sensitive value in its `Debug`.
+#[derive(Debug, Default)]
+struct Known {
+    looked: Option<Instant>,
+    /// The file as it was when it was last read; `None` where there was none.
+    stamp: Option<Stamp>,
+    /// The last good value.
+    value: Option<HeaderValue>,
+    /// Why the latest state of the file is not a value.
+    fault: Option<CredentialFault>,
+    /// The API has refused the value, so that a new one is probably there or on its way.
+    refused: bool,
+}
+
+/// What tells two states of a file apart without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    /// Inode and time of the inode's change: a replaced file may have kept length and modification time.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
+}
+
+impl Credential {
+    /// The one that is configured; `api_key` is the one from the environment.
+    pub(super) fn new(config: &ApiConfig, api_key: Option<&Secret>) -> Result<Self, ClientError> {
+        match (api_key, &config.key_file, &config.bearer_token_file) {
+            (None, None, None) => Err(ClientError::NoCredential),
+            (Some(_), Some(_), _) => Err(ClientError::TwoCredentials(KEY, KEY_FILE)),
+            (Some(_), _, Some(_)) => Err(ClientError::TwoCredentials(KEY, BEARER_TOKEN_FILE)),
+            (_, Some(_), Some(_)) => Err(ClientError::TwoCredentials(KEY_FILE, BEARER_TOKEN_FILE)),
+            (Some(key), None, None) => {
+                let value = Scheme::ApiKey.value(key).map_err(ClientError::Key)?;
+                Ok(Self { scheme: Scheme::ApiKey, source: Source::Fixed(value), name: KEY.into() })
+            }
+            (None, Some(path), None) => Ok(Self::from_file(Scheme::ApiKey, KEY_FILE, path)),
+            (None, None, Some(path)) => Ok(Self::from_file(Scheme::Bearer, BEARER_TOKEN_FILE, path)),
+        }
+    }
+
+    fn from_file(scheme: Scheme, key: &str, path: &Path) -> Self {
+        let name = format!("{key} {}", path.display());
+        Self { scheme, source: Source::File { path: path.to_owned(), known: Mutex::default() }, name }
+    }
+
+    /// How it is named to a person.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The header to send, at `now`.
+    pub(super) fn header(&self, now: Instant) -> Result<(HeaderName, HeaderValue), ApiError> {
+        let value = match &self.source {
+            Source::Fixed(value) => value.clone(),
+            Source::File { path, known } => {
+                let mut known = lock(known);
+                known.look(path, self.scheme, now);
+                let fault = known.fault.as_ref().unwrap_or(&CredentialFault::Empty);
+                known.value.clone().ok_or_else(|| ApiError::Credential(format!("{} {fault}", self.name)))?
+            }
+        };
+        Ok((self.scheme.name(), value))
+    }
+
+    /// The API has answered 401: the file is looked at and read again before the next request, whatever its stamp.
+    pub(super) fn refused(&self) {
+        if let Source::File { known, .. } = &self.source {
+            lock(known).refused = true;
+        }
+    }
+}
+
+impl Known {
+    fn look(&mut self, path: &Path, scheme: Scheme, now: Instant) {
+        let recently = self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_EVERY);
+        if recently && !self.refused {
+            return;
+        }
+        self.looked = Some(now);
+        let stamp = Stamp::of(path);
+        let changed = self.stamp != stamp;
+        let suspect = std::mem::take(&mut self.refused) || self.fault.is_some() || self.value.is_none();
+        if !changed && !suspect {
+            return;
+        }
+        // Taken before the file is read: if it changes in between, the next look sees another stamp.
+        self.stamp = stamp;
+        match read(path).and_then(|secret| scheme.value(&secret)) {
+            Ok(value) => {
+                if self.value.as_ref().is_some_and(|known| *known != value) {
+                    tracing::info!(file = %path.display(), "the credential in the file has changed; the new one is used");
+                }
+                self.value = Some(value);
+                self.fault = None;
+            }
+            Err(fault) => {
+                let news = changed || self.fault.as_ref() != Some(&fault);
+                // Without a last good value every request fails, with this as its reason.
+                if news && self.value.is_some() {
+                    tracing::warn!(
+                        file = %path.display(), reason = %fault,
+                        "the credential cannot be taken from the file; the last good one stays in use"
+                    );
+                }
+                self.fault = Some(fault);
+            }
+        }
+    }
+}
+
+impl Scheme {
+    const fn name(self) -> HeaderName {
+        match self {
+            Self::ApiKey => API_KEY,
+            Self::Bearer => AUTHORIZATION,
+        }
+    }
+
+    fn value(self, secret: &Secret) -> Result<HeaderValue, CredentialFault> {
+        // The type would let other bytes pass, but RFC 9110, section 5.5, leaves it open what they mean.
+        if !secret.expose().bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return Err(CredentialFault::Character);
+        }
+        let value = match self {
+            Self::ApiKey => HeaderValue::from_str(secret.expose()),
+            Self::Bearer => HeaderValue::from_str(&format!("Bearer {}", secret.expose())),
+        };
+        // The error is dropped: nothing of the text may travel on in it.
+        let mut value = value.map_err(|_| CredentialFault::Character)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt as _;
+                (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+            },
+        })
+    }
+}
+
+/// Small and on a local disk, or in the memory of an orchestrator's secret mount, and so read in place.
+fn read(path: &Path) -> Result<Secret, CredentialFault> {
+    let unreadable = |error: std::io::Error| CredentialFault::Unreadable(error.to_string());
+    // Asked before opening, because opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(CredentialFault::NotAFile);
+    }
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(CredentialFault::Character),
+        Err(error) => return Err(unreadable(error)),
+        Ok(_) => {}
+    }
+    if text.len() as u64 > MAX_BYTES {
+        return Err(CredentialFault::Long(MAX_BYTES));
+    }
+    Secret::new(text.trim_start_matches('\u{feff}')).ok_or(CredentialFault::Empty)
+}
+
+/// No code panics while it holds this, and if it did, what it guards is still good.
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(path: &Path) -> Credential {
+        Credential::new(&ApiConfig { key_file: Some(path.into()), ..ApiConfig::default() }, None).unwrap()
+    }
+
+    fn sent(credential: &Credential, now: Instant) -> String {
+        credential.header(now).unwrap().1.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_file_is_looked_at_once_a_second_and_read_when_it_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "\u{feff}one\n").unwrap();
+        let (credential, start) = (of_file(&path), Instant::now());
+        assert_eq!(sent(&credential, start), "one");
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(sent(&credential, start + Duration::from_millis(999)), "one");
+        assert_eq!(sent(&credential, start + Duration::from_secs(1)), "two");
+        // Replaced by rename, with the same length, as orchestrators do.
+        std::fs::write(directory.path().join("new"), "six").unwrap();
+        std::fs::rename(directory.path().join("new"), &path).unwrap();
+        assert_eq!(sent(&credential, start + Duration::from_secs(2)), "six");
+    }
+
+    #[test]
+    fn a_refused_key_is_looked_for_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "one").unwrap();
+        let (credential, now) = (of_file(&path), Instant::now());
+        assert_eq!(sent(&credential, now), "one");
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(sent(&credential, now), "one");
+        credential.refused();
+        assert_eq!(sent(&credential, now), "two");
+    }
+
+    #[test]
+    fn the_last_good_value_outlives_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let (credential, start) = (of_file(&path), Instant::now());
+        let mut seconds = 0;
+        let mut later = || {
+            seconds += 1;
+            start + Duration::from_secs(seconds)
+        };
+        let error = credential.header(later()).unwrap_err().to_string();
+        let expected = format!("there is no credential for the API: api.key_file {} cannot be read: ", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+        std::fs::write(&path, " \n").unwrap();
+        let error = credential.header(later()).unwrap_err().to_string();
+        assert!(error.ends_with(" is empty"), "{error}");
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(sent(&credential, later()), "one");
+        for bad in ["", "a\nb", "caf\u{e9}", &"x".repeat(16 * 1024 + 1)] {
+            std::fs::write(&path, bad).unwrap();
+            assert_eq!(sent(&credential, later()), "one", "{bad:?}");
+        }
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(sent(&credential, later()), "one");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(sent(&credential, later()), "one");
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(sent(&credential, later()), "one");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(sent(&credential, later()), "two");
+    }
+
+    #[test]
+    fn exactly_one_credential_is_sent_in_its_own_header() {
+        let key = Secret::new("pk_live_42").unwrap();
+        let (file, token) = (Some(PathBuf::from("/run/key")), Some(PathBuf::from("/run/token")));
+        let make = |key: Option<&Secret>, key_file: &Option<PathBuf>, bearer_token_file: &Option<PathBuf>| {
+            let (key_file, bearer_token_file) = (key_file.clone(), bearer_token_file.clone());
+            Credential::new(&ApiConfig { key_file, bearer_token_file, ..ApiConfig::default() }, key)
+        };
+        assert_eq!(make(None, &None, &None).unwrap_err(), ClientError::NoCredential);
+        for (key, file, token) in [(Some(&key), &file, &None), (Some(&key), &None, &token), (None, &file, &token)] {
+            assert!(matches!(make(key, file, token), Err(ClientError::TwoCredentials(..))));
+        }
+        let fixed = make(Some(&key), &None, &None).unwrap();
+        let (name, value) = fixed.header(Instant::now()).unwrap();
+        assert_eq!((fixed.name(), name.as_str(), value.to_str().unwrap()), (KEY, "x-api-key", "pk_live_42"));
+        assert_eq!(make(None, &file, &None).unwrap().name(), "api.key_file /run/key");
+        assert_eq!(make(None, &None, &token).unwrap().name(), "api.bearer_token_file /run/token");
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "ey.J.x\n").unwrap();
+        let bearer = make(None, &None, &Some(path)).unwrap();
+        let (name, value) = bearer.header(Instant::now()).unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Bearer ey.J.x"));
+        assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn nothing_shows_the_credential() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "pk_live_42").unwrap();
+        let credential = of_file(&path);
+        let (_, value) = credential.header(Instant::now()).unwrap();
+        let fixed = Credential::new(&ApiConfig::default(), Secret::new("pk_live_42").as_ref()).unwrap();
+        let broken = Secret::new("pk_live_42\r\nx: y").unwrap();
+        let error = Credential::new(&ApiConfig::default(), Some(&broken)).unwrap_err();
+        for shown in [
+            format!("{credential:?} {value:?} {fixed:?}"),
+            format!("{:?}", credential.header(Instant::now())),
+            format!("{error} {error:?}"),
+        ] {
+            assert!(!shown.contains("pk_live"), "{shown}");
+        }
+        let sentence = "AGNTIX_API_KEY holds a line break or another character that an HTTP header cannot carry";
+        assert_eq!(error.to_string(), sentence);
+    }
+}

@@ -1,0 +1,271 @@
+//! Why a client cannot be made, and why a request brought no usable body. What the API wrote as an error's message may
+//! hold personal data and has no place in these types (promise P7); neither has a URL.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Longest reason that is kept: some are partly written by the other side.
+const MAX_REASON: usize = 200;
+
+/// Why a client cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// `api.base_url` cannot be used. The value is hidden if there may be a password in it.
+    #[error("api.base_url is {value}, but {reason}")]
+    BaseUrl {
+        /// What it is.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// One of the paths cannot be used.
+    #[error("{key} is {value:?}, but {reason}")]
+    Path {
+        /// The key in the configuration.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There is nothing to authenticate with.
+    #[error("there is no credential for the API: set AGNTIX_API_KEY, api.key_file or api.bearer_token_file")]
+    NoCredential,
+    /// It is not clear which credential is meant.
+    #[error("both {0} and {1} are set, but only one credential can be sent: remove one of them")]
+    TwoCredentials(&'static str, &'static str),
+    /// The key in the environment is not one.
+    #[error("AGNTIX_API_KEY {0}")]
+    Key(CredentialFault),
+    /// The operator named other root certificates, and there are none.
+    #[error("no certificate can be read from {variables}: correct the path, or unset it to use the system's own")]
+    Roots {
+        /// The environment variables, with their values.
+        variables: String,
+    },
+    /// The process has not chosen its TLS cryptography.
+    #[error("no TLS provider is installed: call install_crypto_provider() before the first client is made")]
+    CryptoProvider,
+    /// The HTTP library refuses to start.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// Why a text cannot be sent as a credential. Does not hold the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialFault {
+    /// There is nothing but white space.
+    #[error("is empty")]
+    Empty,
+    /// It is longer than any credential.
+    #[error("is longer than {0} bytes, and so no credential")]
+    Long(u64),
+    /// RFC 9110, section 5.5: visible ASCII and spaces.
+    #[error("holds a line break or another character that an HTTP header cannot carry")]
+    Character,
+    /// A directory, a pipe, a device.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// It cannot be opened or read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Why there is no usable body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Any status but 2xx; redirects are not followed.
+    #[error("the API answered {}", StatusSentence(*.status, .code.as_deref(), .request_id.as_deref()))]
+    Status {
+        /// The status.
+        status: u16,
+        /// The stable code of the error envelope, such as `SESSION_NOT_FOUND`, if there was one.
+        code: Option<String>,
+        /// What the vendor's support asks for.
+        request_id: Option<String>,
+        /// How long to wait before any other request.
+        retry_after: Option<Duration>,
+    },
+    /// No answer: refused, reset, name not known, certificate not trusted.
+    #[error("the API cannot be reached: {0}")]
+    Connect(String),
+    /// The answer, or its end, did not come in time.
+    #[error("the API did not answer within api.timeout, or not connect within api.connect_timeout")]
+    Timeout,
+    /// The answer cannot be used: cut off, too long, not HTTP, broken or unknown encoding.
+    #[error("the answer of the API cannot be used: it is {0}")]
+    Body(String),
+    /// The file with the credential has never been readable.
+    #[error("there is no credential for the API: {0}")]
+    Credential(String),
+    /// No request was sent: a URL whose last segment is empty or made of one or two dots means another route (RFC
+    /// 3986, section 6.2.2.3), also when the dots are percent-encoded.
+    #[error("no URL can name this session: its id is empty, \".\", \"..\" or longer than 1024 bytes")]
+    Id,
+}
+
+/// `404 (SESSION_NOT_FOUND), request id req_1`
+struct StatusSentence<'a>(u16, Option<&'a str>, Option<&'a str>);
+
+impl fmt::Display for StatusSentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(status, code, request_id) = self;
+        write!(f, "{status}")?;
+        if let Some(code) = code {
+            write!(f, " ({code})")?;
+        }
+        match request_id {
+            Some(request_id) => write!(f, ", request id {request_id}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ApiError {
+    /// The value of the label `code`: the status as a number, `timeout`, `connect`, `body`, `credential` or `id`.
+    pub fn code_label(&self) -> Cow<'static, str> {
+        match self {
+            Self::Status { status, .. } => Cow::Owned(status.to_string()),
+            Self::Connect(_) => Cow::Borrowed("connect"),
+            Self::Timeout => Cow::Borrowed("timeout"),
+            Self::Body(_) => Cow::Borrowed("body"),
+            Self::Credential(_) => Cow::Borrowed("credential"),
+            Self::Id => Cow::Borrowed("id"),
+        }
+    }
+
+    /// Whether the same request may well succeed later: 408, 425, 429, 5xx, and all that is not a status but the
+    /// credential and the id.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Connect(_) | Self::Timeout | Self::Body(_) => true,
+            Self::Credential(_) | Self::Id => false,
+        }
+    }
+
+    /// How long the API asks to be left alone; an hour at most.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the vendor's support asks for.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Status { request_id, .. } => request_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Of a request to `host` that brought no head of an answer.
+    pub(super) fn from_sending(error: &reqwest::Error, host: &str) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
+            return Self::Body("not valid HTTP".into());
+        }
+        Self::Connect(unreachable(error, host))
+    }
+
+    /// Of an answer whose head had arrived.
+    pub(super) fn from_reading(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        // What fails on the way is an error of hyper's; what fails in the decoder is not.
+        let is_of_the_connection = find::<hyper::Error>(error).is_some();
+        Self::Body(if is_of_the_connection { "cut off" } else { "not well-formed gzip" }.into())
+    }
+}
+
+/// What kept a request from being answered, as the end of a sentence.
+fn unreachable(error: &reqwest::Error, host: &str) -> String {
+    let reason = if error.is_dns() {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        format!("the name {name} is not known ({})", root_cause(error))
+    } else if let Some(tls) = find::<rustls::Error>(error) {
+        match tls {
+            rustls::Error::InvalidCertificate(reason) => format!("its certificate is not trusted ({reason})"),
+            other => format!("the TLS handshake failed ({other})"),
+        }
+    } else if let Some(kind) = find::<std::io::Error>(error).map(std::io::Error::kind) {
+        match kind {
+            ErrorKind::ConnectionRefused => "connection refused".into(),
+            ErrorKind::ConnectionReset => "connection reset".into(),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "no route to it".into(),
+            ErrorKind::UnexpectedEof => CLOSED.into(),
+            _ => root_cause(error),
+        }
+    } else if find::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) {
+        CLOSED.into()
+    } else {
+        root_cause(error)
+    };
+    reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+}
+
+const CLOSED: &str = "the connection was closed before an answer";
+
+/// The innermost error; reqwest's own text has the URL in it, and says little else.
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    let text = causes(error).last().map_or_else(|| "unknown reason".to_owned(), ToString::to_string);
+    text.trim_start_matches("failed to lookup address information: ").to_owned()
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| inner(*cause))
+}
+
+/// `source()` of an I/O error passes over the error that it wraps.
+fn inner<'e>(cause: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => cause.source(),
+    }
+}
+
+fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16) -> ApiError {
+        let (code, request_id) = (Some("SESSION_NOT_FOUND".into()), Some("req_1".into()));
+        ApiError::Status { status, code, request_id, retry_after: Some(Duration::from_secs(2)) }
+    }
+
+    #[test]
+    fn an_error_is_one_sentence_and_one_label() {
+        let error = status(404);
+        assert_eq!(error.to_string(), "the API answered 404 (SESSION_NOT_FOUND), request id req_1");
+        assert_eq!((error.code_label().as_ref(), error.request_id()), ("404", Some("req_1")));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+        let bare = ApiError::Status { status: 502, code: None, request_id: None, retry_after: None };
+        assert_eq!(bare.to_string(), "the API answered 502");
+        let others =
+            [ApiError::Connect("x".into()), ApiError::Body("x".into()), ApiError::Credential("x".into()), ApiError::Id];
+        assert_eq!(others.map(|e| e.code_label()), ["connect", "body", "credential", "id"]);
+    }
+
+    #[test]
+    fn what_may_pass_is_transient() {
+        for passing in [408, 425, 429, 500, 502, 503, 504, 599] {
+            assert!(status(passing).is_transient(), "{passing}");
+        }
+        for lasting in [301, 400, 401, 403, 404, 405, 409, 410, 422] {
+            assert!(!status(lasting).is_transient(), "{lasting}");
+        }
+        assert!(ApiError::Timeout.is_transient() && ApiError::Body(String::new()).is_transient());
+        assert!(!ApiError::Credential(String::new()).is_transient() && !ApiError::Id.is_transient());
+    }
+}

@@ -1,0 +1,138 @@
+//! What the headers of an answer say: rate limit, waiting time, the API's clock. Nonsense reads as absence.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use super::RateLimit;
+use crate::clock::Timestamp;
+
+/// Longest `Retry-After` that is obeyed; the vendor's windows are a minute long.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// 2001 to 5138 in seconds. A number in between the two ranges is a time in neither unit.
+const SECONDS: std::ops::Range<f64> = 1e9..1e11;
+/// 2001 to 9999 in milliseconds.
+const MILLISECONDS: std::ops::RangeInclusive<f64> = 1e12..=253_402_300_799_999.0;
+
+impl RateLimit {
+    /// Reads the `X-RateLimit-…` headers.
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        Self {
+            limit: text(headers, "x-ratelimit-limit").and_then(count),
+            remaining: text(headers, "x-ratelimit-remaining").and_then(count),
+            reset: text(headers, "x-ratelimit-reset").and_then(moment),
+        }
+    }
+}
+
+/// `Date` (RFC 9110, section 6.6.1).
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    text(headers, DATE.as_str()).and_then(http_date)
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a time, which only counts against the `Date` of the same
+/// answer because this machine's clock may differ.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let wait = text(headers, RETRY_AFTER.as_str())?;
+    match wait.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => {
+            Some(Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT.as_secs_f64())))
+        }
+        Ok(_) => None,
+        Err(_) => Some(http_date(wait)?.since(date(headers)?).min(LONGEST_WAIT)),
+    }
+}
+
+/// The value of a header, if it is text.
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// `100`, and what gateways make of it: `100, 100;w=60`.
+fn count(value: &str) -> Option<u32> {
+    value.split([',', ';']).next()?.trim().parse().ok()
+}
+
+/// Unix time in seconds, or in milliseconds, with or without a fraction.
+fn moment(value: &str) -> Option<Timestamp> {
+    let number: f64 = value.parse().ok()?;
+    let ms = if SECONDS.contains(&number) { number * 1000.0 } else { number };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the range is checked first, and a fraction of a ms is nothing"
+    )]
+    MILLISECONDS.contains(&ms).then_some(Timestamp::from_millis(ms as i64))
+}
+
+fn http_date(value: &str) -> Option<Timestamp> {
+    let since_epoch = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(0).plus(since_epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn wait(value: &str) -> Option<Duration> {
+        retry_after(&headers(&[("retry-after", value), ("date", "Wed, 08 Apr 2026 06:00:00 GMT")]))
+    }
+
+    #[test]
+    fn the_waiting_time_is_seconds_or_a_date_and_an_hour_at_most() {
+        for (value, ms) in [
+            ("0", 0),
+            ("30", 30_000),
+            (" 1.5 ", 1500),
+            ("-5", 0),
+            ("86400", 3_600_000),
+            ("1e300", 3_600_000),
+            ("Wed, 08 Apr 2026 06:00:20 GMT", 20_000),
+            ("Wednesday, 08-Apr-26 06:00:20 GMT", 20_000),
+            ("Wed, 08 Apr 2026 05:00:00 GMT", 0),
+            ("Thu, 09 Apr 2026 06:00:00 GMT", 3_600_000),
+        ] {
+            assert_eq!(wait(value), Some(Duration::from_millis(ms)), "{value:?}");
+        }
+        for nonsense in ["", "soon", "inf", "NaN", "1 minute", "08 Apr 2026"] {
+            assert_eq!(wait(nonsense), None, "{nonsense:?}");
+        }
+        let without_date = headers(&[("retry-after", "Wed, 08 Apr 2026 06:00:20 GMT")]);
+        assert_eq!(retry_after(&without_date), None);
+    }
+
+    #[test]
+    fn the_rate_limit_is_read_or_absent_and_never_guessed() {
+        let read = |limit, remaining, reset| {
+            RateLimit::read(&headers(&[
+                ("x-ratelimit-limit", limit),
+                ("x-ratelimit-remaining", remaining),
+                ("x-ratelimit-reset", reset),
+            ]))
+        };
+        let reset = Some(Timestamp::from_millis(1_800_000_000_000));
+        let whole = RateLimit { limit: Some(600), remaining: Some(0), reset };
+        assert_eq!(read("600", "0", "1800000000"), whole);
+        assert_eq!(read("600, 600;w=60", " 0 ", "1800000000000"), whole);
+        assert_eq!(read("600;w=60", "0,1", "1800000000.0"), whole);
+        let half = Some(Timestamp::from_millis(1_800_000_000_500));
+        assert_eq!(read("1", "1", "1800000000.5").reset, half);
+        for nonsense in ["", "-1", "many", "99999999999999999999", "60", "1e400", "NaN", "500000000000"] {
+            assert_eq!(read("1", "1", nonsense).reset, None, "{nonsense:?}");
+        }
+        for nonsense in ["", "-1", "many", "99999999999", "1.5", ",", "0x10"] {
+            assert_eq!(read(nonsense, nonsense, ""), RateLimit::default(), "{nonsense:?}");
+        }
+        assert_eq!(RateLimit::read(&HeaderMap::new()), RateLimit::default());
+    }
+
+    #[test]
+    fn a_date_is_the_clock_of_the_api() {
+        let read = |value| date(&headers(&[("date", value)]));
+        assert_eq!(read("Wed, 08 Apr 2026 06:00:00 GMT"), Timestamp::parse_rfc3339("2026-04-08T06:00:00Z"));
+        assert_eq!((read("today"), date(&HeaderMap::new())), (None, None));
+    }
+}

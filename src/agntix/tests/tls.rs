@@ -1,0 +1,129 @@
+//! HTTPS: whom the client trusts, and HTTP/2.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response, Version};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use reqwest::Certificate;
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// A server on loopback that speaks the first of `protocols` that the client offers too, and answers with the
+/// version of HTTP that it was asked in.
+struct HttpsServer {
+    address: SocketAddr,
+    certificate: Certificate,
+    connections: Arc<AtomicUsize>,
+}
+
+impl HttpsServer {
+    async fn new(names: &[&str], protocols: &[&str]) -> Self {
+        install_crypto_provider();
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+        let certificate = Certificate::from_der(cert.der()).unwrap();
+        let key = signing_key.serialize_der().try_into().unwrap();
+        let mut config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, connections) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // A client that does not trust the certificate ends the handshake.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let (io, service) = (TokioIo::new(stream), service_fn(answer));
+                    let served = if is_http2 {
+                        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        server.serve_connection(io, service).await
+                    } else {
+                        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
+                    };
+                    drop(served);
+                });
+            }
+        });
+        Self { address, certificate, connections }
+    }
+
+    fn client(&self, roots: Roots) -> Client {
+        client_with(format!("https://localhost:{}", self.address.port()), Some(KEY), roots, |_| {})
+    }
+
+    fn trusted(&self) -> Roots {
+        Roots::Only(vec![self.certificate.clone()])
+    }
+}
+
+async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Body>, std::convert::Infallible> {
+    let has_key = |headers: &HeaderMap| headers.get("x-api-key").is_some_and(|key| key == KEY);
+    let version = match request.version() {
+        Version::HTTP_2 if has_key(request.headers()) => "2",
+        Version::HTTP_11 if has_key(request.headers()) => "1.1",
+        _ => "?",
+    };
+    Ok(Response::new(Body::from(version)))
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
+    for (protocols, version) in [(&["h2", "http/1.1"][..], "2"), (&["http/1.1"], "1.1"), (&[], "1.1")] {
+        let server = HttpsServer::new(&["localhost"], protocols).await;
+        let client = server.client(server.trusted());
+        for _ in 0..5 {
+            let answer = client.session("a").await;
+            assert_eq!(answer.result.unwrap(), version);
+        }
+        assert_eq!(server.connections.load(Ordering::SeqCst), 1, "{protocols:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_must_be_vouched_for_and_name_the_host() {
+    let server = HttpsServer::new(&["localhost"], &["h2"]).await;
+    let other = HttpsServer::new(&["elsewhere.test"], &["h2"]).await;
+    for (client, reason) in [
+        (server.client(Roots::Only(Vec::new())), "UnknownIssuer"),
+        (server.client(Roots::find().unwrap()), "UnknownIssuer"),
+        (other.client(other.trusted()), "localhost"),
+    ] {
+        let error = client.session("a").await.result.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ApiError::Connect(_)) && error.is_transient());
+        assert!(text.starts_with("the API cannot be reached: its certificate is not trusted ("), "{text}");
+        assert!(text.contains(reason) && !text.contains("sessions"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let client = client_with(base_url, Some(KEY), Roots::Only(Vec::new()), |_| {});
+    let text = client.session("a").await.result.unwrap_err().to_string();
+    assert!(text.starts_with("the API cannot be reached: the TLS handshake failed ("), "{text}");
+}
+
+#[test]
+fn the_public_constructor_uses_the_roots_of_the_system() {
+    install_crypto_provider();
+    let client = Client::new(&ApiConfig::default(), Secret::new(KEY)).unwrap();
+    assert_eq!(client.host(), "api.agntix.ai");
+    assert!(!format!("{client:?}").contains(KEY));
+}

@@ -1,0 +1,274 @@
+//! The daemon as a whole: built from a configuration, run until it is stopped, reloaded meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::agntix::{Client, ClientError};
+use crate::clock::Clock;
+use crate::config::{Config, Loaded, restart_only_changes};
+use crate::discovery::{Watched, files};
+use crate::exposition::Exposition;
+use crate::exposition::own::ExporterMetrics;
+use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
+use crate::ledger::{Committed, Ledger, LedgerError};
+use crate::lifecycle::ReloadRequest;
+use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
+use crate::telemetry::LogLevel;
+use crate::web::{self, Status, StatusSnapshot, WebError, WebState};
+
+/// Reads the configuration again, from where it was read at the start; the error is a sentence.
+pub type Reloader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+
+/// Why the daemon cannot start, or has stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The state.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The listener.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// The client of the API.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The poller.
+    #[error(transparent)]
+    Poller(#[from] PollerError),
+    /// A defect in the catalogue.
+    #[error("the exporter's own metrics cannot be registered ({0}); this is a defect")]
+    Metrics(#[from] prometheus::Error),
+    /// A part of the daemon ended without being told to.
+    #[error("a part of the daemon has stopped ({0}); this is a defect")]
+    Part(#[from] tokio::task::JoinError),
+}
+
+/// Lists of watched sessions that may wait for the poller.
+const INBOX: usize = 64;
+
+/// A daemon that is ready to run: its state is open and its port taken.
+pub struct App {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    reloader: Reloader,
+    log_level: LogLevel,
+    listener: TcpListener,
+    ledger: Arc<SqliteLedger>,
+    exposition: Arc<Exposition>,
+    status: Arc<Status>,
+    poller: Poller,
+    watched: mpsc::Sender<Watched>,
+    reconfigure: mpsc::Sender<Reconfigure>,
+    reload: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
+}
+
+impl App {
+    /// Takes the port, opens the state, and makes the parts.
+    ///
+    /// # Errors
+    /// If the port, the state or the client cannot be had; nothing has been asked of the API then.
+    pub async fn build(
+        loaded: Loaded,
+        reloader: Reloader,
+        log_level: LogLevel,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AppError> {
+        let Loaded { config, api_key, .. } = loaded;
+        let client = Client::new(&config.api, api_key)?;
+        let listener = web::bind(&config.web.listen_address).await?;
+        let ledger_config = LedgerConfig::from(&config);
+        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new()?));
+        let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
+        let observer = observer(Arc::clone(&exposition), Arc::clone(&status));
+        // Waits for a predecessor that is just stopping, which must not hold up this thread.
+        let (ledger, opened) =
+            tokio::task::spawn_blocking(move || SqliteLedger::open(ledger_config, observer)).await??;
+        let ledger = Arc::new(ledger);
+        exposition.apply(&opened.series, Vec::new());
+        let own = exposition.own();
+        own.state_writable.set(1);
+        own.config_last_reload_successful.set(1);
+        own.config_last_reload_success.set(clock.now().as_seconds_f64());
+        tracing::info!(
+            path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),
+            "the state is open"
+        );
+        let (watched, watched_inbox) = mpsc::channel(INBOX);
+        let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
+        let inbox = Inbox { watched: watched_inbox, reconfigure: reconfigure_inbox };
+        let poller = Poller::new(
+            &config,
+            client,
+            Arc::clone(&ledger) as Arc<dyn Ledger>,
+            &opened,
+            Arc::clone(&exposition),
+            Arc::clone(&status),
+            Arc::clone(&clock),
+            inbox,
+        );
+        let reload = mpsc::channel(1);
+        Ok(Self {
+            config,
+            clock,
+            reloader,
+            log_level,
+            listener,
+            ledger,
+            exposition,
+            status,
+            poller,
+            watched,
+            reconfigure,
+            reload,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where a wish to reload goes.
+    pub fn reload_sender(&self) -> mpsc::Sender<ReloadRequest> {
+        self.reload.0.clone()
+    }
+
+    /// Runs until `shutdown`, and then ends within 5 s: answers under way are sent, commits under way are finished.
+    ///
+    /// # Errors
+    /// If a part of it cannot go on.
+    pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let Self { exposition, status, clock, config, listener, poller, ledger, .. } = self;
+        let (reload_sender, wishes) = self.reload;
+        let web_state = WebState {
+            exposition: Arc::clone(&exposition),
+            status: Arc::clone(&status),
+            reload: reload_sender,
+            clock: Arc::clone(&clock),
+        };
+        let mut serving = tokio::spawn(web::serve(listener, web_state, config.web.clone(), shutdown.clone()));
+        let mut polling = tokio::spawn(poller.run(shutdown.clone()));
+        let mut reloads = Reloads {
+            watcher: watch_files(&config, &self.watched, &shutdown),
+            config,
+            clock,
+            reloader: self.reloader,
+            log_level: self.log_level,
+            ledger: Arc::clone(&ledger),
+            exposition,
+            watched: self.watched,
+            reconfigure: self.reconfigure,
+            shutdown: shutdown.clone(),
+        };
+        // Whichever part ends first, by itself or because it was told to, takes the others with it.
+        let first: Result<(), AppError> = tokio::select! {
+            ended = &mut serving => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
+            ended = &mut polling => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
+            () = reloads.run(wishes) => Ok(()),
+        };
+        shutdown.cancel();
+        if !serving.is_finished() {
+            serving.await??;
+        }
+        if !polling.is_finished() {
+            polling.await??;
+        }
+        drop(reloads);
+        // Closing the state waits for its writer, which must not hold up this thread.
+        tokio::task::spawn_blocking(move || drop(ledger)).await?;
+        first
+    }
+}
+
+/// Shows what a commit has made durable, and whether commits succeed.
+fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
+    Box::new(move |result: Result<Committed, &LedgerError>| {
+        let own = exposition.own();
+        let is_written = result.is_ok();
+        own.state_writable.set(i64::from(is_written));
+        own.state_commits.with_label_values(&[if is_written { "success" } else { "error" }]).inc();
+        if status.snapshot().state_writable != is_written {
+            status.update(|status| status.state_writable = is_written);
+        }
+        if let Ok(committed) = result {
+            for label in &committed.overflow {
+                own.label_overflow.with_label_values(&[&**label]).inc();
+            }
+            exposition.apply(&committed.series, committed.exemplars);
+        }
+    })
+}
+
+fn watch_files(config: &Config, watched: &mpsc::Sender<Watched>, shutdown: &CancellationToken) -> CancellationToken {
+    let stop = shutdown.child_token();
+    if !config.sessions.files.is_empty() {
+        tokio::spawn(files::watch(config.sessions.files.clone(), watched.clone(), stop.clone()));
+    }
+    stop
+}
+
+/// The reloading of the configuration: all of it, or nothing.
+struct Reloads {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    reloader: Reloader,
+    log_level: LogLevel,
+    ledger: Arc<SqliteLedger>,
+    exposition: Arc<Exposition>,
+    watched: mpsc::Sender<Watched>,
+    reconfigure: mpsc::Sender<Reconfigure>,
+    watcher: CancellationToken,
+    shutdown: CancellationToken,
+}
+
+impl Reloads {
+    async fn run(&mut self, mut wishes: mpsc::Receiver<ReloadRequest>) {
+        loop {
+            let wish = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                wish = wishes.recv() => wish,
+            };
+            let Some(wish) = wish else { return };
+            let result = self.reload().await;
+            let own = self.exposition.own();
+            own.config_last_reload_successful.set(i64::from(result.is_ok()));
+            match &result {
+                Ok(()) => {
+                    own.config_last_reload_success.set(self.clock.now().as_seconds_f64());
+                    tracing::info!("the configuration was reloaded");
+                }
+                Err(why) => tracing::error!("the configuration was not reloaded, the old one stays in effect: {why}"),
+            }
+            if let Some(reply) = wish.reply {
+                // Whoever asked may have gone.
+                let _ = reply.send(result);
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(), String> {
+        let Loaded { config, api_key, .. } = (self.reloader)()?;
+        let restart = restart_only_changes(&self.config, &config);
+        if !restart.is_empty() {
+            return Err(format!("{} cannot change while the exporter runs; restart it", restart.join(", ")));
+        }
+        let client = Client::new(&config.api, api_key).map_err(|e| e.to_string())?;
+        let (done, in_effect) = oneshot::channel();
+        let wish = Reconfigure { config: Box::new(config.clone()), client, done };
+        let stopping = "the daemon is stopping";
+        self.reconfigure.send(wish).await.map_err(|_| stopping)?;
+        in_effect.await.map_err(|_| stopping)?;
+        self.ledger.reconfigure(LedgerConfig::from(&config));
+        self.log_level.set(&config.log.level);
+        self.watcher.cancel();
+        self.watcher = watch_files(&config, &self.watched, &self.shutdown);
+        self.config = config;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! `demo`: the exporter against the built-in simulator. `simulate`: the simulator alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{self, Config, Loaded};
+use crate::lifecycle;
+use crate::secret::Secret;
+use crate::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig};
+
+/// Where the demo listens unless it is told otherwise: this machine only.
+const LISTEN: &str = "127.0.0.1:9899";
+
+pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
+    let mut loaded =
+        config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
+            .map_err(Failure::mistake)?;
+    let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
+    let (api, stop_api) = spawn_simulator("127.0.0.1:0".parse().map_err(Failure::running)?, simulation(args)?)?;
+    if global.listen_address.is_none() {
+        loaded.config.web.listen_address = LISTEN.into();
+    }
+    adapt(&mut loaded.config, api, state.path());
+    loaded.api_key = Secret::new(DEFAULT_KEY);
+    let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
+    let path = loaded.config.web.telemetry_path.clone();
+    let done = daemon::serve(loaded, reloader, |address| {
+        println!(
+            "Five agents of a parcel service hold simulated conversations; in 3 minutes one of them stops resolving.\n\n  \
+             landing page   http://{address}/\n  \
+             metrics        http://{address}{path}\n  \
+             the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n\n\
+             Nothing is kept. Ctrl-C ends it."
+        );
+        Ok(())
+    });
+    stop_api.cancel();
+    done
+}
+
+/// A demo is looked at for minutes, so that news must come in seconds.
+fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
+    config.api.base_url = format!("http://{api}");
+    (config.api.key_file, config.api.bearer_token_file) = (None, None);
+    config.api.requests_per_minute = 1_500;
+    config.state.path = state.into();
+    config.poll.listing_interval = Duration::from_secs(5);
+    config.poll.open_interval = Duration::from_secs(10);
+    config.poll.ended_interval = Duration::from_secs(3);
+    config.metrics.new_series_hold = Duration::from_secs(15);
+    config.sessions.look_back_deadline = Duration::from_secs(20);
+}
+
+fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
+    if !(args.speed.is_finite() && args.speed > 0.0) {
+        return Err(Failure::Mistake(format!("--speed is {}, but must be more than 0", args.speed)));
+    }
+    Ok(SimulatorConfig { speed: args.speed, seed: args.seed, ..SimulatorConfig::demo(SystemClock.now()) })
+}
+
+/// Runs a simulator on a thread of its own; it stops when the token is cancelled.
+fn spawn_simulator(
+    listen: SocketAddr,
+    simulation: SimulatorConfig,
+) -> Result<(SocketAddr, CancellationToken), Failure> {
+    let unusable = |e: std::io::Error| Failure::running(format!("the simulator cannot listen on {listen} ({e})"));
+    let listener = std::net::TcpListener::bind(listen).map_err(unusable)?;
+    listener.set_nonblocking(true).map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let (stop, runtime) = (CancellationToken::new(), runtime()?);
+    let stopped = stop.clone();
+    std::thread::spawn(move || {
+        let served = runtime
+            .block_on(async { Simulator::new(simulation).serve(TcpListener::from_std(listener)?, stopped).await });
+        if let Err(error) = served {
+            tracing::error!(%error, "the simulator has stopped");
+        }
+    });
+    Ok((address, stop))
+}
+
+pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failure> {
+    let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
+        .map_err(Failure::mistake)?;
+    crate::telemetry::init(&loaded.config.log).map_err(Failure::running)?;
+    let rate_limit = (args.rate_limit > 0).then_some(args.rate_limit);
+    let simulation = SimulatorConfig { rate_limit, metrics: loaded.config.metrics, ..simulation(&args.demo)? };
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .map_err(|e| Failure::running(format!("cannot listen on {} ({e}); set --listen", args.listen)))?;
+        let address = listener.local_addr().map_err(Failure::running)?;
+        println!(
+            "The simulated Agntix API is at http://{address} (x-api-key: {DEFAULT_KEY}).\n\n  \
+             run the exporter   AGNTIX_API_KEY={DEFAULT_KEY} AGNTIX_EXPORTER__API__BASE_URL=http://{address} agntix-exporter\n  \
+             faults             GET, POST http://{address}/simulator/faults\n  \
+             clock              GET, POST http://{address}/simulator/clock\n  \
+             request log        http://{address}/simulator/requests\n  \
+             what must be shown http://{address}/simulator/truth"
+        );
+        let shutdown = CancellationToken::new();
+        // Nothing is reloaded here; SIGHUP is ignored.
+        let (reload, _wishes) = tokio::sync::mpsc::channel(1);
+        lifecycle::heed_signals(reload, shutdown.clone()).map_err(Failure::running)?;
+        Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown).await.map_err(Failure::running)
+    })
+}

@@ -1,0 +1,186 @@
+//! The command line, and the commands behind it. Flags are spelled as those of the other Prometheus exporters.
+
+mod daemon;
+mod demo;
+mod session;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Environment, LogFormat, Overrides};
+
+/// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
+///
+/// Without a command it runs the exporter. It needs a credential of the Agntix organization: AGNTIX_API_KEY in the
+/// environment, or api.key_file in the configuration. `agntix-exporter demo` needs none.
+#[derive(Debug, Parser)]
+#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
+#[command(name = "agntix-exporter", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; nothing said, run the exporter.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Every key of the configuration can also be set in the environment: AGNTIX_EXPORTER__POLL__LISTING_INTERVAL=1m.
+A flag wins over the environment, the environment over the file, the file over the defaults.
+Signals: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration.
+Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configuration.";
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Configuration file [default: config.toml in the working directory, if there is one].
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+    /// Check the configuration, print what is in effect and where each value comes from, and stop.
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+    /// Address to listen on, as host:port.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
+    pub listen_address: Option<String>,
+    /// Path of the metrics.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
+    pub telemetry_path: Option<String>,
+    /// error, warn, info, debug or trace.
+    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+    /// How a log line is written.
+    #[arg(long = "log.format", value_name = "FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Global {
+    /// What the flags set of the configuration.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            listen_address: self.listen_address.clone(),
+            telemetry_path: self.telemetry_path.clone(),
+            log_level: self.log_level.clone(),
+            log_format: self.log_format,
+        }
+    }
+}
+
+/// What to do other than run the exporter.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the exporter against a built-in simulation of Agntix: no account needed, nothing kept.
+    Demo(DemoArgs),
+    /// Run only the simulation of the Agntix API, to develop or test against.
+    Simulate(SimulateArgs),
+    /// Fetch one session and print the series that it would add to; nothing personal, nothing is counted.
+    Session {
+        /// Id of the session.
+        id: String,
+    },
+}
+
+/// How the demo goes.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Simulated time passes so many times as fast.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub speed: f64,
+    /// Another number invents other sessions.
+    #[arg(long, default_value_t = 2026, value_name = "NUMBER")]
+    pub seed: u64,
+}
+
+/// What is simulated.
+#[derive(Args, Clone, Debug)]
+pub struct SimulateArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:9898", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Speed and seed.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+    /// Requests a minute that the organization may make; 0 is without limit.
+    #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
+    pub rate_limit: u32,
+}
+
+/// Exit code for a mistake in flags, environment or configuration; nothing was opened then.
+const MISTAKE: u8 = 2;
+
+/// Does what the command line says, and gives the exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        None => daemon::run(cli.global),
+        Some(Command::Demo(args)) => demo::run(&cli.global, &args),
+        Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
+        Some(Command::Session { id }) => session::run(&cli.global, &id),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Mistake(why)) => {
+            eprintln!("agntix-exporter: {why}");
+            ExitCode::from(MISTAKE)
+        }
+        Err(Failure::Running(why)) => {
+            eprintln!("agntix-exporter: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command has failed, as a sentence for the one at the terminal.
+enum Failure {
+    /// The user has to change a flag, the environment or the configuration.
+    Mistake(String),
+    /// Something else went wrong.
+    Running(String),
+}
+
+impl Failure {
+    fn mistake(error: impl std::fmt::Display) -> Self {
+        Self::Mistake(error.to_string())
+    }
+
+    fn running(error: impl std::fmt::Display) -> Self {
+        Self::Running(error.to_string())
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::running(format!("the system gives no threads: {e}")))
+}
+
+fn environment() -> Environment {
+    Environment::from_process()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_behind_a_command() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
+        let demo = read("agntix-exporter --log.level debug demo --web.listen-address 127.0.0.1:1 --speed 60");
+        let overrides = demo.global.overrides();
+        assert_eq!(overrides.listen_address.as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(overrides.log_level.as_deref(), Some("debug"));
+        assert!(matches!(demo.command, Some(Command::Demo(DemoArgs { speed: 60.0, .. }))));
+        assert!(read("agntix-exporter --config.check").global.config_check);
+        assert!(Cli::try_parse_from(["agntix-exporter", "--config.files"]).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! `session <id>`: what one session would add, without adding it.
+
+use super::{Failure, Global, environment, runtime};
+use crate::agntix::{self, Client, wire};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{self, Config};
+use crate::exposition::catalogue::Kind;
+use crate::exposition::series::Layouts;
+use crate::observation::{self, Addition, Admit, Facts, ObservationConfig, Step};
+
+pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
+    let loaded =
+        config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
+    agntix::install_crypto_provider();
+    let client = Client::new(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
+    let answer = runtime()?.block_on(client.session(id));
+    let body =
+        answer.result.map_err(|e| Failure::running(format!("{} does not give the session: {e}", client.host())))?;
+    let session: wire::Session<'_> = serde_json::from_slice(&body).map_err(|e| {
+        Failure::running(format!("the answer is not a session (line {}, column {})", e.line(), e.column()))
+    })?;
+    let now = answer.date.unwrap_or_else(|| SystemClock.now());
+    let facts =
+        observation::observe(&session, &ObservationConfig::from(&loaded.config), now).map_err(Failure::running)?;
+    print!("{}", report(&facts, &loaded.config));
+    Ok(())
+}
+
+/// Admits every label value: bounds are the running exporter's.
+struct Unbounded;
+
+impl Admit for Unbounded {
+    fn admit(&mut self, _: &str, _: &str, _: &str) -> bool {
+        true
+    }
+}
+
+fn report(facts: &Facts, config: &Config) -> String {
+    let layouts = Layouts::new(&config.metrics);
+    let mut lines = vec![format!("# session {} ({})", facts.id, standing(facts))];
+    lines.extend(facts.malformed.iter().map(|reason| format!("# left out as malformed: {}", reason.as_str())));
+    for step in [Step::Started, Step::Ended, Step::Outcome] {
+        let additions =
+            observation::additions(facts, step, &facts.channel, &layouts, &config.metrics.extracted, &mut Unbounded);
+        lines.extend(additions.iter().map(line));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn standing(facts: &Facts) -> &'static str {
+    match (&facts.ended, &facts.outcome) {
+        (None, _) => "open: only its start is counted",
+        (Some(_), None) => "ended: its outcome is counted when its analysis has arrived",
+        (Some(_), Some(outcome)) if outcome.timed_out => "ended, and its analysis never arrived: counted with none",
+        (Some(_), Some(_)) => "ended and analysed: all of it is counted",
+    }
+}
+
+fn line(addition: &Addition) -> String {
+    let descriptor = addition.key.family.descriptor();
+    #[expect(clippy::cast_precision_loss, reason = "an amount of one session is far below 2^53")]
+    let scaled = |units: u64| units as f64 / addition.key.family.scale() as f64;
+    let what = match (descriptor.kind, addition.exemplar) {
+        (Kind::Histogram { .. }, Some(value)) => format!("observes {value}"),
+        (Kind::Histogram { .. }, None) => format!("observes {}", scaled(addition.sum)),
+        _ => format!("+{}", scaled(addition.amount)),
+    };
+    format!("{}{{{}}} {what}", descriptor.name, addition.key.labels.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a_session_is_told_by_what_it_adds_and_nothing_personal() {
+        let text = r#"{"id":"s","type":"VOICE","platform":"PHONE","direction":"INBOUND","state":"CLOSED","agentId":"A",
+            "createdAt":"2026-04-08T05:00:00Z","endedAt":"2026-04-08T05:00:10.5Z",
+            "metadata":{"customerPhoneNumber":"+971501234567"},
+            "analysis":{"summary":"a secret","resolution":{"classification":"RESOLVED","confidenceScore":0.88}}}"#;
+        let session: wire::Session<'_> = serde_json::from_str(text).unwrap();
+        let config = Config::default();
+        let now = Timestamp::parse_rfc3339("2026-04-08T05:01:00Z").unwrap();
+        let facts = observation::observe(&session, &ObservationConfig::from(&config), now).unwrap();
+        let channel = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
+        assert_eq!(
+            report(&facts, &config),
+            format!(
+                "# session s (ended and analysed: all of it is counted)\n\
+                 agntix_sessions_started_total{{{channel}}} +1\n\
+                 agntix_sessions_ended_total{{{channel},state=\"closed\"}} +1\n\
+                 agntix_session_duration_seconds{{{channel}}} observes 10.5\n\
+                 agntix_session_outcomes_total{{{channel},resolution=\"resolved\",sentiment=\"none\"}} +1\n\
+                 agntix_session_resolution_confidence{{agent_id=\"A\",resolution=\"resolved\"}} observes 0.88\n"
+            )
+        );
+    }
+}

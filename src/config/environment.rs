@@ -1,0 +1,179 @@
+//! The environment: which variables are ours, and the settings in them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ::config::{Value, ValueKind};
+
+use super::error::{CREDENTIAL_ADVICE, ConfigError, may_name_a_credential, shown, shown_name};
+use super::keys::{self, Key, Shape, VARIABLE_PREFIX};
+use super::layer::Layer;
+use super::origin::Origin;
+use super::typing;
+
+/// The variable that holds the API key.
+const API_KEY: &str = "AGNTIX_API_KEY";
+
+/// A snapshot of the environment, handed in so that tests set no variables.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The variables of this process that are ours.
+    pub fn from_process() -> Self {
+        // A value that is no UTF-8 gets replacement characters here, and is refused when it is read.
+        let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self::from_pairs(ours.map(|(name, value)| (name, value.to_string_lossy().into_owned())))
+    }
+
+    /// These variables, as far as they are ours; of several with one name the last.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self(pairs.filter(|(name, _)| name == API_KEY || name.starts_with(VARIABLE_PREFIX)).collect())
+    }
+
+    /// What `AGNTIX_API_KEY` holds.
+    pub(super) fn api_key(&self) -> Option<&str> {
+        self.0.get(API_KEY).map(String::as_str)
+    }
+
+    /// The settings in the variables, each turned into what its key holds.
+    pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
+        let mut layer = Layer::default();
+        for (variable, text) in self.0.iter().filter(|(name, _)| *name != API_KEY) {
+            let origin = Origin::Environment(variable.clone());
+            let Some(key) = keys::all().iter().find(|key| key.variable() == *variable) else {
+                return Err(unknown(variable));
+            };
+            let kind = value(key, text).map_err(|rule| ConfigError::Value {
+                origin: origin.clone(),
+                key: key.name.clone(),
+                value: shown(text),
+                rule,
+            })?;
+            layer.0.insert(key.name.clone(), Value::new(origin.to_tag().as_ref(), kind));
+        }
+        Ok(layer)
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment").field(&self.0.keys()).finish()
+    }
+}
+
+/// The value that the text of a variable stands for, or the rule that it breaks.
+fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("must be UTF-8 text".into());
+    }
+    let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let number = |text: &str| text.parse().map_err(|_| typing::must_be("f64", key));
+    let trimmed = text.trim();
+    Ok(match key.shape {
+        Shape::Boolean => ValueKind::Boolean(trimmed.parse().map_err(|_| typing::must_be("a boolean", key))?),
+        Shape::Integer => ValueKind::I64(trimmed.parse().map_err(|_| typing::must_be("usize", key))?),
+        Shape::Number => ValueKind::Float(number(trimmed)?),
+        Shape::Text => ValueKind::String(trimmed.into()),
+        Shape::Texts => ValueKind::Array(items().map(Value::from).collect()),
+        Shape::Numbers => {
+            let numbers: Result<Vec<_>, _> = items().map(|item| number(item).map(Value::from)).collect();
+            ValueKind::Array(numbers.map_err(|_| "must be a list of numbers, such as 1,2.5,10".to_owned())?)
+        }
+        Shape::Tables(_) => return Err("must be set in the configuration file; text cannot hold it".into()),
+    })
+}
+
+fn unknown(variable: &str) -> ConfigError {
+    let name = variable.trim_start_matches(VARIABLE_PREFIX).replace("__", ".").to_lowercase();
+    let advice = match keys::nearest(&name) {
+        Some(near) => format!("did you mean {}?", near.variable()),
+        None if may_name_a_credential(&name) => CREDENTIAL_ADVICE.into(),
+        None => format!("variables are named {VARIABLE_PREFIX}SECTION__KEY, after the keys in config.toml"),
+    };
+    ConfigError::Unknown {
+        origin: Origin::Environment(shown_name(variable)),
+        key: shown_name(&name),
+        what: "key",
+        advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(variable: &str, text: &str) -> String {
+        Environment::from_pairs([(variable, text)]).layer().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn only_the_double_underscore_is_ours() {
+        let kubernetes = [
+            ("AGNTIX_EXPORTER_PORT", "tcp://10.0.0.1:9899"),
+            ("AGNTIX_EXPORTER_SERVICE_PORT_METRICS", "9899"),
+            ("AGNTIX_EXPORTER_PORT_9899_TCP_ADDR", "10.0.0.1"),
+        ];
+        assert!(Environment::from_pairs(kubernetes).layer().unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn mistakes_name_the_variable_and_what_would_do() {
+        for (variable, text, expected) in [
+            (
+                "AGNTIX_EXPORTER__POLL__OPEN_INTERVALL",
+                "1s",
+                "environment variable AGNTIX_EXPORTER__POLL__OPEN_INTERVALL: poll.open_intervall is not a key; did you mean AGNTIX_EXPORTER__POLL__OPEN_INTERVAL?",
+            ),
+            (
+                "AGNTIX_EXPORTER__poll__open_interval",
+                "1s",
+                "environment variable AGNTIX_EXPORTER__poll__open_interval: poll.open_interval is not a key; did you mean AGNTIX_EXPORTER__POLL__OPEN_INTERVAL?",
+            ),
+            (
+                "AGNTIX_EXPORTER__WEBHOOK__ENABLED",
+                "true",
+                "environment variable AGNTIX_EXPORTER__WEBHOOK__ENABLED: webhook.enabled is not a key; variables are named AGNTIX_EXPORTER__SECTION__KEY, after the keys in config.toml",
+            ),
+            (
+                "AGNTIX_EXPORTER__API__MAX_CONCURRENCY",
+                "many",
+                "environment variable AGNTIX_EXPORTER__API__MAX_CONCURRENCY: api.max_concurrency is \"many\"; it must be a whole number, 0 or more, such as 16",
+            ),
+            (
+                "AGNTIX_EXPORTER__SESSIONS__LISTING",
+                "yes",
+                "environment variable AGNTIX_EXPORTER__SESSIONS__LISTING: sessions.listing is \"yes\"; it must be true or false",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__DURATION_BUCKETS",
+                "1,x",
+                "environment variable AGNTIX_EXPORTER__METRICS__DURATION_BUCKETS: metrics.duration_buckets is \"1,x\"; it must be a list of numbers, such as 1,2.5,10",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__EXTRACTED",
+                "[]",
+                "environment variable AGNTIX_EXPORTER__METRICS__EXTRACTED: metrics.extracted is \"[]\"; it must be set in the configuration file; text cannot hold it",
+            ),
+            (
+                "AGNTIX_EXPORTER__LOG__LEVEL",
+                "\u{fffd}",
+                "environment variable AGNTIX_EXPORTER__LOG__LEVEL: log.level is \"\u{fffd}\"; it must be UTF-8 text",
+            ),
+        ] {
+            assert_eq!(error(variable, text), expected);
+        }
+    }
+
+    #[test]
+    fn values_are_not_printed() {
+        let environment = Environment::from_pairs([(API_KEY, "pk_live_42"), ("AGNTIX_EXPORTER__API__TIMEOUT", "1s")]);
+        assert_eq!(format!("{environment:?}"), "Environment([\"AGNTIX_API_KEY\", \"AGNTIX_EXPORTER__API__TIMEOUT\"])");
+        let message = error("AGNTIX_EXPORTER__API__KEY", "pk_live_42");
+        assert_eq!(
+            message,
+            "environment variable AGNTIX_EXPORTER__API__KEY: api.key is not a key; put the credential (not shown) into a file and name it in api.key_file, or into AGNTIX_API_KEY"
+        );
+    }
+}

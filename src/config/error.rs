@@ -1,0 +1,152 @@
+//! The mistakes that an operator can make, each as one sentence that says where it is and what would do.
+//!
+//! What may be a credential is never shown: values of unknown keys, text that looks like a key or a token.
+
+use std::path::PathBuf;
+
+use super::origin::Origin;
+
+/// Longer values are cut; the start is enough to recognise one.
+const MAX_SHOWN: usize = 80;
+
+/// Keys with such names may hold a credential that does not belong there.
+const CREDENTIAL_NAMES: [&str; 5] = ["key", "token", "secret", "password", "credential"];
+
+/// What to do with a credential that was written where none may be.
+pub(super) const CREDENTIAL_ADVICE: &str =
+    "put the credential (not shown) into a file and name it in api.key_file, or into AGNTIX_API_KEY";
+
+/// Why there is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there, or may not be read.
+    #[error("the configuration file {} cannot be read: {reason}; check the path and the permissions", .file.display())]
+    Unreadable {
+        /// As it was named.
+        file: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file is not TOML.
+    #[error("{}, line {line}, column {column}: this is not valid TOML: {reason}", .file.display())]
+    Syntax {
+        /// As it was named.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What the parser said; never the text of the line, which may hold a credential.
+        reason: String,
+    },
+    /// There is no such key.
+    #[error("{origin}: {key} is not a {what}; {advice}")]
+    Unknown {
+        /// Where it stands.
+        origin: Origin,
+        /// As it was written.
+        key: String,
+        /// Key or section.
+        what: &'static str,
+        /// What was probably meant.
+        advice: String,
+    },
+    /// A value is of the wrong type, or breaks a rule.
+    #[error("{origin}: {key} is {value}; it {rule}")]
+    Value {
+        /// Where it was set.
+        origin: Origin,
+        /// The key.
+        key: String,
+        /// The value, as far as it may be shown.
+        value: String,
+        /// What would do; begins with "must".
+        rule: String,
+    },
+    /// Nothing says who is asking.
+    #[error(
+        "no credential is set; put the API key into AGNTIX_API_KEY, or name a file that holds it in api.key_file (agntix-exporter demo needs none)"
+    )]
+    NoCredential,
+    /// Two credentials, and nothing says which is meant.
+    #[error("{first} and {second} are both set, and only one can be used; remove one of them")]
+    TwoCredentials {
+        /// With its origin.
+        first: String,
+        /// With its origin.
+        second: String,
+    },
+    /// The value cannot be sent.
+    #[error(
+        "environment variable AGNTIX_API_KEY: the value (not shown) has a character that no API key has; check for line breaks and spaces in it"
+    )]
+    MalformedKey,
+    /// A defect of this program.
+    #[error("the configuration could not be put together: {0}; this is a defect, please report it")]
+    Internal(String),
+}
+
+/// A value that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The key.
+    pub key: &'static str,
+    /// The value, as far as it may be shown.
+    pub value: String,
+    /// What would do; begins with "must".
+    pub rule: String,
+}
+
+impl Violation {
+    /// The error, given where the value was set.
+    pub(super) fn at(self, origin: Origin) -> ConfigError {
+        ConfigError::Value { origin, key: self.key.into(), value: self.value, rule: self.rule }
+    }
+}
+
+/// Text in quotes as an error shows it: cut, without control characters, and not at all if it may be a credential.
+pub(super) fn shown(text: &str) -> String {
+    if looks_like_a_credential(text) {
+        return "something that looks like a credential (not shown)".into();
+    }
+    let mut start: String = text.chars().take(MAX_SHOWN).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}
+
+/// Whether the text may be a key, a token or a secret, or a URL with one in it.
+pub(super) fn looks_like_a_credential(text: &str) -> bool {
+    let text = text.trim_start();
+    ["pk_", "sk_", "eyJ", "whsec_", "Bearer "].iter().any(|start| text.starts_with(start))
+        || (text.contains("://") && text.contains(['@', '?']))
+}
+
+/// Whether a key of this name may have been meant for a credential.
+pub(super) fn may_name_a_credential(name: &str) -> bool {
+    let leaf = name.rsplit('.').next().unwrap_or(name).to_lowercase();
+    CREDENTIAL_NAMES.iter().any(|word| leaf.contains(word))
+}
+
+/// A name as an error shows it: names come from files and may be anything.
+pub(super) fn shown_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() <= MAX_SHOWN && !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { shown(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_credential_is_not_shown() {
+        for secret in ["pk_live_42", " eyJhbGciOi", "whsec_x", "https://me:pass@host", "https://host/?key=1"] {
+            assert!(!shown(secret).contains("42") && shown(secret).contains("not shown"), "{secret}");
+        }
+        assert_eq!(shown("a\nb"), "\"a\\nb\"");
+        assert_eq!(shown(&"ä".repeat(100)), format!("\"{}…\"", "ä".repeat(80)));
+        assert_eq!(shown_name("a.b_c-1"), "a.b_c-1");
+        assert_eq!(shown_name("a b\u{7}"), "\"a b\\u{7}\"");
+    }
+}

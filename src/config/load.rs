@@ -1,0 +1,163 @@
+//! Loading: flag, then environment, then file, then default, into a valid [`Config`].
+//!
+//! The layers are put together by the `config` crate, each value tagged with its [`Origin`], so that a mistake found
+//! late still names the line, the variable or the flag that it came from. Nothing is opened but the configuration file;
+//! whether key files, directories and addresses can be used shows when they are.
+
+use std::path::{Path, PathBuf};
+
+use ::config::{Value, ValueKind};
+
+pub use super::changes::restart_only_changes;
+use super::credential;
+pub use super::environment::Environment;
+pub use super::error::ConfigError;
+use super::file;
+use super::layer::Layer;
+pub use super::origin::{Origin, Origins};
+use super::typing;
+use super::{Config, LogFormat};
+use crate::secret::Secret;
+
+/// Read when no file is named, if it is there.
+const DEFAULT_FILE: &str = "config.toml";
+
+/// What the command line sets; a flag beats everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--web.listen-address`
+    pub listen_address: Option<String>,
+    /// `--web.telemetry-path`
+    pub telemetry_path: Option<String>,
+    /// `--log.level`
+    pub log_level: Option<String>,
+    /// `--log.format`
+    pub log_format: Option<LogFormat>,
+}
+
+/// A configuration that is valid, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in effect.
+    pub config: Config,
+    /// `AGNTIX_API_KEY`
+    pub api_key: Option<Secret>,
+    /// Where each value came from.
+    pub origins: Origins,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// What is allowed but probably not meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the configuration. Without `file` that is `config.toml` in the working directory, if it is there.
+///
+/// # Errors
+/// The first mistake, as a sentence for the operator; exactly one credential must be set.
+pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let mut loaded = settle(file, Path::new(DEFAULT_FILE), environment, overrides)?;
+    credential::choose(&mut loaded, environment)?;
+    Ok(loaded)
+}
+
+/// Like [`load`], for a daemon that needs no account, such as the demo: `AGNTIX_API_KEY` is not looked at, and the
+/// credential files are cleared, so that a real credential cannot reach a simulator.
+///
+/// # Errors
+/// The first mistake, as a sentence for the operator.
+pub fn load_without_credential(
+    file: Option<&Path>,
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, ConfigError> {
+    let mut loaded = settle(file, Path::new(DEFAULT_FILE), environment, overrides)?;
+    loaded.config.api.key_file = None;
+    loaded.config.api.bearer_token_file = None;
+    Ok(loaded)
+}
+
+/// Everything but the credential.
+pub(super) fn settle(
+    file: Option<&Path>,
+    default_file: &Path,
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, ConfigError> {
+    let file = file.or_else(|| default_file.exists().then_some(default_file));
+    let mut layers = vec![defaults()?];
+    layers.extend(file.map(file::layer).transpose()?);
+    layers.push(environment.layer()?);
+    layers.push(flags(overrides)?);
+    let settled = ::config::Config::builder().add_source(layers).build().map_err(internal)?;
+    let origins = Origins::of(|key| {
+        let value = match &settled.cache.kind {
+            ValueKind::Table(sections) => sections.get(&key.section).map(|section| &section.kind),
+            _ => None,
+        };
+        match value {
+            Some(ValueKind::Table(keys)) => Origin::from_tag(keys.get(&key.leaf).and_then(Value::origin)),
+            _ => Origin::Default,
+        }
+    });
+    let mut config = typing::read(&settled.cache)?;
+    config.validate().map_err(|violation| {
+        let origin = origins.get(violation.key);
+        violation.at(origin)
+    })?;
+    let warnings = warn(&mut config, &origins);
+    Ok(Loaded { config, api_key: None, origins, file: file.map(Into::into), warnings })
+}
+
+fn defaults() -> Result<Layer, ConfigError> {
+    let mut layer = Layer::default();
+    let sections = toml::Table::try_from(Config::default()).map_err(internal)?;
+    for (section, keys) in sections {
+        for (leaf, value) in keys.as_table().into_iter().flatten() {
+            layer.0.insert(format!("{section}.{leaf}"), value.clone().try_into().map_err(internal)?);
+        }
+    }
+    Ok(layer)
+}
+
+fn flags(overrides: &Overrides) -> Result<Layer, ConfigError> {
+    let mut layer = Layer::default();
+    let format = match overrides.log_format {
+        Some(format) => toml::Value::try_from(format).map_err(internal)?.as_str().map(Into::into),
+        None => None,
+    };
+    for (key, flag, value) in [
+        ("web.listen_address", "--web.listen-address", &overrides.listen_address),
+        ("web.telemetry_path", "--web.telemetry-path", &overrides.telemetry_path),
+        ("log.level", "--log.level", &overrides.log_level),
+        ("log.format", "--log.format", &format),
+    ] {
+        if let Some(value) = value {
+            let tag = Origin::Flag(flag.into()).to_tag();
+            layer.0.insert(key.into(), Value::new(tag.as_ref(), value.clone()));
+        }
+    }
+    Ok(layer)
+}
+
+/// Puts right what can be, and says what is probably not meant.
+fn warn(config: &mut Config, origins: &Origins) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(host) = config.api.unencrypted_host() {
+        let origin = origins.get("api.base_url");
+        warnings.push(format!(
+            "{origin}: api.base_url is an http:// address, so the credential and what sessions hold go to {host} unencrypted; use https:// if it is there"
+        ));
+    }
+    let repeated = config.sessions.drop_repeated_ids();
+    if repeated > 0 {
+        let origin = origins.get("sessions.ids");
+        warnings.push(format!(
+            "{origin}: sessions.ids holds ids more than once ({repeated} dropped); each is followed once"
+        ));
+    }
+    warnings
+}
+
+fn internal(error: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Internal(error.to_string())
+}

@@ -1,0 +1,103 @@
+//! Where a value came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::keys;
+
+/// Where the value of a key came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    #[default]
+    Default,
+    /// The configuration file.
+    File {
+        /// As it was named.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable, by name.
+    Environment(String),
+    /// A flag, with its dashes.
+    Flag(String),
+}
+
+impl Origin {
+    /// As the text that the `config` crate carries along with each value.
+    pub(super) fn to_tag(&self) -> Option<String> {
+        match self {
+            Self::Default => None,
+            Self::File { path, line } => Some(format!("file:{line}:{path}")),
+            Self::Environment(variable) => Some(format!("environment:{variable}")),
+            Self::Flag(flag) => Some(format!("flag:{flag}")),
+        }
+    }
+
+    /// Reads what [`to_tag`](Self::to_tag) wrote.
+    pub(super) fn from_tag(tag: Option<&str>) -> Self {
+        match tag.and_then(|tag| tag.split_once(':')) {
+            Some(("flag", flag)) => Self::Flag(flag.into()),
+            Some(("environment", variable)) => Self::Environment(variable.into()),
+            Some(("file", place)) => {
+                let (line, path) = place.split_once(':').unwrap_or_default();
+                Self::File { path: path.into(), line: line.parse().unwrap_or_default() }
+            }
+            _ => Self::Default,
+        }
+    }
+
+    /// As the listing of the configuration names it, in one word.
+    pub(super) fn short(&self) -> String {
+        match self {
+            Self::Default => "default".into(),
+            Self::File { path, line } => format!("{path}:{line}"),
+            Self::Environment(name) | Self::Flag(name) => name.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{path}, line {line}"),
+            Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// Where the value of each key came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    /// Of the key of this name, such as `api.timeout`.
+    pub fn get(&self, key: &str) -> Origin {
+        self.0.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Collects the origins of all keys.
+    pub(super) fn of(origin: impl Fn(&keys::Key) -> Origin) -> Self {
+        Self(keys::all().iter().map(|key| (key.name.as_str(), origin(key))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_survives_the_config_crate() {
+        for origin in [
+            Origin::Default,
+            Origin::File { path: "/etc/a:b, flag:x/config.toml".into(), line: 12 },
+            Origin::Environment("AGNTIX_EXPORTER__API__TIMEOUT".into()),
+            Origin::Flag("--log.level".into()),
+        ] {
+            assert_eq!(Origin::from_tag(origin.to_tag().as_deref()), origin);
+        }
+    }
+}

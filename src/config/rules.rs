@@ -1,0 +1,130 @@
+//! The rules that keys of several sections share.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::{Violation, looks_like_a_credential, shown};
+
+/// More buckets than this make every histogram of every channel expensive.
+const MAX_BUCKETS: usize = 64;
+
+/// An hour, for the bounds of durations.
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+/// A day, for the bounds of durations.
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+/// Refuses a value unless it keeps the rule, which begins with "must".
+pub(super) fn check(
+    kept: bool,
+    key: &'static str,
+    value: impl fmt::Display,
+    rule: impl Into<String>,
+) -> Result<(), Violation> {
+    if kept { Ok(()) } else { Err(Violation { key, value: value.to_string(), rule: rule.into() }) }
+}
+
+/// A duration as it is written in the file.
+pub(super) fn written(value: Duration) -> String {
+    format!("\"{}\"", humantime::format_duration(value))
+}
+
+/// Refuses a duration outside `least..=most`; `rule` says the same in words.
+pub(super) fn duration(
+    key: &'static str,
+    value: Duration,
+    (least, most): (Duration, Duration),
+    rule: &str,
+) -> Result<(), Violation> {
+    check((least..=most).contains(&value), key, written(value), rule)
+}
+
+/// Refuses what is not the path of a route.
+pub(super) fn route(key: &'static str, path: &str) -> Result<(), Violation> {
+    check(path.starts_with('/'), key, shown(path), "must begin with a slash")?;
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}' | '?' | '#');
+    check(
+        !path.contains(strange),
+        key,
+        shown(path),
+        "must be a plain path, without spaces, braces, queries or fragments",
+    )
+}
+
+/// Refuses what cannot be the path of a file or directory.
+pub(super) fn path(key: &'static str, path: &Path, what: &str) -> Result<(), Violation> {
+    let text = path.to_string_lossy();
+    check(!text.trim().is_empty(), key, shown(&text), format!("must be the path of a {what}, or be left out"))?;
+    let secret = looks_like_a_credential(&text) && !text.contains('/');
+    check(!secret, key, shown(&text), format!("must be the path of a {what}, not what is in it"))?;
+    check(
+        !text.contains("://") && !text.contains('\0'),
+        key,
+        shown(&text),
+        format!("must be the path of a local {what}"),
+    )
+}
+
+/// Refuses upper bounds that make no histogram, or that lie outside `least..=most`.
+pub(super) fn buckets(key: &'static str, bounds: &[f64], (least, most): (f64, f64)) -> Result<(), Violation> {
+    check(!bounds.is_empty(), key, "empty", "must have at least one upper bound")?;
+    let count = bounds.len();
+    check(count <= MAX_BUCKETS, key, format!("a list of {count}"), format!("must have at most {MAX_BUCKETS} bounds"))?;
+    let words = match (least.is_finite(), most.is_finite()) {
+        (true, true) => format!("must hold numbers from {least} to {most} only"),
+        (true, false) => format!("must hold finite numbers of {least} or more only"),
+        _ => "must hold finite numbers only".into(),
+    };
+    if let Some(bound) = bounds.iter().find(|bound| !bound.is_finite() || !(least..=most).contains(*bound)) {
+        return check(false, key, format!("a list with {bound} in it"), words);
+    }
+    match bounds.windows(2).find(|pair| matches!(pair, [first, second] if first >= second)) {
+        Some(pair) => {
+            check(false, key, format!("a list with {pair:?} in it"), "must ascend, and no bound may be there twice")
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(result: Result<(), Violation>) -> String {
+        result.map_or_else(|v| format!("{} is {}; it {}", v.key, v.value, v.rule), |()| "kept".into())
+    }
+
+    #[test]
+    fn buckets_are_finite_ascending_distinct_and_within_range() {
+        let positive = |bounds: &[f64]| said(buckets("b", bounds, (0.0, f64::INFINITY)));
+        assert_eq!(positive(&[0.0, 1.0, 2.5]), "kept");
+        assert_eq!(positive(&[]), "b is empty; it must have at least one upper bound");
+        assert_eq!(
+            positive(&[1.0, 1.0]),
+            "b is a list with [1.0, 1.0] in it; it must ascend, and no bound may be there twice"
+        );
+        assert_eq!(
+            positive(&[1.0, f64::INFINITY]),
+            "b is a list with inf in it; it must hold finite numbers of 0 or more only"
+        );
+        assert_eq!(positive(&[f64::NAN]), "b is a list with NaN in it; it must hold finite numbers of 0 or more only");
+        let many: Vec<_> = (0..65).map(f64::from).collect();
+        assert_eq!(positive(&many), "b is a list of 65; it must have at most 64 bounds");
+        assert_eq!(
+            said(buckets("b", &[-1.0, 1.5], (-1.0, 1.0))),
+            "b is a list with 1.5 in it; it must hold numbers from -1 to 1 only"
+        );
+    }
+
+    #[test]
+    fn a_credential_is_not_taken_for_a_path() {
+        let said = |text: &str| said(path("k", Path::new(text), "file"));
+        assert_eq!(said("/run/secrets/key"), "kept");
+        assert_eq!(said(""), "k is \"\"; it must be the path of a file, or be left out");
+        assert_eq!(
+            said("pk_live_42"),
+            "k is something that looks like a credential (not shown); it must be the path of a file, not what is in it"
+        );
+        assert_eq!(said("postgres://db"), "k is \"postgres://db\"; it must be the path of a local file");
+    }
+}

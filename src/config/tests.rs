@@ -1,0 +1,351 @@
+//! Loading as a whole: precedence, mistakes with their places, the credential, the report, the annotated reference.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const KEY: (&str, &str) = ("AGNTIX_API_KEY", " pk_live_42\n");
+const REFERENCE: &str = include_str!("../../config.toml");
+
+/// A file in the current directory of nobody: messages name it as `config.toml`, without the directory.
+struct File(TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.toml"), text).unwrap();
+        Self(directory)
+    }
+
+    fn load(&self, variables: &[(&str, &str)], overrides: &Overrides) -> Result<Loaded, String> {
+        let environment = Environment::from_pairs(variables.iter().copied());
+        let loaded = load(Some(&self.0.path().join("config.toml")), &environment, overrides);
+        loaded.map_err(|error| self.without_directory(&error.to_string()))
+    }
+
+    fn without_directory(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
+
+fn loaded(text: &str) -> Loaded {
+    File::new(text).load(&[KEY], &Overrides::default()).unwrap()
+}
+
+fn error(text: &str) -> String {
+    File::new(text).load(&[KEY], &Overrides::default()).unwrap_err()
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let file = File::new("[web]\nlisten_address = \"file:1\"");
+    let variables = [KEY, ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS", "variable:1")];
+    let overrides = Overrides { listen_address: Some("flag:1".into()), ..Overrides::default() };
+    let address = |loaded: Loaded| {
+        let origin = loaded.origins.get("web.listen_address").to_string();
+        (loaded.config.web.listen_address, file.without_directory(&origin))
+    };
+    let none = Overrides::default();
+    let pair = |address: &str, origin: &str| (address.to_owned(), origin.to_owned());
+    assert_eq!(address(file.load(&variables, &overrides).unwrap()), pair("flag:1", "flag --web.listen-address"));
+    assert_eq!(
+        address(file.load(&variables, &none).unwrap()),
+        pair("variable:1", "environment variable AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS")
+    );
+    assert_eq!(address(file.load(&[KEY], &none).unwrap()), pair("file:1", "config.toml, line 2"));
+    assert_eq!(address(File::new("").load(&[KEY], &none).unwrap()), pair("0.0.0.0:9899", "default"));
+}
+
+#[test]
+fn every_flag_reaches_its_key() {
+    let overrides = Overrides {
+        listen_address: Some("a:1".into()),
+        telemetry_path: Some("/m".into()),
+        log_level: Some("debug".into()),
+        log_format: Some(LogFormat::Json),
+    };
+    let config = File::new("").load(&[KEY], &overrides).unwrap().config;
+    assert_eq!((config.web.listen_address.as_str(), config.web.telemetry_path.as_str()), ("a:1", "/m"));
+    assert_eq!(config.log, LogConfig { level: "debug".into(), format: LogFormat::Json });
+    let overrides = Overrides { log_level: Some("inof".into()), ..Overrides::default() };
+    assert_eq!(
+        File::new("").load(&[KEY], &overrides).unwrap_err(),
+        "flag --log.level: log.level is \"inof\"; it must be error, warn, info, debug or trace, or a list such as \"info,agntix_exporter::poller=debug\""
+    );
+}
+
+#[test]
+fn the_environment_is_typed_by_the_key() {
+    let variables = [
+        KEY,
+        ("AGNTIX_EXPORTER__SESSIONS__IDS", "a, b ,c,"),
+        ("AGNTIX_EXPORTER__SESSIONS__FILES", "/etc/ids,more"),
+        ("AGNTIX_EXPORTER__SESSIONS__LISTING", "false"),
+        ("AGNTIX_EXPORTER__API__KEY_FILE", "/run/key"),
+        ("AGNTIX_EXPORTER__API__BUDGET_SHARE", "1"),
+        ("AGNTIX_EXPORTER__API__MAX_CONCURRENCY", "4"),
+        ("AGNTIX_EXPORTER__POLL__OPEN_INTERVAL", "50ms"),
+        ("AGNTIX_EXPORTER__METRICS__DURATION_BUCKETS", "1,2.5"),
+        ("AGNTIX_EXPORTER__LOG__FORMAT", "json"),
+        ("AGNTIX_EXPORTER_PORT", "tcp://10.0.0.1:9899"),
+    ];
+    let config = File::new("[sessions]\nids = [\"x\"]").load(&variables, &Overrides::default()).unwrap().config;
+    assert_eq!(config.sessions.ids, ["a", "b", "c"]);
+    assert_eq!(config.sessions.files, [Path::new("/etc/ids"), Path::new("more")]);
+    assert!(!config.sessions.listing);
+    assert_eq!(config.api.key_file.as_deref(), Some(Path::new("/run/key")));
+    assert!((config.api.budget_share - 1.0).abs() < f64::EPSILON && config.api.max_concurrency == 4);
+    assert_eq!(config.poll.open_interval, Duration::from_millis(50));
+    assert_eq!(config.metrics.duration_buckets, [1.0, 2.5]);
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+/// A key whose default is misread as another kind of value would fail here.
+#[test]
+fn every_default_can_be_set_by_its_variable() {
+    let defaults = toml::Table::try_from(Config::default()).unwrap();
+    for key in keys::all().iter().filter(|key| !matches!(key.shape, keys::Shape::Tables(_))) {
+        let Some(value) = defaults[&key.section].get(&key.leaf) else { continue };
+        let text = match value {
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Array(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            value => value.to_string(),
+        };
+        let variable = key.variable();
+        let loaded = File::new("").load(&[KEY, (&variable, &text)], &Overrides::default()).unwrap();
+        assert_eq!(loaded.config, Config::default(), "{variable}");
+        assert_eq!(loaded.origins.get(&key.name), Origin::Environment(variable));
+    }
+}
+
+#[test]
+fn a_mistake_names_the_key_the_value_its_place_and_what_would_do() {
+    for (text, expected) in [
+        (
+            "[poll]\nopen_interval = \"30 parsecs\"",
+            "config.toml, line 2: poll.open_interval is \"30 parsecs\"; it must be a duration such as \"90s\", \"5m\" or \"30d\"",
+        ),
+        (
+            "[api]\ntimeout = 10",
+            "config.toml, line 2: api.timeout is 10; it must be a duration such as \"90s\", \"5m\" or \"30d\"",
+        ),
+        (
+            "[api]\ntimeout = \"0s\"",
+            "config.toml, line 2: api.timeout is \"0s\"; it must be more than 0s and at most 5m",
+        ),
+        (
+            "[sessions]\nlisting = \"true\"",
+            "config.toml, line 2: sessions.listing is \"true\"; it must be true or false",
+        ),
+        (
+            "[api]\nmax_concurrency = \"16\"",
+            "config.toml, line 2: api.max_concurrency is \"16\"; it must be a whole number, 0 or more, such as 16",
+        ),
+        (
+            "[api]\nmax_concurrency = -1",
+            "config.toml, line 2: api.max_concurrency is -1; it must be a whole number, 0 or more, such as 16",
+        ),
+        (
+            "[api]\nrequests_per_minute = 5000000000",
+            "config.toml, line 2: api.requests_per_minute is 5000000000; it must be a whole number from 0 to 4294967295, such as 50",
+        ),
+        (
+            "[api]\nbudget_share = true",
+            "config.toml, line 2: api.budget_share is true; it must be a number, such as 0.5",
+        ),
+        ("[api]\nkey_file = 5", "config.toml, line 2: api.key_file is 5; it must be text in quotes"),
+        (
+            "[state]\npath = [\"a\"]",
+            "config.toml, line 2: state.path is a list; it must be text in quotes, such as \"./data\"",
+        ),
+        ("[sessions]\nids = \"a\"", "config.toml, line 2: sessions.ids is \"a\"; it must be a list in square brackets"),
+        ("[sessions]\nids = [\n\"a\",\n5]", "config.toml, line 4: sessions.ids[1] is 5; it must be text in quotes"),
+        ("[log]\nformat = \"xml\"", "config.toml, line 2: log.format is \"xml\"; it must be `logfmt` or `json`"),
+        (
+            "[[metrics.extracted]]\nfield = \"a\"",
+            "config.toml, line 1: metrics.extracted[0] is a table; it must have `kind`",
+        ),
+        (
+            "[[metrics.extracted]]\nfield = \"a\"\nkind = \"text\"",
+            "config.toml, line 3: metrics.extracted[0].kind is \"text\"; it must be one of `enum`, `boolean`, `number`",
+        ),
+        (
+            "[api]\nkey_file = \"pk_live_42\"",
+            "config.toml, line 2: api.key_file is something that looks like a credential (not shown); it must be the path of a file, not what is in it",
+        ),
+        (
+            "[api]\nkey_file = \"\"",
+            "config.toml, line 2: api.key_file is \"\"; it must be the path of a file, or be left out",
+        ),
+        (
+            "[api]\n\n timeout = \"2s\"",
+            "default: api.connect_timeout is \"5s\"; it must be more than 0s and at most api.timeout, which is \"2s\"",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn a_file_must_be_there_only_if_it_was_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("no.toml");
+    let environment = Environment::from_pairs([KEY]);
+    let error = load(Some(&missing), &environment, &Overrides::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the configuration file {} cannot be read: No such file or directory (os error 2); check the path and the permissions",
+            missing.display()
+        )
+    );
+    let settle = |default: &Path| load::settle(None, default, &environment, &Overrides::default());
+    let without = settle(&missing).unwrap();
+    assert_eq!((without.config, without.file), (Config::default(), None));
+    std::fs::write(&missing, "[log]\nlevel = \"warn\"").unwrap();
+    let found = settle(&missing).unwrap();
+    assert_eq!((found.config.log.level.as_str(), found.file), ("warn", Some(missing.clone())));
+    std::fs::write(&missing, "[log]\nlevl = \"warn\"").unwrap();
+    assert!(settle(&missing).is_err());
+}
+
+#[test]
+fn exactly_one_credential_is_in_effect() {
+    let key = "[api]\nkey_file = \"k\"\n";
+    let token = "[api]\nbearer_token_file = \"t\"\n";
+    let both = "[api]\nkey_file = \"k\"\nbearer_token_file = \"t\"\n";
+    let load = |text: &str, variables: &[(&str, &str)]| File::new(text).load(variables, &Overrides::default());
+    let none = "no credential is set; put the API key into AGNTIX_API_KEY, or name a file that holds it in api.key_file (agntix-exporter demo needs none)";
+    assert_eq!(load("", &[]).unwrap_err(), none);
+    assert_eq!(load("", &[("AGNTIX_API_KEY", " \n")]).unwrap_err(), none);
+    assert_eq!(load("", &[KEY]).unwrap().api_key.unwrap().expose(), "pk_live_42");
+    assert!(load(key, &[]).unwrap().api_key.is_none() && load(token, &[]).unwrap().api_key.is_none());
+    let overruled = load(key, &[KEY]).unwrap();
+    assert!(overruled.api_key.is_some());
+    assert_eq!(overruled.warnings.len(), 1);
+    assert!(overruled.warnings[0].starts_with("environment variable AGNTIX_API_KEY is set and beats api.key_file ("));
+    let files = "api.key_file (config.toml, line 2) and api.bearer_token_file (config.toml, line 3) are both set, and only one can be used; remove one of them";
+    assert_eq!(load(both, &[]).unwrap_err(), files);
+    assert_eq!(load(both, &[KEY]).unwrap_err(), files);
+    assert_eq!(
+        load(token, &[KEY]).unwrap_err(),
+        "environment variable AGNTIX_API_KEY and api.bearer_token_file (config.toml, line 2) are both set, and only one can be used; remove one of them"
+    );
+    for malformed in ["pk_live 42", "pk_live_42\npk_live_43", "pk_ü"] {
+        let message = load("", &[("AGNTIX_API_KEY", malformed)]).unwrap_err();
+        assert!(message.starts_with("environment variable AGNTIX_API_KEY: ") && !message.contains("pk_"), "{message}");
+    }
+}
+
+#[test]
+fn the_demo_needs_no_credential_and_takes_none() {
+    let file = File::new("[api]\nkey_file = \"k\"\nbearer_token_file = \"t\"\n[log]\nlevel = \"warn\"");
+    let path = file.0.path().join("config.toml");
+    let environment = Environment::from_pairs([KEY]);
+    let loaded = load_without_credential(Some(&path), &environment, &Overrides::default()).unwrap();
+    let api = &loaded.config.api;
+    assert!(loaded.api_key.is_none() && api.key_file.is_none() && api.bearer_token_file.is_none());
+    assert_eq!(loaded.config.log.level, "warn");
+    assert!(loaded.report().contains("\n# credential: none\n"));
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_of() {
+    let warnings = loaded("[api]\nbase_url = \"http://gateway\"\n[sessions]\nids = [\"a\", \"b\", \"a\"]").warnings;
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].ends_with(
+        "config.toml, line 2: api.base_url is an http:// address, so the credential and what sessions hold go to gateway unencrypted; use https:// if it is there"
+    ));
+    assert!(
+        warnings[1]
+            .ends_with("config.toml, line 4: sessions.ids holds ids more than once (1 dropped); each is followed once")
+    );
+    assert!(loaded("[api]\nbase_url = \"http://127.0.0.1:1\"").warnings.is_empty());
+}
+
+#[test]
+fn the_report_lists_every_key_with_its_origin_and_no_secret() {
+    let file = File::new(
+        "[api]\ntimeout = \"9s\"\n[sessions]\nids = [\"a\", \"a\"]\n[[metrics.extracted]]\nfield = \"plan\"\nkind = \"enum\"\n",
+    );
+    let variables = [KEY, ("AGNTIX_EXPORTER__POLL__OPEN_INTERVAL", "50ms")];
+    let overrides = Overrides { listen_address: Some("[::1]:0".into()), ..Overrides::default() };
+    let report = file.without_directory(&file.load(&variables, &overrides).unwrap().report());
+    for line in [
+        "api.base_url = \"https://api.agntix.ai\"           # default",
+        "api.timeout = \"9s\"                               # config.toml:2",
+        "api.session_path = \"/api/v1/chat/sessions/{id}\"  # default",
+        "sessions.ids = [\"a\"]                             # config.toml:4",
+        "poll.open_interval = \"50ms\"                      # AGNTIX_EXPORTER__POLL__OPEN_INTERVAL",
+        "web.listen_address = \"[::1]:0\"                   # --web.listen-address",
+        "metrics.confidence_buckets = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # default",
+        "# credential: AGNTIX_API_KEY (set, not shown)",
+        "# warning: config.toml, line 4: sessions.ids holds ids more than once (1 dropped); each is followed once",
+    ] {
+        assert!(report.lines().any(|found| found == line), "{line}\nis not in\n{report}");
+    }
+    assert!(!report.contains("pk_live"), "{report}");
+    assert!(!format!("{:?}", file.load(&variables, &overrides)).contains("pk_live"));
+    let again = File::new(&report).load(&[KEY], &Overrides::default()).unwrap();
+    assert_eq!(again.config, file.load(&variables, &overrides).unwrap().config);
+}
+
+#[test]
+fn the_reference_is_the_default() {
+    let file = File::new(REFERENCE);
+    let reference = file.load(&[KEY], &Overrides::default()).unwrap();
+    assert_eq!(reference.config, Config::default());
+    assert!(reference.warnings.is_empty());
+    for key in keys::all() {
+        let set = matches!(reference.origins.get(&key.name), Origin::File { .. });
+        let optional = key.name.ends_with("_file") || key.name == "metrics.extracted";
+        assert_eq!(set, !optional, "{}", key.name);
+    }
+}
+
+#[test]
+fn the_reference_shows_every_key_in_order_and_nothing_else() {
+    // A comment begins with "# "; what is commented out begins with "#" alone.
+    let uncommented: Vec<_> = REFERENCE
+        .lines()
+        .map(|line| if line.starts_with("# ") { line } else { line.trim_start_matches('#') })
+        .collect();
+    let mut section = String::new();
+    let mut names = Vec::new();
+    for line in &uncommented {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.trim_matches(['[', ']']).to_owned();
+            names.extend((section == "metrics.extracted").then(|| section.clone()));
+        } else if let Some((leaf, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            names.extend((section != "metrics.extracted").then(|| format!("{section}.{leaf}")));
+        }
+    }
+    let known: Vec<_> = keys::all().iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, known);
+    let error = error(&uncommented.join("\n"));
+    assert!(error.starts_with("api.key_file (config.toml, line "), "all is valid but the two credentials: {error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_file_makes_it_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, content).unwrap();
+        let _ = load(Some(&path), &Environment::default(), &Overrides::default());
+    }
+
+    #[test]
+    fn no_setting_makes_it_panic(key in 0..keys::all().len(), text in "\\PC*|-?[0-9]{1,20}|[0-9]+ ?[a-z]{1,5}") {
+        let variable = keys::all()[key].variable();
+        if let Ok(loaded) = File::new("").load(&[KEY, (&variable, &text)], &Overrides::default()) {
+            loaded.report();
+        }
+    }
+}

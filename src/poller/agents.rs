@@ -1,0 +1,129 @@
+//! The organization's agents, read page by page now and then: their names and settings, as `agntix_agent_info`. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::agntix::wire;
+use crate::clock::Tick;
+use crate::exposition::catalogue::GaugeFamily;
+use crate::exposition::labels::LabelSet;
+
+/// Pages that are read at most: 2,000 agents of 20 a page; a list without end is a broken answer.
+const MAX_PAGES: u32 = 100;
+/// A longer name is text, not a label.
+const MAX_VALUE: usize = 512;
+
+/// A round through the pages of agents.
+#[derive(Debug, Default)]
+pub struct Agents {
+    due: Tick,
+    page: u32,
+    failures: u32,
+    found: BTreeMap<String, LabelSet>,
+}
+
+impl Agents {
+    /// When the next page is due.
+    pub fn due(&self) -> Tick {
+        self.due
+    }
+
+    /// The page to ask for, from 1.
+    pub fn page(&self) -> u32 {
+        self.page + 1
+    }
+
+    /// Puts the next page off while one is under way.
+    pub fn asked(&mut self) {
+        self.due = Tick::MAX;
+    }
+
+    /// A page was read. The series of all agents, at most `max_agents`, if it was the last one.
+    pub fn read(
+        &mut self,
+        page: &wire::Page<'_>,
+        now: Tick,
+        interval: Duration,
+        max_agents: usize,
+    ) -> Option<Vec<(LabelSet, f64)>> {
+        self.failures = 0;
+        for agent in page.data.iter().filter_map(|raw| serde_json::from_str::<wire::Agent>(raw.get()).ok()) {
+            let Some(id) = agent.id.text().filter(|id| id.len() <= MAX_VALUE) else { continue };
+            if self.found.len() < max_agents || self.found.contains_key(id) {
+                self.found.insert(id.to_owned(), labels(id, &agent));
+            }
+        }
+        self.page += 1;
+        let more = page.total_pages().map_or(!page.data.is_empty(), |total| self.page < total);
+        if more && self.page < MAX_PAGES {
+            self.due = now;
+            return None;
+        }
+        (self.page, self.due) = (0, now + interval);
+        Some(std::mem::take(&mut self.found).into_values().map(|labels| (labels, 1.0)).collect())
+    }
+
+    /// A page could not be read; it is asked for again `after(failures)` from now.
+    pub fn failed(&mut self, now: Tick, after: impl FnOnce(u32) -> Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.due = now + after(self.failures);
+    }
+}
+
+fn labels(id: &str, agent: &wire::Agent<'_>) -> LabelSet {
+    let flag = |value: &wire::Scalar<'_>| match value.boolean() {
+        Some(true) => "true",
+        Some(false) => "false",
+        None => "unknown",
+    };
+    let name = agent.full_name.text().filter(|name| name.len() <= MAX_VALUE).unwrap_or_default();
+    let language = agent.language.text().filter(|language| language.len() <= MAX_VALUE).unwrap_or_default();
+    let values = [id, name, &language.to_lowercase(), flag(&agent.is_active), flag(&agent.voice_enabled)];
+    LabelSet::new(GaugeFamily::AgentInfo.descriptor().labels, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn read(agents: &mut Agents, text: &str, max_agents: usize) -> Option<Vec<String>> {
+        let page: wire::Page = serde_json::from_str(text).unwrap();
+        let series = agents.read(&page, S, S * 600, max_agents)?;
+        Some(series.iter().map(|(labels, _)| labels.as_str().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_round_ends_with_the_last_page_and_knows_each_agent_once() {
+        let mut agents = Agents::default();
+        let first = r#"{"data":[{"id":"a","fullName":"Desk","language":"EN","isActive":true,"voiceEnabled":"false"},
+            {"id":"b"}, 7, {"fullName":"nameless"}],"pagination":{"totalPages":2}}"#;
+        assert_eq!(read(&mut agents, first, 9), None);
+        assert_eq!((agents.page(), agents.due()), (2, S));
+        agents.asked();
+        agents.failed(S, |failures| S * failures);
+        assert_eq!((agents.page(), agents.due()), (2, S * 2));
+        let second = r#"{"data":[{"id":"b","fullName":"Line"}],"pagination":{"totalPages":2}}"#;
+        let unknown = r#"language="unknown",active="unknown",voice_enabled="unknown""#;
+        assert_eq!(
+            read(&mut agents, second, 9).unwrap(),
+            [
+                r#"agent_id="a",agent_name="Desk",language="en",active="true",voice_enabled="false""#.to_owned(),
+                format!(r#"agent_id="b",agent_name="Line",{unknown}"#),
+            ]
+        );
+        assert_eq!((agents.page(), agents.due()), (1, S * 601));
+        assert_eq!(
+            read(&mut agents, r#"{"data":[{"id":"a"},{"id":"b"}],"pagination":{"totalPages":1}}"#, 1).unwrap().len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_list_without_page_numbers_ends_with_an_empty_page() {
+        let mut agents = Agents::default();
+        assert_eq!(read(&mut agents, r#"{"data":[{"id":"a"}]}"#, 9), None);
+        assert_eq!(read(&mut agents, r#"{"data":[]}"#, 9).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,323 @@
+//! What an answer of the API means: which changes it makes, and when to ask again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Ask, Batch, Core, Now, Purpose};
+use super::health::backoff;
+use crate::agntix::{Answer, ApiError, wire};
+use crate::clock::{Tick, Timestamp};
+use crate::discovery::listing::{ListPage, PageSeen};
+use crate::exposition::catalogue::GaugeFamily;
+use crate::ledger::{Change, Source};
+use crate::observation::{self, Facts, MalformedReason};
+use crate::tracker::Progress;
+
+/// A session that the API does not give is asked for again after this, doubled each time up to the cap.
+const MISSING_WAIT: Duration = Duration::from_secs(30);
+const MISSING_CAP: Duration = Duration::from_secs(3600);
+/// After a day without it, it is given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
+/// A gateway without listing is asked again after this: it may get one.
+const NO_LISTING_WAIT: Duration = Duration::from_secs(3600);
+/// A page with an entry that nobody can name is read again so often before the entry is given up.
+const PAGE_RETRIES: u8 = 5;
+
+impl Core {
+    /// An answer has come, or its time is over.
+    pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
+        self.budget.finished(now.tick);
+        self.note(&answer, now);
+        match answer.result {
+            Ok(body) => {
+                self.health.answered(ask.route());
+                let api_now = self.api_time.now(now.tick, now.local);
+                if self.life.first_start.is_none() {
+                    self.life.first_start = Some(api_now);
+                    let changes = vec![Change::FirstStart(api_now)];
+                    self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+                }
+                match ask {
+                    Ask::Session(id) => self.session_answered(id, &body, answer.request_id.as_deref(), now, api_now),
+                    Ask::List(page) => self.page_answered(*page, &body, answer.request_id.as_deref(), now, api_now),
+                    Ask::Agents(_) => self.agents_answered(&body, now),
+                }
+            }
+            Err(error) => self.refused_or_failed(ask, &error, now),
+        }
+    }
+
+    fn note(&mut self, answer: &Answer, now: Now) {
+        let route = answer.route.as_str();
+        let code = answer.result.as_ref().map_or_else(ApiError::code_label, |_| "200".into());
+        let own = self.exposition.own();
+        own.api_requests.with_label_values(&[route, &code]).inc();
+        own.api_request_duration.with_label_values(&[route]).observe(answer.elapsed.as_secs_f64());
+        if let Some(date) = answer.date {
+            self.api_time.observe(date, now.tick);
+        }
+        let rate = answer.rate_limit;
+        if let Some(limit) = rate.limit {
+            own.api_rate_limit.with_label_values::<&str>(&[]).set(limit.into());
+            self.budget.learn_limit(limit);
+        }
+        if let Some(remaining) = rate.remaining {
+            own.api_rate_limit_remaining.with_label_values::<&str>(&[]).set(remaining.into());
+        }
+        if let Some(reset) = rate.reset {
+            own.api_rate_limit_reset.with_label_values::<&str>(&[]).set(reset.as_millis() / 1000);
+            if rate.remaining == Some(0) {
+                // Somebody else has used the rest of the window; asking now would only be refused.
+                let wait = reset.since(self.api_time.now(now.tick, now.local)).min(Duration::from_secs(60));
+                self.budget.pause(now.tick + wait, now.tick);
+            }
+        }
+    }
+
+    fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, now: Now) {
+        let route = ask.route();
+        let random = self.rng.f64();
+        match error {
+            ApiError::Status { status: status @ (401 | 403), .. } => {
+                if self.health.refused(route, *status, now.tick)
+                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
+                {
+                    tracing::error!(route = route.as_str(), %error, "{why}");
+                }
+                // No fault of the session: it keeps its place and is asked for when the route may be.
+                self.put_off(ask, now.tick, |_| Duration::ZERO);
+            }
+            ApiError::Status { status: 429, retry_after, .. } => {
+                self.health.answered(route);
+                let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
+                self.budget.pause(now.tick + wait, now.tick);
+                tracing::warn!(wait = %humantime::format_duration(wait), "Agntix asks for fewer requests (429); all of them pause");
+                self.put_off(ask, now.tick, |_| Duration::ZERO);
+            }
+            error if error.is_transient() || matches!(error, ApiError::Credential(_)) => {
+                if self.health.failed(error, now.tick, random) {
+                    tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
+                }
+                tracing::debug!(route = route.as_str(), %error, "a request failed");
+                self.put_off(ask, now.tick, |failures| backoff(failures, random));
+            }
+            error => {
+                // For an id that fits into no request, none was sent.
+                if *error != ApiError::Id {
+                    self.health.answered(route);
+                }
+                match ask {
+                    Ask::Session(id) => self.session_missing(id, &error.to_string(), error.request_id(), now),
+                    Ask::List(_) => self.listing_refused(error, now),
+                    Ask::Agents(_) => {
+                        tracing::debug!(%error, "the agents cannot be read");
+                        self.agents.failed(now.tick, |_| MISSING_CAP);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
+        match ask {
+            Ask::Session(id) => self.tracker.fail(id, now, |tracked| after(u32::from(tracked.failures))),
+            Ask::List(_) => {
+                self.listing_busy = false;
+                self.listing.failed(now, |failures| after(u32::from(failures)));
+            }
+            Ask::Agents(_) => self.agents.failed(now, after),
+        }
+    }
+
+    fn listing_refused(&mut self, error: &ApiError, now: Now) {
+        self.listing_busy = false;
+        if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
+            if self.listing.refused(now.tick, NO_LISTING_WAIT) {
+                tracing::warn!(
+                    %error,
+                    "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
+                     are followed (set api.list_path, or sessions.listing = false)"
+                );
+            }
+            return;
+        }
+        tracing::warn!(%error, "the listing of sessions was refused");
+        self.listing.failed(now.tick, |_| Duration::from_secs(60));
+    }
+
+    fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
+        let facts = match serde_json::from_slice::<wire::Session<'_>>(body) {
+            Err(_) => Err(MalformedReason::Json),
+            Ok(session) => match observation::observe(&session, &self.config.observation, api_now) {
+                Err(unusable) => Err(unusable.reason),
+                Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
+                Ok(facts) => Ok(Arc::new(facts)),
+            },
+        };
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(reason) => {
+                self.malformed(reason);
+                return self.session_missing(
+                    id,
+                    &format!("the answer makes no sense ({})", reason.as_str()),
+                    request,
+                    now,
+                );
+            }
+        };
+        self.complain_of(&facts, request, now);
+        let source = self.tracker.get(id).map_or(Source::Listing, |tracked| tracked.source);
+        if source != Source::Listing {
+            self.succeeded(source, api_now);
+        }
+        let change = Change::Session { facts: Arc::clone(&facts), source, now: api_now };
+        self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
+    }
+
+    /// The API answered, but without the session.
+    fn session_missing(&mut self, id: &Arc<str>, why: &str, request_id: Option<&str>, now: Now) {
+        let random = self.rng.f64();
+        let wait = |failures: u16| {
+            let growth = 1_u32.checked_shl(u32::from(failures.saturating_sub(1)).min(16)).unwrap_or(1);
+            MISSING_WAIT.saturating_mul(growth).min(MISSING_CAP).mul_f64(0.9 + 0.2 * random)
+        };
+        let mut again = Duration::ZERO;
+        let missing = self.tracker.miss(id, now.tick, |tracked| {
+            again = wait(tracked.failures);
+            again
+        });
+        if let Some(unsaid) = self.complaints.admit(now.tick) {
+            let again = humantime::format_duration(Duration::from_secs(again.as_secs()));
+            tracing::warn!(session = %id, why, request_id, %again, unsaid, "a session cannot be read");
+        }
+        if missing >= GIVE_UP_AFTER {
+            self.malformed(MalformedReason::GivenUp);
+            self.tracker.take(id);
+            let now = self.api_time.now(now.tick, now.local);
+            let changes = vec![Change::GiveUp { id: Arc::clone(id), now }];
+            self.ready.push_back(Batch { changes, purpose: Purpose::GiveUp(Arc::clone(id)) });
+        }
+    }
+
+    fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
+        self.listing.answered();
+        let Ok(parsed) = serde_json::from_slice::<wire::Page<'_>>(body) else {
+            self.malformed(MalformedReason::Json);
+            tracing::warn!(
+                request_id = request,
+                page = page.page,
+                "a page of the listing is not what it should be; it is read again"
+            );
+            return self.reread_page(now);
+        };
+        let mut seen = PageSeen {
+            items: parsed.data.len(),
+            total_pages: parsed.total_pages(),
+            descending: true,
+            ..PageSeen::default()
+        };
+        let (mut entries, mut unusable, mut nameless) = (Vec::new(), Vec::new(), 0_usize);
+        for raw in &parsed.data {
+            let entry = serde_json::from_str::<wire::Session<'_>>(raw.get());
+            match entry.map(|entry| observation::observe_entry(&entry, &self.config.observation, api_now)) {
+                Ok(Ok(facts)) => {
+                    seen.descending &= seen.oldest.is_none_or(|oldest| facts.created <= oldest);
+                    seen.newest = seen.newest.max(Some(facts.created));
+                    seen.oldest = Some(seen.oldest.map_or(facts.created, |oldest| oldest.min(facts.created)));
+                    entries.push(Arc::new(facts));
+                }
+                Ok(Err(observation::Unusable { reason, id })) => {
+                    self.malformed(reason);
+                    match id {
+                        Some(id) => unusable.push(id),
+                        None => nameless += 1,
+                    }
+                }
+                Err(_) => {
+                    self.malformed(MalformedReason::Json);
+                    nameless += 1;
+                }
+            }
+        }
+        if nameless > 0 && self.page_retries < PAGE_RETRIES {
+            self.page_retries += 1;
+            return self.reread_page(now);
+        }
+        if nameless > 0 {
+            tracing::warn!(
+                request_id = request,
+                sessions = nameless,
+                "listed sessions without a readable id are left out"
+            );
+        }
+        self.page_retries = 0;
+        self.commit_page(seen, entries, unusable, now, api_now);
+    }
+
+    fn reread_page(&mut self, now: Now) {
+        let random = self.rng.f64();
+        self.put_off(&Ask::List(ListPage { created_after: None, open_only: false, page: 0 }), now.tick, |failures| {
+            backoff(failures, random)
+        });
+    }
+
+    fn commit_page(
+        &mut self,
+        seen: PageSeen,
+        entries: Vec<Arc<Facts>>,
+        mut unusable: Vec<Arc<str>>,
+        now: Now,
+        api_now: Timestamp,
+    ) {
+        // Each is asked for by itself once; the listing may go on giving it in the same broken way.
+        const REMEMBERED: usize = 10_000;
+        if self.asked_for_entry.len() > REMEMBERED {
+            self.asked_for_entry.clear();
+        }
+        unusable.retain(|id| self.tracker.get(id).is_none() && self.asked_for_entry.insert(Arc::clone(id)));
+        for facts in &entries {
+            self.complain_of(facts, None, now);
+        }
+        let source = Source::Listing;
+        let told = entries.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
+        let heard = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
+        let changes: Vec<Change> = told.chain(heard).collect();
+        let batch = Batch { changes, purpose: Purpose::Page { seen, entries, unusable } };
+        if batch.changes.is_empty() {
+            // Nothing to make durable: an empty page is read at once.
+            return self.committed(batch.purpose, &[], now);
+        }
+        self.ready.push_back(batch);
+    }
+
+    fn agents_answered(&mut self, body: &[u8], now: Now) {
+        let random = self.rng.f64();
+        let Ok(page) = serde_json::from_slice::<wire::Page<'_>>(body) else {
+            return self.agents.failed(now.tick, |failures| backoff(failures + 4, random));
+        };
+        let interval = self.config.agents_interval.mul_f64(0.9 + 0.2 * random);
+        if let Some(series) = self.agents.read(&page, now.tick, interval, self.config.max_agents) {
+            self.exposition.set_gauges(GaugeFamily::AgentInfo, series);
+        }
+    }
+
+    pub(super) fn malformed(&self, reason: MalformedReason) {
+        self.own().malformed_sessions.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
+    fn complain_of(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
+        if facts.malformed.is_empty() {
+            return;
+        }
+        for reason in &facts.malformed {
+            self.malformed(*reason);
+        }
+        let counted = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
+        if !counted && let Some(unsaid) = self.complaints.admit(now.tick) {
+            let parts = facts.malformed.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
+            tracing::warn!(session = %facts.id, parts, request_id, unsaid, "parts of a session make no sense and are left out");
+        }
+    }
+}

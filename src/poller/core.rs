@@ -1,0 +1,489 @@
+//! What to do next: which session, page or list of agents to ask for, what to make durable, how long to wait.
+//!
+//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts; it opens nothing,
+//! sleeps nowhere and reads no clock.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::agents::Agents;
+use super::api_time::ApiTime;
+use super::complaints::Complaints;
+use super::health::{Health, backoff};
+use super::watched::WatchedSessions;
+use crate::agntix::Route;
+use crate::agntix::budget::{Budget, Grant, Priority};
+use crate::clock::{Tick, Timestamp};
+use crate::config::Config;
+use crate::discovery::Watched;
+use crate::discovery::listing::{ListPage, Listing, PageSeen};
+use crate::exposition::Exposition;
+use crate::exposition::series::SeriesKey;
+use crate::ledger::{Change, Lease, Opened, Source};
+use crate::observation::{Facts, ObservationConfig};
+use crate::tracker::{Class, Schedule, Tracker};
+use crate::web::Status;
+
+/// The present moment, on all the clocks that matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Since the process started.
+    pub tick: Tick,
+    /// For the holds of the exposition, which live on the same clock.
+    pub instant: Instant,
+    /// This machine's clock.
+    pub local: Timestamp,
+}
+
+/// What to ask of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// One session.
+    Session(Arc<str>),
+    /// A page of the listing.
+    List(ListPage),
+    /// A page of the agents.
+    Agents(u32),
+}
+
+impl Ask {
+    /// The route.
+    pub const fn route(&self) -> Route {
+        match self {
+            Self::Session(_) => Route::Session,
+            Self::List(_) => Route::List,
+            Self::Agents(_) => Route::Agents,
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Next {
+    /// Send this request.
+    Ask(Ask),
+    /// Make this durable.
+    Commit(Batch),
+    /// Nothing, until then or until something comes in.
+    Wait(Tick),
+}
+
+/// Changes to be made durable together, and what for.
+#[derive(Debug)]
+pub struct Batch {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// What follows from the verdicts.
+    pub purpose: Purpose,
+}
+
+/// What a batch is for.
+#[derive(Debug)]
+pub enum Purpose {
+    /// One session was asked for.
+    Session(Arc<Facts>),
+    /// A page of the listing was read: what it held, and the sessions of the batch.
+    Page {
+        /// What is known before the verdicts.
+        seen: PageSeen,
+        /// One a change.
+        entries: Vec<Arc<Facts>>,
+        /// Sessions whose entries could not be used; they are asked for one by one.
+        unusable: Vec<Arc<str>>,
+    },
+    /// A session is given up.
+    GiveUp(Arc<str>),
+    /// The budget may spend so many requests.
+    Lease(u32),
+    /// Held series may rise.
+    Release(Vec<SeriesKey>),
+    /// The look-back is done.
+    LookBackDone,
+    /// Nothing follows.
+    Note,
+}
+
+/// What the core needs of the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct CoreConfig {
+    pub(super) observation: ObservationConfig,
+    pub(super) schedule: Schedule,
+    pub(super) listing: bool,
+    pub(super) listing_interval: Duration,
+    pub(super) agents_interval: Duration,
+    pub(super) ended_interval: Duration,
+    pub(super) recent_window: Duration,
+    pub(super) look_back_deadline: Duration,
+    pub(super) max_tracked: usize,
+    pub(super) max_agents: usize,
+    pub(super) hold: Duration,
+}
+
+impl From<&Config> for CoreConfig {
+    fn from(config: &Config) -> Self {
+        Self {
+            observation: ObservationConfig::from(config),
+            schedule: Schedule::from(&config.poll),
+            listing: config.sessions.listing,
+            listing_interval: config.poll.listing_interval,
+            agents_interval: config.poll.agents_interval,
+            ended_interval: config.poll.ended_interval,
+            recent_window: config.sessions.recent_window,
+            look_back_deadline: config.sessions.look_back_deadline,
+            max_tracked: config.sessions.max_tracked,
+            max_agents: config.metrics.max_agents,
+            hold: config.metrics.new_series_hold,
+        }
+    }
+}
+
+/// How far the look-back of a first start is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum LookBackStage {
+    /// It goes on.
+    #[default]
+    Running,
+    /// It is over, which is being made durable.
+    Closing,
+    /// The session metrics are shown.
+    Done,
+}
+
+/// How far the first start is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Life {
+    /// When the daemon first started, in the API's time; `None` until that is known.
+    pub(super) first_start: Option<Timestamp>,
+    pub(super) look_back: LookBackStage,
+    /// There are files of ids that have not been read yet.
+    pub(super) files_unread: bool,
+    /// Every source has been read once.
+    pub(super) ready: bool,
+}
+
+/// The state of the poller.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) config: CoreConfig,
+    pub(super) tracker: Tracker,
+    pub(super) listing: Listing,
+    pub(super) agents: Agents,
+    pub(super) budget: Budget,
+    pub(super) health: Health,
+    pub(super) api_time: ApiTime,
+    pub(super) watched: WatchedSessions,
+    pub(super) complaints: Complaints,
+    pub(super) life: Life,
+    pub(super) exposition: Arc<Exposition>,
+    pub(super) status: Arc<Status>,
+    pub(super) credential: String,
+    pub(super) host: String,
+    pub(super) rng: fastrand::Rng,
+    /// Batches to be committed.
+    pub(super) ready: VecDeque<Batch>,
+    /// Changes that are being committed.
+    committing: usize,
+    leasing: bool,
+    pub(super) releasing: bool,
+    /// A page of the listing is being asked for or committed.
+    pub(super) listing_busy: bool,
+    /// How often the present page was read again because an entry had no id.
+    pub(super) page_retries: u8,
+    /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
+    pub(super) asked_for_entry: HashSet<Arc<str>>,
+    /// Due requests have been waiting for the budget since.
+    throttled_since: Option<Tick>,
+    /// After a failed commit, nothing is done before.
+    state_retry: Tick,
+    state_failures: u32,
+    pub(super) started: Tick,
+}
+
+/// Changes under way at once; beyond it, answers have to wait for the disk.
+const MAX_COMMITTING: usize = 4096;
+/// A listing that waits for so long goes before open sessions, which would otherwise starve it.
+const LISTING_PATIENCE: Duration = Duration::from_secs(60);
+/// Commits are tried again after this much at most while the state cannot be written.
+const STATE_RETRY_CAP: Duration = Duration::from_secs(5);
+const FAR: Duration = Duration::from_secs(3600);
+
+/// What could be asked for, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Candidate {
+    Sessions(Class),
+    OverdueListing,
+    OverdueAgents,
+    Listing,
+    Agents,
+}
+
+const CANDIDATES: [Candidate; 7] = [
+    Candidate::Sessions(Class::Finishing),
+    Candidate::OverdueListing,
+    Candidate::OverdueAgents,
+    Candidate::Sessions(Class::Open),
+    Candidate::Listing,
+    Candidate::Agents,
+    Candidate::Sessions(Class::Watched),
+];
+
+/// What the core is told of the world around it when it is made.
+pub struct Surroundings {
+    /// Where gauges and the exporter's own metrics go.
+    pub exposition: Arc<Exposition>,
+    /// What the landing page and readiness say.
+    pub status: Arc<Status>,
+    /// How the credential is named to a person.
+    pub credential: String,
+    /// Host of the API.
+    pub host: String,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+impl Core {
+    /// Goes on from what the ledger holds.
+    pub fn new(config: &Config, opened: &Opened, surroundings: Surroundings, now: Now) -> Self {
+        let Surroundings { exposition, status, credential, host, seed } = surroundings;
+        let mut tracker = Tracker::default();
+        for pending in &opened.pending {
+            tracker.restore(pending.clone(), now.tick);
+        }
+        let mut budget = Budget::new(config.api.budget_share, config.api.requests_per_minute);
+        for Lease { granted, count, per_window } in &opened.leases {
+            // One that lies in the future was granted before the clock was set back: it is as good as new.
+            budget.restore(now.local.since(*granted), *count, *per_window, now.tick);
+        }
+        let mut core = Self {
+            config: CoreConfig::from(config),
+            tracker,
+            listing: Listing::new(opened.watermark),
+            agents: Agents::default(),
+            budget,
+            health: Health::default(),
+            api_time: ApiTime::default(),
+            watched: WatchedSessions::default(),
+            complaints: Complaints::default(),
+            life: Life {
+                first_start: opened.first_start,
+                look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
+                files_unread: !config.sessions.files.is_empty(),
+                ready: false,
+            },
+            exposition,
+            status,
+            credential,
+            host,
+            rng: fastrand::Rng::with_seed(seed),
+            ready: VecDeque::new(),
+            committing: 0,
+            leasing: false,
+            releasing: false,
+            listing_busy: false,
+            page_retries: 0,
+            asked_for_entry: HashSet::new(),
+            throttled_since: None,
+            state_retry: Tick::ZERO,
+            state_failures: 0,
+            started: now.tick,
+        };
+        core.watched.set_recent_limit(config.metrics.watch_recent);
+        core.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
+        if core.life.look_back == LookBackStage::Done {
+            core.exposition.publish(now.instant);
+        }
+        core
+    }
+
+    /// Takes a reloaded configuration into effect.
+    pub fn reconfigure(&mut self, config: &Config, credential: String, host: String, now: Now) {
+        self.config = CoreConfig::from(config);
+        self.budget.reconfigure(config.api.budget_share, config.api.requests_per_minute);
+        self.watched.set_recent_limit(config.metrics.watch_recent);
+        (self.credential, self.host) = (credential, host);
+        // What was refused or unreachable may be neither any more.
+        self.health = Health::default();
+        self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
+        if config.sessions.files.is_empty() {
+            self.watch(Watched { source: Source::File, ids: Vec::new() }, now);
+        }
+    }
+
+    /// How often [`tick`](Self::tick) wants to be called: once a second, or as the hold of new series needs.
+    pub fn tick_interval(&self) -> Duration {
+        (self.config.hold / 4).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
+
+    /// A source says which sessions it wants watched.
+    pub fn watch(&mut self, watched: Watched, now: Now) {
+        let Watched { source, ids } = watched;
+        let api_now = self.api_time.now(now.tick, now.local);
+        let mut heard = Vec::new();
+        for id in &ids {
+            if self.tracker.hear(id, source, api_now, now.tick) {
+                heard.push(Change::Heard { id: Arc::clone(id), source, now: api_now });
+            }
+        }
+        if source == Source::File {
+            self.life.files_unread = false;
+            self.succeeded(source, api_now);
+        }
+        self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc_by(heard.len() as u64);
+        self.watched.set(source, ids);
+        self.tracker.watch(self.watched.ids());
+        if !heard.is_empty() {
+            self.ready.push_back(Batch { changes: heard, purpose: Purpose::Note });
+        }
+    }
+
+    /// What to do at `now`; to be called until it says to wait. Without `may_ask`, all requests that may be under way at
+    /// once are, and only commits are given.
+    pub fn next(&mut self, now: Now, may_ask: bool) -> Next {
+        let (next, throttled) = self.decide(now, may_ask);
+        if let Some(since) = self.throttled_since {
+            self.own().api_throttled.inc_by(now.tick.saturating_sub(since).as_secs_f64());
+        }
+        self.throttled_since = throttled.then_some(now.tick);
+        next
+    }
+
+    fn decide(&mut self, now: Now, may_ask: bool) -> (Next, bool) {
+        if self.state_retry > now.tick {
+            return (Next::Wait(self.state_retry), false);
+        }
+        if self.committing >= MAX_COMMITTING {
+            return (Next::Wait(now.tick + FAR), false);
+        }
+        if let Some(batch) = self.ready.pop_front() {
+            self.committing += batch.changes.len();
+            return (Next::Commit(batch), false);
+        }
+        if !may_ask {
+            return (Next::Wait(now.tick + FAR), false);
+        }
+        let mut wait = now.tick + FAR;
+        for candidate in CANDIDATES {
+            let Some(route) = self.route_if_due(candidate, now.tick) else { continue };
+            if let Err(until) = self.health.may_ask(route, now.tick) {
+                wait = wait.min(until);
+                continue;
+            }
+            let priority = match candidate {
+                Candidate::Sessions(Class::Finishing) => Priority::Urgent,
+                _ => Priority::Normal,
+            };
+            match self.budget.ask(priority, now.tick) {
+                Grant::Granted => match self.take(candidate, now) {
+                    Some(ask) => {
+                        self.health.asked(route, now.tick);
+                        return (Next::Ask(ask), false);
+                    }
+                    // Nothing takes it after all, so that it is not spent.
+                    None => self.budget.finished(now.tick),
+                },
+                Grant::Lease(_) if self.leasing => return (Next::Wait(now.tick + FAR), false),
+                Grant::Lease(count) => {
+                    self.leasing = true;
+                    self.committing += 1;
+                    let lease = Lease { granted: now.local, count, per_window: self.budget.per_window() };
+                    return (
+                        Next::Commit(Batch { changes: vec![Change::Lease(lease)], purpose: Purpose::Lease(count) }),
+                        false,
+                    );
+                }
+                // Less urgent ones would have to wait as long.
+                Grant::Wait(until) => return (Next::Wait(wait.min(until)), true),
+            }
+        }
+        for due in [self.tracker.next_due(), self.listing_due(), Some(self.agents.due())].into_iter().flatten() {
+            if due > now.tick {
+                wait = wait.min(due);
+            }
+        }
+        (Next::Wait(wait), false)
+    }
+
+    fn listing_due(&self) -> Option<Tick> {
+        let may = self.config.listing && !self.listing_busy && self.tracker.len() < self.config.max_tracked;
+        may.then(|| self.listing.due())
+    }
+
+    fn route_if_due(&self, candidate: Candidate, now: Tick) -> Option<Route> {
+        let (due, route) = match candidate {
+            Candidate::Sessions(class) => return self.tracker.due_in(class, now).map(|_| Route::Session),
+            Candidate::OverdueListing => (self.listing_due()? + LISTING_PATIENCE, Route::List),
+            Candidate::Listing => (self.listing_due()?, Route::List),
+            Candidate::OverdueAgents => (self.agents.due().saturating_add(self.config.agents_interval), Route::Agents),
+            Candidate::Agents => (self.agents.due(), Route::Agents),
+        };
+        (due <= now).then_some(route)
+    }
+
+    fn take(&mut self, candidate: Candidate, now: Now) -> Option<Ask> {
+        Some(match candidate {
+            Candidate::Sessions(class) => {
+                let id = self.tracker.due_in(class, now.tick)?;
+                self.tracker.take(&id);
+                Ask::Session(id)
+            }
+            Candidate::OverdueListing | Candidate::Listing => {
+                self.listing_busy = true;
+                let begin = self.api_time.now(now.tick, now.local).minus(self.config.recent_window);
+                Ask::List(self.listing.page(now.tick, begin))
+            }
+            Candidate::OverdueAgents | Candidate::Agents => {
+                self.agents.asked();
+                Ask::Agents(self.agents.page())
+            }
+        })
+    }
+
+    /// A batch was committed, or not; the batch itself comes back in the latter case.
+    pub(super) fn commit_ended(&mut self, changes: usize, failed: Option<(Batch, String)>, now: Now) {
+        self.committing = self.committing.saturating_sub(changes);
+        let Some((batch, error)) = failed else {
+            if std::mem::take(&mut self.state_failures) > 0 {
+                tracing::info!("the state can be written again; nothing was lost");
+            }
+            return;
+        };
+        if self.state_failures == 0 {
+            tracing::error!(
+                error,
+                "counts cannot be saved; requests to Agntix pause, and the last saved counts stay on /metrics"
+            );
+        }
+        self.state_failures = self.state_failures.saturating_add(1);
+        let wait = backoff(self.state_failures, self.rng.f64()).clamp(Duration::from_millis(100), STATE_RETRY_CAP);
+        self.state_retry = now.tick + wait;
+        match batch.purpose {
+            Purpose::Lease(_) => self.leasing = false,
+            Purpose::Release(_) => self.releasing = false,
+            // Recognised by the ledger if it was durable after all.
+            _ => self.ready.push_back(batch),
+        }
+    }
+
+    pub(super) fn lease_granted(&mut self, count: u32, now: Now) {
+        self.leasing = false;
+        self.budget.leased(count, now.tick);
+    }
+
+    pub(super) fn own(&self) -> &crate::exposition::own::ExporterMetrics {
+        self.exposition.own()
+    }
+
+    /// A source gave what it had.
+    pub(super) fn succeeded(&self, source: Source, at: Timestamp) {
+        self.own().source_last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());
+        self.status.update(|status| {
+            status.last_success.insert(source.as_str().to_owned(), at);
+        });
+    }
+}
+
+fn configured_ids(config: &Config) -> Vec<Arc<str>> {
+    let ids: BTreeSet<&str> = config.sessions.ids.iter().map(|id| id.trim()).collect();
+    ids.into_iter().map(Arc::from).collect()
+}

@@ -1,0 +1,142 @@
+//! How fresh and how complete the numbers are (promise P10): told once a second to the exporter's own metrics, the
+//! gauges of open sessions, the landing page and readiness; and when a first start may show its session metrics (P3).
+
+use std::time::Duration;
+
+use super::core::{Batch, Core, LookBackStage, Now, Purpose};
+use crate::exposition::catalogue::GaugeFamily;
+use crate::exposition::labels::LabelSet;
+use crate::ledger::Change;
+use crate::tracker::Summary;
+use crate::web::{ApiStatus, LookBack};
+
+/// A session that waits this much longer than it should is a backlog.
+const BEHIND: Duration = Duration::from_secs(60);
+
+impl Core {
+    /// To be called about once a second.
+    pub fn tick(&mut self, now: Now) {
+        let summary = self.tracker.summary(self.life.first_start);
+        self.look_back(&summary, now);
+        self.release(now);
+        self.show_gauges(&summary);
+        self.show_status(&summary, now);
+    }
+
+    fn sources_read(&self) -> bool {
+        (!self.config.listing || self.listing.is_caught_up()) && !self.life.files_unread
+    }
+
+    fn look_back(&mut self, summary: &Summary, now: Now) {
+        if self.life.look_back != LookBackStage::Running {
+            return;
+        }
+        let is_done = self.sources_read() && summary.look_back == 0 && self.ready.is_empty();
+        let deadline_passed = now.tick.saturating_sub(self.started) >= self.config.look_back_deadline;
+        if !is_done && !deadline_passed {
+            return;
+        }
+        self.life.look_back = LookBackStage::Closing;
+        let mut changes = Vec::new();
+        if self.life.first_start.is_none() {
+            // Nobody has told the API's time yet; from here on, what ends is news.
+            let api_now = self.api_time.now(now.tick, now.local);
+            self.life.first_start = Some(api_now);
+            changes.push(Change::FirstStart(api_now));
+        }
+        changes.push(Change::LookBackDone);
+        self.ready.push_back(Batch { changes, purpose: Purpose::LookBackDone });
+        if is_done {
+            tracing::info!("the look-back is done; session metrics are shown from now on");
+        } else {
+            tracing::warn!(
+                waiting = summary.look_back,
+                "sessions.look_back_deadline has passed; session metrics are shown, and older sessions are counted as they are found"
+            );
+            self.status.update(|status| status.look_back = LookBack::DeadlinePassed);
+        }
+    }
+
+    fn release(&mut self, now: Now) {
+        if self.releasing {
+            return;
+        }
+        let due = self.exposition.due_for_release(now.instant, self.config.hold);
+        if !due.is_empty() {
+            self.releasing = true;
+            let changes = vec![Change::Release(due.clone())];
+            self.ready.push_back(Batch { changes, purpose: Purpose::Release(due) });
+        }
+    }
+
+    fn show_gauges(&mut self, summary: &Summary) {
+        #[expect(clippy::cast_precision_loss, reason = "sessions.max_tracked is far below 2^53")]
+        let value = |count: &u64| *count as f64;
+        let labels =
+            |family: GaugeFamily, values: &[&str]| LabelSet::new(family.descriptor().labels, values.iter().copied());
+        let mut open: Vec<_> = summary
+            .open_by_channel
+            .iter()
+            .map(|(channel, count)| (labels(GaugeFamily::Open, &channel.values()), value(count)))
+            .collect();
+        open.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let mut awaiting: Vec<_> = summary
+            .awaiting_by_agent
+            .iter()
+            .map(|(agent, count)| (labels(GaugeFamily::AwaitingAnalysis, &[agent]), value(count)))
+            .collect();
+        awaiting.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.exposition.set_gauges(GaugeFamily::Open, open);
+        self.exposition.set_gauges(GaugeFamily::AwaitingAnalysis, awaiting);
+        if let Some(gauges) = self.watched.gauges() {
+            for (family, series) in gauges {
+                self.exposition.set_gauges(family, series);
+            }
+        }
+    }
+
+    fn show_status(&mut self, summary: &Summary, now: Now) {
+        let api = self.health.status(&self.credential, &self.host);
+        let look_back_done = self.life.look_back == LookBackStage::Done;
+        let is_behind = !look_back_done
+            || (self.config.listing && !self.listing.is_caught_up())
+            || self.tracker.len() >= self.config.max_tracked
+            || self.tracker.is_behind(now.tick, BEHIND);
+        let own = self.exposition.own();
+        own.up.set(i64::from(api == ApiStatus::Up));
+        own.catching_up.set(i64::from(is_behind));
+        for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
+            own.sessions_tracked.with_label_values(&[stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        match summary.oldest_ended {
+            Some(at) => own.oldest_pending.with_label_values::<&str>(&[]).set(at.as_seconds_f64()),
+            None => own.oldest_pending.reset(),
+        }
+        let first_sweep_missing =
+            self.config.listing && !self.listing.first_sweep_done() && !self.listing.is_unavailable();
+        let is_ready = !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
+        if is_ready && !std::mem::replace(&mut self.life.ready, true) {
+            tracing::info!("ready: every source has been read once");
+        }
+        let ready = match (self.life.ready, &api) {
+            (true, _) => Ok(()),
+            (false, ApiStatus::Down(why)) => Err(format!("Not ready: {why}")),
+            (false, _) if first_sweep_missing => {
+                Err("Not ready: the first listing of sessions is not done.".to_owned())
+            }
+            (false, _) => Err("Not ready: the configured sessions have not all been asked for yet.".to_owned()),
+        };
+        self.status.update(|status| {
+            status.api = api.clone();
+            status.ready.clone_from(&ready);
+            status.api_host.clone_from(&self.host);
+            status.sessions_known = summary.known as u64;
+            status.sessions_open = summary.open as u64;
+            status.sessions_ended = summary.ended as u64;
+            status.oldest_pending = summary.oldest_ended;
+            if look_back_done && status.look_back == LookBack::Running {
+                status.look_back = LookBack::Done;
+            }
+        });
+    }
+}

@@ -1,0 +1,183 @@
+//! Whether the API answers us, what a person should look at when it does not, and how gently it is asked until it
+//! does. Pure.
+
+use std::time::Duration;
+
+use crate::agntix::{ApiError, Route};
+use crate::clock::Tick;
+use crate::web::ApiStatus;
+
+/// The vendor asks for exponential backoff with jitter, capped at 60 s.
+const BACKOFF_CAP: Duration = Duration::from_secs(60);
+const BACKOFF_BASE: Duration = Duration::from_secs(1);
+/// How often a route that refuses the credential is asked.
+const PROBE: Duration = Duration::from_secs(60);
+/// So many failures in a row are not one session's, but the API's.
+const BROKEN: u32 = 5;
+/// From so many failures in a row on, the API counts as down.
+const DOWN: u32 = 3;
+
+/// Backoff with full jitter: anywhere from nothing to the cap that grows with every failure. `random` is from 0 to 1.
+pub fn backoff(failures: u32, random: f64) -> Duration {
+    let cap = BACKOFF_BASE.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(BACKOFF_CAP);
+    cap.mul_f64(random.clamp(0.0, 1.0))
+}
+
+/// What is known of the API's health.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    answered: bool,
+    /// By route: the status with which it refuses the credential.
+    refusals: [Option<u16>; Route::ALL.len()],
+    probe_due: Tick,
+    failures: u32,
+    last_failure: String,
+    held_until: Tick,
+}
+
+impl Health {
+    /// Whether `route` may be asked at `now`.
+    ///
+    /// # Errors
+    /// When not: from when on it may.
+    pub fn may_ask(&self, route: Route, now: Tick) -> Result<(), Tick> {
+        let refused = self.is_unauthorized() || self.refusal(route).is_some();
+        let until = self.held_until.max(if refused { self.probe_due } else { Tick::ZERO });
+        if until > now { Err(until) } else { Ok(()) }
+    }
+
+    /// A request is sent to `route`: while it is refused, or the API broken, it is the only one for a while.
+    pub fn asked(&mut self, route: Route, now: Tick) {
+        if self.is_unauthorized() || self.refusal(route).is_some() {
+            self.probe_due = now + PROBE;
+        }
+        if self.failures >= BROKEN {
+            self.held_until = now + BACKOFF_CAP;
+        }
+    }
+
+    /// `route` gave an answer that shows that the API works and takes the credential: any but the failures below.
+    pub fn answered(&mut self, route: Route) {
+        (self.answered, self.failures, self.held_until) = (true, 0, Tick::ZERO);
+        if self.is_unauthorized() {
+            self.refusals = [None; Route::ALL.len()];
+        }
+        self.set_refusal(route, None);
+    }
+
+    /// `route` refused the credential with 401 or 403. Whether that is news.
+    pub fn refused(&mut self, route: Route, status: u16, now: Tick) -> bool {
+        (self.answered, self.failures, self.held_until) = (true, 0, Tick::ZERO);
+        let news = self.refusal(route) != Some(status);
+        self.set_refusal(route, Some(status));
+        self.probe_due = now + PROBE;
+        news
+    }
+
+    /// No answer, or one of a broken server. Whether the API counts as down since now.
+    pub fn failed(&mut self, error: &ApiError, now: Tick, random: f64) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure = error.to_string();
+        if self.failures >= BROKEN {
+            self.held_until = now + backoff(self.failures - BROKEN + 1, random);
+        }
+        self.failures == DOWN
+    }
+
+    /// Whether it answers, and if not, why, as a sentence. `credential` and `host` are named to the reader.
+    pub fn status(&self, credential: &str, host: &str) -> ApiStatus {
+        if self.is_unauthorized() {
+            return ApiStatus::Down(format!(
+                "{host} does not accept the credential in {credential} (401): it is wrong, expired or deleted. \
+                 It is tried once a minute."
+            ));
+        }
+        if let Some(route) = Route::ALL.into_iter().find(|route| self.refusal(*route) == Some(403)) {
+            let (what, scope) = match route {
+                Route::Session => ("single sessions", "to read sessions"),
+                Route::List => ("the listing of sessions", "to read sessions (or set sessions.listing = false)"),
+                Route::Agents => ("the agents", "to read agents"),
+            };
+            return ApiStatus::Down(format!(
+                "The credential in {credential} lacks the scope for {what} (403): give it the scope {scope} in the \
+                 Agntix dashboard. It is tried once a minute."
+            ));
+        }
+        if self.failures >= DOWN {
+            return ApiStatus::Down(format!(
+                "{host} cannot be used: {}. It is tried again and again.",
+                self.last_failure
+            ));
+        }
+        if self.answered { ApiStatus::Up } else { ApiStatus::Unknown }
+    }
+
+    fn is_unauthorized(&self) -> bool {
+        self.refusals.contains(&Some(401))
+    }
+
+    fn refusal(&self, route: Route) -> Option<u16> {
+        self.refusals.get(route as usize).copied().flatten()
+    }
+
+    fn set_refusal(&mut self, route: Route, status: Option<u16>) {
+        if let Some(refusal) = self.refusals.get_mut(route as usize) {
+            *refusal = status;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn backoff_grows_to_a_minute_and_is_spread_from_nothing() {
+        assert_eq!([1, 3, 6, 40].map(|failures| backoff(failures, 1.0).as_secs()), [2, 8, 60, 60]);
+        assert_eq!((backoff(9, 0.0), backoff(9, 0.5)), (Duration::ZERO, S * 30));
+    }
+
+    #[test]
+    fn a_refused_credential_is_probed_once_a_minute_on_any_route() {
+        let mut health = Health::default();
+        health.answered(Route::List);
+        assert!(health.refused(Route::Session, 401, S) && !health.refused(Route::Session, 401, S));
+        assert_eq!(health.may_ask(Route::Agents, S * 60), Err(S * 61));
+        assert_eq!(health.may_ask(Route::Agents, S * 61), Ok(()));
+        health.asked(Route::Agents, S * 61);
+        assert_eq!(health.may_ask(Route::List, S * 62), Err(S * 121));
+        let status = health.status("AGNTIX_API_KEY", "api.agntix.ai");
+        assert!(matches!(&status, ApiStatus::Down(why) if why.contains("AGNTIX_API_KEY") && why.contains("401")));
+        health.answered(Route::Agents);
+        assert_eq!((health.may_ask(Route::Session, S * 62), health.status("", "")), (Ok(()), ApiStatus::Up));
+    }
+
+    #[test]
+    fn a_missing_scope_concerns_its_route() {
+        let mut health = Health::default();
+        health.refused(Route::Agents, 403, S);
+        assert_eq!((health.may_ask(Route::List, S), health.may_ask(Route::Agents, S)), (Ok(()), Err(S * 61)));
+        health.answered(Route::List);
+        assert!(matches!(health.status("key", "host"), ApiStatus::Down(why) if why.contains("the agents")));
+        health.answered(Route::Agents);
+        assert_eq!(health.status("key", "host"), ApiStatus::Up);
+    }
+
+    #[test]
+    fn a_broken_api_is_asked_by_one_request_at_a_time() {
+        let mut health = Health::default();
+        let timeout = ApiError::Timeout;
+        assert_eq!([1; 3].map(|_| health.failed(&timeout, S, 1.0)), [false, false, true]);
+        assert!(matches!(health.status("key", "host"), ApiStatus::Down(_)));
+        assert_eq!(health.may_ask(Route::List, S), Ok(()));
+        health.failed(&timeout, S, 1.0);
+        health.failed(&timeout, S, 1.0);
+        assert_eq!(health.may_ask(Route::List, S), Err(S * 3));
+        health.asked(Route::List, S * 3);
+        assert_eq!(health.may_ask(Route::Session, S * 4), Err(S * 63));
+        health.answered(Route::List);
+        assert_eq!((health.may_ask(Route::Session, S * 4), health.status("key", "host")), (Ok(()), ApiStatus::Up));
+    }
+}

@@ -1,0 +1,199 @@
+//! The shell around [`Core`]: sends its requests, commits its batches, tells it the time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Ask, Batch, Core, Next, Now, Surroundings};
+use crate::agntix::{Answer, Client, ListQuery};
+use crate::clock::{Clock, Tick};
+use crate::config::Config;
+use crate::discovery::Watched;
+use crate::discovery::listing::PAGE_LIMIT;
+use crate::exposition::Exposition;
+use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
+use crate::web::Status;
+
+/// How long commits under way may take once the daemon stops.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// A reloaded configuration, and a client for it.
+#[derive(Debug)]
+pub struct Reconfigure {
+    /// The configuration.
+    pub config: Box<Config>,
+    /// The client.
+    pub client: Client,
+    /// Told when it is in effect.
+    pub done: oneshot::Sender<()>,
+}
+
+/// What is told to the poller while it runs.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Sources say which sessions they want watched.
+    pub watched: mpsc::Receiver<Watched>,
+    /// Configurations to take into effect.
+    pub reconfigure: mpsc::Receiver<Reconfigure>,
+}
+
+/// Why the poller stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum PollerError {
+    /// A defect: a part of the poller ended without being told to.
+    #[error("the poller has stopped ({0}); this is a defect, and a restart loses nothing")]
+    Stopped(String),
+}
+
+type Committed = Result<Vec<Verdict>, Arc<LedgerError>>;
+
+/// Asks the API, and keeps the ledger and the gauges up to date.
+pub struct Poller {
+    core: Core,
+    client: Client,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    began: Instant,
+    max_concurrency: usize,
+    inbox: Inbox,
+    requests: JoinSet<(Ask, Answer)>,
+    commits: JoinSet<(Batch, Committed)>,
+}
+
+impl Poller {
+    /// A poller that goes on from what the ledger holds.
+    #[expect(clippy::too_many_arguments, reason = "the parts of the daemon, each given once")]
+    pub fn new(
+        config: &Config,
+        client: Client,
+        ledger: Arc<dyn Ledger>,
+        opened: &Opened,
+        exposition: Arc<Exposition>,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+        inbox: Inbox,
+    ) -> Self {
+        let began = Instant::now();
+        let surroundings = Surroundings {
+            exposition,
+            status,
+            credential: client.credential_name(),
+            host: client.host().to_owned(),
+            seed: fastrand::u64(..),
+        };
+        let now = Now { tick: Tick::ZERO, instant: began, local: clock.now() };
+        Self {
+            core: Core::new(config, opened, surroundings, now),
+            client,
+            ledger,
+            clock,
+            began,
+            max_concurrency: config.api.max_concurrency,
+            inbox,
+            requests: JoinSet::new(),
+            commits: JoinSet::new(),
+        }
+    }
+
+    /// Runs until `shutdown`, and then until the commits under way are done.
+    ///
+    /// # Errors
+    /// If a part of it has a defect and ends.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), PollerError> {
+        let mut next_tick = self.began;
+        loop {
+            let now = self.now();
+            if now.instant >= next_tick {
+                self.core.tick(now);
+                next_tick = now.instant + self.core.tick_interval();
+            }
+            let wake = next_tick.min(self.began + self.dispatch());
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(done) = self.requests.join_next() => {
+                    let (ask, answer) = done.map_err(|e| PollerError::Stopped(e.to_string()))?;
+                    self.core.answered(&ask, answer, self.now());
+                }
+                Some(done) = self.commits.join_next() => {
+                    let (batch, result) = done.map_err(|e| PollerError::Stopped(e.to_string()))?;
+                    self.committed(batch, result)?;
+                }
+                Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
+                Some(wish) = self.inbox.reconfigure.recv() => self.reconfigure(wish),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+        self.requests.abort_all();
+        let finish = async { while self.commits.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, finish).await.is_err() {
+            tracing::warn!("the last counts were not saved in time; they will be read from Agntix again");
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        let instant = Instant::now();
+        Now { tick: instant.saturating_duration_since(self.began), instant, local: self.clock.now() }
+    }
+
+    /// Does what there is to do, and says until when to wait.
+    fn dispatch(&mut self) -> Tick {
+        loop {
+            let may_ask = self.requests.len() < self.max_concurrency;
+            match self.core.next(self.now(), may_ask) {
+                Next::Wait(until) => return until,
+                Next::Commit(batch) => {
+                    let ledger = Arc::clone(&self.ledger);
+                    self.commits.spawn(async move {
+                        let result = ledger.commit(batch.changes.clone()).await;
+                        (batch, result)
+                    });
+                }
+                Next::Ask(ask) => {
+                    let client = self.client.clone();
+                    self.requests.spawn(async move {
+                        let answer = match &ask {
+                            Ask::Session(id) => client.session(id).await,
+                            Ask::Agents(page) => client.agents(*page).await,
+                            Ask::List(page) => {
+                                let query = ListQuery {
+                                    created_after: page.created_after,
+                                    open_only: page.open_only,
+                                    page: page.page,
+                                    limit: PAGE_LIMIT,
+                                };
+                                client.list(&query).await
+                            }
+                        };
+                        (ask, answer)
+                    });
+                }
+            }
+        }
+    }
+
+    fn committed(&mut self, batch: Batch, result: Committed) -> Result<(), PollerError> {
+        let (now, changes) = (self.now(), batch.changes.len());
+        match result {
+            Ok(verdicts) => {
+                self.core.commit_ended(changes, None, now);
+                self.core.committed(batch.purpose, &verdicts, now);
+            }
+            Err(error) if matches!(*error, LedgerError::Closed) => return Err(PollerError::Stopped(error.to_string())),
+            Err(error) => self.core.commit_ended(changes, Some((batch, error.to_string())), now),
+        }
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, Reconfigure { config, client, done }: Reconfigure) {
+        let (credential, host) = (client.credential_name(), client.host().to_owned());
+        self.core.reconfigure(&config, credential, host, self.now());
+        self.client = client;
+        self.max_concurrency = config.api.max_concurrency;
+        // Whoever asked may have gone; the configuration is in effect all the same.
+        let _ = done.send(());
+    }
+}

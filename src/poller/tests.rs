@@ -1,0 +1,387 @@
+//! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::{Ask, Core, Next, Now, Surroundings};
+use crate::agntix::{Answer, ApiError, RateLimit};
+use crate::clock::{Tick, Timestamp};
+use crate::config::Config;
+use crate::exposition::Exposition;
+use crate::exposition::negotiation::{Encoding, Format};
+use crate::exposition::own::ExporterMetrics;
+use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
+use crate::ledger::{Change, Ledger as _, LedgerError};
+use crate::web::{ApiStatus, Status};
+
+const S: Duration = Duration::from_secs(1);
+/// 2026-04-08T06:00:00Z
+const T0: i64 = 1_775_628_000_000;
+
+struct World {
+    core: Core,
+    ledger: SqliteLedger,
+    runtime: tokio::runtime::Runtime,
+    began: Instant,
+    tick: Tick,
+    exposition: Arc<Exposition>,
+    status: Arc<Status>,
+    /// Commits fail while this is set.
+    disk_full: bool,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.state.path = directory.path().into();
+        config.metrics.new_series_hold = Duration::ZERO;
+        change(&mut config);
+        let ledger_config = LedgerConfig::from(&config);
+        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new().unwrap()));
+        let shown = Arc::clone(&exposition);
+        let observer = Box::new(move |result: Result<crate::ledger::Committed, &LedgerError>| {
+            if let Ok(committed) = result {
+                shown.apply(&committed.series, committed.exemplars);
+            }
+        });
+        let (ledger, opened) = SqliteLedger::open(ledger_config, observer).unwrap();
+        let status = Arc::new(Status::default());
+        let surroundings = Surroundings {
+            exposition: Arc::clone(&exposition),
+            status: Arc::clone(&status),
+            credential: "AGNTIX_API_KEY".into(),
+            host: "api.agntix.ai".into(),
+            seed: 7,
+        };
+        let began = Instant::now();
+        let now = Now { tick: Tick::ZERO, instant: began, local: Timestamp::from_millis(T0) };
+        Self {
+            core: Core::new(&config, &opened, surroundings, now),
+            ledger,
+            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+            began,
+            tick: Tick::ZERO,
+            exposition,
+            status,
+            disk_full: false,
+            _directory: directory,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { tick: self.tick, instant: self.began + self.tick, local: Timestamp::from_millis(T0).plus(self.tick) }
+    }
+
+    /// Commits what the core wants durable, until it asks for something or waits.
+    fn next(&mut self) -> Result<Ask, Tick> {
+        loop {
+            match self.core.next(self.now(), true) {
+                Next::Ask(ask) => return Ok(ask),
+                Next::Wait(until) => return Err(until),
+                Next::Commit(batch) => {
+                    let (now, changes) = (self.now(), batch.changes.len());
+                    if self.disk_full {
+                        self.core.commit_ended(changes, Some((batch, "the disk is full".into())), now);
+                        continue;
+                    }
+                    let verdicts = self.runtime.block_on(self.ledger.commit(batch.changes)).unwrap();
+                    self.core.commit_ended(changes, None, now);
+                    self.core.committed(batch.purpose, &verdicts, now);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: &Ask, result: Result<String, ApiError>) {
+        let answer = Answer {
+            route: ask.route(),
+            elapsed: Duration::ZERO,
+            rate_limit: RateLimit::default(),
+            date: result.is_ok().then(|| Timestamp::from_millis(T0).plus(self.tick)),
+            request_id: None,
+            result: result.map(Into::into),
+        };
+        self.core.answered(ask, answer, self.now());
+    }
+
+    /// Answers everything that is asked for at this moment.
+    fn serve(&mut self, mut api: impl FnMut(&Ask) -> Result<String, ApiError>) -> Vec<Ask> {
+        let mut asked = Vec::new();
+        while let Ok(ask) = self.next() {
+            let result = api(&ask);
+            self.answer(&ask, result);
+            asked.push(ask);
+            assert!(asked.len() < 10_000, "it asks without end");
+        }
+        asked
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.tick += by;
+        self.core.tick(self.now());
+    }
+
+    fn page(&self) -> String {
+        let page = self.exposition.page(Format::Text, Encoding::Identity, self.began).unwrap();
+        String::from_utf8(page.to_vec()).unwrap()
+    }
+
+    fn value(&self, sample: &str) -> Option<f64> {
+        self.page().lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+}
+
+fn status(status: u16) -> ApiError {
+    ApiError::Status { status, code: None, request_id: Some("req_1".into()), retry_after: None }
+}
+
+fn nothing(ask: &Ask) -> Result<String, ApiError> {
+    match ask {
+        Ask::Session(_) => Err(status(404)),
+        Ask::List(_) | Ask::Agents(_) => Ok(r#"{"data":[],"pagination":{"totalPages":0}}"#.into()),
+    }
+}
+
+/// A session created `age` before [`T0`]; closed at once and analysed if it is `closed`.
+fn session(id: &str, age: Duration, closed: bool) -> String {
+    let created = Timestamp::from_millis(T0).minus(age);
+    let end = format!(
+        r#","endedAt":"{}","analysis":{{"intent":{{"conversation":{{"intent":"Refund","confidence":1}}}},
+        "resolution":{{"classification":"RESOLVED","confidenceScore":1}},
+        "sentiment":{{"conversation":{{"sentiment":"POSITIVE","score":1,"detectedLanguage":"en"}}}}}}"#,
+        created.plus(S)
+    );
+    let (state, end) = if closed { ("CLOSED", end.as_str()) } else { ("OPEN", "") };
+    format!(
+        r#"{{"id":"{id}","type":"VOICE","platform":"PHONE","direction":"INBOUND","state":"{state}","agentId":"A",
+        "createdAt":"{created}"{end}}}"#
+    )
+}
+
+fn list(sessions: &[String]) -> String {
+    format!(r#"{{"data":[{}],"pagination":{{"totalPages":1}}}}"#, sessions.join(","))
+}
+
+const OUTCOME: &str = r#"agntix_session_outcomes_total{agent_id="A",session_type="voice",platform="phone",direction="inbound",resolution="resolved",sentiment="positive"}"#;
+
+#[test]
+fn a_first_start_shows_session_metrics_when_the_look_back_is_done() {
+    let mut world = World::new(|_| {});
+    world.core.tick(world.now());
+    assert!(!world.exposition.is_published());
+    let listed = list(&[session("new", S * 60, false), session("old", S * 600, true)]);
+    let asked = world.serve(|ask| match ask {
+        Ask::List(page) if !page.open_only => Ok(listed.clone()),
+        ask => nothing(ask),
+    });
+    let lists = asked.iter().filter(|ask| matches!(ask, Ask::List(_))).count();
+    assert_eq!(lists, 2, "the recent window and the open sessions: {asked:?}");
+    assert_eq!(
+        world.status.snapshot().ready.clone().err().as_deref(),
+        Some("Not ready: the first listing of sessions is not done.")
+    );
+    world.advance(S);
+    world.serve(nothing);
+    assert!(world.exposition.is_published() && world.status.snapshot().ready.is_ok());
+    assert_eq!(world.value(OUTCOME), Some(1.0), "it is a starting value, which is not held");
+}
+
+#[test]
+fn a_look_back_that_takes_too_long_is_cut_short() {
+    let mut world = World::new(|_| {});
+    world.serve(|_| Err(ApiError::Timeout));
+    world.advance(S * 299);
+    world.serve(|_| Err(ApiError::Timeout));
+    assert!(!world.exposition.is_published());
+    world.advance(S);
+    world.serve(|_| Err(ApiError::Timeout));
+    assert!(world.exposition.is_published());
+    assert_eq!(world.status.snapshot().look_back, crate::web::LookBack::DeadlinePassed);
+    assert!(world.status.snapshot().ready.is_err());
+}
+
+#[test]
+fn a_configured_session_that_does_not_exist_holds_nothing_up_and_is_asked_for_ever_more_rarely() {
+    let mut world = World::new(|config| {
+        config.sessions.ids = vec!["typo".into()];
+        config.sessions.listing = false;
+    });
+    assert!(world.serve(nothing).contains(&Ask::Session("typo".into())));
+    world.advance(S);
+    world.serve(nothing);
+    assert!(world.exposition.is_published() && world.status.snapshot().ready.is_ok());
+    let mut looks = 0;
+    for _ in 0..26 * 60 {
+        world.advance(S * 60);
+        looks += world.serve(nothing).iter().filter(|ask| matches!(ask, Ask::Session(_))).count();
+    }
+    assert!((25..40).contains(&looks), "{looks} looks in a day");
+    assert_eq!(world.value(r#"agntix_exporter_malformed_sessions_total{reason="given_up"}"#), Some(1.0));
+}
+
+#[test]
+fn ended_sessions_go_first_then_open_ones_then_the_listing_and_the_agents() {
+    let mut world = World::new(|config| config.sessions.ids = vec!["ended".into(), "open".into()]);
+    let ended = session("ended", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#);
+    let api = |ask: &Ask| match ask {
+        Ask::Session(id) if **id == *"ended" => Ok(ended.clone()),
+        Ask::Session(id) => Ok(session(id, S * 60, false)),
+        ask => nothing(ask),
+    };
+    world.serve(api);
+    world.advance(S * 55);
+    let order = |asked: Vec<Ask>| {
+        asked
+            .iter()
+            .map(|ask| match ask {
+                Ask::Session(id) => id.to_string(),
+                Ask::List(_) => "list".to_owned(),
+                Ask::Agents(_) => "agents".to_owned(),
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(order(world.serve(api)), ["ended", "open", "list"]);
+    world.advance(S * 700);
+    assert_eq!(order(world.serve(api)), ["ended", "list", "open", "agents"], "an overdue listing is not starved");
+}
+
+#[test]
+fn what_is_waited_for_in_vain_is_counted_at_its_deadline() {
+    let mut world = World::new(|config| config.sessions.ids = vec!["s".into()]);
+    let ended = session("s", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#);
+    let api = |ask: &Ask| match ask {
+        Ask::Session(_) => Ok(ended.clone()),
+        ask => nothing(ask),
+    };
+    let mut looks = 0;
+    for _ in 0..60 {
+        looks += world.serve(api).iter().filter(|ask| matches!(ask, Ask::Session(_))).count();
+        world.advance(S * 15);
+    }
+    let outcome = OUTCOME.replace("resolved", "none").replace("positive", "none");
+    assert_eq!(world.value(&outcome), Some(1.0));
+    assert_eq!(world.value(r#"agntix_session_analysis_timeouts_total{agent_id="A"}"#), Some(1.0));
+    assert!((8..16).contains(&looks), "{looks} looks in a quarter of an hour");
+}
+
+#[test]
+fn a_refused_credential_stops_all_but_a_probe_a_minute() {
+    let mut world = World::new(|config| config.sessions.ids = vec!["a".into(), "b".into()]);
+    assert_eq!(world.serve(|_| Err(status(401))).len(), 1);
+    world.advance(S);
+    assert!(matches!(world.status.snapshot().api, ApiStatus::Down(why) if why.contains("AGNTIX_API_KEY")));
+    assert_eq!(world.value("agntix_up"), Some(0.0));
+    world.advance(S * 57);
+    assert_eq!(world.serve(|_| Err(status(401))).len(), 0);
+    world.advance(S * 3);
+    assert_eq!(world.serve(|_| Err(status(401))).len(), 1);
+    world.advance(S * 61);
+    world.serve(|ask| match ask {
+        Ask::Session(id) => Ok(session(id, S * 60, true)),
+        ask => nothing(ask),
+    });
+    world.advance(S);
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+}
+
+#[test]
+fn an_api_that_is_gone_is_asked_gently_and_a_429_is_obeyed() {
+    let mut world = World::new(|config| config.sessions.ids = (0..40).map(|n| n.to_string()).collect());
+    let mut asked = 0;
+    for _ in 0..3_600 {
+        asked += world.serve(|_| Err(ApiError::Connect("refused".into()))).len();
+        world.advance(S);
+    }
+    assert!((60..250).contains(&asked), "{asked} requests in an hour");
+    world.advance(S * 60);
+    let limited = ApiError::Status { status: 429, code: None, request_id: None, retry_after: Some(S * 100) };
+    assert_eq!(world.serve(|_| Err(limited.clone())).len(), 1);
+    world.advance(S * 99);
+    assert_eq!(world.serve(nothing).len(), 0);
+    world.advance(S * 3);
+    assert_ne!(world.serve(nothing).len(), 0);
+}
+
+#[test]
+fn nothing_is_asked_while_the_state_cannot_be_written_and_nothing_is_lost() {
+    let mut world = World::new(|_| {});
+    let Ok(ask) = world.next() else { panic!("nothing to ask") };
+    world.disk_full = true;
+    world.answer(&ask, Ok(list(&[session("s", S * 60, true)])));
+    for _ in 0..100 {
+        assert!(world.next().is_err());
+        world.advance(S * 6);
+    }
+    world.disk_full = false;
+    world.serve(nothing);
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+}
+
+#[test]
+fn an_entry_that_nobody_can_name_is_read_again_and_one_that_cannot_be_used_is_asked_for() {
+    let mut world = World::new(|_| {});
+    let nameless = session("s", S * 60, true).replace(r#""id":"s""#, r#""id":null"#);
+    let mut pages = 0;
+    for _ in 0..10 {
+        world.serve(|ask| match ask {
+            Ask::List(page) if !page.open_only => {
+                pages += 1;
+                Ok(list(std::slice::from_ref(&nameless)))
+            }
+            ask => nothing(ask),
+        });
+        if world.core.listing.first_sweep_done() {
+            break;
+        }
+        world.advance(S * 60);
+    }
+    assert_eq!(pages, 6, "five more tries");
+    let broken = session("broken", S * 60, true).replace(r#""createdAt":""#, r#""createdAt":"not "#);
+    let asked_for = |world: &mut World| {
+        world.advance(S * 61);
+        let asked = world.serve(|ask| match ask {
+            Ask::List(_) => Ok(list(std::slice::from_ref(&broken))),
+            Ask::Session(id) => Ok(session(id, S * 60, true)),
+            ask @ Ask::Agents(_) => nothing(ask),
+        });
+        asked.contains(&Ask::Session("broken".into()))
+    };
+    assert!(asked_for(&mut world));
+    assert!(!asked_for(&mut world), "once is enough");
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+}
+
+#[test]
+fn listed_open_sessions_cost_no_request_of_their_own() {
+    let mut world = World::new(|_| {});
+    let open: Vec<_> = (0..5).map(|n| session(&n.to_string(), S * 60, false)).collect();
+    let api = |ask: &Ask| match ask {
+        Ask::List(_) => Ok(list(&open)),
+        ask => nothing(ask),
+    };
+    world.serve(api);
+    let mut asked = Vec::new();
+    for _ in 0..120 {
+        world.advance(S);
+        asked.extend(world.serve(api));
+    }
+    assert!(asked.iter().all(|ask| matches!(ask, Ask::List(_))), "{asked:?}");
+    assert_eq!(
+        world.value(r#"agntix_sessions_open{agent_id="A",session_type="voice",platform="phone",direction="inbound"}"#),
+        Some(5.0)
+    );
+}
+
+#[test]
+fn a_lease_is_durable_before_it_is_used() {
+    let mut world = World::new(|config| config.api.requests_per_minute = 20);
+    let Next::Commit(batch) = world.core.next(world.now(), true) else { panic!("a request before its lease") };
+    assert!(matches!(&batch.changes[..], [Change::Lease(lease)] if lease.count == 2 && lease.per_window == 20));
+    assert!(matches!(world.core.next(world.now(), true), Next::Wait(_)), "the lease is not durable yet");
+}

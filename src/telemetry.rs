@@ -1,0 +1,60 @@
+//! The log on standard error: how it is set up, and how its level changes while the daemon runs. One line a thing that
+//! a person acts on; what happens to single sessions is told at `debug`.
+
+use std::any::Any;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Changes the level of a log that is set up.
+#[derive(Clone, Debug)]
+pub struct LogLevel(Option<reload::Handle<EnvFilter, Registry>>);
+
+impl LogLevel {
+    /// For a log that somebody else has set up, such as a test: changes nothing.
+    pub const fn fixed() -> Self {
+        Self(None)
+    }
+
+    /// Takes `level` into effect, in the words of `log.level`.
+    pub fn set(&self, level: &str) {
+        if let (Some(handle), Ok(filter)) = (&self.0, EnvFilter::try_new(level))
+            && let Err(error) = handle.reload(filter)
+        {
+            tracing::warn!(%error, "the level of the log could not be changed");
+        }
+    }
+}
+
+/// Sets up the log of this process, and logs panics from here on.
+///
+/// # Errors
+/// If a log is set up already, or the level is none.
+pub fn init(config: &LogConfig) -> Result<LogLevel, Box<dyn std::error::Error>> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&config.level)?);
+    let lines = match config.format {
+        LogFormat::Json => {
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        }
+        LogFormat::Logfmt => tracing_logfmt::builder().layer().with_writer(std::io::stderr).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The message of a panic is written by us, and names places and numbers, not what was read.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, panic = panic_text(panic.payload()), "a part of the daemon failed");
+    }));
+    Ok(LogLevel(Some(handle)))
+}
+
+/// The message of a panic.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
