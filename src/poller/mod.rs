@@ -1,6 +1,6 @@
 //! From what is known of sessions to what is asked of the API, and from its answers to changes of the ledger.
 //!
-//! [`core`] decides, without a clock, a network or a disk of its own; [`run`] is the shell that sends what it asks for,
+//! [`core`] decides, without a clock, a network or a disk of its own; `run` is the shell that sends what it asks for,
 //! commits what it wants durable, and tells it what came of either.
 
 mod agents;
