@@ -120,13 +120,11 @@ impl Setup {
     pub fn start(&self) -> Daemon {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (log, found) = follow(child.stderr.take().unwrap());
-        match found.recv_timeout(PATIENCE) {
-            Ok(address) => Daemon { child, address, log },
-            Err(_) => {
-                let _ = child.kill();
-                panic!("it does not listen: {:?}\n{}", child.wait(), log.lock().unwrap());
-            }
-        }
+        let Ok(address) = found.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("it does not listen: {:?}\n{}", child.wait(), log.lock().unwrap());
+        };
+        Daemon { child, address, log }
     }
 
     /// Runs a daemon that is expected to end by itself: its exit code, and all that it wrote.
