@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded, restart_only_changes};
 use crate::discovery::{Watched, files};
 use crate::exposition::Exposition;
+use crate::exposition::catalogue::Family;
 use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
 use crate::ledger::{Committed, Ledger, LedgerError};
@@ -88,6 +89,9 @@ impl App {
             tokio::task::spawn_blocking(move || SqliteLedger::open(ledger_config, observer)).await??;
         let ledger = Arc::new(ledger);
         exposition.apply(&opened.series, Vec::new());
+        let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
+        let counted = outcomes.flat_map(|series| &series.cells).sum();
+        status.update(|status| status.counted = counted);
         let own = exposition.own();
         own.state_writable.set(1);
         own.config_last_reload_successful.set(1);

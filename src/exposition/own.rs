@@ -99,7 +99,7 @@ const CATCHING_UP: Descriptor = gauge(
 const SOURCE_LAST_SUCCESS: Descriptor = gauge(
     "agntix_exporter_source_last_success_timestamp_seconds",
     &["source"],
-    "When this source was last read to its end without an error, Unix time; absent until it was.",
+    "When this source last gave its news without an error, Unix time: a whole sweep of the listing, a configured session, the files of ids. Absent until it did.",
 );
 const MALFORMED_SESSIONS: Descriptor = counter(
     "agntix_exporter_malformed_sessions_total",
@@ -204,6 +204,9 @@ impl ExporterMetrics {
         metrics.count_delay.with_label_values::<&str>(&[]);
         for outcome in ["success", "error"] {
             metrics.state_commits.with_label_values(&[outcome]);
+        }
+        for source in ["configured", "file", "listing"] {
+            metrics.sessions_discovered.with_label_values(&[source]);
         }
         for stage in ["known", "open", "ended"] {
             metrics.sessions_tracked.with_label_values(&[stage]);
