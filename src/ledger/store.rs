@@ -305,7 +305,6 @@ impl Batch<'_> {
     }
 
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
-        self.look_back(now)?;
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
             let pending =
@@ -319,22 +318,24 @@ impl Batch<'_> {
         self.now = self.now.max(now);
         let look_back = self.look_back(now)?;
         let Some(pending) = find_pending(self.connection, id)? else { return Ok(Verdict::Done) };
+        if pending.stage == Stage::Open {
+            // Its start is counted, and what is remembered of that must stay: it may come back.
+            return Ok(Verdict::Done);
+        }
         delete_pending(self.connection, id)?;
-        if let (Some(created), Some(channel)) = (pending.created, &pending.channel) {
+        if let (Some(created), Some(channel), Some(at)) = (pending.created, &pending.channel, pending.ended) {
             let outcome = Outcome { timed_out: true, ..Outcome::default() };
-            if let Some(at) = pending.ended {
-                let facts = Facts {
-                    id: Arc::clone(id),
-                    created,
-                    channel: Channel::clone(channel),
-                    state: String::new(),
-                    last_activity: None,
-                    ended: Some(crate::observation::Ended { at, duration_ms: None }),
-                    outcome: Some(outcome.clone()),
-                    malformed: Vec::new(),
-                };
-                self.step(&facts, Step::Outcome, channel, look_back);
-            }
+            let facts = Facts {
+                id: Arc::clone(id),
+                created,
+                channel: Channel::clone(channel),
+                state: String::new(),
+                last_activity: None,
+                ended: Some(crate::observation::Ended { at, duration_ms: None }),
+                outcome: Some(outcome.clone()),
+                malformed: Vec::new(),
+            };
+            self.step(&facts, Step::Outcome, channel, look_back);
             self.cached.counted.insert(self.connection, id, created, counted::parts(&outcome))?;
         }
         Ok(Verdict::Done)
@@ -358,8 +359,6 @@ impl Batch<'_> {
 /// Covers the window of the budget, the validity of a lease and a request's time-out.
 const LEASES_KEPT: Duration = Duration::from_secs(120);
 const PENDING: &str = "id, created, stage, ended, channel, heard, source";
-/// Parts of a channel in one text: a character that no label value of a sane API holds.
-const SEPARATOR: char = '\u{1f}';
 
 fn find_pending(connection: &Connection, id: &str) -> Result<Option<Pending>> {
     connection
@@ -376,15 +375,7 @@ fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
     let time = |ms: Option<i64>| ms.map(Timestamp::from_millis);
     let id: String = row.get(0)?;
     let channel: Option<String> = row.get(4)?;
-    let channel = channel.and_then(|text| {
-        let mut values = text.splitn(CHANNEL.len(), SEPARATOR).map(str::to_owned);
-        Some(Arc::new(Channel {
-            agent_id: values.next()?,
-            session_type: values.next()?,
-            platform: values.next()?,
-            direction: values.next()?,
-        }))
-    });
+    let channel = channel.map(|text| channel_from(&text)).transpose()?.map(Arc::new);
     Ok(Pending {
         id: id.into(),
         created: time(row.get(1)?),
@@ -396,8 +387,16 @@ fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
     })
 }
 
+/// The channel is stored as a JSON array of its values.
+fn channel_from(text: &str) -> Result<Channel> {
+    let values = serde_json::from_str::<[String; CHANNEL.len()]>(text)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, e.into()))?;
+    let [agent_id, session_type, platform, direction] = values;
+    Ok(Channel { agent_id, session_type, platform, direction })
+}
+
 fn write_pending(connection: &Connection, pending: &Pending) -> Result<()> {
-    let channel = pending.channel.as_ref().map(|channel| channel.values().join(&SEPARATOR.to_string()));
+    let channel = pending.channel.as_ref().map(|channel| serde_json::json!(channel.values()).to_string());
     connection.prepare_cached("INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
         &*pending.id,
         pending.created.map(Timestamp::as_millis),

@@ -27,6 +27,12 @@ impl Core {
         (!self.config.listing || self.listing.is_caught_up()) && !self.life.files_unread
     }
 
+    /// Whether the listing, which has been read to its end before, has not been for long.
+    fn listing_is_late(&self, now: Now) -> bool {
+        let since = self.listing.last_done().map(|done| now.tick.saturating_sub(done));
+        !self.listing.is_unavailable() && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
+    }
+
     fn look_back(&mut self, summary: &Summary, now: Now) {
         if self.life.look_back != LookBackStage::Running {
             return;
@@ -99,8 +105,8 @@ impl Core {
         let api = self.health.status(&self.credential, &self.host);
         let look_back_done = self.life.look_back == LookBackStage::Done;
         let is_behind = !look_back_done
-            || (self.config.listing && !self.listing.is_caught_up())
-            || self.tracker.len() >= self.config.max_tracked
+            || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
+            || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND);
         let own = self.exposition.own();
         own.up.set(i64::from(api == ApiStatus::Up));

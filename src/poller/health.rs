@@ -27,6 +27,8 @@ pub fn backoff(failures: u32, random: f64) -> Duration {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     answered: bool,
+    /// By route: whether it has ever given what it was asked for.
+    worked: [bool; Route::ALL.len()],
     /// By route: the status with which it refuses the credential.
     refusals: [Option<u16>; Route::ALL.len()],
     probe_due: Tick,
@@ -63,6 +65,19 @@ impl Health {
             self.refusals = [None; Route::ALL.len()];
         }
         self.set_refusal(route, None);
+        if let Some(worked) = self.worked.get_mut(route as usize) {
+            *worked = true;
+        }
+    }
+
+    /// Whether `route` has ever given what it was asked for.
+    pub fn has_answered(&self, route: Route) -> bool {
+        self.worked.get(route as usize) == Some(&true)
+    }
+
+    /// The configuration was reloaded: what was refused or failed is tried afresh.
+    pub fn forgive(&mut self) {
+        *self = Self { answered: self.answered, ..Self::default() };
     }
 
     /// `route` refused the credential with 401 or 403. Whether that is news.
