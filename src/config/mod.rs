@@ -38,7 +38,7 @@ pub use poll::PollConfig;
 use serde::{Deserialize, Serialize};
 pub use sessions::SessionsConfig;
 pub use state::StateConfig;
-pub use web::WebConfig;
+pub use web::{FIXED_PATHS, WebConfig};
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -191,6 +191,10 @@ impl Batch<'_> {
                 self.connection
                     .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
                     .execute([lease.granted.minus(LEASES_KEPT).as_millis()])?;
+                // Granted before the clock was set back; from here on they age.
+                self.connection
+                    .prepare_cached("UPDATE leases SET granted = ?1 WHERE granted > ?1")?
+                    .execute([lease.granted.as_millis()])?;
                 self.connection.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((
                     lease.granted.as_millis(),
                     lease.count,

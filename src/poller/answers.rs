@@ -121,7 +121,15 @@ impl Core {
                     self.put_off(ask, now.tick, |failures| backoff(failures, random));
                 }
             }
-            error if error.is_transient() || matches!(error, ApiError::Credential(_)) => {
+            ApiError::Credential(why) => {
+                if self.health.without_credential(why, now.tick)
+                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
+                {
+                    tracing::error!("{why}");
+                }
+                self.put_off(ask, now.tick, |_| Duration::ZERO);
+            }
+            error if error.is_transient() => {
                 if self.health.failed(error, now.tick, random) {
                     tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
                 }

@@ -367,6 +367,15 @@ impl Core {
         if self.state_retry > now.tick {
             return (Next::Wait(self.state_retry), false);
         }
+        if self.state_failures > 0 {
+            // One commit tells whether the state can be written again; until then nothing is asked for.
+            if self.committing > 0 {
+                return (Next::Wait(now.tick + FAR), false);
+            }
+            let batch = self.ready.pop_front().unwrap_or_else(|| self.state_probe(now));
+            self.committing += batch.changes.len();
+            return (Next::Commit(batch), false);
+        }
         if self.committing >= MAX_COMMITTING {
             return (Next::Wait(now.tick + FAR), false);
         }
@@ -420,6 +429,12 @@ impl Core {
             }
         }
         (Next::Wait(wait), false)
+    }
+
+    /// A commit that changes nothing but has to be written.
+    fn state_probe(&self, now: Now) -> Batch {
+        let lease = Lease { granted: now.local, count: 0, per_window: self.budget.per_window() };
+        Batch { changes: vec![Change::Lease(lease)], purpose: Purpose::Note }
     }
 
     fn listing_due(&self) -> Option<Tick> {

@@ -120,7 +120,8 @@ impl Core {
         }
         let first_sweep_missing =
             self.config.listing && !self.listing.first_sweep_done() && !self.listing.is_unavailable();
-        let is_ready = !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
+        let is_ready =
+            self.health.has_worked() && !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
         if is_ready && !std::mem::replace(&mut self.life.ready, true) {
             tracing::info!("ready: every source has been read once");
         }

@@ -109,6 +109,9 @@ impl Poller {
         loop {
             let now = self.now();
             if now.instant >= next_tick {
+                if self.core.health.waits_for_credential() && self.client.credential_has_changed() {
+                    self.core.health.credential_changed();
+                }
                 self.core.tick(now);
                 next_tick = now.instant + self.core.tick_interval();
             }

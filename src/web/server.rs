@@ -22,8 +22,9 @@ use super::write_deadline::WriteDeadline;
 use super::{WebError, WebState};
 use crate::config::WebConfig;
 
-/// How long answers under way may take once the daemon stops; the design gives the whole stop 5 s.
-const GRACE: Duration = Duration::from_millis(4_500);
+/// How long answers under way may take once the daemon stops; the design gives the whole stop 5 s, and the state is
+/// closed after them.
+const GRACE: Duration = Duration::from_secs(4);
 /// How long to wait when the system has no file for a new connection.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
 /// Request headers are a few hundred bytes; a connection gets this much memory for them.
