@@ -33,6 +33,8 @@ pub struct Health {
     failures: u32,
     last_failure: String,
     held_until: Tick,
+    /// The one request that a broken API gets is under way.
+    probing: bool,
 }
 
 impl Health {
@@ -52,13 +54,13 @@ impl Health {
             self.probe_due = now + PROBE;
         }
         if self.failures >= BROKEN {
-            self.held_until = now + BACKOFF_CAP;
+            (self.held_until, self.probing) = (now + BACKOFF_CAP, true);
         }
     }
 
     /// `route` gave an answer that shows that the API works and takes the credential: any but the failures below.
     pub fn answered(&mut self, route: Route) {
-        (self.answered, self.failures, self.held_until) = (true, 0, Tick::ZERO);
+        (self.answered, self.failures, self.held_until, self.probing) = (true, 0, Tick::ZERO, false);
         if self.is_unauthorized() {
             self.refusals = [None; Route::ALL.len()];
         }
@@ -67,7 +69,7 @@ impl Health {
 
     /// `route` refused the credential with 401 or 403. Whether that is news.
     pub fn refused(&mut self, route: Route, status: u16, now: Tick) -> bool {
-        (self.answered, self.failures, self.held_until) = (true, 0, Tick::ZERO);
+        (self.answered, self.failures, self.held_until, self.probing) = (true, 0, Tick::ZERO, false);
         let news = self.refusal(route) != Some(status);
         self.set_refusal(route, Some(status));
         self.probe_due = now + PROBE;
@@ -76,8 +78,12 @@ impl Health {
 
     /// No answer, or one of a broken server. Whether the API counts as down since now.
     pub fn failed(&mut self, error: &ApiError, now: Tick, random: f64) -> bool {
-        self.failures = self.failures.saturating_add(1);
         self.last_failure = error.to_string();
+        if self.failures >= BROKEN && !std::mem::take(&mut self.probing) {
+            // It was under way when the API broke, and so says nothing new: one blip is not many failures in a row.
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
         if self.failures >= BROKEN {
             self.held_until = now + backoff(self.failures - BROKEN + 1, random);
         }
@@ -175,6 +181,8 @@ mod tests {
         health.failed(&timeout, S, 1.0);
         health.failed(&timeout, S, 1.0);
         assert_eq!(health.may_ask(Route::List, S), Err(S * 3));
+        health.failed(&timeout, S * 2, 1.0);
+        assert_eq!(health.may_ask(Route::List, S * 2), Err(S * 3), "it was under way before");
         health.asked(Route::List, S * 3);
         assert_eq!(health.may_ask(Route::Session, S * 4), Err(S * 63));
         health.answered(Route::List);
