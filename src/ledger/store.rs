@@ -230,7 +230,12 @@ impl Batch<'_> {
             }
         }
         let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        if stage >= Stage::Open {
+            // That the session is counted under `other` was told with its start.
+            self.cached.admission.keep_folded(folded);
+        }
         if stage < Stage::Open {
             self.step(facts, Step::Started, &channel, look_back);
         }
@@ -286,7 +291,9 @@ impl Batch<'_> {
         if after == before {
             return Ok(());
         }
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        self.cached.admission.keep_folded(folded);
         for part in counted::changed_parts(before, after) {
             let family = Family::Reclassifications;
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
