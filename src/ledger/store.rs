@@ -311,8 +311,8 @@ impl Batch<'_> {
         self.cached.counted.update(self.connection, &facts.id, facts.created, after)
     }
 
+    /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
-        self.look_back(now)?;
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
             let pending =
