@@ -424,7 +424,7 @@ fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {
     connection
-        .prepare("SELECT granted, count, per_window FROM leases ORDER BY granted")?
+        .prepare("SELECT granted, count, per_window FROM leases ORDER BY rowid")?
         .query_map([], |row| {
             Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
         })?
