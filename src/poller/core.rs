@@ -160,6 +160,8 @@ pub(super) struct Life {
     pub(super) files_unread: bool,
     /// Every source has been read once.
     pub(super) ready: bool,
+    /// The session metrics lag behind.
+    pub(super) catching_up: bool,
 }
 
 /// The state of the poller.
@@ -273,6 +275,7 @@ impl Core {
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
+                catching_up: true,
             },
             exposition,
             status,

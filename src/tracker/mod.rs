@@ -81,6 +81,8 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known.
     pub look_back: usize,
+    /// Sessions that are due, or being asked for, for the first time.
+    pub unlooked: usize,
 }
 
 /// The sessions that are not yet counted.
@@ -246,10 +248,12 @@ impl Tracker {
     }
 
     /// Counts what is tracked.
-    pub fn summary(&self, first_start: Option<Timestamp>) -> Summary {
+    pub fn summary(&self, first_start: Option<Timestamp>, now: Tick) -> Summary {
         let mut summary = Summary::default();
         for tracked in self.sessions.values() {
             let Progress::Pending(stage) = tracked.progress else { continue };
+            let is_first = tracked.looks == 0 && tracked.failures == 0;
+            summary.unlooked += usize::from(is_first && tracked.due.is_none_or(|due| due <= now));
             match stage {
                 Stage::Known => {
                     summary.known += 1;
@@ -353,7 +357,8 @@ mod tests {
         }
         tracker.watch(&BTreeSet::from([id("watched")]));
         tracker.settle(&id("watched"), Progress::Counted, S, |_| S);
-        assert_eq!(tracker.summary(None).known, 1);
+        let summary = tracker.summary(None, S);
+        assert_eq!((summary.known, summary.unlooked), (1, 1));
         tracker.watch(&BTreeSet::new());
         assert!(tracker.get("watched").is_none() && tracker.get("other").is_some());
     }
