@@ -13,13 +13,13 @@ use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MalformedReason};
 use crate::tracker::Progress;
 
-/// A session that the API does not give is asked for again after this, doubled each time up to the cap.
-const MISSING_WAIT: Duration = Duration::from_secs(30);
+/// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
+const MISSING_WAIT: Duration = Duration::from_secs(2);
 const MISSING_CAP: Duration = Duration::from_secs(3600);
+/// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
-/// A gateway without listing is asked again after this: it may get one.
-const NO_LISTING_WAIT: Duration = Duration::from_secs(3600);
 /// A page with an entry that nobody can name is read again so often before the entry is given up.
 const PAGE_RETRIES: u8 = 5;
 
@@ -91,7 +91,10 @@ impl Core {
                 self.health.answered(route);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
-                tracing::warn!(wait = %humantime::format_duration(wait), "Agntix asks for fewer requests (429); all of them pause");
+                if let Some(unsaid) = self.complaints.admit(now.tick) {
+                    let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+                    tracing::warn!(%wait, request_id, unsaid, "Agntix asks for fewer requests (429); all of them pause");
+                }
                 self.put_off(ask, now.tick, |_| Duration::ZERO);
             }
             error if error.is_transient() || matches!(error, ApiError::Credential(_)) => {
@@ -107,7 +110,7 @@ impl Core {
                     self.health.answered(route);
                 }
                 match ask {
-                    Ask::Session(id) => self.session_missing(id, &error.to_string(), error.request_id(), now),
+                    Ask::Session(id) => self.session_missing(id, &error.to_string(), true, error.request_id(), now),
                     Ask::List(_) => self.listing_refused(error, now),
                     Ask::Agents(_) => {
                         tracing::debug!(%error, "the agents cannot be read");
@@ -132,7 +135,7 @@ impl Core {
     fn listing_refused(&mut self, error: &ApiError, now: Now) {
         self.listing_busy = false;
         if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
-            if self.listing.refused(now.tick, NO_LISTING_WAIT) {
+            if self.listing.refused(now.tick) {
                 tracing::warn!(
                     %error,
                     "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
@@ -161,6 +164,7 @@ impl Core {
                 return self.session_missing(
                     id,
                     &format!("the answer makes no sense ({})", reason.as_str()),
+                    false,
                     request,
                     now,
                 );
@@ -175,15 +179,15 @@ impl Core {
         self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
     }
 
-    /// The API answered, but without the session.
-    fn session_missing(&mut self, id: &Arc<str>, why: &str, request_id: Option<&str>, now: Now) {
+    /// The API answered, but without the session: it refused it, or gave something else.
+    fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
         let random = self.rng.f64();
         let wait = |failures: u16| {
             let growth = 1_u32.checked_shl(u32::from(failures.saturating_sub(1)).min(16)).unwrap_or(1);
             MISSING_WAIT.saturating_mul(growth).min(MISSING_CAP).mul_f64(0.9 + 0.2 * random)
         };
         let mut again = Duration::ZERO;
-        let missing = self.tracker.miss(id, now.tick, |tracked| {
+        let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
             again = wait(tracked.failures);
             again
         });
@@ -202,13 +206,24 @@ impl Core {
 
     fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
         self.listing.answered();
+        let begin = api_now.minus(self.config.recent_window);
+        if self.listing.has_no_watermark()
+            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
+        {
+            // The sweep was begun by this machine's clock, before the API had told its own, and would end too early.
+            self.listing_busy = false;
+            return self.listing.begin_anew(now.tick);
+        }
         let Ok(parsed) = serde_json::from_slice::<wire::Page<'_>>(body) else {
             self.malformed(MalformedReason::Json);
-            tracing::warn!(
-                request_id = request,
-                page = page.page,
-                "a page of the listing is not what it should be; it is read again"
-            );
+            if let Some(unsaid) = self.complaints.admit(now.tick) {
+                tracing::warn!(
+                    request_id = request,
+                    page = page.page,
+                    unsaid,
+                    "a page of the listing is not what it should be; it is read again"
+                );
+            }
             return self.reread_page(now);
         };
         let mut seen = PageSeen {
@@ -244,10 +259,13 @@ impl Core {
             self.page_retries += 1;
             return self.reread_page(now);
         }
-        if nameless > 0 {
+        if nameless > 0
+            && let Some(unsaid) = self.complaints.admit(now.tick)
+        {
             tracing::warn!(
                 request_id = request,
                 sessions = nameless,
+                unsaid,
                 "listed sessions without a readable id are left out"
             );
         }

@@ -39,6 +39,8 @@ pub struct Tracked {
     pub failures: u16,
     /// Since when the API has answered every look without the session.
     pub missing_since: Option<Tick>,
+    /// The API has said that there is no such session; an answer that makes no sense does not.
+    pub refused: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -117,6 +119,7 @@ impl Tracker {
             looks: 0,
             failures: 0,
             missing_since: None,
+            refused: false,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -139,6 +142,7 @@ impl Tracker {
             looks: 0,
             failures: 0,
             missing_since: None,
+            refused: false,
             created: None,
             ended: None,
             heard,
@@ -206,7 +210,7 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        (tracked.failures, tracked.missing_since) = (0, None);
+        (tracked.failures, tracked.missing_since, tracked.refused) = (0, None, false);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         tracked.progress = progress;
         let due = now + after(tracked);
@@ -233,12 +237,19 @@ impl Tracker {
         self.due_at(id, due);
     }
 
-    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
-    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+    /// The API answered, but without the session, and `refused` it or not; it is due again `after` from `now`. For how
+    /// long that has been so.
+    pub fn miss(
+        &mut self,
+        id: &Arc<str>,
+        refused: bool,
+        now: Tick,
+        after: impl FnOnce(&Tracked) -> Duration,
+    ) -> Duration {
         self.fail(id, now, after);
-        self.sessions
-            .get_mut(id)
-            .map_or(Duration::ZERO, |tracked| now.saturating_sub(*tracked.missing_since.get_or_insert(now)))
+        let Some(tracked) = self.sessions.get_mut(id) else { return Duration::ZERO };
+        tracked.refused = refused;
+        now.saturating_sub(*tracked.missing_since.get_or_insert(now))
     }
 
     /// Stops tracking the session.
@@ -258,8 +269,7 @@ impl Tracker {
                 Stage::Known => {
                     summary.known += 1;
                     // One that keeps failing, or that does not exist, must not hide everything else.
-                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
-                    summary.look_back += usize::from(may_come);
+                    summary.look_back += usize::from(tracked.failures < 3 && !tracked.refused);
                     summary.unasked += usize::from(tracked.failures == 0 && tracked.source != Source::Listing);
                 }
                 Stage::Open => {

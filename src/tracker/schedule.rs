@@ -72,6 +72,7 @@ mod tests {
             looks,
             failures: 0,
             missing_since: None,
+            refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),
             heard: Timestamp::from_millis(0),
