@@ -2,6 +2,16 @@
 //! promise.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::float_cmp, reason = "the samples are whole numbers of units")]
 
+mod bad_apple;
+mod bounded;
+mod budget;
 mod exactly_once;
+mod freshness;
+mod late_analysis;
+mod new_series;
+mod personal_data;
+mod reference;
+mod scrapes;
 mod support;
