@@ -234,7 +234,12 @@ impl Batch<'_> {
             }
         }
         let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        if stage >= Stage::Open {
+            // That the session is counted under `other` was told with its start.
+            self.cached.admission.keep_folded(folded);
+        }
         if stage < Stage::Open {
             self.step(facts, Step::Started, &channel, look_back);
         }
@@ -290,7 +295,9 @@ impl Batch<'_> {
         if after == before {
             return Ok(());
         }
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        self.cached.admission.keep_folded(folded);
         for part in counted::changed_parts(before, after) {
             let family = Family::Reclassifications;
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
@@ -308,6 +315,7 @@ impl Batch<'_> {
         self.cached.counted.update(self.connection, &facts.id, facts.created, after)
     }
 
+    /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
@@ -420,7 +428,7 @@ fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {
     connection
-        .prepare("SELECT granted, count, per_window FROM leases ORDER BY granted")?
+        .prepare("SELECT granted, count, per_window FROM leases ORDER BY rowid")?
         .query_map([], |row| {
             Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
         })?

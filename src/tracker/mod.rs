@@ -41,6 +41,8 @@ pub struct Tracked {
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
     pub end_unread: bool,
+    /// The API has said that there is no such session; an answer that makes no sense does not.
+    pub refused: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -83,6 +85,8 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known.
     pub look_back: usize,
+    /// Sessions that are due, or being asked for, for the first time.
+    pub unlooked: usize,
 }
 
 /// The sessions that are not yet counted.
@@ -125,6 +129,7 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            refused: false,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -148,6 +153,7 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            refused: false,
             created: None,
             ended: None,
             heard,
@@ -215,7 +221,7 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        (tracked.failures, tracked.missing_since) = (0, None);
+        (tracked.failures, tracked.missing_since, tracked.refused) = (0, None, false);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         let is_counted = |progress| usize::from(progress == Progress::Counted);
         self.counted = self.counted + is_counted(progress) - is_counted(tracked.progress);
@@ -267,12 +273,19 @@ impl Tracker {
         }
     }
 
-    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
-    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+    /// The API answered, but without the session, and `refused` it or not; it is due again `after` from `now`. For how
+    /// long that has been so.
+    pub fn miss(
+        &mut self,
+        id: &Arc<str>,
+        refused: bool,
+        now: Tick,
+        after: impl FnOnce(&Tracked) -> Duration,
+    ) -> Duration {
         let since = self.sessions.get(id).and_then(|tracked| tracked.missing_since).unwrap_or(now);
         self.fail(id, now, after);
         if let Some(tracked) = self.sessions.get_mut(id) {
-            tracked.missing_since = Some(since);
+            (tracked.missing_since, tracked.refused) = (Some(since), refused);
         }
         now.saturating_sub(since)
     }
@@ -286,15 +299,17 @@ impl Tracker {
     }
 
     /// Counts what is tracked.
-    pub fn summary(&self, first_start: Option<Timestamp>) -> Summary {
+    pub fn summary(&self, first_start: Option<Timestamp>, now: Tick) -> Summary {
         let mut summary = Summary::default();
         for tracked in self.sessions.values() {
             let Progress::Pending(stage) = tracked.progress else { continue };
+            let is_first = tracked.looks == 0 && tracked.failures == 0;
+            summary.unlooked += usize::from(is_first && tracked.due.is_none_or(|due| due <= now));
             match stage {
                 Stage::Known => {
                     summary.known += 1;
                     // One that keeps failing, or that does not exist, must not hide everything else.
-                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
+                    let may_come = tracked.failures < 3 && !tracked.refused;
                     summary.look_back += usize::from(may_come);
                     summary.unasked += usize::from(may_come && tracked.source != Source::Listing);
                 }
@@ -394,7 +409,8 @@ mod tests {
         }
         tracker.watch(&BTreeSet::from([id("watched")]));
         tracker.settle(&id("watched"), Progress::Counted, S, |_| S);
-        assert_eq!(tracker.summary(None).known, 1);
+        let summary = tracker.summary(None, S);
+        assert_eq!((summary.known, summary.unlooked), (1, 1));
         tracker.watch(&BTreeSet::new());
         assert!(tracker.get("watched").is_none() && tracker.get("other").is_some());
     }
