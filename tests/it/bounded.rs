@@ -58,28 +58,30 @@ fn part(samples: &BTreeMap<String, f64>, name: &str, which: impl Fn(&str) -> boo
 
 /// Every total over all labels is that of the truth.
 fn check_totals(shown: &BTreeMap<String, f64>, truth: &BTreeMap<String, f64>) {
-    for name in [
-        "agntix_sessions_started_total",
-        "agntix_sessions_ended_total",
-        "agntix_session_outcomes_total",
-        "agntix_session_intents_total",
-        "agntix_session_languages_total",
-        "agntix_session_duration_seconds_count",
-        "agntix_session_duration_seconds_sum",
-        "agntix_session_duration_seconds_bucket",
-        "agntix_session_sentiment_score_count",
-        "agntix_session_sentiment_score_bucket",
-        "agntix_session_sentiment_score_positive_total",
-        "agntix_session_sentiment_score_negative_total",
-        "agntix_session_resolution_confidence_count",
-        "agntix_session_resolution_confidence_sum",
-        "agntix_session_intent_confidence_count",
-        "agntix_session_intent_confidence_sum",
-    ] {
+    for name in TOTALS {
         let (shown, truth) = (total(shown, name), total(truth, name));
         assert!(truth > 0.0 && (shown - truth).abs() < 1e-6 * truth, "{name}: shown {shown}, true {truth}");
     }
 }
+
+const TOTALS: [&str; 16] = [
+    "agntix_sessions_started_total",
+    "agntix_sessions_ended_total",
+    "agntix_session_outcomes_total",
+    "agntix_session_intents_total",
+    "agntix_session_languages_total",
+    "agntix_session_duration_seconds_count",
+    "agntix_session_duration_seconds_sum",
+    "agntix_session_duration_seconds_bucket",
+    "agntix_session_sentiment_score_count",
+    "agntix_session_sentiment_score_bucket",
+    "agntix_session_sentiment_score_positive_total",
+    "agntix_session_sentiment_score_negative_total",
+    "agntix_session_resolution_confidence_count",
+    "agntix_session_resolution_confidence_sum",
+    "agntix_session_intent_confidence_count",
+    "agntix_session_intent_confidence_sum",
+];
 
 #[test]
 fn what_overflows_is_folded_counted_and_in_every_total() {
@@ -90,8 +92,7 @@ fn what_overflows_is_folded_counted_and_in_every_total() {
             .set("METRICS__MAX_AGENTS", "3")
             .set("METRICS__MAX_LABEL_VALUES", "4");
         let counted = |samples: &BTreeMap<String, f64>, truth: &BTreeMap<String, f64>| {
-            let is_done = |name| (total(samples, name) - total(truth, name)).abs() < 0.5;
-            ["agntix_sessions_started_total", "agntix_session_outcomes_total"].into_iter().all(is_done)
+            TOTALS.into_iter().all(|name| (total(samples, name) - total(truth, name)).abs() < 0.5)
         };
         let daemon = setup.start();
         let truth = api.truth();

@@ -197,7 +197,8 @@ fn sixty_scrapes_at_once_are_answered_or_told_to_come_back() {
 fn exemplars_name_real_sessions() {
     let (api, daemon, _state) = settled(500, |setup| setup);
     let ids: HashSet<String> = api.sessions().into_iter().map(|session| session.id).collect();
-    let page = daemon.open_metrics();
+    // A series that is held names no session yet.
+    let page = until("the exemplars", || Some(daemon.open_metrics()).filter(|page| page.contains("\"} 1 # {")));
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     for line in page.lines() {
         let Some((sample, exemplar)) = line.split_once(" # ") else { continue };
