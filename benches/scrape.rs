@@ -266,16 +266,22 @@ fn peer_routes(plain: Bytes, gzip: Bytes) -> Router {
     Router::new()
         .route("/static", get(async move || ([(CONTENT_TYPE, text)], plain)))
         .route("/static-gzip", get(async move || ([(CONTENT_TYPE, text), (CONTENT_ENCODING, "gzip")], gzip)))
-        .route("/prometheus", get(async move || {
-            let mut page = Vec::new();
-            prometheus::TextEncoder::new().encode(&registry.gather(), &mut page).unwrap();
-            ([(CONTENT_TYPE, text)], page)
-        }))
-        .route("/prometheus-client", get(async move || {
-            let mut page = String::new();
-            prometheus_client::encoding::text::encode(&mut page, &client_registry).unwrap();
-            ([(CONTENT_TYPE, Format::OpenMetrics.content_type())], page)
-        }))
+        .route(
+            "/prometheus",
+            get(async move || {
+                let mut page = Vec::new();
+                prometheus::TextEncoder::new().encode(&registry.gather(), &mut page).unwrap();
+                ([(CONTENT_TYPE, text)], page)
+            }),
+        )
+        .route(
+            "/prometheus-client",
+            get(async move || {
+                let mut page = String::new();
+                prometheus_client::encoding::text::encode(&mut page, &client_registry).unwrap();
+                ([(CONTENT_TYPE, Format::OpenMetrics.content_type())], page)
+            }),
+        )
 }
 
 /// The peer in Python, where it can be had.

@@ -3,7 +3,12 @@
 //! `cargo bench --bench tracker_memory`. The sessions go through the ledger, as in the daemon, since it is the ledger
 //! that hands out what the tracker keeps. Bytes are those asked of the allocator; its own overhead comes on top.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot be set up should stop"
+)]
 
 mod support;
 
