@@ -17,7 +17,7 @@ mod write_deadline;
 use std::sync::Arc;
 
 pub use router::router;
-pub use server::{bind, serve};
+pub use server::{bind, serve, serve_routes};
 pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};
 use tokio::sync::mpsc;
 
