@@ -76,16 +76,19 @@ async fn reads_the_whole_page(version: Version) {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus from .ci/tools"]
 async fn prometheus_2_reads_the_whole_page() {
     reads_the_whole_page(Version::V2).await;
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus from .ci/tools"]
 async fn prometheus_3_reads_the_whole_page() {
     reads_the_whole_page(Version::V3).await;
 }
 
 #[test]
+#[ignore = "needs Prometheus from .ci/tools"]
 fn promtool_finds_nothing_to_say_of_any_metric() {
     let page = text(&full(), Format::Text);
     let session = Family::ALL.map(Family::descriptor);
@@ -99,6 +102,7 @@ fn promtool_finds_nothing_to_say_of_any_metric() {
 }
 
 #[test]
+#[ignore = "needs Prometheus from .ci/tools"]
 fn promtool_is_heard_when_it_has_something_to_say() {
     for version in [Version::V2, Version::V3] {
         let said = promtool::check_metrics(version, b"# HELP x y\n# TYPE x counter\nx 1\n");

@@ -62,6 +62,7 @@ fn fill(ballast: &Path) {
 }
 
 #[test]
+#[ignore = "needs root, to mount a small disk"]
 fn a_full_disk_pauses_the_counting_and_loses_nothing() {
     let (api, place) = (Api::start(live(10)), tempfile::tempdir().unwrap());
     let disk = place.path().join("disk");
@@ -116,6 +117,7 @@ fn a_full_disk_pauses_the_counting_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "needs fiu-utils"]
 fn syncs_that_fail_lose_nothing_and_count_nothing_twice() {
     needs("/usr/bin/fiu-run", "fiu-utils");
     let (api, place) = (Api::start(live(6)), tempfile::tempdir().unwrap());
@@ -189,6 +191,7 @@ fn sees_clock(daemon: &Daemon, seconds: f64) {
 }
 
 #[test]
+#[ignore = "needs faketime"]
 fn a_clock_that_jumps_while_it_runs_changes_nothing() {
     let (api, place) = (Api::start(live(8)), tempfile::tempdir().unwrap());
     let offset = place.path().join("offset");
@@ -209,6 +212,7 @@ fn a_clock_that_jumps_while_it_runs_changes_nothing() {
 }
 
 #[test]
+#[ignore = "needs faketime"]
 fn a_clock_that_is_set_over_a_restart_changes_nothing_and_holds_nothing_up() {
     // Each start takes a tenth of the window as a lease, which is written down with the time of this machine.
     let config = SimulatorConfig { rate_limit: Some(200_000), ..live(6) };
