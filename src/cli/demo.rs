@@ -30,9 +30,12 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     loaded.api_key = Secret::new(DEFAULT_KEY);
     let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
     let path = loaded.config.web.telemetry_path.clone();
+    // Of simulated time, it is three minutes.
+    let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
+    let incident = humantime::format_duration(incident);
     let done = daemon::serve(loaded, reloader, |address| {
         println!(
-            "Five agents of a parcel service hold simulated conversations; in 3 minutes one of them stops resolving.\n\n  \
+            "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
              landing page   http://{address}/\n  \
              metrics        http://{address}{path}\n  \
              the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n\n\
