@@ -85,7 +85,7 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known.
     pub look_back: usize,
-    /// Sessions that are due, or being asked for, for the first time.
+    /// Sessions that are due, being asked for, or to be asked for again after a failure, for the first time.
     pub unlooked: usize,
 }
 
@@ -304,8 +304,10 @@ impl Tracker {
         let (mut open, mut awaiting) = (ByChannel::default(), ByChannel::default());
         for tracked in self.sessions.values() {
             let Progress::Pending(stage) = tracked.progress else { continue };
-            let is_first = tracked.looks == 0 && tracked.failures == 0;
-            summary.unlooked += usize::from(is_first && tracked.due.is_none_or(|due| due <= now));
+            // One that keeps failing is no backlog.
+            let is_first = tracked.looks == 0 && tracked.failures < 3;
+            let is_due = tracked.failures > 0 || tracked.due.is_none_or(|due| due <= now);
+            summary.unlooked += usize::from(is_first && is_due);
             match stage {
                 Stage::Known => {
                     summary.known += 1;

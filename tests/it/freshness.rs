@@ -95,42 +95,48 @@ fn what_is_pending_is_told_and_delays_are_of_the_present_only() {
     assert_eq!(total(&samples, "agntix_sessions_awaiting_analysis"), 0.0);
 }
 
+/// Scrapes until the backlog is worked off: up to then the flag must be up, and fall after.
+fn catches_up(api: &Api, daemon: &Daemon) {
+    let truth = api.truth();
+    let mut behind = 0;
+    daemon.scrape_until("the backlog to be worked off", |scrape| {
+        let done = durable(&scrape.samples) == truth;
+        let flag = scrape.samples.get(CATCHING_UP);
+        assert!(done || flag == Some(&1.0), "the backlog is hidden: {flag:?}\n{}", daemon.log());
+        behind += u32::from(!done);
+        done
+    });
+    assert!(behind > 5, "there was no backlog to be seen");
+    until("the flag to fall", || (daemon.sample(CATCHING_UP) == Some(0.0)).then_some(()));
+}
+
 #[test]
 fn catching_up_is_told_for_as_long_as_there_is_a_backlog() {
-    let api = Api::start(SimulatorConfig { analysis_delay: (Duration::ZERO, Duration::ZERO), ..simulation() });
+    // The last of three pages is full of sessions that each take a while to read, and some of them two attempts.
+    let api = Api::start(SimulatorConfig {
+        start: NOON.minus(MINUTE),
+        until: Some(NOON.plus(Duration::from_secs(775))),
+        analysis_delay: (Duration::ZERO, Duration::ZERO),
+        ..simulation()
+    });
+    let slow = FaultRule { route: Some(Route::Session), share: 1.0, kind: FaultKind::Delay(60) };
+    let broken = FaultRule { route: Some(Route::Session), share: 0.05, kind: FaultKind::Status(503) };
     let state = tempfile::tempdir().unwrap();
-    let setup = Setup::new(api.address, &state.path().join("state"))
-        .set("API__MAX_CONCURRENCY", "4")
-        .set("SESSIONS__LOOK_BACK_DEADLINE", "1s");
-    let daemon = setup.start();
+    let setup = |name: &str| {
+        Setup::new(api.address, &state.path().join(name))
+            .set("API__MAX_CONCURRENCY", "4")
+            .set("SESSIONS__LOOK_BACK_DEADLINE", "1s")
+    };
+    let daemon = setup("known").start();
     daemon.shows(&api.truth());
     daemon.kill();
-
-    // Sessions that were open are over when it comes back, and each takes a while to read.
-    let slow = FaultRule { route: Some(Route::Session), share: 1.0, kind: FaultKind::Delay(60) };
-    for (restart, faults) in [(false, vec![slow]), (true, vec![slow])] {
-        let state = tempfile::tempdir().unwrap();
-        let fresh = Setup::new(api.address, &state.path().join("state"))
-            .set("API__MAX_CONCURRENCY", "4")
-            .set("SESSIONS__LOOK_BACK_DEADLINE", "1s");
-        api.simulator.set_faults(Faults { rules: faults, ..Faults::default() }).unwrap();
-        if restart {
-            api.jump(NOON.plus(MINUTE * 20));
-        }
-        // A first start whose look-back is cut short at once, and a start after a while.
-        let daemon = if restart { setup.start() } else { fresh.start() };
-        let truth = api.truth();
-        let mut behind = 0;
-        daemon.scrape_until("the backlog to be worked off", |scrape| {
-            let done = durable(&scrape.samples) == truth;
-            let flag = scrape.samples.get(CATCHING_UP);
-            assert!(done || flag == Some(&1.0), "the backlog is hidden: {flag:?}\n{}", daemon.log());
-            behind += u32::from(!done);
-            done
-        });
-        assert!(behind > 5, "there was no backlog to be seen");
-        until("the flag to fall", || (daemon.sample(CATCHING_UP) == Some(0.0)).then_some(()));
-    }
+    api.jump(NOON.plus(MINUTE * 30));
+    api.simulator.set_faults(Faults { rules: vec![slow, broken], ..Faults::default() }).unwrap();
+    let pages = api.sessions().len().div_ceil(100);
+    assert!(pages == 3 && api.sessions().len() % 100 > 50, "{}", api.sessions().len());
+    // A start after a while, and a first one whose look-back is cut short.
+    catches_up(&api, &setup("known").start());
+    catches_up(&api, &setup("fresh").start());
 }
 
 #[test]

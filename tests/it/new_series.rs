@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::simulator::{
-    AgentProfile, Channel, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig,
+    AgentProfile, Channel, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig, TruthFilter,
 };
 
-use crate::support::{Api, NOON, Scrape, Setup, durable, is_durable};
+use crate::support::{Api, NOON, Scrape, Setup, durable, is_durable, until};
 
 const HOLD: Duration = Duration::from_secs(1);
 const LATE: &str = "agnt_late";
@@ -44,8 +44,10 @@ fn has_sessions(scrape: &Scrape) -> bool {
 #[test]
 fn the_past_is_in_the_starting_values_and_nothing_is_shown_before() {
     let api = Api::start(SimulatorConfig { until: Some(NOON), ..simulation(NOON) });
-    let slow = FaultRule { route: Some(Route::Session), share: 1.0, kind: FaultKind::Delay(50) };
-    api.simulator.set_faults(Faults { rules: vec![slow], ..Faults::default() }).unwrap();
+    // Each session takes a while to read, and some take several attempts, long after the listing is read.
+    let rule = |share, kind| FaultRule { route: Some(Route::Session), share, kind };
+    let rules = vec![rule(1.0, FaultKind::Delay(50)), rule(0.2, FaultKind::Status(503))];
+    api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
     let state = tempfile::tempdir().unwrap();
     let setup = Setup::new(api.address, &state.path().join("state"))
         .set("API__MAX_CONCURRENCY", "4")
@@ -182,21 +184,38 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
 
     // When counting began is told truly, and the same after another restart.
     let before = created(&daemon.open_metrics());
+    let mut firsts: BTreeMap<String, f64> = BTreeMap::new();
     let sessions = api.sessions();
-    let busy = |channel: &Channel| channel.direction.as_deref() == Some("OUTBOUND");
-    let busy = sessions.iter().filter(|s| s.agent.id != LATE && busy(s.channel));
-    let first_created = busy.clone().map(|s| s.created).min().unwrap().as_seconds_f64();
-    let first_closed = busy.filter(|s| !s.expired).map(|s| s.ended).min().unwrap().as_seconds_f64();
+    for session in sessions.iter().filter(|session| session.agent.id != LATE) {
+        let word = |word: &Option<String>| word.as_ref().map_or("unknown".to_owned(), |word| word.to_lowercase());
+        let Channel { session_type, platform, direction } = session.channel;
+        let channel = format!(
+            r#"agent_id="{}",session_type="{}",platform="{}",direction="{}""#,
+            session.agent.id,
+            session_type.to_lowercase(),
+            platform.to_lowercase(),
+            word(direction)
+        );
+        let mut first = |name: String, at: Timestamp| {
+            let first = firsts.entry(name).or_insert(f64::MAX);
+            *first = first.min(at.as_seconds_f64());
+        };
+        first(format!("agntix_sessions_started_created{{{channel}}}"), session.created);
+        let state = if session.expired { "expired" } else { "closed" };
+        // What was open at the start belongs to no starting value, but to the births of its channel.
+        if session.ended <= start {
+            first(format!(r#"agntix_sessions_ended_created{{{channel},state="{state}"}}"#), session.ended);
+        }
+    }
+    assert!(firsts.len() > 5);
+    for (name, at) in &firsts {
+        assert!((before[name] - at).abs() < 0.001, "{name}: {} is not {at}", before[name]);
+    }
     let find = |name: &str, agent: &str, more: &str| -> f64 {
         let start = format!("{name}{{agent_id=\"{agent}\"");
         let (_, at) = before.iter().find(|(name, _)| name.starts_with(&start) && name.contains(more)).unwrap();
         *at
     };
-    let id = &api.simulator.config().agents[0].id;
-    let near = |a: f64, b: f64| (a - b).abs() < 0.001;
-    assert!(near(find("agntix_sessions_started_created", id, "outbound"), first_created));
-    let closed = find("agntix_sessions_ended_created", id, "outbound\",state=\"closed");
-    assert!(near(closed, first_closed), "{closed} {first_closed}");
     let birth = find("agntix_sessions_started_created", LATE, "");
     let earliest = late.created.minus(Duration::from_secs(1)).as_seconds_f64();
     assert!((earliest..earliest + 10.0).contains(&birth), "{birth} {earliest}");
@@ -210,17 +229,32 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
 fn one_garbled_answer_does_not_hide_a_session_of_the_look_back() {
     let api = Api::start(SimulatorConfig { until: Some(NOON), ..simulation(NOON) });
     let ids: Vec<String> = api.sessions().into_iter().take(40).map(|session| session.id).collect();
-    let rule = |route, kind| FaultRule { route: Some(route), share: 1.0, kind };
-    let rules = vec![rule(Route::Session, FaultKind::Garbage), rule(Route::List, FaultKind::Status(404))];
-    api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
+    let rule = FaultRule { route: Some(Route::Session), share: 1.0, kind: FaultKind::Garbage };
+    api.simulator.set_faults(Faults { rules: vec![rule], ..Faults::default() }).unwrap();
     let state = tempfile::tempdir().unwrap();
-    let setup = Setup::new(api.address, &state.path().join("state")).set("SESSIONS__IDS", &ids.join(","));
+    let setup = Setup::new(api.address, &state.path().join("state"))
+        .set("SESSIONS__IDS", &ids.join(","))
+        .set("SESSIONS__LISTING", "false");
     let daemon = setup.start();
-    // Each is asked for once, in vain, and so is the listing.
-    let is_asked = |what: &str| api.simulator.requests().iter().any(|request| request.path.contains(what));
-    crate::support::until("all to be asked for", || {
-        (ids.iter().all(|id| is_asked(id)) && is_asked("sessions?")).then_some(())
-    });
+    // Each is asked for once, in vain.
+    let is_asked = |id: &String| api.simulator.requests().iter().any(|request| request.path.contains(id));
+    until("all to be asked for", || ids.iter().all(is_asked).then_some(()));
+    api.simulator.set_faults(Faults::default()).unwrap();
+    let scrapes = daemon.scrape_until("session metrics", has_sessions);
+    let filter = TruthFilter { ids: Some(ids.into_iter().collect()), ..TruthFilter::default() };
+    let truth = api.simulator.truth(&filter, &api.simulator.config().metrics, NOON);
+    assert_eq!(durable(&scrapes.last().unwrap().samples), truth);
+}
+
+#[test]
+fn one_404_of_the_listing_does_not_end_the_look_back() {
+    let api = Api::start(SimulatorConfig { until: Some(NOON), ..simulation(NOON) });
+    let rule = FaultRule { route: Some(Route::List), share: 1.0, kind: FaultKind::Status(404) };
+    api.simulator.set_faults(Faults { rules: vec![rule], ..Faults::default() }).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(api.address, &state.path().join("state")).start();
+    let is_listed = || api.simulator.requests().iter().any(|request| request.route == Route::List);
+    until("the listing to be asked for", || is_listed().then_some(()));
     api.simulator.set_faults(Faults::default()).unwrap();
     let scrapes = daemon.scrape_until("session metrics", has_sessions);
     assert_eq!(durable(&scrapes.last().unwrap().samples), api.truth());

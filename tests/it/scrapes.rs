@@ -62,7 +62,9 @@ fn ten_thousand_half_open_connections_neither_stop_a_scrape_nor_stay() {
     assert_eq!(idle.len(), MANY);
     assert!(slowest < Duration::from_secs(3), "a scrape took {slowest:?}");
     assert!(open_files() > before + 100.0, "the connections were not there");
+    let opened = Instant::now();
     until("the connections to be closed", || (open_files() < before + 50.0).then_some(()));
+    assert!(opened.elapsed() < Duration::from_secs(15), "they stayed for {:?}", opened.elapsed());
     // The clients see the end, too.
     let last = idle.last_mut().unwrap();
     last.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
