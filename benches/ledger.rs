@@ -8,7 +8,7 @@
 mod support;
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use agntix_exporter::ledger::sqlite::SqliteLedger;
 use agntix_exporter::ledger::{Change, Opened, Verdict};
@@ -24,6 +24,9 @@ const COUNTED: u64 = 1_024;
 
 fn main() {
     divan::main();
+    if let Some(bytes) = BYTES_PER_ID.get() {
+        println!("{REMEMBERED} remembered ids take {bytes} bytes each on disk");
+    }
     for directory in ["ledger-few", "ledger-many"] {
         let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory));
     }
@@ -94,6 +97,8 @@ fn build(name: &str) -> std::path::PathBuf {
     directory
 }
 
+static BYTES_PER_ID: OnceLock<u64> = OnceLock::new();
+
 static FEW: LazyLock<std::path::PathBuf> = LazyLock::new(|| build("ledger-few"));
 
 /// The same, and then random ids up to a million, spread over the days in no order, as hashes come. They are written
@@ -124,6 +129,6 @@ static MANY: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
     connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(connection);
     let bytes = std::fs::metadata(&file).unwrap().len() - before;
-    println!("\n{} ids on disk: {} bytes each", REMEMBERED - COUNTED, bytes / (REMEMBERED - COUNTED));
+    BYTES_PER_ID.set(bytes / (REMEMBERED - COUNTED)).unwrap();
     directory
 });

@@ -210,10 +210,16 @@ impl Exposition {
 
 /// An empty buffer for a page much like `old`. If nobody is reading the old page any more, it is the old one's: fresh
 /// memory for megabytes costs more than writing them.
-fn written_over(mut old: Bytes) -> Vec<u8> {
+fn written_over(old: Bytes) -> Vec<u8> {
     let length = old.len();
-    old.truncate(0);
-    let buffer = Vec::from(old);
+    let buffer = old.try_into_mut().map_or_else(
+        |_| Vec::new(),
+        |mut page| {
+            // Before it becomes a vector, so that nothing is copied.
+            page.clear();
+            page.into()
+        },
+    );
     if buffer.capacity() > length { buffer } else { Vec::with_capacity(with_room(length)) }
 }
 
@@ -234,4 +240,25 @@ fn variant(format: Format, encoding: Encoding) -> usize {
         Encoding::Zstd => 2,
     };
     format * 3 + encoding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_written_over_once_nobody_reads_it() {
+        let page = |length, capacity| {
+            let mut bytes = Vec::with_capacity(capacity);
+            bytes.resize(length, b'x');
+            Bytes::from(bytes)
+        };
+        let old = page(640, 9_000);
+        let reader = old.clone();
+        assert_eq!(written_over(old).capacity(), 650);
+        assert!(reader.iter().all(|byte| *byte == b'x'));
+        let buffer = written_over(reader);
+        assert_eq!((buffer.capacity(), buffer.len()), (9_000, 0));
+        assert_eq!(written_over(page(640, 640)).capacity(), 650, "without room it would have to grow by doubling");
+    }
 }
