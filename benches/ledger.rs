@@ -44,6 +44,29 @@ fn commit_open(bencher: Bencher<'_, '_>, batch: u64) {
     commit_new(bencher, batch, Stage::Open);
 }
 
+/// The floor: the store with the same settings, which remembers random ids and counts nothing.
+#[divan::bench(args = [1, 64, 1_024], max_time = 4)]
+fn bare_ids(bencher: Bencher<'_, '_>, batch: u64) {
+    let directory = support::directory("ledger-bare");
+    let mut connection = Connection::open(directory.join("bare.sqlite")).unwrap();
+    let settings = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        CREATE TABLE ids (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;";
+    connection.execute_batch(settings).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    bencher
+        .counter(ItemsCount::new(batch))
+        .with_inputs(|| (0..batch).map(|_| random.u128(..).to_le_bytes()).collect::<Vec<_>>())
+        .bench_local_values(|ids| {
+            let transaction = connection.transaction().unwrap();
+            for id in ids {
+                transaction.prepare_cached("INSERT INTO ids VALUES (?1, 7)").unwrap().execute([id]).unwrap();
+            }
+            transaction.commit().unwrap();
+        });
+    drop(connection);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 fn commit_new(bencher: Bencher<'_, '_>, batch: u64, stage: Stage) {
     let directory = support::directory("ledger-commit");
     let (ledger, _) = support::open(&directory);

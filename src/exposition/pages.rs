@@ -44,6 +44,14 @@ struct Rendered {
     part: FirstPart,
 }
 
+impl Rendered {
+    fn page(&mut self, encoding: Encoding, own: Vec<u8>, now: Instant) -> std::io::Result<Page> {
+        self.asked_at = now;
+        let own = compress::last_part(encoding, &self.part, own)?;
+        Ok(Page { sessions: self.bytes.clone(), own: own.into() })
+    }
+}
+
 /// A page to send: its chunks one after the other.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -123,26 +131,46 @@ impl Exposition {
         self.write_memory(|m| m.set_gauges(family, series));
     }
 
+    /// The page as it is now, if its session part is ready: that takes microseconds, and waits for nobody.
+    pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
+        let wanted = variant(format, encoding);
+        let current = self.memory.try_read().ok()?.generation();
+        let page = {
+            let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
+            let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
+            rendered.page(encoding, self.own_page(format), now).ok()?
+        };
+        self.forget_unused(wanted, now);
+        Some(page)
+    }
+
     /// The page as it is now. The session part is rendered and compressed once a generation.
     ///
     /// # Errors
     /// Only if the compressor cannot have memory.
     pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+        let wanted = variant(format, encoding);
+        self.forget_unused(wanted, now);
+        let own = self.own_page(format);
+        let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
+        self.session_part(&mut lock(slot), (format, encoding), own, now)
+    }
+
+    fn own_page(&self, format: Format) -> Vec<u8> {
         let mut own = Vec::with_capacity(8 * 1024);
         own_page::write(&mut own, &self.own.0.registry, format);
-        let wanted = variant(format, encoding);
-        let mut page = None;
+        own
+    }
+
+    fn forget_unused(&self, wanted: usize, now: Instant) {
         for (place, slot) in self.variants.iter().enumerate() {
-            if place == wanted {
-                page = Some(self.session_part(&mut lock(slot), (format, encoding), own, now)?);
-                own = Vec::new();
-            } else if let Ok(mut slot) = slot.try_lock()
+            if place != wanted
+                && let Ok(mut slot) = slot.try_lock()
                 && slot.as_ref().is_some_and(|r| now.saturating_duration_since(r.asked_at) > KEEP)
             {
                 *slot = None;
             }
         }
-        page.ok_or_else(|| std::io::Error::other("no such variant of the page"))
     }
 
     fn session_part(
@@ -161,9 +189,7 @@ impl Exposition {
                 slot.insert(self.render(format, encoding, old, now)?)
             }
         };
-        rendered.asked_at = now;
-        let own = compress::last_part(encoding, &rendered.part, own)?;
-        Ok(Page { sessions: rendered.bytes.clone(), own: own.into() })
+        rendered.page(encoding, own, now)
     }
 
     fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {

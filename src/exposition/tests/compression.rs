@@ -62,6 +62,20 @@ fn a_page_that_is_still_being_read_is_left_alone() {
 }
 
 #[test]
+fn only_a_page_of_the_present_generation_is_ready() {
+    let exposition = many(50);
+    let ready = || exposition.ready_page(Format::Text, Encoding::Gzip, Instant::now());
+    assert!(ready().is_none());
+    let made = page(&exposition, Format::Text, Encoding::Gzip);
+    exposition.own().up.set(1);
+    let unchanged = ready().unwrap();
+    assert_eq!(unchanged.sessions, made.sessions);
+    assert!(String::from_utf8(unzip(&unchanged)).unwrap().contains("\nagntix_up 1\n"), "the rest is made each time");
+    exposition.apply(&[counter(Family::Languages, &["agent0", "en"], 9)], Vec::new());
+    assert!(ready().is_none());
+}
+
+#[test]
 fn an_unchanged_page_is_not_made_again() {
     let exposition = many(50);
     for format in Format::ALL {
