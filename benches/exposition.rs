@@ -106,6 +106,11 @@ fn zstd_changed(bencher: Bencher<'_, '_>, series: u64) {
 }
 
 #[divan::bench(args = SERIES)]
+fn openmetrics_plain_changed(bencher: Bencher<'_, '_>, series: u64) {
+    changed(bencher, series, Format::OpenMetrics, Encoding::Identity);
+}
+
+#[divan::bench(args = SERIES)]
 fn openmetrics_gzip_changed(bencher: Bencher<'_, '_>, series: u64) {
     changed(bencher, series, Format::OpenMetrics, Encoding::Gzip);
 }
@@ -128,7 +133,7 @@ fn static_gzip(bencher: Bencher<'_, '_>, series: u64) {
     });
 }
 
-#[divan::bench(args = SERIES)]
+#[divan::bench(args = SERIES, sample_count = 10)]
 fn stock_prometheus(bencher: Bencher<'_, '_>, series: u64) {
     let registry = prometheus::Registry::new();
     let d = Family::Outcomes.descriptor();
@@ -144,7 +149,7 @@ fn stock_prometheus(bencher: Bencher<'_, '_>, series: u64) {
     });
 }
 
-#[divan::bench(args = SERIES)]
+#[divan::bench(args = SERIES, sample_count = 10)]
 fn stock_prometheus_client(bencher: Bencher<'_, '_>, series: u64) {
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::family::Family as ClientFamily;

@@ -8,7 +8,7 @@
 mod support;
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use agntix_exporter::ledger::sqlite::SqliteLedger;
 use agntix_exporter::ledger::{Change, Opened, Verdict};
@@ -24,6 +24,9 @@ const COUNTED: u64 = 1_024;
 
 fn main() {
     divan::main();
+    if let Some(bytes) = BYTES_PER_ID.get() {
+        println!("{REMEMBERED} remembered ids take {bytes} bytes each on disk");
+    }
     for directory in ["ledger-few", "ledger-many"] {
         let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory));
     }
@@ -39,6 +42,29 @@ fn commit_counted(bencher: Bencher<'_, '_>, batch: u64) {
 #[divan::bench(args = [1, 64, 1_024], max_time = 4)]
 fn commit_open(bencher: Bencher<'_, '_>, batch: u64) {
     commit_new(bencher, batch, Stage::Open);
+}
+
+/// The floor: the store with the same settings, which remembers random ids and counts nothing.
+#[divan::bench(args = [1, 64, 1_024], max_time = 4)]
+fn bare_ids(bencher: Bencher<'_, '_>, batch: u64) {
+    let directory = support::directory("ledger-bare");
+    let mut connection = Connection::open(directory.join("bare.sqlite")).unwrap();
+    let settings = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        CREATE TABLE ids (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;";
+    connection.execute_batch(settings).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    bencher
+        .counter(ItemsCount::new(batch))
+        .with_inputs(|| (0..batch).map(|_| random.u128(..).to_le_bytes()).collect::<Vec<_>>())
+        .bench_local_values(|ids| {
+            let transaction = connection.transaction().unwrap();
+            for id in ids {
+                transaction.prepare_cached("INSERT INTO ids VALUES (?1, 7)").unwrap().execute([id]).unwrap();
+            }
+            transaction.commit().unwrap();
+        });
+    drop(connection);
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 fn commit_new(bencher: Bencher<'_, '_>, batch: u64, stage: Stage) {
@@ -94,6 +120,8 @@ fn build(name: &str) -> std::path::PathBuf {
     directory
 }
 
+static BYTES_PER_ID: OnceLock<u64> = OnceLock::new();
+
 static FEW: LazyLock<std::path::PathBuf> = LazyLock::new(|| build("ledger-few"));
 
 /// The same, and then random ids up to a million, spread over the days in no order, as hashes come. They are written
@@ -124,6 +152,6 @@ static MANY: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
     connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(connection);
     let bytes = std::fs::metadata(&file).unwrap().len() - before;
-    println!("\n{} ids on disk: {} bytes each", REMEMBERED - COUNTED, bytes / (REMEMBERED - COUNTED));
+    BYTES_PER_ID.set(bytes / (REMEMBERED - COUNTED)).unwrap();
     directory
 });

@@ -10,7 +10,10 @@ pub fn integer(out: &mut Vec<u8>, value: u64) {
 
 /// Appends `value / scale` as an exact decimal, without trailing zeros; `scale` is a power of ten.
 pub fn scaled(out: &mut Vec<u8>, value: u64, scale: u64) {
-    let scale = scale.max(1);
+    // Most series count in ones, and two divisions a line are felt on a large page.
+    if scale <= 1 {
+        return integer(out, value);
+    }
     integer(out, value / scale);
     let mut fraction = value % scale;
     if fraction == 0 {

@@ -44,6 +44,14 @@ struct Rendered {
     part: FirstPart,
 }
 
+impl Rendered {
+    fn page(&mut self, encoding: Encoding, own: Vec<u8>, now: Instant) -> std::io::Result<Page> {
+        self.asked_at = now;
+        let own = compress::last_part(encoding, &self.part, own)?;
+        Ok(Page { sessions: self.bytes.clone(), own: own.into() })
+    }
+}
+
 /// A page to send: its chunks one after the other.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -123,26 +131,46 @@ impl Exposition {
         self.write_memory(|m| m.set_gauges(family, series));
     }
 
+    /// The page as it is now, if its session part is ready: that takes microseconds, and waits for nobody.
+    pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
+        let wanted = variant(format, encoding);
+        let current = self.memory.try_read().ok()?.generation();
+        let page = {
+            let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
+            let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
+            rendered.page(encoding, self.own_page(format), now).ok()?
+        };
+        self.forget_unused(wanted, now);
+        Some(page)
+    }
+
     /// The page as it is now. The session part is rendered and compressed once a generation.
     ///
     /// # Errors
     /// Only if the compressor cannot have memory.
     pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+        let wanted = variant(format, encoding);
+        self.forget_unused(wanted, now);
+        let own = self.own_page(format);
+        let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
+        self.session_part(&mut lock(slot), (format, encoding), own, now)
+    }
+
+    fn own_page(&self, format: Format) -> Vec<u8> {
         let mut own = Vec::with_capacity(8 * 1024);
         own_page::write(&mut own, &self.own.0.registry, format);
-        let wanted = variant(format, encoding);
-        let mut page = None;
+        own
+    }
+
+    fn forget_unused(&self, wanted: usize, now: Instant) {
         for (place, slot) in self.variants.iter().enumerate() {
-            if place == wanted {
-                page = Some(self.session_part(&mut lock(slot), (format, encoding), own, now)?);
-                own = Vec::new();
-            } else if let Ok(mut slot) = slot.try_lock()
+            if place != wanted
+                && let Ok(mut slot) = slot.try_lock()
                 && slot.as_ref().is_some_and(|r| now.saturating_duration_since(r.asked_at) > KEEP)
             {
                 *slot = None;
             }
         }
-        page.ok_or_else(|| std::io::Error::other("no such variant of the page"))
     }
 
     fn session_part(
@@ -161,9 +189,7 @@ impl Exposition {
                 slot.insert(self.render(format, encoding, old, now)?)
             }
         };
-        rendered.asked_at = now;
-        let own = compress::last_part(encoding, &rendered.part, own)?;
-        Ok(Page { sessions: rendered.bytes.clone(), own: own.into() })
+        rendered.page(encoding, own, now)
     }
 
     fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
@@ -210,10 +236,16 @@ impl Exposition {
 
 /// An empty buffer for a page much like `old`. If nobody is reading the old page any more, it is the old one's: fresh
 /// memory for megabytes costs more than writing them.
-fn written_over(mut old: Bytes) -> Vec<u8> {
+fn written_over(old: Bytes) -> Vec<u8> {
     let length = old.len();
-    old.truncate(0);
-    let buffer = Vec::from(old);
+    let buffer = old.try_into_mut().map_or_else(
+        |_| Vec::new(),
+        |mut page| {
+            // Before it becomes a vector, so that nothing is copied.
+            page.clear();
+            page.into()
+        },
+    );
     if buffer.capacity() > length { buffer } else { Vec::with_capacity(with_room(length)) }
 }
 
@@ -234,4 +266,25 @@ fn variant(format: Format, encoding: Encoding) -> usize {
         Encoding::Zstd => 2,
     };
     format * 3 + encoding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_written_over_once_nobody_reads_it() {
+        let page = |length, capacity| {
+            let mut bytes = Vec::with_capacity(capacity);
+            bytes.resize(length, b'x');
+            Bytes::from(bytes)
+        };
+        let old = page(640, 9_000);
+        let reader = old.clone();
+        assert_eq!(written_over(old).capacity(), 650);
+        assert!(reader.iter().all(|byte| *byte == b'x'));
+        let buffer = written_over(reader);
+        assert_eq!((buffer.capacity(), buffer.len()), (9_000, 0));
+        assert_eq!(written_over(page(640, 640)).capacity(), 650, "without room it would have to grow by doubling");
+    }
 }

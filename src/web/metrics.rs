@@ -1,6 +1,7 @@
 //! The route of the metrics: from the request's headers to a page sent without being copied.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,9 +13,10 @@ use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENG
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::exposition::{Exposition, Page, negotiation};
+use crate::exposition::negotiation::{self, Encoding, Format};
+use crate::exposition::{Exposition, Page};
 
 /// What the route needs.
 #[derive(Clone)]
@@ -36,17 +38,12 @@ pub async fn metrics(State(state): State<MetricsState>, headers: HeaderMap) -> R
     };
     let format = negotiation::format(joined(&headers, &ACCEPT).as_deref());
     let encoding = negotiation::encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
-    // Rendering a large page takes milliseconds, which the connections of this thread should not wait for.
-    let made = tokio::task::spawn_blocking(move || {
-        let page = state.exposition.page(format, encoding, Instant::now());
-        drop(slot);
-        page
-    })
-    .await;
-    let page = match made {
-        Ok(Ok(page)) => page,
-        Ok(Err(error)) => return failed(&error),
-        Err(error) => return failed(&error),
+    let page = match state.exposition.ready_page(format, encoding, Instant::now()) {
+        Some(page) => page,
+        None => match make(state.exposition, format, encoding, slot).await {
+            Ok(page) => page,
+            Err(error) => return failed(&error),
+        },
     };
     let length = page.len();
     let mut response = Response::new(Body::new(PageBody::new(page)));
@@ -60,12 +57,28 @@ pub async fn metrics(State(state): State<MetricsState>, headers: HeaderMap) -> R
     response
 }
 
+/// Rendering a large page takes milliseconds, which the connections of this thread should not wait for.
+async fn make(
+    exposition: Arc<Exposition>,
+    format: Format,
+    encoding: Encoding,
+    slot: Option<OwnedSemaphorePermit>,
+) -> io::Result<Page> {
+    let made = tokio::task::spawn_blocking(move || {
+        let page = exposition.page(format, encoding, Instant::now());
+        // Given back by this thread: a client that goes away does not end the rendering.
+        drop(slot);
+        page
+    });
+    made.await.map_err(io::Error::other)?
+}
+
 fn busy() -> Response {
     let text = "Too many scrapes at once; see web.max_requests.\n";
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
 }
 
-fn failed(error: &dyn std::error::Error) -> Response {
+fn failed(error: &io::Error) -> Response {
     tracing::error!(error = %error, "a page of metrics could not be made");
     (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.\n").into_response()
 }
