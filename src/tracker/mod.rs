@@ -145,23 +145,8 @@ impl Tracker {
         if self.sessions.contains_key(id) {
             return false;
         }
-        let tracked = Tracked {
-            progress: Progress::Pending(Stage::Known),
-            source,
-            watched: false,
-            looks: 0,
-            failures: 0,
-            missing_since: None,
-            end_unread: false,
-            refused: false,
-            created: None,
-            ended: None,
-            heard,
-            channel: None,
-            due: None,
-        };
-        self.sessions.insert(Arc::clone(id), tracked);
-        self.due_at(id, now);
+        let (id, stage) = (Arc::clone(id), Stage::Known);
+        self.restore(Pending { id, created: None, stage, ended: None, channel: None, heard, source }, now);
         true
     }
 
