@@ -31,7 +31,7 @@ fn a_hostile_api_costs_nothing_but_time() {
         (0.02, FaultKind::Status(502)),
         (0.02, FaultKind::Status(404)),
         (0.01, FaultKind::Status(429)),
-        (0.03, FaultKind::Delay(900)),
+        (0.03, FaultKind::Delay(2_500)),
         (0.03, FaultKind::Truncate),
         (0.02, FaultKind::HalfBody),
         (0.02, FaultKind::Garbage),
@@ -48,8 +48,10 @@ fn a_hostile_api_costs_nothing_but_time() {
 
     let state = tempfile::tempdir().unwrap();
     let daemon = Setup::new(api.address, &state.path().join("state"))
-        .set("API__TIMEOUT", "600ms")
-        .set("API__CONNECT_TIMEOUT", "600ms")
+        .set("API__TIMEOUT", "2s")
+        .set("API__CONNECT_TIMEOUT", "2s")
+        // A session that is unlucky several times in a row must not hide the others for the whole of the test.
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "15s")
         .set("POLL__LISTING_INTERVAL", "300ms")
         .set("POLL__AGENTS_INTERVAL", "300ms")
         .start();
