@@ -13,6 +13,7 @@ mod error;
 mod headers;
 #[cfg(test)]
 mod tests;
+pub mod stream;
 mod tls;
 pub mod wire;
 

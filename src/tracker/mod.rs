@@ -41,6 +41,8 @@ pub struct Tracked {
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
     pub end_unread: bool,
+    /// A delivery has told of it.
+    pub announced: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -125,6 +127,7 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            announced: false,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -148,6 +151,7 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            announced: false,
             created: None,
             ended: None,
             heard,
@@ -257,6 +261,27 @@ impl Tracker {
         let ids: Vec<_> = missing.map(|(id, _)| Arc::clone(id)).collect();
         for id in ids {
             self.put_back(&id, now);
+        }
+    }
+
+    /// A delivery has told of the session.
+    pub fn note_announced(&mut self, id: &str) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.announced = true;
+        }
+    }
+
+    /// The session is due at once, unless it is being asked for already.
+    pub fn hurry(&mut self, id: &Arc<str>, now: Tick) {
+        if self.is_waiting(id) {
+            self.put_back(id, now);
+        }
+    }
+
+    /// The session is not asked for before `due`, unless it is being asked for already.
+    pub fn postpone(&mut self, id: &Arc<str>, due: Tick) {
+        if self.is_waiting(id) {
+            self.put_back(id, due);
         }
     }
 

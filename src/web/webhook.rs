@@ -1,0 +1,134 @@
+//! The route of the webhook: what HTTP has to do with a delivery. What a delivery means is `discovery::webhook`'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::sync::Semaphore;
+
+use super::router::protect;
+use crate::agntix::signature::SignatureHeaders;
+use crate::discovery::webhook::{Deliveries, Event, Outcome};
+use crate::exposition::own::ExporterMetrics;
+
+/// A delivery is a few kilobytes; Agntix cuts very long calls short.
+const MAX_BODY: usize = 1024 * 1024;
+/// A body that takes longer than this will not come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deliveries at once: bounds the memory of their bodies, and what the disk has to swallow in one go.
+const MAX_AT_ONCE: usize = 512;
+
+/// What the route needs.
+#[derive(Clone)]
+struct WebhookState {
+    deliveries: Arc<Deliveries>,
+    own: ExporterMetrics,
+    slots: Arc<Semaphore>,
+}
+
+/// The webhook at `path`.
+pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics) -> Router {
+    let state = WebhookState { deliveries, own, slots: Arc::new(Semaphore::new(MAX_AT_ONCE)) };
+    protect(Router::new().route(path, post(receive)).with_state(state))
+}
+
+/// The routes of a listener that has nothing but the webhook and a health check.
+pub fn listener_routes(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics) -> Router {
+    route(path, deliveries, own)
+        .route("/-/healthy", get(|| async { "Healthy.\n" }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here.\n") })
+}
+
+async fn receive(State(state): State<WebhookState>, request: Request<Body>) -> Response {
+    let (event, answer) = match state.slots.try_acquire() {
+        Err(_) => (Event::Unread, Answer::Of(Outcome::Busy)),
+        Ok(_slot) => take(&state.deliveries, request).await,
+    };
+    state.own.webhook_deliveries.with_label_values(&[event.as_str(), answer.as_str()]).inc();
+    answer.into_response()
+}
+
+async fn take(deliveries: &Deliveries, request: Request<Body>) -> (Event, Answer) {
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return (Event::Unread, Answer::NotJson);
+    }
+    match whole(&head.headers, body).await {
+        Ok(body) => {
+            let (event, outcome) = deliveries.take(&SignatureHeaders::of(&head.headers), &body).await;
+            (event, Answer::Of(outcome))
+        }
+        Err(answer) => (Event::Unread, answer),
+    }
+}
+
+/// Svix sends `application/json`; a missing type is not worth a refusal.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("application/json")
+    })
+}
+
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(Answer::TooLarge);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Answer::TooLarge),
+        Ok(Err(_)) | Err(_) => Err(Answer::CutShort),
+    }
+}
+
+/// What a delivery is answered with.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Of(Outcome),
+    NotJson,
+    TooLarge,
+    CutShort,
+}
+
+impl Answer {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Of(outcome) => outcome.as_str(),
+            Self::NotJson => "not_json",
+            Self::TooLarge => "too_large",
+            Self::CutShort => "cut_short",
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Of(Outcome::Counted) => (StatusCode::OK, "Counted."),
+            Self::Of(Outcome::Pending) => (StatusCode::OK, "Taken."),
+            Self::Of(Outcome::Known) => (StatusCode::OK, "Known already."),
+            Self::Of(Outcome::Ignored) => (StatusCode::OK, "Not used."),
+            Self::Of(Outcome::Malformed) => (StatusCode::BAD_REQUEST, "This is no event of a session."),
+            Self::Of(Outcome::Unauthorized(_)) => (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong."),
+            Self::Of(Outcome::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again."),
+            Self::Of(Outcome::Failed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "It cannot be stored at present; deliver it again.")
+            }
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A delivery is application/json."),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 1 MiB."),
+            Self::CutShort => (StatusCode::BAD_REQUEST, "The body did not come in time, or not whole."),
+        };
+        let body = format!("{text}\n");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            (status, [(RETRY_AFTER, "5")], body).into_response()
+        } else {
+            (status, body).into_response()
+        }
+    }
+}
