@@ -11,6 +11,7 @@ mod client;
 mod credential;
 mod error;
 mod headers;
+mod secret_file;
 #[cfg(test)]
 mod tests;
 mod tls;
