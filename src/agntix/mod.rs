@@ -17,6 +17,7 @@ pub mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod webhook_secret;
 pub mod wire;
 
 pub use address::ListQuery;
@@ -25,3 +26,4 @@ pub use client::Client;
 pub use error::{ApiError, ClientError, CredentialFault};
 pub use signature::{SignatureError, SignatureHeaders, WebhookSecrets};
 pub use tls::install_crypto_provider;
+pub use webhook_secret::{WebhookSecretError, WebhookSecretSource};
