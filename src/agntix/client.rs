@@ -71,9 +71,7 @@ impl Client {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
-        if let Roots::Only(certificates) = roots {
-            builder = builder.tls_certs_only(certificates);
-        }
+        builder = roots.trusted_by(builder);
         if address.is_loopback() {
             builder = builder.no_proxy();
         } else if !address.is_encrypted() {

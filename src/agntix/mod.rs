@@ -25,5 +25,6 @@ pub use answer::{Answer, RateLimit, Route};
 pub use client::Client;
 pub use error::{ApiError, ClientError, CredentialFault};
 pub use signature::{SignatureError, SignatureHeaders, WebhookSecrets};
+pub(crate) use tls::Roots;
 pub use tls::install_crypto_provider;
 pub use webhook_secret::{WebhookSecretError, WebhookSecretSource};
