@@ -116,7 +116,8 @@ struct Payload<'a> {
 
 fn read(event: &Sse) -> StreamEvent {
     let payload = event.data.as_deref().and_then(|data| serde_json::from_str::<Payload<'_>>(data).ok());
-    let session_id = payload.as_ref().and_then(|payload| payload.session_id.text()).filter(|id| id.len() <= MAX_SESSION_ID);
+    let session_id =
+        payload.as_ref().and_then(|payload| payload.session_id.text()).filter(|id| id.len() <= MAX_SESSION_ID);
     let kind = match event.event.as_deref() {
         Some("session.started" | "session.created") => EventKind::Started,
         Some("session.updated") => EventKind::Updated,
@@ -196,7 +197,10 @@ mod tests {
         impl Body for Never {
             type Data = Bytes;
             type Error = std::io::Error;
-            fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
                 Poll::Pending
             }
         }

@@ -3,6 +3,7 @@
 mod daemon;
 mod demo;
 mod session;
+mod webhook_test;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,6 +82,38 @@ pub enum Command {
         /// Id of the session.
         id: String,
     },
+    /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
+    WebhookTest(WebhookTestArgs),
+}
+
+/// What is sent where.
+///
+/// The sample has the event type `webhook.test`, which an exporter acknowledges and ignores.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct WebhookTestArgs {
+    /// Address of the endpoint, as Agntix is to call it.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// File that holds the signing secret [default: AGNTIX_WEBHOOK_SECRET from the environment].
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Also send one that is signed with another secret; it must be refused.
+    #[arg(long)]
+    pub forged: bool,
+    /// Also send one that was signed ten minutes ago; it must be refused.
+    #[arg(long)]
+    pub stale: bool,
+    /// Also send the sample once more, as Agntix may; it must be accepted again.
+    #[arg(long)]
+    pub repeated: bool,
+    /// Send the end of a session in place of a test: a production exporter COUNTS it.
+    #[arg(long)]
+    pub count: bool,
+    /// Id of the session in the sample [default: webhook-test- and something random].
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
 }
 
 /// How the demo goes.
@@ -118,6 +151,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&cli.global, &args),
         Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
         Some(Command::Session { id }) => session::run(&cli.global, &id),
+        Some(Command::WebhookTest(args)) => webhook_test::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

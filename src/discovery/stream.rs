@@ -1,6 +1,5 @@
 //! The event stream as a source: it hints at which session to ask for next. What it misses costs delay, never truth.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -118,6 +117,8 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

@@ -11,9 +11,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
-use crate::agntix::signature::{SignatureError, SignatureHeaders};
-use crate::agntix::webhook_secret::WebhookSecretSource;
 use crate::agntix::wire::{self, Scalar};
+use crate::agntix::{SignatureError, SignatureHeaders, WebhookSecretSource};
 use crate::clock::Clock;
 use crate::ledger::{Change, Ledger, Source, Verdict};
 use crate::observation::{self, Facts, ObservationConfig};

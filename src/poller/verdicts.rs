@@ -135,14 +135,7 @@ impl Core {
         self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
     }
 
-    fn settle(
-        &mut self,
-        facts: &Arc<Facts>,
-        progress: Progress,
-        teller: Option<Source>,
-        now: Now,
-        api_now: Timestamp,
-    ) {
+    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, teller: Option<Source>, now: Now, api_now: Timestamp) {
         let told = teller.is_some();
         let (random, ended_interval) = (self.rng.f64(), self.config.ended_interval);
         let (schedule, listing_interval) = (self.config.schedule, self.config.listing_interval);

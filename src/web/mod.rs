@@ -12,12 +12,13 @@ pub mod server;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 mod write_deadline;
 
 use std::sync::Arc;
 
 pub use router::router;
-pub use server::{bind, serve};
+pub use server::{bind, serve, serve_routes};
 pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};
 use tokio::sync::mpsc;
 

@@ -55,12 +55,21 @@ pub async fn serve(
     config: WebConfig,
     shutdown: CancellationToken,
 ) -> Result<(), WebError> {
+    let routes = router(state, &config)?;
+    serve_routes(listener, routes, config, shutdown).await;
+    Ok(())
+}
+
+/// Serves any routes as [`serve`] does the exporter's: with the same time-outs and the same bound on connections.
+pub async fn serve_routes(listener: TcpListener, routes: Router, config: WebConfig, shutdown: CancellationToken) {
     // Where there is no such file (outside Linux) the limit is a cautious guess.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    serve_within(connections::limit(&limits), listener, state, config, shutdown).await
+    let connections = Connections::new(connections::limit(&limits));
+    Arc::new(Server { router: routes, config, connections, shutdown }).run(listener).await;
 }
 
 /// [`serve`], with at most `limit` connections open.
+#[cfg(test)]
 pub(super) async fn serve_within(
     limit: usize,
     listener: TcpListener,

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
 use super::router::protect;
-use crate::agntix::signature::SignatureHeaders;
+use crate::agntix::SignatureHeaders;
 use crate::discovery::webhook::{Deliveries, Event, Outcome};
 use crate::exposition::own::ExporterMetrics;
 
