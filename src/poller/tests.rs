@@ -476,3 +476,40 @@ fn an_answer_that_is_no_list_is_no_empty_list() {
     assert!(!world.core.listing.first_sweep_done());
     assert!(world.value(r#"agntix_exporter_malformed_sessions_total{reason="json"}"#) >= Some(1.0));
 }
+
+#[test]
+fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
+    let mut world = World::new(|_| {});
+    let in_part = session("s", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#);
+    let api = |ask: &Ask| match ask {
+        Ask::List(_) => Ok(list(std::slice::from_ref(&in_part))),
+        Ask::Session(id) => Ok(session(id, S * 60, true)),
+        ask @ Ask::Agents(_) => nothing(ask),
+    };
+    for _ in 0..20 {
+        world.serve(api);
+        world.advance(S);
+    }
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+    // It is watched from now on; before it is asked for, a page tells of it once more.
+    let mut config = Config::default();
+    config.sessions.ids = vec!["s".into()];
+    world.core.reconfigure(&config, "AGNTIX_API_KEY".into(), "api.agntix.ai".into(), world.now());
+    let (mut asked, mut held_back) = (Vec::new(), None);
+    while let Ok(ask) = world.next() {
+        if matches!(ask, Ask::Session(_)) && held_back.is_none() {
+            held_back = Some(ask);
+            continue;
+        }
+        let result = api(&ask);
+        world.answer(&ask, result);
+        asked.push(ask);
+    }
+    assert!(asked.iter().any(|ask| matches!(ask, Ask::List(_))), "{asked:?}");
+    let ask = held_back.unwrap();
+    world.answer(&ask, Err(ApiError::Timeout));
+    world.advance(S * 60);
+    world.serve(api);
+    world.advance(S);
+    assert!(world.page().contains("agntix_watched_session_info{session_id=\"s\""), "{}", world.page());
+}

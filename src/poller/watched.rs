@@ -43,6 +43,11 @@ impl WatchedSessions {
         self.changed = true;
     }
 
+    /// Whether the session is watched, and nothing is known of it yet.
+    pub fn is_unseen(&self, id: &str) -> bool {
+        self.ids.contains(id) && !self.facts.contains_key(id)
+    }
+
     /// A session was seen.
     pub fn see(&mut self, facts: &Arc<Facts>) {
         if self.ids.contains(&facts.id) && self.facts.get(&facts.id) != Some(facts) {

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod bad_input;
 mod exactly_once;
 mod first_events;
+mod lifecycle;
 mod prometheus;
+mod state;
 mod support;

@@ -45,9 +45,13 @@ pub struct Api {
 
 impl Api {
     pub fn start(config: SimulatorConfig) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), config)
+    }
+
+    pub fn start_at(address: SocketAddr, config: SimulatorConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (simulator, stop) = (Simulator::new(config), CancellationToken::new());
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
         Self { simulator, address, stop, _runtime: runtime }
@@ -71,12 +75,14 @@ pub struct Setup {
     pub state: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Setup {
     /// Quick intervals, no hold, a budget without end: what a test does not set itself should not slow it down.
     pub fn new(api: SocketAddr, state: &Path) -> Self {
-        let setup = Self { state: state.to_owned(), environment: Vec::new(), arguments: Vec::new() };
+        let setup =
+            Self { state: state.to_owned(), environment: Vec::new(), arguments: Vec::new(), wrapper: Vec::new() };
         setup
             .set("API__BASE_URL", &format!("http://{api}"))
             .set("API__REQUESTS_PER_MINUTE", "100000000")
@@ -100,14 +106,29 @@ impl Setup {
         self
     }
 
+    /// Takes a variable, or a key of the configuration, back.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name && *known != format!("AGNTIX_EXPORTER__{name}"));
+        self
+    }
+
+    /// Starts the binary through another program, which must become it with `exec`.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(ToString::to_string).collect();
+        self
+    }
+
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agntix-exporter"));
+        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_agntix-exporter")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(&self.arguments)
@@ -129,10 +150,56 @@ impl Setup {
 
     /// Runs a daemon that is expected to end by itself: its exit code, and all that it wrote.
     pub fn run(&self) -> (Option<i32>, String) {
-        let output = self.command().output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+        let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let outputs = [collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap())];
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it does not end by itself:\n{}", outputs.map(|output| output.join().unwrap()).concat());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        (status.code(), outputs.map(|output| output.join().unwrap()).concat())
     }
+
+    /// Starts a command that prints its address on standard output, and waits for what it prints first.
+    pub fn start_command(&self) -> (Daemon, Arc<Mutex<String>>) {
+        let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, _) = follow(child.stderr.take().unwrap());
+        let (sender, addresses) = channel();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let (keep, stdout) = (Arc::clone(&printed), child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let address = line.split_once("http://").and_then(|(_, rest)| {
+                    rest.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').next()?.parse().ok()
+                });
+                keep.lock().unwrap().extend([line.as_str(), "\n"]);
+                if let Some(address) = address {
+                    // Only the first one is waited for.
+                    let _ = sender.send(address);
+                }
+            }
+        });
+        let Ok(address) = addresses.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("it prints no address: {:?}\n{}", child.wait(), log.lock().unwrap());
+        };
+        (Daemon { child, address, log }, printed)
+    }
+}
+
+fn collect(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What came before a failure is shown all the same.
+        let _ = from.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
 }
 
 /// Keeps what a daemon logs, and sends the address that it listens on when it says it.
@@ -188,6 +255,25 @@ impl Daemon {
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         until("the daemon to end", || self.child.try_wait().unwrap())
+    }
+
+    /// Signals it, and makes sure that it ends well and in time.
+    pub fn stops_on(&mut self, signal: &str) {
+        let began = Instant::now();
+        self.signal(signal);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "after {signal}:\n{}", self.log());
+        assert!(began.elapsed() < Duration::from_secs(5), "{signal} took {:?}:\n{}", began.elapsed(), self.log());
+    }
+
+    /// How many lines of the log hold `text`.
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
     /// `GET`: status and body; `None` if nobody answers.
