@@ -101,8 +101,8 @@ impl Core {
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
-            // The listing repeats it in part, but it is watched and has not been seen whole: it is still to be asked for.
-            Verdict::AlreadyCounted if listed && self.watched.is_unseen(&facts.id) => false,
+            // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
+            Verdict::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
             Verdict::AlreadyCounted => {
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
