@@ -11,7 +11,7 @@ use super::limits::Admission;
 use super::listing::{self, Filter};
 use super::random::mix;
 use super::request_log::RequestRecord;
-use super::session::State;
+use super::session::{Session, State};
 use super::{Simulator, lock};
 use crate::clock::Timestamp;
 
@@ -106,12 +106,12 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
     let query = call.query.as_ref().ok_or_else(|| Refusal::invalid("the query is not percent-encoded UTF-8".into()))?;
     let body = match call.route {
         Route::Session => {
-            let session = simulator.session(&call.id, now).ok_or_else(Refusal::no_session)?;
+            let session = readable(simulator, &call.id, now)?;
             return Ok(written::session(&session, now, true));
         }
         Route::List => return list(simulator, query, now),
         Route::Messages => {
-            let session = simulator.session(&call.id, now).ok_or_else(Refusal::no_session)?;
+            let session = readable(simulator, &call.id, now)?;
             slice_page(&written::messages(&session, now), query, DEFAULT_LIMIT)?
         }
         Route::Agents => {
@@ -127,6 +127,16 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
     Ok(body.to_string().into_bytes())
 }
 
+/// The session called `id`, if the credential may read it.
+fn readable<'s>(simulator: &'s Simulator, id: &str, now: Timestamp) -> Result<Session<'s>, Refusal> {
+    let session = simulator.session(id, now).ok_or_else(Refusal::no_session)?;
+    match simulator.config().hidden_status {
+        _ if !simulator.is_hidden(id) => Ok(session),
+        403 => Err(Refusal { status: 403, code: "FORBIDDEN", message: "The credential lacks a scope".into() }),
+        _ => Err(Refusal::no_session()),
+    }
+}
+
 fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) -> Result<Vec<u8>, Refusal> {
     let config = simulator.config();
     if let Some(status) = config.listing_refused {
@@ -135,7 +145,7 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
     }
     let (page, limit) = page_of(query, DEFAULT_LIMIT)?;
     let mut filter = Filter::created(config.start, now);
-    filter.ascending = false;
+    (filter.ascending, filter.listed) = (false, true);
     let mut nothing = false;
     for (name, value) in query {
         match name.as_str() {

@@ -55,6 +55,13 @@ pub struct SimulatorConfig {
     pub listing_refused: Option<u16>,
     /// Whether listed sessions carry their analysis, as a single session does.
     pub list_analysis: bool,
+    /// Share of sessions that are never listed, as if the listing were broken; their ids can be asked for.
+    pub unlisted_share: f64,
+    /// Share of sessions that a credential of another scope would be needed for: never listed, and refused when their
+    /// ids are asked for. Webhooks carry them, whole.
+    pub hidden_share: f64,
+    /// What asking for a hidden session is answered: 404 or 403.
+    pub hidden_status: u16,
     /// How session ids are written.
     pub id_style: IdStyle,
     /// Requests remembered for `GET /simulator/requests`; the oldest are forgotten.
@@ -119,6 +126,9 @@ impl Default for SimulatorConfig {
             no_scope_keys: vec![NO_SCOPE_KEY.into()],
             listing_refused: None,
             list_analysis: false,
+            unlisted_share: 0.0,
+            hidden_share: 0.0,
+            hidden_status: 404,
             id_style: IdStyle::Uuid,
             log_capacity: 1_000_000,
             metrics: MetricsConfig::default(),

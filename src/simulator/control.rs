@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::Answer;
+use super::ring::Ring;
 use super::routes::send;
 use super::truth::TruthFilter;
 use super::{Simulator, lock};
@@ -76,13 +77,7 @@ fn clock_answer(simulator: &Simulator) -> Answer {
 
 /// One JSON object a line.
 pub(super) async fn requests(State(simulator): Sim) -> Response<Body> {
-    let mut body = Vec::new();
-    for record in lock(&simulator.requests).records() {
-        // Writing a plain struct to memory cannot fail.
-        let _ = serde_json::to_writer(&mut body, record);
-        body.push(b'\n');
-    }
-    send(Answer { content_type: "application/jsonl", ..Answer::ok(body) })
+    send(lines(&lock(&simulator.requests)))
 }
 
 pub(super) async fn truth(
@@ -107,6 +102,16 @@ pub(super) async fn truth(
         }
         Err(message) => refuse(&message),
     }
+}
+
+fn lines<T: Serialize>(records: &Ring<T>) -> Answer {
+    let mut body = Vec::new();
+    for record in records.iter() {
+        // Writing a plain struct to memory cannot fail.
+        let _ = serde_json::to_writer(&mut body, record);
+        body.push(b'\n');
+    }
+    Answer { content_type: "application/jsonl", ..Answer::ok(body) }
 }
 
 fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {

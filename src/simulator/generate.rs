@@ -15,10 +15,12 @@ use super::session::{Analysis, Extracted, Missing, Part, Session, State};
 use crate::clock::Timestamp;
 
 /// Streams of chance that must not touch each other: a longer analysis must not move a session in time.
-mod stream {
+pub(super) mod stream {
     pub(super) const COUNT: u64 = 1;
     pub(super) const OUTLINE: u64 = 2;
     pub(super) const REST: u64 = 3;
+    pub(super) const UNLISTED: u64 = 4;
+    pub(super) const HIDDEN: u64 = 5;
 }
 
 const DAY_MS: f64 = 86_400_000.0;
@@ -166,9 +168,29 @@ impl Generator {
         Some(Outline { created, ended: created.plus(length), place, channel: u16::try_from(channel).ok()?, expired })
     }
 
-    fn rng(&self, stream: u64, place: Place) -> Rng {
+    /// Chance about the session at `place`, for one purpose.
+    pub(super) fn chance(&self, stream: u64, place: Place) -> u64 {
         let Place { slot, agent, index } = place;
-        Rng::with_seed(mix(&[self.config.seed, stream, slot, u64::from(agent), u64::from(index)]))
+        mix(&[self.config.seed, stream, slot, u64::from(agent), u64::from(index)])
+    }
+
+    fn rng(&self, stream: u64, place: Place) -> Rng {
+        Rng::with_seed(self.chance(stream, place))
+    }
+
+    /// Whether the session at `place` is refused when its id is asked for.
+    pub(super) fn is_hidden(&self, place: Place) -> bool {
+        unit(self.chance(stream::HIDDEN, place)) < self.config.hidden_share
+    }
+
+    /// Whether the session at `place` is in the listing.
+    pub(super) fn is_listed(&self, place: Place) -> bool {
+        unit(self.chance(stream::UNLISTED, place)) >= self.config.unlisted_share && !self.is_hidden(place)
+    }
+
+    /// Whether every session is in the listing.
+    pub(super) fn lists_all(&self) -> bool {
+        self.config.unlisted_share <= 0.0 && self.config.hidden_share <= 0.0
     }
 
     /// The session called `id`, if it is created by `at`.

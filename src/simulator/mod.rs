@@ -18,6 +18,7 @@ mod presets;
 mod profile;
 mod random;
 mod request_log;
+mod ring;
 mod routes;
 mod session;
 #[cfg(test)]
@@ -38,8 +39,8 @@ use listing::Filter;
 pub use profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,
 };
-use request_log::RequestLog;
 pub use request_log::RequestRecord;
+use ring::Ring;
 pub use session::{Analysis, Extracted, Missing, Part, Session, State};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,7 @@ pub struct Simulator {
     clock: Mutex<SimulatedClock>,
     rate_limit: Mutex<RateLimit>,
     faults: Mutex<Arc<Faults>>,
-    requests: Mutex<RequestLog>,
+    requests: Mutex<Ring<RequestRecord>>,
     next_request: AtomicU64,
 }
 
@@ -93,7 +94,7 @@ impl Simulator {
             clock: Mutex::new(SimulatedClock { real, simulated: config.now.unwrap_or(real), speed: config.speed }),
             rate_limit: Mutex::new(RateLimit::new(config.rate_limit)),
             faults: Mutex::default(),
-            requests: Mutex::new(RequestLog::new(config.log_capacity)),
+            requests: Mutex::new(Ring::new(config.log_capacity)),
             next_request: AtomicU64::new(0),
             generator: Generator::new(config),
             real_clock,
@@ -152,12 +153,22 @@ impl Simulator {
 
     /// Every request that the API received, oldest first, as far back as the log reaches.
     pub fn requests(&self) -> Vec<RequestRecord> {
-        lock(&self.requests).records().cloned().collect()
+        lock(&self.requests).iter().cloned().collect()
     }
 
     /// The session called `id`, if it is created by `at`.
     pub fn session(&self, id: &str, at: Timestamp) -> Option<Session<'_>> {
         self.generator.find(id, at)
+    }
+
+    /// Whether the session called `id` is one that the API refuses to give (see [`SimulatorConfig::hidden_share`]).
+    pub fn is_hidden(&self, id: &str) -> bool {
+        id::decode(self.config().seed, id).is_some_and(|place| self.generator.is_hidden(place))
+    }
+
+    /// Whether the session called `id` is in the listing.
+    pub fn is_listed(&self, id: &str) -> bool {
+        id::decode(self.config().seed, id).is_some_and(|place| self.generator.is_listed(place))
     }
 
     /// All sessions created from `from` to `to`, both included, oldest first, future ones too.
