@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::deliveries::DeliveryConfig;
 use super::profile::AgentProfile;
 use crate::clock::Timestamp;
 use crate::config::MetricsConfig;
@@ -64,7 +65,10 @@ pub struct SimulatorConfig {
     pub hidden_status: u16,
     /// How session ids are written.
     pub id_style: IdStyle,
-    /// Requests remembered for `GET /simulator/requests`; the oldest are forgotten.
+    /// Webhooks; `None` delivers none until they are switched on.
+    pub deliveries: Option<DeliveryConfig>,
+    /// Requests remembered for `GET /simulator/requests`, and attempts at deliveries for `GET /simulator/deliveries`; the
+    /// oldest are forgotten.
     pub log_capacity: usize,
     /// Buckets and extracted fields that `GET /simulator/truth` answers for.
     pub metrics: MetricsConfig,
@@ -130,6 +134,7 @@ impl Default for SimulatorConfig {
             hidden_share: 0.0,
             hidden_status: 404,
             id_style: IdStyle::Uuid,
+            deliveries: None,
             log_capacity: 1_000_000,
             metrics: MetricsConfig::default(),
         }

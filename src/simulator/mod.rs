@@ -4,10 +4,12 @@
 //! A session is a pure function of the configuration (seed, agent, place in time), and what the API says of it a pure
 //! function of the session and the time. Nothing of the exporter may be used in here, or the truth proves nothing.
 
+mod agenda;
 mod answer;
 mod api;
 mod config;
 mod control;
+mod deliveries;
 mod faults;
 mod generate;
 mod id;
@@ -23,6 +25,7 @@ mod routes;
 mod session;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod truth;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, SimulatorConfig};
+use deliveries::Deliveries;
+pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
 pub use faults::{FaultKind, FaultRule, Faults, Route};
 use generate::Generator;
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
@@ -57,6 +62,7 @@ pub struct Simulator {
     faults: Mutex<Arc<Faults>>,
     requests: Mutex<Ring<RequestRecord>>,
     next_request: AtomicU64,
+    deliveries: Deliveries,
 }
 
 /// What the simulated clock showed at one real moment, and how fast it goes from there.
@@ -90,13 +96,17 @@ impl Simulator {
     /// windows of the rate limit follow it as it is.
     pub fn with_clock(config: SimulatorConfig, real_clock: Arc<dyn Clock>) -> Arc<Self> {
         let real = real_clock.now();
+        let simulated = config.now.unwrap_or(real);
+        let generator = Generator::new(config);
+        let config = generator.config();
         Arc::new(Self {
-            clock: Mutex::new(SimulatedClock { real, simulated: config.now.unwrap_or(real), speed: config.speed }),
+            clock: Mutex::new(SimulatedClock { real, simulated, speed: config.speed }),
             rate_limit: Mutex::new(RateLimit::new(config.rate_limit)),
             faults: Mutex::default(),
             requests: Mutex::new(Ring::new(config.log_capacity)),
             next_request: AtomicU64::new(0),
-            generator: Generator::new(config),
+            deliveries: Deliveries::new(&generator, simulated),
+            generator,
             real_clock,
         })
     }
@@ -192,10 +202,13 @@ impl Simulator {
         routes::router(self)
     }
 
-    /// Serves until `shutdown` is cancelled.
+    /// Serves, and delivers webhooks, until `shutdown` is cancelled.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
         // Answers are small; waiting to fill a packet would only slow the client down.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let stop = shutdown.child_token();
+        let _stop_deliveries = stop.clone().drop_guard();
+        tokio::spawn(deliveries::run(Arc::clone(&self), stop));
         axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 

@@ -29,6 +29,8 @@ pub(super) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/simulator/faults", get(control::faults).post(control::set_faults))
         .route("/simulator/clock", post(control::set_clock).get(control::clock))
         .route("/simulator/requests", get(control::requests))
+        .route("/simulator/webhooks", get(control::webhooks).post(control::set_webhooks))
+        .route("/simulator/deliveries", get(control::deliveries))
         .route("/simulator/truth", get(control::truth))
         .fallback(other)
         .with_state(simulator)
