@@ -63,7 +63,10 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
     let authenticated = scoped || known(&config.no_scope_keys);
 
     let mut answer = if authenticated {
-        let admission = lock(&simulator.rate_limit).admit(received_at_ms);
+        let mut limit = lock(&simulator.rate_limit);
+        let is_stream = call.route == Route::Stream;
+        let admission = if is_stream { limit.peek(received_at_ms) } else { limit.admit(received_at_ms) };
+        drop(limit);
         let mut answer = match admission.retry_after {
             Some(_) => Answer::error(429, "RATE_LIMIT_EXCEEDED", "Too many requests", &request_id),
             None if !scoped => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", &request_id),
@@ -91,7 +94,10 @@ fn admitted(simulator: &Simulator, call: &Call, target: &Target, now: Timestamp,
     let (delay, fault) = faults.decide(target);
     let mut answer = match respond(simulator, call, now) {
         Ok(body) => Answer::ok(body),
-        Err(refusal) => Answer::error(refusal.status, refusal.code, &refusal.message, request_id),
+        Err(refusal) => {
+            let answer = Answer::error(refusal.status, refusal.code, &refusal.message, request_id);
+            if refusal.status == 429 { answer.with_header("retry-after", "1".into()) } else { answer }
+        }
     };
     let bad = call.route == Route::Session && faults.bad_sessions.contains(&call.id);
     let fault = if bad { Some(FaultKind::Garbage) } else { fault };
@@ -120,6 +126,12 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
             slice_page(&agents, query, DEFAULT_AGENTS_LIMIT)?
         }
         Route::Campaign => campaign(simulator, &call.id, now)?,
+        // The router puts the stream in place of an empty body.
+        Route::Stream if simulator.stream.has_free_slot() => return Ok(Vec::new()),
+        Route::Stream => {
+            let message = "All streams of the organization are taken".into();
+            return Err(Refusal { status: 429, code: "TOO_MANY_STREAMS", message });
+        }
         Route::Other => {
             return Err(Refusal { status: 404, code: "NOT_FOUND", message: "There is no such route".into() });
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::deliveries::DeliveryConfig;
 use super::profile::AgentProfile;
+use super::stream::StreamConfig;
 use crate::clock::Timestamp;
 use crate::config::MetricsConfig;
 
@@ -67,6 +68,8 @@ pub struct SimulatorConfig {
     pub id_style: IdStyle,
     /// Webhooks; `None` delivers none until they are switched on.
     pub deliveries: Option<DeliveryConfig>,
+    /// The event stream.
+    pub stream: StreamConfig,
     /// Requests remembered for `GET /simulator/requests`, and attempts at deliveries for `GET /simulator/deliveries`; the
     /// oldest are forgotten.
     pub log_capacity: usize,
@@ -135,6 +138,7 @@ impl Default for SimulatorConfig {
             hidden_status: 404,
             id_style: IdStyle::Uuid,
             deliveries: None,
+            stream: StreamConfig::default(),
             log_capacity: 1_000_000,
             metrics: MetricsConfig::default(),
         }

@@ -1,5 +1,6 @@
 //! The Agntix API on loopback, with invented sessions, and with its truth: what a page that counted all of them must
-//! show. Behind `agntix-exporter simulate` and `demo`, and the stand-in for Agntix in the tests.
+//! show. Behind `agntix-exporter simulate` and `demo`, and the stand-in for Agntix in the tests. It tells of sessions in
+//! all the ways in which Agntix does: when asked, by webhook (`deliveries`) and on the event stream (`stream`).
 //!
 //! A session is a pure function of the configuration (seed, agent, place in time), and what the API says of it a pure
 //! function of the session and the time. Nothing of the exporter may be used in here, or the truth proves nothing.
@@ -23,6 +24,7 @@ mod request_log;
 mod ring;
 mod routes;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -31,8 +33,8 @@ mod truth;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::serve::ListenerExt as _;
+use axum::{Extension, Router};
 pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, SimulatorConfig};
 use deliveries::Deliveries;
 pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
@@ -47,6 +49,8 @@ pub use profile::{
 pub use request_log::RequestRecord;
 use ring::Ring;
 pub use session::{Analysis, Extracted, Missing, Part, Session, State};
+use stream::Stream;
+pub use stream::{StreamConfig, StreamFaults};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 pub use truth::TruthFilter;
@@ -63,6 +67,7 @@ pub struct Simulator {
     requests: Mutex<Ring<RequestRecord>>,
     next_request: AtomicU64,
     deliveries: Deliveries,
+    stream: Stream,
 }
 
 /// What the simulated clock showed at one real moment, and how fast it goes from there.
@@ -106,6 +111,7 @@ impl Simulator {
             requests: Mutex::new(Ring::new(config.log_capacity)),
             next_request: AtomicU64::new(0),
             deliveries: Deliveries::new(&generator, simulated),
+            stream: Stream::new(config.stream),
             generator,
             real_clock,
         })
@@ -209,7 +215,9 @@ impl Simulator {
         let stop = shutdown.child_token();
         let _stop_deliveries = stop.clone().drop_guard();
         tokio::spawn(deliveries::run(Arc::clone(&self), stop));
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        // Event streams end with the server; they would keep it from stopping.
+        let router = self.router().layer(Extension(shutdown.clone()));
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 
     fn generator(&self) -> &Generator {

@@ -71,6 +71,15 @@ impl Default for DeliveryConfig {
 }
 
 impl DeliveryConfig {
+    /// Everything in order and once, to `url`.
+    ///
+    /// # Errors
+    /// A message that says what is wrong with it.
+    pub fn new(url: &str, secrets: Vec<WebhookSecret>) -> Result<Self, String> {
+        let config = Self { url: url.to_owned(), secrets, ..Self::default() };
+        config.check().map(|()| config)
+    }
+
     /// Says what is wrong with it.
     pub(super) fn check(&self) -> Result<(), String> {
         match reqwest::Url::parse(&self.url) {
@@ -106,12 +115,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let good = DeliveryConfig {
-            url: "http://127.0.0.1:1/hook".into(),
-            secrets: vec!["whsec_b25l".parse().unwrap()],
-            ..DeliveryConfig::default()
-        };
-        assert_eq!(good.check(), Ok(()));
+        let good = DeliveryConfig::new("http://127.0.0.1:1/hook", vec!["whsec_b25l".parse().unwrap()]).unwrap();
         for (name, bad) in [
             ("url", DeliveryConfig { url: "ftp://x/".into(), ..good.clone() }),
             ("secrets", DeliveryConfig { secrets: Vec::new(), ..good.clone() }),

@@ -21,6 +21,8 @@ use queue::Queue;
 pub use record::DeliveryRecord;
 pub use secret::WebhookSecret;
 use send::Due;
+#[cfg(test)]
+pub(super) use send::client;
 pub(super) use send::run;
 use tokio::sync::Notify;
 

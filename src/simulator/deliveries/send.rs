@@ -23,7 +23,7 @@ const USER_AGENT: &str = "Svix-Webhooks/1.0 (simulated)";
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// A client of its own: no proxy, no redirects, no retries but those of the schedule.
-pub(super) fn client(config: &DeliveryConfig) -> Result<Client, String> {
+pub(in super::super) fn client(config: &DeliveryConfig) -> Result<Client, String> {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .no_proxy()
