@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Environment, LogFormat, Overrides};
+use crate::simulator::WebhookSecret;
 
 /// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
 ///
@@ -139,6 +140,12 @@ pub struct SimulateArgs {
     /// Requests a minute that the organization may make; 0 is without limit.
     #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
     pub rate_limit: u32,
+    /// Deliver webhooks to this address.
+    #[arg(long, value_name = "URL", requires = "webhook_secret")]
+    pub webhook_url: Option<String>,
+    /// Secret to sign them with, whsec_ and base64; once for each secret while one is being rotated.
+    #[arg(long, value_name = "SECRET", requires = "webhook_url")]
+    pub webhook_secret: Vec<WebhookSecret>,
 }
 
 /// Exit code for a mistake in flags, environment or configuration; nothing was opened then.
@@ -216,5 +223,18 @@ mod tests {
         assert!(matches!(demo.command, Some(Command::Demo(DemoArgs { speed: 60.0, .. }))));
         assert!(read("agntix-exporter --config.check").global.config_check);
         assert!(Cli::try_parse_from(["agntix-exporter", "--config.files"]).is_err());
+    }
+
+    #[test]
+    fn a_webhook_has_an_address_and_its_secrets() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        let both =
+            "agntix-exporter simulate --webhook-url http://x/ --webhook-secret whsec_b25l --webhook-secret whsec_dHdv";
+        let Ok(Some(Command::Simulate(args))) = read(both) else { panic!("not read") };
+        assert_eq!((args.webhook_url.as_deref(), args.webhook_secret.len()), (Some("http://x/"), 2));
+        for wrong in ["--webhook-url http://x/", "--webhook-secret whsec_b25l", "--webhook-url x --webhook-secret b25l"]
+        {
+            assert!(read(&format!("agntix-exporter simulate {wrong}")).is_err(), "{wrong}");
+        }
     }
 }
