@@ -78,9 +78,10 @@ impl Budget {
         }
     }
 
-    /// Takes over a lease that an earlier process was granted `age` ago, when its window held `per_window`.
-    pub fn restore(&mut self, age: Duration, count: u32, per_window: u32, now: Tick) {
-        let counts_for = (WINDOW + LEASE_VALID).saturating_sub(age);
+    /// Takes over a lease that an earlier process was granted `age` ago, when its window held `per_window`; the last of
+    /// its requests arrived after `used_for` at most. None was sent since that process ended.
+    pub fn restore(&mut self, age: Duration, used_for: Duration, count: u32, per_window: u32, now: Tick) {
+        let counts_for = (WINDOW + used_for.min(age)).saturating_sub(age);
         if !counts_for.is_zero() {
             self.per_window = per_window.max(1);
             self.forget_at(now + counts_for, count);
@@ -238,8 +239,9 @@ mod tests {
     #[test]
     fn what_an_earlier_process_may_have_sent_still_counts() {
         let mut budget = Budget::new(0.5, 50);
-        budget.restore(S * 20, 290, 300, S);
-        budget.restore(S * 95, 300, 300, S);
+        budget.restore(S * 20, LEASE_VALID, 290, 300, S);
+        budget.restore(S * 95, LEASE_VALID, 300, 300, S);
+        budget.restore(S * 65, S * 4, 300, 300, S);
         assert_eq!(budget.per_window(), 300);
         assert_eq!(spend(&mut budget, Priority::Urgent, S), 10);
         assert_eq!(spend(&mut budget, Priority::Urgent, S * 72), 300);

@@ -23,6 +23,11 @@ const OVERLAP: Duration = Duration::from_secs(600);
 const DEEP_EVERY: Duration = Duration::from_secs(300);
 /// The listing of open sessions shifts as they close; it is repeated until nothing new is found, but not for ever.
 const OPEN_PASSES: u32 = 3;
+/// So many 404 or 405 in a row are not one bad answer: the gateway has no listing.
+const REFUSALS: u16 = 3;
+/// After a 404 or 405 the listing is asked for again, at first soon, then ever later: it may come.
+const REFUSED_WAIT: Duration = Duration::from_secs(2);
+const REFUSED_CAP: Duration = Duration::from_secs(3600);
 /// A page that shows so many sessions that are due anyway is cheaper than asking for each.
 const WORTHWHILE: usize = 2;
 
@@ -96,6 +101,7 @@ pub struct Listing {
     due: Tick,
     deep_due: Tick,
     failures: u16,
+    refusals: u16,
     /// The open sessions have been listed, or need not be: only a first start asks for them.
     open_done: bool,
     first_sweep_done: bool,
@@ -123,6 +129,7 @@ impl Listing {
             due: Tick::ZERO,
             deep_due: Tick::ZERO,
             failures: 0,
+            refusals: 0,
             open_done: watermark.is_some(),
             first_sweep_done: false,
             last_done: None,
@@ -246,6 +253,16 @@ impl Listing {
         self.last_done
     }
 
+    /// Whether no sweep has met a session yet, so that it is the clock that says how far one goes.
+    pub fn has_no_watermark(&self) -> bool {
+        self.watermark.is_none()
+    }
+
+    /// Forgets the sweep that is under way; the next one is due at once.
+    pub fn begin_anew(&mut self, now: Tick) {
+        (self.sweep, self.due) = (None, now);
+    }
+
     /// A page could not be read; it is asked for again `after` from now. What was read of the sweep stays read.
     pub fn failed(&mut self, now: Tick, after: impl FnOnce(u16) -> Duration) {
         self.failures = self.failures.saturating_add(1);
@@ -279,10 +296,12 @@ impl Listing {
         true
     }
 
-    /// The gateway knows no listing (404 or 405): whether this is news.
-    pub fn refused(&mut self, now: Tick, after: Duration) -> bool {
-        self.due = now + after;
-        !std::mem::replace(&mut self.unavailable, true)
+    /// The gateway says that it knows no listing (404 or 405): whether it has just been believed.
+    pub fn refused(&mut self, now: Tick) -> bool {
+        let growth = 1_u32.checked_shl(self.refusals.into()).unwrap_or(u32::MAX);
+        self.due = now + REFUSED_WAIT.saturating_mul(growth).min(REFUSED_CAP);
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals >= REFUSALS && !std::mem::replace(&mut self.unavailable, true)
     }
 
     /// The configuration was reloaded: the next page is due at once.
@@ -292,7 +311,7 @@ impl Listing {
 
     /// The gateway answered after all.
     pub fn answered(&mut self) {
-        self.unavailable = false;
+        (self.refusals, self.unavailable) = (0, false);
     }
 }
 
@@ -401,8 +420,11 @@ mod tests {
         listing.read(&seen(100, 2, 500, 300, 100), Tick::ZERO, INTERVAL);
         listing.failed(Tick::ZERO, |failures| Duration::from_secs(failures.into()));
         assert_eq!((listing.due(), listing.page(Tick::ZERO, at(0), at(9_999)).page), (Duration::from_secs(1), 2));
-        assert!(listing.refused(Tick::ZERO, INTERVAL) && !listing.refused(Tick::ZERO, INTERVAL));
+        assert_eq!([(); 4].map(|()| listing.refused(Tick::ZERO)), [false, false, true, false]);
         assert!(listing.is_caught_up());
+        assert_eq!(listing.due(), Duration::from_secs(16));
+        listing.answered();
+        assert!(!listing.refused(Tick::ZERO) && !listing.is_caught_up());
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl PartCompressor {
     /// Ends the part.
     pub fn finish(self) -> std::io::Result<FirstPart> {
         let (mut bytes, crc) = match self.0 {
-            State::Plain(out) => (out, Crc::new()),
+            // Whoever gave the buffer knows how much room it should have.
+            State::Plain(out) => return Ok(FirstPart { bytes: out, crc: Crc::new() }),
             State::Gzip { mut out, crc, deflate: mut stream } => {
                 if crc.amount() > 0 {
                     deflate(&mut stream, &[], &mut out, FlushCompress::Full)?;

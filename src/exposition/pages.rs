@@ -156,10 +156,9 @@ impl Exposition {
         let rendered = match slot {
             Some(rendered) if rendered.generation == current => rendered,
             _ => {
-                // The old page goes first: two of them at once would double the memory of a scrape. Its length is a good
-                // guess of the new one's.
-                let length = slot.take().map_or(0, |old| old.bytes.len());
-                slot.insert(self.render(format, encoding, length, now)?)
+                // The old page goes first: two of them at once would double the memory of a scrape.
+                let old = slot.take().map_or_else(Bytes::new, |old| old.bytes);
+                slot.insert(self.render(format, encoding, old, now)?)
             }
         };
         rendered.asked_at = now;
@@ -167,12 +166,12 @@ impl Exposition {
         Ok(Page { sessions: rendered.bytes.clone(), own: own.into() })
     }
 
-    fn render(&self, format: Format, encoding: Encoding, length: usize, now: Instant) -> std::io::Result<Rendered> {
+    fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
         let mut part = PartCompressor::new(encoding)?;
         let mut failed = None;
         let generation = self.read_memory(|memory| {
             let mut buffer = match encoding {
-                Encoding::Identity => Vec::with_capacity(length + length / 64),
+                Encoding::Identity => written_over(old),
                 Encoding::Gzip | Encoding::Zstd => Vec::with_capacity(CHUNK + CHUNK / 4),
             };
             memory.write(&mut buffer, format, &mut |piece| {
@@ -191,7 +190,11 @@ impl Exposition {
             return Err(e);
         }
         let mut part = part.finish()?;
-        let bytes = std::mem::take(&mut part.bytes).into();
+        let mut bytes = std::mem::take(&mut part.bytes);
+        if bytes.capacity() / 16 * 15 > bytes.len() {
+            bytes.shrink_to(with_room(bytes.len()));
+        }
+        let bytes = bytes.into();
         Ok(Rendered { generation, asked_at: now, bytes, part })
     }
 
@@ -203,6 +206,20 @@ impl Exposition {
     fn write_memory<T>(&self, f: impl FnOnce(&mut SeriesMemory) -> T) -> T {
         f(&mut self.memory.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// An empty buffer for a page much like `old`. If nobody is reading the old page any more, it is the old one's: fresh
+/// memory for megabytes costs more than writing them.
+fn written_over(mut old: Bytes) -> Vec<u8> {
+    let length = old.len();
+    old.truncate(0);
+    let buffer = Vec::from(old);
+    if buffer.capacity() > length { buffer } else { Vec::with_capacity(with_room(length)) }
+}
+
+/// Room for a page that has grown a little since it was `length` bytes long.
+const fn with_room(length: usize) -> usize {
+    length + length / 64
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -76,6 +76,16 @@ impl Admission {
         std::mem::take(&mut self.overflow)
     }
 
+    /// How many values have been folded since the last [`take_overflow`](Self::take_overflow).
+    pub(super) fn folded(&self) -> usize {
+        self.overflow.len()
+    }
+
+    /// Forgets all folded values but the first `folded`: they were told before.
+    pub(super) fn keep_folded(&mut self, folded: usize) {
+        self.overflow.truncate(folded);
+    }
+
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }

@@ -219,7 +219,7 @@ pub struct Opened {
     pub look_back_done: bool,
     /// Every session created up to here has been heard of.
     pub watermark: Option<Timestamp>,
-    /// The requests leased lately.
+    /// The requests leased lately, in the order in which they were.
     pub leases: Vec<Lease>,
 }
 

@@ -68,7 +68,8 @@ pub(super) struct Store {
 struct Cached {
     admission: Admission,
     counted: Counted,
-    born: HashSet<Channel>,
+    /// Shared with everything that a channel is told to: a tracker holds 100,000 sessions of a few hundred channels.
+    born: HashSet<Arc<Channel>>,
     look_back: Option<LookBack>,
 }
 
@@ -234,7 +235,12 @@ impl Batch<'_> {
             }
         }
         let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        if stage >= Stage::Open {
+            // That the session is counted under `other` was told with its start.
+            self.cached.admission.keep_folded(folded);
+        }
         if stage < Stage::Open {
             self.step(facts, Step::Started, &channel, look_back);
         }
@@ -251,7 +257,6 @@ impl Batch<'_> {
             return Ok(Verdict::Counted { historic: ended.at <= look_back.first_start, new: known.is_none() });
         }
         let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
-        let channel = Arc::new(channel);
         if known.as_ref().is_none_or(|pending| pending.stage < reached) {
             let pending = Pending {
                 id: Arc::clone(&facts.id),
@@ -268,12 +273,14 @@ impl Batch<'_> {
         Ok(Verdict::Pending { stage: reached.max(stage), channel })
     }
 
-    fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Channel {
+    fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Arc<Channel> {
         let channel = admitted_channel(channel, &mut self.cached.admission);
-        if !self.cached.born.contains(&channel) {
-            self.sums.add(births(&channel, now), session, &self.config.layouts, look_back);
-            self.cached.born.insert(channel.clone());
+        if let Some(born) = self.cached.born.get(&channel) {
+            return Arc::clone(born);
         }
+        self.sums.add(births(&channel, now), session, &self.config.layouts, look_back);
+        let channel = Arc::new(channel);
+        self.cached.born.insert(Arc::clone(&channel));
         channel
     }
 
@@ -290,7 +297,9 @@ impl Batch<'_> {
         if after == before {
             return Ok(());
         }
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        self.cached.admission.keep_folded(folded);
         for part in counted::changed_parts(before, after) {
             let family = Family::Reclassifications;
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
@@ -308,6 +317,7 @@ impl Batch<'_> {
         self.cached.counted.update(self.connection, &facts.id, facts.created, after)
     }
 
+    /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
@@ -372,7 +382,20 @@ fn find_pending(connection: &Connection, id: &str) -> Result<Option<Pending>> {
 }
 
 fn read_pending(connection: &Connection) -> Result<Vec<Pending>> {
-    connection.prepare(&format!("SELECT {PENDING} FROM pending"))?.query_map([], pending_from)?.collect()
+    let mut channels = HashSet::new();
+    let mut statement = connection.prepare(&format!("SELECT {PENDING} FROM pending"))?;
+    let rows = statement.query_map([], pending_from)?;
+    rows.map(|row| row.map(|pending| Pending { channel: pending.channel.map(|c| shared(c, &mut channels)), ..pending }))
+        .collect()
+}
+
+/// The channel as the first session of it holds it.
+fn shared(channel: Arc<Channel>, channels: &mut HashSet<Arc<Channel>>) -> Arc<Channel> {
+    if let Some(known) = channels.get(&channel) {
+        return Arc::clone(known);
+    }
+    channels.insert(Arc::clone(&channel));
+    channel
 }
 
 fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
@@ -420,7 +443,7 @@ fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {
     connection
-        .prepare("SELECT granted, count, per_window FROM leases ORDER BY granted")?
+        .prepare("SELECT granted, count, per_window FROM leases ORDER BY rowid")?
         .query_map([], |row| {
             Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
         })?

@@ -13,17 +13,17 @@ use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
 use crate::tracker::Progress;
 
-/// A session that the API does not give is asked for again after this, doubled each time up to the cap.
-const MISSING_WAIT: Duration = Duration::from_secs(30);
+/// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
+const MISSING_WAIT: Duration = Duration::from_secs(2);
 const MISSING_CAP: Duration = Duration::from_secs(3600);
 /// So many failures in a row are a session's own.
 const PERSISTENT: u32 = 6;
 /// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
 const FORBIDDEN_SESSIONS: u8 = 3;
+/// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
-/// A gateway without listing is asked again after this: it may get one.
-const NO_LISTING_WAIT: Duration = Duration::from_secs(3600);
 /// A page with an entry that nobody can name is read again so often before the entry is given up.
 const PAGE_RETRIES: u8 = 5;
 
@@ -94,7 +94,7 @@ impl Core {
         match error {
             ApiError::Status { status: 403, .. } if self.is_this_sessions_refusal(ask) => {
                 if let Ask::Session(id) = ask {
-                    self.session_missing(id, &error.to_string(), error.request_id(), now);
+                    self.session_missing(id, &error.to_string(), true, error.request_id(), now);
                 }
             }
             ApiError::Status { status: status @ (401 | 403), .. } => {
@@ -109,7 +109,10 @@ impl Core {
                 self.health.answered(route);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
-                tracing::warn!(wait = %humantime::format_duration(wait), "Agntix asks for fewer requests (429); all of them pause");
+                if let Some(unsaid) = self.complaints.admit(now.tick) {
+                    let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+                    tracing::warn!(%wait, request_id, unsaid, "Agntix asks for fewer requests (429); all of them pause");
+                }
                 self.put_back(ask, now.tick);
             }
             ApiError::Body(_) => {
@@ -142,7 +145,7 @@ impl Core {
                     self.health.answered(route);
                 }
                 match ask {
-                    Ask::Session(id) => self.session_missing(id, &error.to_string(), error.request_id(), now),
+                    Ask::Session(id) => self.session_missing(id, &error.to_string(), true, error.request_id(), now),
                     Ask::List(_) => self.listing_refused(error, now),
                     Ask::Agents(_) => {
                         tracing::debug!(%error, "the agents cannot be read");
@@ -189,7 +192,7 @@ impl Core {
     fn listing_refused(&mut self, error: &ApiError, now: Now) {
         self.listing_busy = false;
         if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
-            if self.listing.refused(now.tick, NO_LISTING_WAIT) {
+            if self.listing.refused(now.tick) {
                 tracing::warn!(
                     %error,
                     "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
@@ -219,6 +222,7 @@ impl Core {
                 return self.session_missing(
                     id,
                     &format!("the answer makes no sense ({})", reason.as_str()),
+                    false,
                     request,
                     now,
                 );
@@ -233,11 +237,11 @@ impl Core {
         self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
     }
 
-    /// The API answered, but without the session.
-    fn session_missing(&mut self, id: &Arc<str>, why: &str, request_id: Option<&str>, now: Now) {
+    /// The API answered, but without the session: it refused it, or gave something else.
+    fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
         let random = self.rng.f64();
         let mut again = Duration::ZERO;
-        let missing = self.tracker.miss(id, now.tick, |tracked| {
+        let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
             again = missing_wait(u32::from(tracked.failures), random);
             again
         });
@@ -256,6 +260,14 @@ impl Core {
 
     fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
         self.listing.answered();
+        let begin = api_now.minus(self.config.recent_window);
+        if self.listing.has_no_watermark()
+            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
+        {
+            // The sweep was begun by this machine's clock, before the API had told its own, and would end too early.
+            self.listing_busy = false;
+            return self.listing.begin_anew(now.tick);
+        }
         let parsed = serde_json::from_slice::<wire::Page<'_>>(body).ok();
         let Some((entries_read, total_pages)) =
             parsed.as_ref().and_then(|page| Some((page.data.as_deref()?, page.total_pages())))
@@ -302,10 +314,13 @@ impl Core {
             self.page_retries += 1;
             return self.reread_page(now);
         }
-        if nameless > 0 {
+        if nameless > 0
+            && let Some(unsaid) = self.complaints.admit(now.tick)
+        {
             tracing::warn!(
                 request_id = request,
                 sessions = nameless,
+                unsaid,
                 "listed sessions without a readable id are left out"
             );
         }

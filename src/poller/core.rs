@@ -13,7 +13,7 @@ use super::complaints::Complaints;
 use super::health::{Health, backoff};
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
-use crate::agntix::budget::{Budget, Grant, Priority};
+use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
 use crate::clock::{Tick, Timestamp};
 use crate::config::Config;
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
@@ -170,6 +170,8 @@ pub(super) struct Life {
     pub(super) files_unread: bool,
     /// Every source has been read once.
     pub(super) ready: bool,
+    /// The session metrics lag behind.
+    pub(super) catching_up: bool,
 }
 
 /// The state of the poller.
@@ -269,9 +271,12 @@ impl Core {
             tracker.restore(pending.clone(), now.tick);
         }
         let mut budget = Budget::new(config.api.budget_share, config.api.requests_per_minute);
-        for Lease { granted, count, per_window } in &opened.leases {
+        let next_leases = opened.leases.iter().skip(1).map(|lease| Some(lease.granted)).chain([None]);
+        for (Lease { granted, count, per_window }, next) in opened.leases.iter().zip(next_leases) {
+            // The next lease was granted when this one was used up or had lapsed, so that nothing was sent of it since.
+            let used_for = next.map_or(LEASE_VALID, |next| next.since(*granted).min(LEASE_VALID)) + config.api.timeout;
             // One that lies in the future was granted before the clock was set back: it is as good as new.
-            budget.restore(now.local.since(*granted), *count, *per_window, now.tick);
+            budget.restore(now.local.since(*granted), used_for, *count, *per_window, now.tick);
         }
         let mut core = Self {
             config: CoreConfig::from(config),
@@ -288,6 +293,7 @@ impl Core {
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
+                catching_up: true,
             },
             exposition,
             status,

@@ -37,6 +37,8 @@ pub struct Health {
     failures: u32,
     last_failure: String,
     held_until: Tick,
+    /// The one request that a broken API gets is under way.
+    probing: bool,
 }
 
 impl Health {
@@ -55,7 +57,7 @@ impl Health {
             self.probe_due = now + PROBE;
         }
         if self.failures >= BROKEN {
-            self.held_until = now + BACKOFF_CAP;
+            (self.held_until, self.probing) = (now + BACKOFF_CAP, true);
         }
     }
 
@@ -116,8 +118,12 @@ impl Health {
     /// No answer, or one of a broken server. Whether the API counts as down since now.
     pub fn failed(&mut self, error: &ApiError, now: Tick, random: f64) -> bool {
         self.no_credential = None;
-        self.failures = self.failures.saturating_add(1);
         self.last_failure = error.to_string();
+        if self.failures >= BROKEN && !std::mem::take(&mut self.probing) {
+            // It was under way when the API broke, and so says nothing new: one blip is not many failures in a row.
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
         if self.failures >= BROKEN {
             self.held_until = now + backoff(self.failures - BROKEN + 1, random);
         }
@@ -164,7 +170,8 @@ impl Health {
 
     /// An answer came, whatever it says.
     fn heard(&mut self) {
-        (self.answered, self.failures, self.held_until, self.no_credential) = (true, 0, Tick::ZERO, None);
+        (self.answered, self.failures, self.held_until, self.probing) = (true, 0, Tick::ZERO, false);
+        self.no_credential = None;
     }
 
     fn is_refused(&self, route: Route) -> bool {
@@ -249,6 +256,8 @@ mod tests {
         health.failed(&timeout, S, 1.0);
         health.failed(&timeout, S, 1.0);
         assert_eq!(health.may_ask(Route::List, S), Err(S * 3));
+        health.failed(&timeout, S * 2, 1.0);
+        assert_eq!(health.may_ask(Route::List, S * 2), Err(S * 3), "it was under way before");
         health.asked(Route::List, S * 3);
         assert_eq!(health.may_ask(Route::Session, S * 4), Err(S * 63));
         health.answered(Route::List);

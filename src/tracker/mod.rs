@@ -43,6 +43,8 @@ pub struct Tracked {
     pub end_unread: bool,
     /// A delivery has told of it.
     pub announced: bool,
+    /// The API has said that there is no such session; an answer that makes no sense does not.
+    pub refused: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -85,6 +87,8 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known.
     pub look_back: usize,
+    /// Sessions that are due, or being asked for, for the first time.
+    pub unlooked: usize,
 }
 
 /// The sessions that are not yet counted.
@@ -128,6 +132,7 @@ impl Tracker {
             missing_since: None,
             end_unread: false,
             announced: false,
+            refused: false,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -152,6 +157,7 @@ impl Tracker {
             missing_since: None,
             end_unread: false,
             announced: false,
+            refused: false,
             created: None,
             ended: None,
             heard,
@@ -219,7 +225,7 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        (tracked.failures, tracked.missing_since) = (0, None);
+        (tracked.failures, tracked.missing_since, tracked.refused) = (0, None, false);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         let is_counted = |progress| usize::from(progress == Progress::Counted);
         self.counted = self.counted + is_counted(progress) - is_counted(tracked.progress);
@@ -292,12 +298,19 @@ impl Tracker {
         }
     }
 
-    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
-    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+    /// The API answered, but without the session, and `refused` it or not; it is due again `after` from `now`. For how
+    /// long that has been so.
+    pub fn miss(
+        &mut self,
+        id: &Arc<str>,
+        refused: bool,
+        now: Tick,
+        after: impl FnOnce(&Tracked) -> Duration,
+    ) -> Duration {
         let since = self.sessions.get(id).and_then(|tracked| tracked.missing_since).unwrap_or(now);
         self.fail(id, now, after);
         if let Some(tracked) = self.sessions.get_mut(id) {
-            tracked.missing_since = Some(since);
+            (tracked.missing_since, tracked.refused) = (Some(since), refused);
         }
         now.saturating_sub(since)
     }
@@ -311,35 +324,29 @@ impl Tracker {
     }
 
     /// Counts what is tracked.
-    pub fn summary(&self, first_start: Option<Timestamp>) -> Summary {
+    pub fn summary(&self, first_start: Option<Timestamp>, now: Tick) -> Summary {
         let mut summary = Summary::default();
+        let (mut open, mut awaiting) = (ByChannel::default(), ByChannel::default());
         for tracked in self.sessions.values() {
             let Progress::Pending(stage) = tracked.progress else { continue };
+            let is_first = tracked.looks == 0 && tracked.failures == 0;
+            summary.unlooked += usize::from(is_first && tracked.due.is_none_or(|due| due <= now));
             match stage {
                 Stage::Known => {
                     summary.known += 1;
                     // One that keeps failing, or that does not exist, must not hide everything else.
-                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
+                    let may_come = tracked.failures < 3 && !tracked.refused;
                     summary.look_back += usize::from(may_come);
                     summary.unasked += usize::from(may_come && tracked.source != Source::Listing);
                 }
                 Stage::Open => {
                     summary.open += 1;
                     summary.look_back += usize::from(tracked.end_unread && tracked.failures < 3);
-                    if let Some(channel) = &tracked.channel {
-                        *summary.open_by_channel.entry(Arc::clone(channel)).or_default() += 1;
-                    }
+                    open.count(tracked);
                 }
                 Stage::Ended => {
                     summary.ended += 1;
-                    if let Some(channel) = &tracked.channel {
-                        match summary.awaiting_by_agent.get_mut(&channel.agent_id) {
-                            Some(count) => *count += 1,
-                            None => {
-                                summary.awaiting_by_agent.insert(channel.agent_id.clone(), 1);
-                            }
-                        }
-                    }
+                    awaiting.count(tracked);
                     summary.oldest_ended = match (summary.oldest_ended, tracked.ended) {
                         (Some(a), Some(b)) => Some(a.min(b)),
                         (a, b) => a.or(b),
@@ -348,6 +355,12 @@ impl Tracker {
                     summary.look_back += usize::from(historic);
                 }
             }
+        }
+        for (channel, count) in open.0.into_values() {
+            *summary.open_by_channel.entry(Arc::clone(channel)).or_default() += count;
+        }
+        for (channel, count) in awaiting.0.into_values() {
+            *summary.awaiting_by_agent.entry(channel.agent_id.clone()).or_default() += count;
         }
         summary
     }
@@ -358,6 +371,19 @@ impl Tracker {
             if let Some(queue) = self.queues.get_mut(class(tracked.progress) as usize) {
                 queue.insert((due, Arc::clone(id)));
             }
+        }
+    }
+}
+
+/// Sessions by the address of their channel. The ledger shares a channel among its sessions, so that there are few
+/// addresses, and hashing one is much cheaper than hashing four texts for each of 100,000 sessions.
+#[derive(Default)]
+struct ByChannel<'t>(HashMap<*const Channel, (&'t Arc<Channel>, u64)>);
+
+impl<'t> ByChannel<'t> {
+    fn count(&mut self, tracked: &'t Tracked) {
+        if let Some(channel) = &tracked.channel {
+            self.0.entry(Arc::as_ptr(channel)).or_insert((channel, 0)).1 += 1;
         }
     }
 }
@@ -412,6 +438,35 @@ mod tests {
     }
 
     #[test]
+    fn sessions_are_summed_up_by_channel_and_agent_whoever_holds_the_channel() {
+        let channel = |platform: &str| {
+            Arc::new(Channel {
+                agent_id: "A".into(),
+                session_type: "voice".into(),
+                platform: platform.into(),
+                direction: "inbound".into(),
+            })
+        };
+        let (phone, web) = (channel("phone"), channel("web"));
+        let mut tracker = Tracker::default();
+        let sessions = [
+            ("a", Stage::Open, &phone),
+            ("b", Stage::Open, &phone),
+            ("c", Stage::Open, &channel("phone")),
+            ("d", Stage::Ended, &phone),
+            ("e", Stage::Ended, &web),
+        ];
+        for (name, stage, channel) in sessions {
+            tracker.hear(&id(name), Source::Listing, Timestamp::default(), S);
+            tracker.learn(name, Timestamp::default(), None, Some(channel));
+            tracker.settle(&id(name), Progress::Pending(stage), S, |_| S);
+        }
+        let summary = tracker.summary(None);
+        assert_eq!(summary.open_by_channel, HashMap::from([(phone, 3)]));
+        assert_eq!(summary.awaiting_by_agent, HashMap::from([("A".to_owned(), 2)]));
+    }
+
+    #[test]
     fn watched_sessions_are_tracked_on_after_they_are_counted() {
         let mut tracker = Tracker::default();
         for name in ["watched", "other"] {
@@ -419,7 +474,8 @@ mod tests {
         }
         tracker.watch(&BTreeSet::from([id("watched")]));
         tracker.settle(&id("watched"), Progress::Counted, S, |_| S);
-        assert_eq!(tracker.summary(None).known, 1);
+        let summary = tracker.summary(None, S);
+        assert_eq!((summary.known, summary.unlooked), (1, 1));
         tracker.watch(&BTreeSet::new());
         assert!(tracker.get("watched").is_none() && tracker.get("other").is_some());
     }

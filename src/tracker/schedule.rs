@@ -74,6 +74,7 @@ mod tests {
             missing_since: None,
             end_unread: false,
             announced: false,
+            refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),
             heard: Timestamp::from_millis(0),

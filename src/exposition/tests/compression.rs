@@ -47,6 +47,24 @@ fn a_compressed_page_is_the_plain_page() {
 }
 
 #[test]
+fn a_new_page_takes_the_memory_of_the_old_one_only_when_nobody_reads_that_any_more() {
+    let exposition = many(1_000);
+    let change = |cell| exposition.apply(&[counter(Family::Languages, &["agent0", "en"], cell)], Vec::new());
+    let plain = || page(&exposition, Format::Text, Encoding::Identity).sessions;
+    let first = plain();
+    let copy = first.to_vec();
+    change(1);
+    let second = plain();
+    assert!(first == copy && first != second, "the page of a slow client is left alone");
+    let place = second.as_ptr();
+    drop(second);
+    change(2);
+    let third = plain();
+    assert_eq!(third.as_ptr(), place);
+    assert!(sessions(&exposition, Format::Text).contains(r#"{agent_id="agent0",language="en"} 2"#));
+}
+
+#[test]
 fn an_unchanged_page_is_not_made_again() {
     let exposition = many(50);
     for format in Format::ALL {

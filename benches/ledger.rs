@@ -1,0 +1,129 @@
+//! What it costs to count for ever: commits with fsync, look-ups, and opening a ledger that remembers much.
+//!
+//! `cargo bench --bench ledger`. The state is below `target/`, which must be on a real disk: in memory a sync costs
+//! nothing.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use agntix_exporter::ledger::sqlite::SqliteLedger;
+use agntix_exporter::ledger::{Change, Opened, Verdict};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use rusqlite::Connection;
+use support::{Stage, session};
+
+const DAYS: u32 = 30;
+const REMEMBERED: u64 = 1_000_000;
+/// Of the remembered sessions, so many can be committed again: they were counted through the ledger itself.
+const COUNTED: u64 = 1_024;
+
+fn main() {
+    divan::main();
+    for directory in ["ledger-few", "ledger-many"] {
+        let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory));
+    }
+}
+
+/// Sessions that are over and analysed, as most of a listing are: each is counted by one commit.
+#[divan::bench(args = [1, 64, 1_024], max_time = 4)]
+fn commit_counted(bencher: Bencher<'_, '_>, batch: u64) {
+    commit_new(bencher, batch, Stage::Analysed);
+}
+
+/// Sessions that are open: each is remembered as pending.
+#[divan::bench(args = [1, 64, 1_024], max_time = 4)]
+fn commit_open(bencher: Bencher<'_, '_>, batch: u64) {
+    commit_new(bencher, batch, Stage::Open);
+}
+
+fn commit_new(bencher: Bencher<'_, '_>, batch: u64, stage: Stage) {
+    let directory = support::directory("ledger-commit");
+    let (ledger, _) = support::open(&directory);
+    let runtime = support::runtime();
+    let mut next = 0;
+    bencher
+        .counter(ItemsCount::new(batch))
+        .with_inputs(|| {
+            next += batch;
+            (next - batch..next).map(|n| session(n, stage, 0)).collect::<Vec<_>>()
+        })
+        .bench_local_values(|changes| support::commit(&runtime, &ledger, changes));
+    drop(ledger);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Sessions that were counted before, among a million others: a look-up each, and nothing to write.
+#[divan::bench(max_time = 2)]
+fn look_up_1024_counted(bencher: Bencher<'_, '_>) {
+    let (ledger, _) = support::open(&MANY);
+    let runtime = support::runtime();
+    bencher
+        .counter(ItemsCount::new(COUNTED))
+        .with_inputs(|| (0..COUNTED).map(counted).collect::<Vec<_>>())
+        .bench_local_values(|changes| {
+            let verdicts = support::commit(&runtime, &ledger, changes);
+            assert!(verdicts.iter().all(|verdict| *verdict == Verdict::AlreadyCounted));
+        });
+}
+
+/// From nothing to a running ledger and all that it hands to the daemon.
+#[divan::bench(sample_size = 1, sample_count = 100)]
+fn open_with_1024_ids() -> (SqliteLedger, Opened) {
+    support::open(&FEW)
+}
+
+#[divan::bench(sample_size = 1, sample_count = 100)]
+fn open_with_1000000_ids() -> (SqliteLedger, Opened) {
+    support::open(&MANY)
+}
+
+fn counted(n: u64) -> Change {
+    session(n, Stage::Analysed, u32::try_from(n).unwrap() % DAYS)
+}
+
+/// Counts a few sessions of each day.
+fn build(name: &str) -> std::path::PathBuf {
+    let directory = support::directory(name);
+    let (ledger, _) = support::open(&directory);
+    support::commit(&support::runtime(), &ledger, (0..COUNTED).map(counted).collect());
+    directory
+}
+
+static FEW: LazyLock<std::path::PathBuf> = LazyLock::new(|| build("ledger-few"));
+
+/// The same, and then random ids up to a million, spread over the days in no order, as hashes come. They are written
+/// without the ledger: through it, each would have to be a session, and that takes minutes.
+static MANY: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+    let directory = build("ledger-many");
+    let file = directory.join("ledger.sqlite");
+    let before = std::fs::metadata(&file).unwrap().len();
+    let connection = Connection::open(&file).unwrap();
+    let partitions: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE name GLOB 'counted_[0-9]*'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    connection.execute_batch("PRAGMA cache_size = -262144; BEGIN").unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    for n in 0..REMEMBERED - COUNTED {
+        let partition = &partitions[usize::try_from(n).unwrap() % partitions.len()];
+        let key = random.u128(..).to_le_bytes();
+        connection
+            .prepare_cached(&format!("INSERT INTO {partition} VALUES (?1, ?2)"))
+            .unwrap()
+            .execute((key, random.i64(0..1 << 60)))
+            .unwrap();
+    }
+    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    let bytes = std::fs::metadata(&file).unwrap().len() - before;
+    println!("\n{} ids on disk: {} bytes each", REMEMBERED - COUNTED, bytes / (REMEMBERED - COUNTED));
+    directory
+});
