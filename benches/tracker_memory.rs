@@ -48,7 +48,7 @@ fn measure(what: &str, build: impl FnOnce() -> Tracker) {
     let live = change.bytes_allocated.checked_add_signed(change.bytes_reallocated).unwrap() - change.bytes_deallocated;
     let sessions = tracker.len();
     let began = Instant::now();
-    let summary = std::hint::black_box(tracker.summary(None));
+    let summary = std::hint::black_box(tracker.summary(None, Tick::ZERO));
     let took = began.elapsed();
     assert_eq!(summary.open + summary.ended, sessions);
     println!("{sessions} sessions {what}: {} bytes each; Tracker::summary takes {took:.1?}", live / sessions);

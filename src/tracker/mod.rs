@@ -461,7 +461,7 @@ mod tests {
             tracker.learn(name, Timestamp::default(), None, Some(channel));
             tracker.settle(&id(name), Progress::Pending(stage), S, |_| S);
         }
-        let summary = tracker.summary(None);
+        let summary = tracker.summary(None, S);
         assert_eq!(summary.open_by_channel, HashMap::from([(phone, 3)]));
         assert_eq!(summary.awaiting_by_agent, HashMap::from([("A".to_owned(), 2)]));
     }
