@@ -94,6 +94,8 @@ impl App {
         status.update(|status| status.counted = counted);
         let own = exposition.own();
         own.state_writable.set(1);
+        // Until the poller has seen that nothing is left to catch up with.
+        own.catching_up.set(1);
         own.config_last_reload_successful.set(1);
         own.config_last_reload_success.set(clock.now().as_seconds_f64());
         tracing::info!(

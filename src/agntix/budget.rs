@@ -47,7 +47,11 @@ pub enum Grant {
 #[derive(Clone, Debug)]
 pub struct Budget {
     share: f64,
+    /// What the API said of its limit.
+    limit: Option<u32>,
     per_window: u32,
+    /// Until the first answer only one request is under way, since the limit that is gone by may be out of date.
+    answered: bool,
     /// Finished requests, by the time from which they no longer count.
     finished: BTreeMap<Tick, u32>,
     finished_total: u32,
@@ -62,7 +66,9 @@ impl Budget {
     pub fn new(share: f64, requests_per_minute: u32) -> Self {
         Self {
             share,
+            limit: None,
             per_window: requests_per_minute.max(1),
+            answered: false,
             finished: BTreeMap::new(),
             finished_total: 0,
             in_flight: 0,
@@ -72,25 +78,30 @@ impl Budget {
         }
     }
 
-    /// Takes over a lease that an earlier process was granted `age` ago, when its window held `per_window`.
-    pub fn restore(&mut self, age: Duration, count: u32, per_window: u32, now: Tick) {
-        let counts_for = (WINDOW + LEASE_VALID).saturating_sub(age);
+    /// Takes over a lease that an earlier process was granted `age` ago, when its window held `per_window`; the last of
+    /// its requests arrived after `used_for` at most. None was sent since that process ended.
+    pub fn restore(&mut self, age: Duration, used_for: Duration, count: u32, per_window: u32, now: Tick) {
+        let counts_for = (WINDOW + used_for.min(age)).saturating_sub(age);
         if !counts_for.is_zero() {
             self.per_window = per_window.max(1);
             self.forget_at(now + counts_for, count);
         }
     }
 
-    /// Takes a changed share into effect, and the limit of the configuration until the API says its own again.
+    /// Takes a changed share into effect, and a changed limit of the configuration unless the API has said its own.
     pub fn reconfigure(&mut self, share: f64, requests_per_minute: u32) {
         (self.share, self.per_window) = (share, requests_per_minute.max(1));
         self.leased = 0;
+        if let Some(limit) = self.limit {
+            self.learn_limit(limit);
+        }
     }
 
     /// The API's limit for the organization, in requests a minute.
     pub fn learn_limit(&mut self, limit: u32) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         let allowed = (f64::from(limit) * self.share) as u32;
+        self.limit = Some(limit);
         // With a share of less than one request a minute nothing could ever be asked.
         self.per_window = allowed.max(1);
     }
@@ -115,6 +126,9 @@ impl Budget {
         {
             self.finished_total = self.finished_total.saturating_sub(entry.remove());
         }
+        if !self.answered && self.in_flight > 0 {
+            return Grant::Wait(now + WINDOW);
+        }
         let reserved = match priority {
             Priority::Urgent => 0,
             Priority::Normal => self.per_window / RESERVED_PART,
@@ -135,15 +149,16 @@ impl Budget {
         Grant::Granted
     }
 
-    /// A lease of `count` requests is durable.
-    pub fn leased(&mut self, count: u32, now: Tick) {
+    /// A lease of `count` requests that was granted at `granted` is durable.
+    pub fn leased(&mut self, count: u32, granted: Tick) {
         self.leased = count;
-        self.lease_lapses = now + LEASE_VALID;
+        self.lease_lapses = granted + LEASE_VALID;
     }
 
     /// A request has been answered, or has failed.
     pub fn finished(&mut self, now: Tick) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.answered = true;
         let step = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).div_ceil(STEP_MS);
         self.forget_at(Duration::from_millis(step.saturating_mul(STEP_MS)) + WINDOW, 1);
     }
@@ -224,11 +239,22 @@ mod tests {
     #[test]
     fn what_an_earlier_process_may_have_sent_still_counts() {
         let mut budget = Budget::new(0.5, 50);
-        budget.restore(S * 20, 290, 300, S);
-        budget.restore(S * 95, 300, 300, S);
+        budget.restore(S * 20, LEASE_VALID, 290, 300, S);
+        budget.restore(S * 95, LEASE_VALID, 300, 300, S);
+        budget.restore(S * 65, S * 4, 300, 300, S);
         assert_eq!(budget.per_window(), 300);
         assert_eq!(spend(&mut budget, Priority::Urgent, S), 10);
         assert_eq!(spend(&mut budget, Priority::Urgent, S * 72), 300);
+    }
+
+    #[test]
+    fn the_limit_is_learned_by_one_request_and_kept_over_a_reload() {
+        let mut budget = Budget::new(1.0, 50);
+        assert!(granted(&mut budget, Priority::Urgent, S) && !granted(&mut budget, Priority::Urgent, S));
+        budget.finished(S);
+        budget.learn_limit(10);
+        budget.reconfigure(0.5, 50);
+        assert_eq!(budget.per_window(), 5);
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl Client {
         self.0.credential.name().to_owned()
     }
 
+    /// Whether the file with the credential looks other than when it was last read. Never with a key from the
+    /// environment.
+    pub fn credential_has_changed(&self) -> bool {
+        self.0.credential.has_changed()
+    }
+
     /// Host and, where it is not the usual one, port of `api.base_url`.
     pub fn host(&self) -> &str {
         self.0.address.host()

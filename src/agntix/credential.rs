@@ -78,6 +78,14 @@ impl Credential {
         Ok((self.scheme.name(), value))
     }
 
+    /// Whether the file looks other than when it was last read.
+    pub(super) fn has_changed(&self) -> bool {
+        match &self.source {
+            Source::Fixed(_) => false,
+            Source::File(file) => file.has_changed(),
+        }
+    }
+
     /// The API has answered 401: the file is looked at and read again before the next request, whatever its stamp.
     pub(super) fn refused(&self) {
         if let Source::File(file) = &self.source {
@@ -150,8 +158,10 @@ mod tests {
         assert_eq!(sent(&credential, now), "one");
         std::fs::write(&path, "two").unwrap();
         assert_eq!(sent(&credential, now), "one");
+        assert!(credential.has_changed());
         credential.refused();
         assert_eq!(sent(&credential, now), "two");
+        assert!(!credential.has_changed());
     }
 
     #[test]

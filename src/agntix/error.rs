@@ -196,6 +196,10 @@ fn unreachable(error: &reqwest::Error, host: &str) -> String {
     } else if let Some(tls) = find::<rustls::Error>(error) {
         match tls {
             rustls::Error::InvalidCertificate(reason) => format!("its certificate is not trusted ({reason})"),
+            // Such as the plain text of a server without TLS.
+            rustls::Error::InvalidMessage(_) => {
+                "it does not speak TLS; does api.base_url have to begin with http:// or name another port?".into()
+            }
             other => format!("the TLS handshake failed ({other})"),
         }
     } else if let Some(kind) = find::<std::io::Error>(error).map(std::io::Error::kind) {

@@ -68,6 +68,11 @@ where
         })
     }
 
+    /// Whether the file looks other than when it was last read.
+    pub(super) fn has_changed(&self) -> bool {
+        self.with(|known| known.stamp != Stamp::of(&self.path))
+    }
+
     /// The value did not do: the file is looked at and read again before the next use, whatever its stamp.
     pub(super) fn suspect(&self) {
         self.with(|known| known.suspect = true);

@@ -38,6 +38,8 @@ pub struct Session<'a> {
     pub last_activity_at: Scalar<'a>,
     /// RFC 3339; absent until the session has ended.
     pub ended_at: Scalar<'a>,
+    /// RFC 3339.
+    pub updated_at: Scalar<'a>,
     /// Absent until the analysis pass has written something.
     pub analysis: Object<Analysis<'a>>,
 }
@@ -111,11 +113,23 @@ pub struct ConversationSentiment<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Page<'a> {
-    /// The items.
-    #[serde(borrow)]
-    pub data: Vec<&'a RawValue>,
+    /// The items; `None` if the answer has no such list, and so is no page. An empty list may be written as null.
+    #[serde(borrow, deserialize_with = "list")]
+    pub data: Option<Vec<&'a RawValue>>,
     /// Where in the list this page is.
     pub pagination: Object<Pagination<'a>>,
+}
+
+fn list<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<&'a RawValue>>, D::Error> {
+    Option::<Vec<&'a RawValue>>::deserialize(from).map(|list| Some(list.unwrap_or_default()))
+}
+
+/// Of an object that cannot be read as a whole: its id, if at least that can.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct IdOnly<'a> {
+    /// Opaque id.
+    pub id: Scalar<'a>,
 }
 
 /// `pagination` of a list answer.
@@ -444,8 +458,9 @@ mod tests {
     #[test]
     fn a_page_keeps_its_items_apart() {
         let page: Page = serde_json::from_str(r#"{"data":[{"id":"a"}, 7],"pagination":{"totalPages":"3"}}"#).unwrap();
-        assert_eq!((page.data.len(), page.total_pages()), (2, Some(3)));
-        let page: Page = serde_json::from_str("{}").unwrap();
-        assert_eq!((page.data.len(), page.total_pages()), (0, None));
+        assert_eq!((page.data.as_ref().map(Vec::len), page.total_pages()), (Some(2), Some(3)));
+        let page: Page = serde_json::from_str(r#"{"data":null}"#).unwrap();
+        assert_eq!((page.data.as_ref().map(Vec::len), page.total_pages()), (Some(0), None));
+        assert!(serde_json::from_str::<Page>(r#"{"items":[]}"#).unwrap().data.is_none());
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig};
@@ -23,7 +23,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
     let (api, stop_api) = spawn_simulator("127.0.0.1:0".parse().map_err(Failure::running)?, simulation(args)?)?;
-    if global.listen_address.is_none() {
+    if loaded.origins.get("web.listen_address") == Origin::Default {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());

@@ -1,7 +1,7 @@
 //! `session <id>`: what one session would add, without adding it.
 
 use super::{Failure, Global, environment, runtime};
-use crate::agntix::{self, Client, wire};
+use crate::agntix::{self, ApiError, Client, wire};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
 use crate::exposition::catalogue::Kind;
@@ -14,8 +14,7 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     agntix::install_crypto_provider();
     let client = Client::new(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
     let answer = runtime()?.block_on(client.session(id));
-    let body =
-        answer.result.map_err(|e| Failure::running(format!("{} does not give the session: {e}", client.host())))?;
+    let body = answer.result.map_err(|e| Failure::running(refusal(&client, id, &e)))?;
     let session: wire::Session<'_> = serde_json::from_slice(&body).map_err(|e| {
         Failure::running(format!("the answer is not a session (line {}, column {})", e.line(), e.column()))
     })?;
@@ -24,6 +23,21 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
         observation::observe(&session, &ObservationConfig::from(&loaded.config), now).map_err(Failure::running)?;
     print!("{}", report(&facts, &loaded.config));
     Ok(())
+}
+
+/// Why there is no session, and what to look at.
+fn refusal(client: &Client, id: &str, error: &ApiError) -> String {
+    let (host, credential) = (client.host(), client.credential_name());
+    match error {
+        ApiError::Status { status: 404, .. } => format!("{host} has no session {id:?}: {error}; check the id"),
+        ApiError::Status { status: 401, .. } => {
+            format!("{host} does not accept the credential in {credential}: {error}; it is wrong, expired or deleted")
+        }
+        ApiError::Status { status: 403, .. } => {
+            format!("the credential in {credential} lacks the scope to read sessions: {error}")
+        }
+        _ => format!("{host} does not give session {id:?}: {error}"),
+    }
 }
 
 /// Admits every label value: bounds are the running exporter's.

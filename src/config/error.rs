@@ -148,6 +148,9 @@ pub(super) fn may_name_a_credential(name: &str) -> bool {
 
 /// A name as an error shows it: names come from files and may be anything.
 pub(super) fn shown_name(name: &str) -> String {
+    if let Some(secret) = name.split('.').find(|part| looks_like_a_credential(part)) {
+        return shown(secret);
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.len() <= MAX_SHOWN && !name.is_empty() && name.chars().all(plain) { name.to_owned() } else { shown(name) }
 }
@@ -165,5 +168,6 @@ mod tests {
         assert_eq!(shown(&"ä".repeat(100)), format!("\"{}…\"", "ä".repeat(80)));
         assert_eq!(shown_name("a.b_c-1"), "a.b_c-1");
         assert_eq!(shown_name("a b\u{7}"), "\"a b\\u{7}\"");
+        assert!(["pk_live_42", "api.pk_live_42"].iter().all(|name| !shown_name(name).contains("42")));
     }
 }

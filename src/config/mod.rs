@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use sessions::SessionsConfig;
 pub use state::StateConfig;
 pub use stream::StreamConfig;
-pub use web::WebConfig;
+pub use web::{FIXED_PATHS, WebConfig};
 pub use webhook::WebhookConfig;
 
 /// Everything an operator can set.

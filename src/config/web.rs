@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::duration;
-use super::error::Violation;
+use super::error::{Violation, shown};
 use super::rules::{self, HOUR};
+
+/// Routes that the exporter serves besides the metrics, which cannot be there.
+pub const FIXED_PATHS: [&str; 4] = ["/-/healthy", "/-/ready", "/-/reload", "/-/reference"];
 
 /// See `config.toml`, section `[web]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,14 +42,17 @@ impl Default for WebConfig {
 }
 
 impl WebConfig {
-    /// Refuses an address or a route that could not be served. Whether the address is free shows only when it is bound,
-    /// and which routes are taken the router knows.
+    /// Refuses an address or a route that could not be served. Whether the address is free shows only when it is bound.
     ///
     /// # Errors
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
         rules::listen_address("web.listen_address", &self.listen_address, "0.0.0.0:9899")?;
-        rules::route("web.telemetry_path", &self.telemetry_path)?;
+        let path = &self.telemetry_path;
+        rules::served_route("web.telemetry_path", path)?;
+        let taken = FIXED_PATHS.contains(&path.as_str());
+        let rule = "must be another path: the exporter serves something else there";
+        rules::check(!taken, "web.telemetry_path", shown(path), rule)?;
         let bounds = (Duration::from_nanos(1), HOUR);
         for (key, timeout) in [("web.header_timeout", self.header_timeout), ("web.write_timeout", self.write_timeout)] {
             rules::duration(key, timeout, bounds, "must be more than 0s and at most 1h")?;
@@ -75,6 +81,16 @@ mod tests {
             said(|c| c.telemetry_path = "metrics".into()),
             "web.telemetry_path is \"metrics\"; it must begin with a slash"
         );
+        assert_eq!(
+            said(|c| c.telemetry_path = "/-/ready".into()),
+            "web.telemetry_path is \"/-/ready\"; it must be another path: the exporter serves something else there"
+        );
+        for strange in ["/:id", "/a/*"] {
+            let mut config = WebConfig { telemetry_path: strange.into(), ..WebConfig::default() };
+            assert!(config.validate().is_err(), "{strange}");
+            config.telemetry_path = "/a:b".into();
+            assert_eq!(config.validate(), Ok(()));
+        }
         assert_eq!(
             said(|c| c.write_timeout = Duration::ZERO),
             "web.write_timeout is \"0s\"; it must be more than 0s and at most 1h"

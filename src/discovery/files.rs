@@ -111,7 +111,12 @@ impl Lists {
 }
 
 fn read(path: &Path) -> Result<Vec<Arc<str>>, String> {
-    let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+    let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    // A pipe or a device might never end.
+    if !metadata.is_file() {
+        return Err("it is not a file".into());
+    }
+    let length = metadata.len();
     if length > MAX_BYTES {
         return Err(format!("it has {length} bytes, more than the {MAX_BYTES} that a list may have"));
     }

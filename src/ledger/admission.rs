@@ -6,15 +6,13 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, Result};
 
 use crate::config::MetricsConfig;
-use crate::observation::Admit;
+use crate::observation::{Admit, MAX_VALUE};
 
 /// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
 /// is an accident.
 const UNKNOWN_ENUM_VALUES: usize = 8;
 /// Combinations of type, platform and direction of one agent; each makes some thirty series.
 const CHANNELS: usize = 32;
-/// A longer value is text, not a label.
-const MAX_VALUE: usize = 512;
 
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +74,16 @@ impl Admission {
     /// The labels for which a value was folded since the last call.
     pub(super) fn take_overflow(&mut self) -> Vec<Box<str>> {
         std::mem::take(&mut self.overflow)
+    }
+
+    /// How many values have been folded since the last [`take_overflow`](Self::take_overflow).
+    pub(super) fn folded(&self) -> usize {
+        self.overflow.len()
+    }
+
+    /// Forgets all folded values but the first `folded`: they were told before.
+    pub(super) fn keep_folded(&mut self, folded: usize) {
+        self.overflow.truncate(folded);
     }
 
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {

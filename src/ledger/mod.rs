@@ -26,15 +26,16 @@ use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
 use crate::observation::{Channel, Facts};
 
 /// A commit under way.
-pub type Commit<'a> = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send + 'a>>;
+pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send>>;
 
 /// Takes batches of changes and makes them durable.
 pub trait Ledger: Send + Sync {
-    /// Makes all of `changes` durable, or none, and then answers with one verdict a change, in order.
+    /// Makes all of `changes` durable, or none, and then answers with one verdict a change, in order. Batches are applied
+    /// in the order of the calls.
     ///
     /// # Errors
     /// If they are not known to be durable. The same changes may be given again: what was counted is recognised.
-    fn commit(&self, changes: Vec<Change>) -> Commit<'_>;
+    fn commit(&self, changes: Vec<Change>) -> Commit;
 }
 
 /// Where a session was first heard of.
@@ -213,7 +214,7 @@ pub struct Opened {
     pub look_back_done: bool,
     /// Every session created up to here has been heard of.
     pub watermark: Option<Timestamp>,
-    /// The requests leased lately.
+    /// The requests leased lately, in the order in which they were.
     pub leases: Vec<Lease>,
 }
 

@@ -65,7 +65,7 @@ impl SqliteLedger {
 }
 
 impl Ledger for SqliteLedger {
-    fn commit(&self, changes: Vec<Change>) -> Commit<'_> {
+    fn commit(&self, changes: Vec<Change>) -> Commit {
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.send(Request::Commit(changes, reply));
         Box::pin(async move {

@@ -191,6 +191,10 @@ impl Batch<'_> {
                 self.connection
                     .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
                     .execute([lease.granted.minus(LEASES_KEPT).as_millis()])?;
+                // Granted before the clock was set back; from here on they age.
+                self.connection
+                    .prepare_cached("UPDATE leases SET granted = ?1 WHERE granted > ?1")?
+                    .execute([lease.granted.as_millis()])?;
                 self.connection.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((
                     lease.granted.as_millis(),
                     lease.count,
@@ -230,7 +234,12 @@ impl Batch<'_> {
             }
         }
         let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        if stage >= Stage::Open {
+            // That the session is counted under `other` was told with its start.
+            self.cached.admission.keep_folded(folded);
+        }
         if stage < Stage::Open {
             self.step(facts, Step::Started, &channel, look_back);
         }
@@ -286,7 +295,9 @@ impl Batch<'_> {
         if after == before {
             return Ok(());
         }
+        let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        self.cached.admission.keep_folded(folded);
         for part in counted::changed_parts(before, after) {
             let family = Family::Reclassifications;
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
@@ -304,8 +315,8 @@ impl Batch<'_> {
         self.cached.counted.update(self.connection, &facts.id, facts.created, after)
     }
 
+    /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
-        self.look_back(now)?;
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
             let pending =
@@ -319,22 +330,24 @@ impl Batch<'_> {
         self.now = self.now.max(now);
         let look_back = self.look_back(now)?;
         let Some(pending) = find_pending(self.connection, id)? else { return Ok(Verdict::Done) };
+        if pending.stage == Stage::Open {
+            // Its start is counted, and what is remembered of that must stay: it may come back.
+            return Ok(Verdict::Done);
+        }
         delete_pending(self.connection, id)?;
-        if let (Some(created), Some(channel)) = (pending.created, &pending.channel) {
+        if let (Some(created), Some(channel), Some(at)) = (pending.created, &pending.channel, pending.ended) {
             let outcome = Outcome { timed_out: true, ..Outcome::default() };
-            if let Some(at) = pending.ended {
-                let facts = Facts {
-                    id: Arc::clone(id),
-                    created,
-                    channel: Channel::clone(channel),
-                    state: String::new(),
-                    last_activity: None,
-                    ended: Some(crate::observation::Ended { at, duration_ms: None }),
-                    outcome: Some(outcome.clone()),
-                    malformed: Vec::new(),
-                };
-                self.step(&facts, Step::Outcome, channel, look_back);
-            }
+            let facts = Facts {
+                id: Arc::clone(id),
+                created,
+                channel: Channel::clone(channel),
+                state: String::new(),
+                last_activity: None,
+                ended: Some(crate::observation::Ended { at, duration_ms: None }),
+                outcome: Some(outcome.clone()),
+                malformed: Vec::new(),
+            };
+            self.step(&facts, Step::Outcome, channel, look_back);
             self.cached.counted.insert(self.connection, id, created, counted::parts(&outcome))?;
         }
         Ok(Verdict::Done)
@@ -358,8 +371,6 @@ impl Batch<'_> {
 /// Covers the window of the budget, the validity of a lease and a request's time-out.
 const LEASES_KEPT: Duration = Duration::from_secs(120);
 const PENDING: &str = "id, created, stage, ended, channel, heard, source";
-/// Parts of a channel in one text: a character that no label value of a sane API holds.
-const SEPARATOR: char = '\u{1f}';
 
 fn find_pending(connection: &Connection, id: &str) -> Result<Option<Pending>> {
     connection
@@ -376,15 +387,7 @@ fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
     let time = |ms: Option<i64>| ms.map(Timestamp::from_millis);
     let id: String = row.get(0)?;
     let channel: Option<String> = row.get(4)?;
-    let channel = channel.and_then(|text| {
-        let mut values = text.splitn(CHANNEL.len(), SEPARATOR).map(str::to_owned);
-        Some(Arc::new(Channel {
-            agent_id: values.next()?,
-            session_type: values.next()?,
-            platform: values.next()?,
-            direction: values.next()?,
-        }))
-    });
+    let channel = channel.map(|text| channel_from(&text)).transpose()?.map(Arc::new);
     Ok(Pending {
         id: id.into(),
         created: time(row.get(1)?),
@@ -396,8 +399,16 @@ fn pending_from(row: &rusqlite::Row<'_>) -> Result<Pending> {
     })
 }
 
+/// The channel is stored as a JSON array of its values.
+fn channel_from(text: &str) -> Result<Channel> {
+    let values = serde_json::from_str::<[String; CHANNEL.len()]>(text)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, e.into()))?;
+    let [agent_id, session_type, platform, direction] = values;
+    Ok(Channel { agent_id, session_type, platform, direction })
+}
+
 fn write_pending(connection: &Connection, pending: &Pending) -> Result<()> {
-    let channel = pending.channel.as_ref().map(|channel| channel.values().join(&SEPARATOR.to_string()));
+    let channel = pending.channel.as_ref().map(|channel| serde_json::json!(channel.values()).to_string());
     connection.prepare_cached("INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
         &*pending.id,
         pending.created.map(Timestamp::as_millis),
@@ -417,7 +428,7 @@ fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {
     connection
-        .prepare("SELECT granted, count, per_window FROM leases ORDER BY granted")?
+        .prepare("SELECT granted, count, per_window FROM leases ORDER BY rowid")?
         .query_map([], |row| {
             Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
         })?

@@ -302,3 +302,21 @@ proptest! {
         prop_assert_eq!(totals(&shuffled), totals(&plain));
     }
 }
+
+/// Else they would count anew at every start until their time has come.
+#[test]
+fn leases_of_the_future_begin_to_age_when_the_clock_was_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let lease = |ms| Change::Lease(Lease { granted: at(ms), count: 7, per_window: 100 });
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![lease(0), lease(86_400_000), lease(86_400_001)]);
+    commit(&ledger, vec![lease(1_000)]);
+    drop(ledger);
+    let (ledger, opened) = open(&config).unwrap();
+    assert!(opened.leases.iter().all(|lease| lease.granted <= at(1_000)), "{:?}", opened.leases);
+    assert_eq!(opened.leases.iter().map(|lease| lease.count).sum::<u32>(), 21);
+    commit(&ledger, vec![lease(200_000)]);
+    drop(ledger);
+    assert_eq!(open(&config).unwrap().1.leases.len(), 1);
+}

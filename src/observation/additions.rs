@@ -43,6 +43,8 @@ pub trait Admit {
     fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool;
 }
 
+/// A longer value is text, not a label, and is not admitted.
+pub const MAX_VALUE: usize = 512;
 /// What stands for the values that were not admitted.
 pub const OTHER: &str = "other";
 /// What stands for a part of the analysis that is absent.

@@ -127,6 +127,9 @@ pub enum MalformedReason {
     Confidence,
     /// A named extracted field does not hold what the configuration says, or a negative number.
     ExtractedValue,
+    /// An entry of a listing or a delivery leaves out what the session itself will tell; it is asked for, and not counted
+    /// as malformed.
+    InPart,
     /// Created longer ago than sessions are remembered, so that it cannot be known whether it was counted.
     OlderThanRetention,
     /// The API has answered without the session for a day; it is given up.
@@ -135,7 +138,7 @@ pub enum MalformedReason {
 
 impl MalformedReason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Json,
         Self::Id,
         Self::CreatedAt,
@@ -146,6 +149,7 @@ impl MalformedReason {
         Self::SentimentScore,
         Self::Confidence,
         Self::ExtractedValue,
+        Self::InPart,
         Self::OlderThanRetention,
         Self::GivenUp,
     ];
@@ -163,6 +167,7 @@ impl MalformedReason {
             Self::SentimentScore => "sentiment_score",
             Self::Confidence => "confidence",
             Self::ExtractedValue => "extracted_value",
+            Self::InPart => "in_part",
             Self::OlderThanRetention => "older_than_retention",
             Self::GivenUp => "given_up",
         }
@@ -208,7 +213,9 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
     let mut malformed = Vec::new();
     let state = lower(&session.state).unwrap_or_else(|| "unknown".into());
     let last_activity = session.last_activity_at.time();
-    let ended = ended(session, &state, created, last_activity, config, now, &mut malformed);
+    // What shows, if nothing better does, when a session was last alive.
+    let last_sign = last_activity.max(session.updated_at.time()).unwrap_or(created).max(created);
+    let ended = ended(session, &state, created, last_sign, config, now, &mut malformed);
     let outcome = ended.as_ref().and_then(|ended| {
         outcome(session, config, &mut malformed).or_else(|| {
             (now >= ended.at.plus(config.analysis_deadline)).then(|| Outcome { timed_out: true, ..Outcome::default() })
@@ -229,7 +236,7 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
 /// its beginning and its end only, and its analysis is neither counted nor given up.
 ///
 /// # Errors
-/// As [`observe`].
+/// As [`observe`], and if a dimension is missing under which the session would be counted ([`MalformedReason::InPart`]).
 pub fn observe_entry(
     session: &wire::Session<'_>,
     config: &ObservationConfig,
@@ -237,6 +244,10 @@ pub fn observe_entry(
 ) -> Result<Facts, Unusable> {
     let mut facts = observe(session, config, now)?;
     if !is_complete(session, config) {
+        let dimensions = [&session.agent_id, &session.session_type, &session.platform, &session.state];
+        if dimensions.iter().any(|dimension| dimension.text().is_none()) {
+            return Err(Unusable { reason: MalformedReason::InPart, id: Some(facts.id) });
+        }
         facts.outcome = None;
         // An end that the entry does not date is left to the session itself.
         facts.ended = facts.ended.filter(|ended| ended.duration_ms.is_some());
@@ -263,7 +274,7 @@ fn ended(
     session: &wire::Session<'_>,
     state: &str,
     created: Timestamp,
-    last_activity: Option<Timestamp>,
+    last_sign: Timestamp,
     config: &ObservationConfig,
     now: Timestamp,
     malformed: &mut Vec<MalformedReason>,
@@ -284,11 +295,10 @@ fn ended(
         return Some(Ended { at, duration_ms: u64::try_from(duration.as_millis()).ok() });
     }
     // Closed, but `endedAt` is not there yet (or never will be): it is given as long as the analysis.
-    let last = last_activity.unwrap_or(created).max(created);
     let is_final = matches!(state, "closed" | "expired");
-    if is_final && now >= last.plus(config.analysis_deadline) {
+    if is_final && now >= last_sign.plus(config.analysis_deadline) {
         malformed.push(MalformedReason::EndedAt);
-        return Some(Ended { at: last, duration_ms: None });
+        return Some(Ended { at: last_sign, duration_ms: None });
     }
     None
 }
@@ -484,6 +494,9 @@ mod tests {
         assert!(facts.ended.is_some() && facts.outcome.is_none());
         let facts = read(&closed("null").replace(r#""endedAt":"2026-04-08T05:00:10.546Z","#, ""));
         assert!(facts.ended.is_none() && facts.malformed.is_empty());
+        let session: wire::Session =
+            serde_json::from_str(r#"{"id":"s","state":"OPEN","createdAt":"2026-04-08T05:00:00Z"}"#).unwrap();
+        assert_eq!(observe_entry(&session, &config(vec![]), late).unwrap_err().reason, MalformedReason::InPart);
         let partly = read(&closed(r#"{"resolution":{"classification":"RESOLVED"}}"#));
         assert!(partly.ended.is_some() && partly.outcome.is_none());
     }
@@ -556,6 +569,8 @@ mod tests {
         let facts = read(&text, "2026-04-08T06:00:00Z").unwrap();
         assert_eq!(facts.ended.unwrap().duration_ms, None);
         assert_eq!(facts.malformed, [MalformedReason::EndedAt]);
+        let updated = text.replace(r#""analysis":"#, r#""updatedAt":"2026-04-08T05:58:00Z","analysis":"#);
+        assert!(read(&updated, "2026-04-08T06:00:00Z").unwrap().ended.is_none(), "it was alive two minutes ago");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod additions;
 mod facts;
 
-pub use additions::{Addition, Admit, NONE, Step, additions, admitted_channel, births};
+pub use additions::{Addition, Admit, MAX_VALUE, NONE, OTHER, Step, additions, admitted_channel, births};
 pub use facts::{
     Channel, Ended, Extracted, Facts, MalformedReason, ObservationConfig, Outcome, Unusable, is_complete, observe,
     observe_entry,

@@ -7,11 +7,10 @@ use crate::agntix::wire;
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
+use crate::observation::MAX_VALUE;
 
 /// Pages that are read at most: 2,000 agents of 20 a page; a list without end is a broken answer.
 const MAX_PAGES: u32 = 100;
-/// A longer name is text, not a label.
-const MAX_VALUE: usize = 512;
 
 /// A round through the pages of agents.
 #[derive(Debug, Default)]
@@ -33,6 +32,13 @@ impl Agents {
         self.page + 1
     }
 
+    /// The configuration was reloaded: the next page is due at once.
+    pub fn retry(&mut self, now: Tick) {
+        if self.due != Tick::MAX {
+            self.due = self.due.min(now);
+        }
+    }
+
     /// Puts the next page off while one is under way.
     pub fn asked(&mut self) {
         self.due = Tick::MAX;
@@ -47,14 +53,15 @@ impl Agents {
         max_agents: usize,
     ) -> Option<Vec<(LabelSet, f64)>> {
         self.failures = 0;
-        for agent in page.data.iter().filter_map(|raw| serde_json::from_str::<wire::Agent>(raw.get()).ok()) {
+        let entries = page.data.as_deref().unwrap_or_default();
+        for agent in entries.iter().filter_map(|raw| serde_json::from_str::<wire::Agent>(raw.get()).ok()) {
             let Some(id) = agent.id.text().filter(|id| id.len() <= MAX_VALUE) else { continue };
             if self.found.len() < max_agents || self.found.contains_key(id) {
                 self.found.insert(id.to_owned(), labels(id, &agent));
             }
         }
         self.page += 1;
-        let more = page.total_pages().map_or(!page.data.is_empty(), |total| self.page < total);
+        let more = page.total_pages().map_or(!entries.is_empty(), |total| self.page < total);
         if more && self.page < MAX_PAGES {
             self.due = now;
             return None;

@@ -5,21 +5,25 @@ use std::time::Duration;
 
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
-use crate::agntix::{Answer, ApiError, wire};
+use crate::agntix::{Answer, ApiError, Route, wire};
 use crate::clock::{Tick, Timestamp};
 use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
-use crate::observation::{self, Facts, MalformedReason};
+use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
 use crate::tracker::Progress;
 
-/// A session that the API does not give is asked for again after this, doubled each time up to the cap.
-const MISSING_WAIT: Duration = Duration::from_secs(30);
+/// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
+const MISSING_WAIT: Duration = Duration::from_secs(2);
 const MISSING_CAP: Duration = Duration::from_secs(3600);
+/// So many failures in a row are a session's own.
+const PERSISTENT: u32 = 6;
+/// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
+const FORBIDDEN_SESSIONS: u8 = 3;
+/// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
-/// A gateway without listing is asked again after this: it may get one.
-const NO_LISTING_WAIT: Duration = Duration::from_secs(3600);
 /// A page with an entry that nobody can name is read again so often before the entry is given up.
 const PAGE_RETRIES: u8 = 5;
 
@@ -45,6 +49,16 @@ impl Core {
             }
             Err(error) => self.refused_or_failed(ask, &error, now),
         }
+    }
+
+    /// [`answered`](Self::answered), for a request that was sent with a configuration that is no longer in effect: what
+    /// went wrong with it says nothing of the present one.
+    pub fn answered_before_reload(&mut self, ask: &Ask, answer: Answer, now: Now) {
+        if answer.result.is_ok() {
+            return self.answered(ask, answer, now);
+        }
+        self.budget.finished(now.tick);
+        self.put_back(ask, now.tick);
     }
 
     fn note(&mut self, answer: &Answer, now: Now) {
@@ -78,23 +92,47 @@ impl Core {
         let route = ask.route();
         let random = self.rng.f64();
         match error {
+            ApiError::Status { status: 403, .. } if self.is_this_sessions_refusal(ask) => {
+                if let Ask::Session(id) = ask {
+                    self.session_missing(id, &error.to_string(), true, error.request_id(), now);
+                }
+            }
             ApiError::Status { status: status @ (401 | 403), .. } => {
                 if self.health.refused(route, *status, now.tick)
                     && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
                 {
                     tracing::error!(route = route.as_str(), %error, "{why}");
                 }
-                // No fault of the session: it keeps its place and is asked for when the route may be.
-                self.put_off(ask, now.tick, |_| Duration::ZERO);
+                self.put_back(ask, now.tick);
             }
             ApiError::Status { status: 429, retry_after, .. } => {
                 self.health.answered(route);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
-                tracing::warn!(wait = %humantime::format_duration(wait), "Agntix asks for fewer requests (429); all of them pause");
+                if let Some(unsaid) = self.complaints.admit(now.tick) {
+                    let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+                    tracing::warn!(%wait, request_id, unsaid, "Agntix asks for fewer requests (429); all of them pause");
+                }
+                self.put_back(ask, now.tick);
+            }
+            ApiError::Body(_) => {
+                // It was answered, only not so that it could be used.
+                self.health.answered(route);
+                if let Ask::List(_) = ask {
+                    self.page_unreadable(error.request_id(), &error.to_string(), now);
+                } else {
+                    self.put_off(ask, now.tick, |failures| backoff(failures, random));
+                }
+            }
+            ApiError::Credential(why) => {
+                if self.health.without_credential(why, now.tick)
+                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
+                {
+                    tracing::error!("{why}");
+                }
                 self.put_off(ask, now.tick, |_| Duration::ZERO);
             }
-            error if error.is_transient() || matches!(error, ApiError::Credential(_)) => {
+            error if error.is_transient() => {
                 if self.health.failed(error, now.tick, random) {
                     tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
                 }
@@ -107,7 +145,7 @@ impl Core {
                     self.health.answered(route);
                 }
                 match ask {
-                    Ask::Session(id) => self.session_missing(id, &error.to_string(), error.request_id(), now),
+                    Ask::Session(id) => self.session_missing(id, &error.to_string(), true, error.request_id(), now),
                     Ask::List(_) => self.listing_refused(error, now),
                     Ask::Agents(_) => {
                         tracing::debug!(%error, "the agents cannot be read");
@@ -118,9 +156,31 @@ impl Core {
         }
     }
 
+    /// A session of another organization is refused with 403, which says nothing of the rest; of a credential without the
+    /// scope, nothing else is ever heard.
+    fn is_this_sessions_refusal(&mut self, ask: &Ask) -> bool {
+        if !matches!(ask, Ask::Session(_)) || !self.health.has_answered(Route::Session) {
+            return false;
+        }
+        self.forbidden_in_row = self.forbidden_in_row.saturating_add(1);
+        self.forbidden_in_row <= FORBIDDEN_SESSIONS
+    }
+
+    /// What went wrong was no fault of what was asked for: it keeps its place, and is asked for when the route may be.
+    fn put_back(&mut self, ask: &Ask, now: Tick) {
+        match ask {
+            Ask::Session(id) => self.tracker.put_back(id, now),
+            Ask::List(_) | Ask::Agents(_) => self.put_off(ask, now, |_| Duration::ZERO),
+        }
+    }
+
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
         match ask {
-            Ask::Session(id) => self.tracker.fail(id, now, |tracked| after(u32::from(tracked.failures))),
+            Ask::Session(id) => self.tracker.fail(id, now, |tracked| {
+                let failures = u32::from(tracked.failures);
+                // One that fails while the others do not must not take their requests.
+                if failures > PERSISTENT { missing_wait(failures - PERSISTENT, 0.5) } else { after(failures) }
+            }),
             Ask::List(_) => {
                 self.listing_busy = false;
                 self.listing.failed(now, |failures| after(u32::from(failures)));
@@ -132,7 +192,7 @@ impl Core {
     fn listing_refused(&mut self, error: &ApiError, now: Now) {
         self.listing_busy = false;
         if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
-            if self.listing.refused(now.tick, NO_LISTING_WAIT) {
+            if self.listing.refused(now.tick) {
                 tracing::warn!(
                     %error,
                     "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
@@ -154,6 +214,7 @@ impl Core {
                 Ok(facts) => Ok(Arc::new(facts)),
             },
         };
+        self.forbidden_in_row = 0;
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
@@ -161,6 +222,7 @@ impl Core {
                 return self.session_missing(
                     id,
                     &format!("the answer makes no sense ({})", reason.as_str()),
+                    false,
                     request,
                     now,
                 );
@@ -175,16 +237,12 @@ impl Core {
         self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
     }
 
-    /// The API answered, but without the session.
-    fn session_missing(&mut self, id: &Arc<str>, why: &str, request_id: Option<&str>, now: Now) {
+    /// The API answered, but without the session: it refused it, or gave something else.
+    fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
         let random = self.rng.f64();
-        let wait = |failures: u16| {
-            let growth = 1_u32.checked_shl(u32::from(failures.saturating_sub(1)).min(16)).unwrap_or(1);
-            MISSING_WAIT.saturating_mul(growth).min(MISSING_CAP).mul_f64(0.9 + 0.2 * random)
-        };
         let mut again = Duration::ZERO;
-        let missing = self.tracker.miss(id, now.tick, |tracked| {
-            again = wait(tracked.failures);
+        let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
+            again = missing_wait(u32::from(tracked.failures), random);
             again
         });
         if let Some(unsaid) = self.complaints.admit(now.tick) {
@@ -202,33 +260,41 @@ impl Core {
 
     fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
         self.listing.answered();
-        let Ok(parsed) = serde_json::from_slice::<wire::Page<'_>>(body) else {
-            self.malformed(MalformedReason::Json);
-            tracing::warn!(
-                request_id = request,
-                page = page.page,
-                "a page of the listing is not what it should be; it is read again"
-            );
-            return self.reread_page(now);
+        let begin = api_now.minus(self.config.recent_window);
+        if self.listing.has_no_watermark()
+            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
+        {
+            // The sweep was begun by this machine's clock, before the API had told its own, and would end too early.
+            self.listing_busy = false;
+            return self.listing.begin_anew(now.tick);
+        }
+        let parsed = serde_json::from_slice::<wire::Page<'_>>(body).ok();
+        let Some((entries_read, total_pages)) =
+            parsed.as_ref().and_then(|page| Some((page.data.as_deref()?, page.total_pages())))
+        else {
+            return self.page_unreadable(request, "it is no list of sessions", now);
         };
-        let mut seen = PageSeen {
-            items: parsed.data.len(),
-            total_pages: parsed.total_pages(),
-            descending: true,
-            ..PageSeen::default()
-        };
+        let mut seen = PageSeen { items: entries_read.len(), total_pages, descending: true, ..PageSeen::default() };
         let (mut entries, mut unusable, mut nameless) = (Vec::new(), Vec::new(), 0_usize);
-        for raw in &parsed.data {
+        for raw in entries_read {
             let entry = serde_json::from_str::<wire::Session<'_>>(raw.get());
             match entry.map(|entry| observation::observe_entry(&entry, &self.config.observation, api_now)) {
                 Ok(Ok(facts)) => {
-                    seen.descending &= seen.oldest.is_none_or(|oldest| facts.created <= oldest);
-                    seen.newest = seen.newest.max(Some(facts.created));
-                    seen.oldest = Some(seen.oldest.map_or(facts.created, |oldest| oldest.min(facts.created)));
-                    entries.push(Arc::new(facts));
+                    // A clock that is ahead must not carry the watermark into the future.
+                    let created = facts.created.min(api_now);
+                    seen.descending &= seen.oldest.is_none_or(|oldest| created <= oldest);
+                    seen.newest = seen.newest.max(Some(created));
+                    seen.oldest = Some(seen.oldest.map_or(created, |oldest| oldest.min(created)));
+                    let is_unasked_for = page.open_only && facts.state != "open";
+                    seen.not_open += usize::from(is_unasked_for);
+                    if !is_unasked_for {
+                        entries.push(Arc::new(facts));
+                    }
                 }
                 Ok(Err(observation::Unusable { reason, id })) => {
-                    self.malformed(reason);
+                    if reason != MalformedReason::InPart {
+                        self.malformed(reason);
+                    }
                     match id {
                         Some(id) => unusable.push(id),
                         None => nameless += 1,
@@ -236,7 +302,11 @@ impl Core {
                 }
                 Err(_) => {
                     self.malformed(MalformedReason::Json);
-                    nameless += 1;
+                    let id_only = serde_json::from_str::<wire::IdOnly<'_>>(raw.get()).unwrap_or_default();
+                    match id_only.id.text().filter(|id| id.len() <= MAX_VALUE) {
+                        Some(id) => unusable.push(id.into()),
+                        None => nameless += 1,
+                    }
                 }
             }
         }
@@ -244,10 +314,13 @@ impl Core {
             self.page_retries += 1;
             return self.reread_page(now);
         }
-        if nameless > 0 {
+        if nameless > 0
+            && let Some(unsaid) = self.complaints.admit(now.tick)
+        {
             tracing::warn!(
                 request_id = request,
                 sessions = nameless,
+                unsaid,
                 "listed sessions without a readable id are left out"
             );
         }
@@ -255,11 +328,27 @@ impl Core {
         self.commit_page(seen, entries, unusable, now, api_now);
     }
 
+    /// A page came, and cannot be read as a whole.
+    fn page_unreadable(&mut self, request_id: Option<&str>, why: &str, now: Now) {
+        self.malformed(MalformedReason::Json);
+        let left_out = self.listing.unreadable();
+        if let Some(unsaid) = self.complaints.admit(now.tick) {
+            if left_out {
+                tracing::warn!(request_id, why, unsaid, "a listed session cannot be read at all; it is left out");
+            } else {
+                tracing::warn!(request_id, why, unsaid, "a page of the listing cannot be read; it is asked for again");
+            }
+        }
+        self.reread_page(now);
+    }
+
     fn reread_page(&mut self, now: Now) {
         let random = self.rng.f64();
-        self.put_off(&Ask::List(ListPage { created_after: None, open_only: false, page: 0 }), now.tick, |failures| {
-            backoff(failures, random)
-        });
+        self.put_off(
+            &Ask::List(ListPage { created_after: None, open_only: false, page: 0, limit: 0 }),
+            now.tick,
+            |failures| backoff(failures, random),
+        );
     }
 
     fn commit_page(
@@ -320,4 +409,10 @@ impl Core {
             tracing::warn!(session = %facts.id, parts, request_id, unsaid, "parts of a session make no sense and are left out");
         }
     }
+}
+
+/// How long to wait for a session that the API has failed to give so often; `random` is from 0 to 1.
+fn missing_wait(failures: u32, random: f64) -> Duration {
+    let growth = 1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(1);
+    MISSING_WAIT.saturating_mul(growth).min(MISSING_CAP).mul_f64(0.9 + 0.2 * random)
 }

@@ -13,7 +13,7 @@ use super::complaints::Complaints;
 use super::health::{Health, backoff};
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
-use crate::agntix::budget::{Budget, Grant, Priority};
+use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
 use crate::clock::{Tick, Timestamp};
 use crate::config::Config;
 use crate::discovery::Watched;
@@ -94,8 +94,13 @@ pub enum Purpose {
     },
     /// A session is given up.
     GiveUp(Arc<str>),
-    /// The budget may spend so many requests.
-    Lease(u32),
+    /// The budget may spend requests.
+    Lease {
+        /// So many.
+        count: u32,
+        /// Granted then; they lapse some time later.
+        granted: Tick,
+    },
     /// Held series may rise.
     Release(Vec<SeriesKey>),
     /// The look-back is done.
@@ -160,6 +165,8 @@ pub(super) struct Life {
     pub(super) files_unread: bool,
     /// Every source has been read once.
     pub(super) ready: bool,
+    /// The session metrics lag behind.
+    pub(super) catching_up: bool,
 }
 
 /// The state of the poller.
@@ -190,6 +197,8 @@ pub struct Core {
     pub(super) listing_busy: bool,
     /// How often the present page was read again because an entry had no id.
     pub(super) page_retries: u8,
+    /// Sessions in a row for which the credential was refused with 403.
+    pub(super) forbidden_in_row: u8,
     /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
     pub(super) asked_for_entry: HashSet<Arc<str>>,
     /// Due requests have been waiting for the budget since.
@@ -204,6 +213,8 @@ pub struct Core {
 const MAX_COMMITTING: usize = 4096;
 /// A listing that waits for so long goes before open sessions, which would otherwise starve it.
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
+/// One that waits for so long goes before everything: sessions that cannot be finished must not stop discovery.
+const LISTING_STARVED: Duration = Duration::from_secs(300);
 /// Commits are tried again after this much at most while the state cannot be written.
 const STATE_RETRY_CAP: Duration = Duration::from_secs(5);
 const FAR: Duration = Duration::from_secs(3600);
@@ -212,13 +223,15 @@ const FAR: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Candidate {
     Sessions(Class),
+    StarvedListing,
     OverdueListing,
     OverdueAgents,
     Listing,
     Agents,
 }
 
-const CANDIDATES: [Candidate; 7] = [
+const CANDIDATES: [Candidate; 8] = [
+    Candidate::StarvedListing,
     Candidate::Sessions(Class::Finishing),
     Candidate::OverdueListing,
     Candidate::OverdueAgents,
@@ -251,9 +264,12 @@ impl Core {
             tracker.restore(pending.clone(), now.tick);
         }
         let mut budget = Budget::new(config.api.budget_share, config.api.requests_per_minute);
-        for Lease { granted, count, per_window } in &opened.leases {
+        let next_leases = opened.leases.iter().skip(1).map(|lease| Some(lease.granted)).chain([None]);
+        for (Lease { granted, count, per_window }, next) in opened.leases.iter().zip(next_leases) {
+            // The next lease was granted when this one was used up or had lapsed, so that nothing was sent of it since.
+            let used_for = next.map_or(LEASE_VALID, |next| next.since(*granted).min(LEASE_VALID)) + config.api.timeout;
             // One that lies in the future was granted before the clock was set back: it is as good as new.
-            budget.restore(now.local.since(*granted), *count, *per_window, now.tick);
+            budget.restore(now.local.since(*granted), used_for, *count, *per_window, now.tick);
         }
         let mut core = Self {
             config: CoreConfig::from(config),
@@ -270,6 +286,7 @@ impl Core {
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
+                catching_up: true,
             },
             exposition,
             status,
@@ -282,6 +299,7 @@ impl Core {
             releasing: false,
             listing_busy: false,
             page_retries: 0,
+            forbidden_in_row: 0,
             asked_for_entry: HashSet::new(),
             throttled_since: None,
             state_retry: Tick::ZERO,
@@ -302,8 +320,11 @@ impl Core {
         self.budget.reconfigure(config.api.budget_share, config.api.requests_per_minute);
         self.watched.set_recent_limit(config.metrics.watch_recent);
         (self.credential, self.host) = (credential, host);
-        // What was refused or unreachable may be neither any more.
-        self.health = Health::default();
+        // What was refused, unreachable or missing may be none of it any more.
+        self.health.forgive();
+        self.listing.retry(now.tick);
+        self.agents.retry(now.tick);
+        self.tracker.retry_missing(now.tick);
         self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
         if config.sessions.files.is_empty() {
             self.watch(Watched { source: Source::File, ids: Vec::new() }, now);
@@ -352,6 +373,15 @@ impl Core {
         if self.state_retry > now.tick {
             return (Next::Wait(self.state_retry), false);
         }
+        if self.state_failures > 0 {
+            // One commit tells whether the state can be written again; until then nothing is asked for.
+            if self.committing > 0 {
+                return (Next::Wait(now.tick + FAR), false);
+            }
+            let batch = self.ready.pop_front().unwrap_or_else(|| self.state_probe(now));
+            self.committing += batch.changes.len();
+            return (Next::Commit(batch), false);
+        }
         if self.committing >= MAX_COMMITTING {
             return (Next::Wait(now.tick + FAR), false);
         }
@@ -388,7 +418,10 @@ impl Core {
                     self.committing += 1;
                     let lease = Lease { granted: now.local, count, per_window: self.budget.per_window() };
                     return (
-                        Next::Commit(Batch { changes: vec![Change::Lease(lease)], purpose: Purpose::Lease(count) }),
+                        Next::Commit(Batch {
+                            changes: vec![Change::Lease(lease)],
+                            purpose: Purpose::Lease { count, granted: now.tick },
+                        }),
                         false,
                     );
                 }
@@ -404,14 +437,21 @@ impl Core {
         (Next::Wait(wait), false)
     }
 
+    /// A commit that changes nothing but has to be written.
+    fn state_probe(&self, now: Now) -> Batch {
+        let lease = Lease { granted: now.local, count: 0, per_window: self.budget.per_window() };
+        Batch { changes: vec![Change::Lease(lease)], purpose: Purpose::Note }
+    }
+
     fn listing_due(&self) -> Option<Tick> {
-        let may = self.config.listing && !self.listing_busy && self.tracker.len() < self.config.max_tracked;
+        let may = self.config.listing && !self.listing_busy && self.tracker.pending() < self.config.max_tracked;
         may.then(|| self.listing.due())
     }
 
     fn route_if_due(&self, candidate: Candidate, now: Tick) -> Option<Route> {
         let (due, route) = match candidate {
             Candidate::Sessions(class) => return self.tracker.due_in(class, now).map(|_| Route::Session),
+            Candidate::StarvedListing => (self.listing_due()? + LISTING_STARVED, Route::List),
             Candidate::OverdueListing => (self.listing_due()? + LISTING_PATIENCE, Route::List),
             Candidate::Listing => (self.listing_due()?, Route::List),
             Candidate::OverdueAgents => (self.agents.due().saturating_add(self.config.agents_interval), Route::Agents),
@@ -427,10 +467,11 @@ impl Core {
                 self.tracker.take(&id);
                 Ask::Session(id)
             }
-            Candidate::OverdueListing | Candidate::Listing => {
+            Candidate::StarvedListing | Candidate::OverdueListing | Candidate::Listing => {
                 self.listing_busy = true;
-                let begin = self.api_time.now(now.tick, now.local).minus(self.config.recent_window);
-                Ask::List(self.listing.page(now.tick, begin))
+                let api_now = self.api_time.now(now.tick, now.local);
+                let begin = api_now.minus(self.config.recent_window);
+                Ask::List(self.listing.page(now.tick, begin, api_now))
             }
             Candidate::OverdueAgents | Candidate::Agents => {
                 self.agents.asked();
@@ -458,16 +499,16 @@ impl Core {
         let wait = backoff(self.state_failures, self.rng.f64()).clamp(Duration::from_millis(100), STATE_RETRY_CAP);
         self.state_retry = now.tick + wait;
         match batch.purpose {
-            Purpose::Lease(_) => self.leasing = false,
+            Purpose::Lease { .. } => self.leasing = false,
             Purpose::Release(_) => self.releasing = false,
             // Recognised by the ledger if it was durable after all.
             _ => self.ready.push_back(batch),
         }
     }
 
-    pub(super) fn lease_granted(&mut self, count: u32, now: Now) {
+    pub(super) fn lease_granted(&mut self, count: u32, granted: Tick) {
         self.leasing = false;
-        self.budget.leased(count, now.tick);
+        self.budget.leased(count, granted);
     }
 
     pub(super) fn own(&self) -> &crate::exposition::own::ExporterMetrics {

@@ -16,7 +16,7 @@ const BEHIND: Duration = Duration::from_secs(60);
 impl Core {
     /// To be called about once a second.
     pub fn tick(&mut self, now: Now) {
-        let summary = self.tracker.summary(self.life.first_start);
+        let summary = self.tracker.summary(self.life.first_start, now.tick);
         self.look_back(&summary, now);
         self.release(now);
         self.show_gauges(&summary);
@@ -25,6 +25,12 @@ impl Core {
 
     fn sources_read(&self) -> bool {
         (!self.config.listing || self.listing.is_caught_up()) && !self.life.files_unread
+    }
+
+    /// Whether the listing, which has been read to its end before, has not been for long.
+    fn listing_is_late(&self, now: Now) -> bool {
+        let since = self.listing.last_done().map(|done| now.tick.saturating_sub(done));
+        !self.listing.is_unavailable() && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
     }
 
     fn look_back(&mut self, summary: &Summary, now: Now) {
@@ -98,13 +104,15 @@ impl Core {
     fn show_status(&mut self, summary: &Summary, now: Now) {
         let api = self.health.status(&self.credential, &self.host);
         let look_back_done = self.life.look_back == LookBackStage::Done;
-        let is_behind = !look_back_done
-            || (self.config.listing && !self.listing.is_caught_up())
-            || self.tracker.len() >= self.config.max_tracked
-            || self.tracker.is_behind(now.tick, BEHIND);
+        // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
+        self.life.catching_up = !look_back_done
+            || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
+            || self.tracker.pending() >= self.config.max_tracked
+            || self.tracker.is_behind(now.tick, BEHIND)
+            || (self.life.catching_up && summary.unlooked > 0);
         let own = self.exposition.own();
         own.up.set(i64::from(api == ApiStatus::Up));
-        own.catching_up.set(i64::from(is_behind));
+        own.catching_up.set(i64::from(self.life.catching_up));
         for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
             own.sessions_tracked.with_label_values(&[stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
@@ -114,7 +122,8 @@ impl Core {
         }
         let first_sweep_missing =
             self.config.listing && !self.listing.first_sweep_done() && !self.listing.is_unavailable();
-        let is_ready = !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
+        let is_ready =
+            self.health.has_worked() && !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
         if is_ready && !std::mem::replace(&mut self.life.ready, true) {
             tracing::info!("ready: every source has been read once");
         }

@@ -12,7 +12,6 @@ use crate::agntix::{Answer, Client, ListQuery};
 use crate::clock::{Clock, Tick};
 use crate::config::Config;
 use crate::discovery::Watched;
-use crate::discovery::listing::PAGE_LIMIT;
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
 use crate::web::Status;
@@ -59,7 +58,9 @@ pub struct Poller {
     began: Instant,
     max_concurrency: usize,
     inbox: Inbox,
-    requests: JoinSet<(Ask, Answer)>,
+    requests: JoinSet<(Ask, Answer, u64)>,
+    /// Counts the clients: what an earlier one was refused says nothing of the present one.
+    generation: u64,
     commits: JoinSet<(Batch, Committed)>,
 }
 
@@ -94,6 +95,7 @@ impl Poller {
             max_concurrency: config.api.max_concurrency,
             inbox,
             requests: JoinSet::new(),
+            generation: 0,
             commits: JoinSet::new(),
         }
     }
@@ -107,6 +109,9 @@ impl Poller {
         loop {
             let now = self.now();
             if now.instant >= next_tick {
+                if self.core.health.waits_for_credential() && self.client.credential_has_changed() {
+                    self.core.health.credential_changed();
+                }
                 self.core.tick(now);
                 next_tick = now.instant + self.core.tick_interval();
             }
@@ -114,8 +119,12 @@ impl Poller {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.requests.join_next() => {
-                    let (ask, answer) = done.map_err(|e| PollerError::Stopped(e.to_string()))?;
-                    self.core.answered(&ask, answer, self.now());
+                    let (ask, answer, generation) = done.map_err(|e| PollerError::Stopped(e.to_string()))?;
+                    if generation == self.generation {
+                        self.core.answered(&ask, answer, self.now());
+                    } else {
+                        self.core.answered_before_reload(&ask, answer, self.now());
+                    }
                 }
                 Some(done) = self.commits.join_next() => {
                     let (batch, result) = done.map_err(|e| PollerError::Stopped(e.to_string()))?;
@@ -146,14 +155,12 @@ impl Poller {
             match self.core.next(self.now(), may_ask) {
                 Next::Wait(until) => return until,
                 Next::Commit(batch) => {
-                    let ledger = Arc::clone(&self.ledger);
-                    self.commits.spawn(async move {
-                        let result = ledger.commit(batch.changes.clone()).await;
-                        (batch, result)
-                    });
+                    // Called here, so that batches are applied in the order in which the core gave them.
+                    let committed = self.ledger.commit(batch.changes.clone());
+                    self.commits.spawn(async move { (batch, committed.await) });
                 }
                 Next::Ask(ask) => {
-                    let client = self.client.clone();
+                    let (client, generation) = (self.client.clone(), self.generation);
                     self.requests.spawn(async move {
                         let answer = match &ask {
                             Ask::Session(id) => client.session(id).await,
@@ -163,12 +170,12 @@ impl Poller {
                                     created_after: page.created_after,
                                     open_only: page.open_only,
                                     page: page.page,
-                                    limit: PAGE_LIMIT,
+                                    limit: page.limit,
                                 };
                                 client.list(&query).await
                             }
                         };
-                        (ask, answer)
+                        (ask, answer, generation)
                     });
                 }
             }
@@ -192,6 +199,7 @@ impl Poller {
         let (credential, host) = (client.credential_name(), client.host().to_owned());
         self.core.reconfigure(&config, credential, host, self.now());
         self.client = client;
+        self.generation += 1;
         self.max_concurrency = config.api.max_concurrency;
         // Whoever asked may have gone; the configuration is in effect all the same.
         let _ = done.send(());

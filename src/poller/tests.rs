@@ -217,7 +217,7 @@ fn a_configured_session_that_does_not_exist_holds_nothing_up_and_is_asked_for_ev
         world.advance(S * 60);
         looks += world.serve(nothing).iter().filter(|ask| matches!(ask, Ask::Session(_))).count();
     }
-    assert!((25..40).contains(&looks), "{looks} looks in a day");
+    assert!((25..50).contains(&looks), "{looks} looks in a day");
     assert_eq!(world.value(r#"agntix_exporter_malformed_sessions_total{reason="given_up"}"#), Some(1.0));
 }
 
@@ -243,8 +243,14 @@ fn ended_sessions_go_first_then_open_ones_then_the_listing_and_the_agents() {
             .collect::<Vec<_>>()
     };
     assert_eq!(order(world.serve(api)), ["ended", "open", "list"]);
+    world.advance(S * 150);
+    assert_eq!(order(world.serve(api)), ["ended", "list", "open"], "an overdue listing goes before open sessions");
     world.advance(S * 700);
-    assert_eq!(order(world.serve(api)), ["ended", "list", "open", "agents"], "an overdue listing is not starved");
+    assert_eq!(
+        order(world.serve(api)),
+        ["list", "ended", "open", "agents"],
+        "a starved listing goes before everything"
+    );
 }
 
 #[test]
@@ -384,4 +390,126 @@ fn a_lease_is_durable_before_it_is_used() {
     let Next::Commit(batch) = world.core.next(world.now(), true) else { panic!("a request before its lease") };
     assert!(matches!(&batch.changes[..], [Change::Lease(lease)] if lease.count == 2 && lease.per_window == 20));
     assert!(matches!(world.core.next(world.now(), true), Next::Wait(_)), "the lease is not durable yet");
+}
+
+#[test]
+fn broken_sessions_do_not_stop_the_rest() {
+    let mut world = World::new(|config| config.sessions.ids = (0..8).map(|n| format!("broken{n}")).collect());
+    let (mut sweeps, mut broken) = (0, 0);
+    for second in 0..3_600 {
+        for ask in world.serve(|ask| match ask {
+            Ask::Session(_) => Err(status(500)),
+            ask => nothing(ask),
+        }) {
+            sweeps += u32::from(matches!(ask, Ask::List(_)) && second > 600);
+            broken += u32::from(matches!(ask, Ask::Session(_)) && second > 600);
+        }
+        world.advance(S);
+    }
+    assert!(sweeps > 80, "{sweeps} sweeps in 50 minutes");
+    assert!(broken < 100, "{broken} requests for eight broken sessions");
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+}
+
+#[test]
+fn a_session_of_another_organization_says_nothing_of_the_credential() {
+    let mut world = World::new(|config| config.sessions.ids = vec!["ours".into(), "theirs".into()]);
+    let api = |ask: &Ask| match ask {
+        Ask::Session(id) if **id == *"theirs" => Err(status(403)),
+        Ask::Session(id) => Ok(session(id, S * 60, false)),
+        ask => nothing(ask),
+    };
+    for _ in 0..300 {
+        world.serve(api);
+        world.advance(S);
+    }
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+    let refused = world.serve(|_| Err(status(403)));
+    assert!(refused.len() <= 5, "{refused:?}");
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused() {
+    let mut world = World::new(|_| {});
+    world.serve(|_| Err(status(401)));
+    world.advance(S);
+    assert_eq!(world.value("agntix_up"), Some(0.0));
+    let config = Config::default();
+    world.core.reconfigure(&config, "api.key_file /key".into(), "api.agntix.ai".into(), world.now());
+    assert_ne!(world.serve(nothing).len(), 0);
+    let late = Answer {
+        route: crate::agntix::Route::List,
+        elapsed: Duration::ZERO,
+        rate_limit: RateLimit::default(),
+        date: None,
+        request_id: None,
+        result: Err(status(401)),
+    };
+    let ask = Ask::Agents(1);
+    world.core.answered_before_reload(&ask, late, world.now());
+    world.advance(S);
+    assert_eq!(world.value("agntix_up"), Some(1.0), "the old key's refusal says nothing of the new one");
+}
+
+#[test]
+fn a_session_created_in_the_future_does_not_end_discovery() {
+    let mut world = World::new(|_| {});
+    let from_the_future = session("future", S * 60, false).replace("2026-", "2099-");
+    let api = |ask: &Ask| match ask {
+        Ask::List(_) => Ok(list(std::slice::from_ref(&from_the_future))),
+        ask => nothing(ask),
+    };
+    world.serve(api);
+    world.advance(S * 60);
+    let asked = world.serve(api);
+    let after = asked.iter().find_map(|ask| if let Ask::List(page) = ask { page.created_after } else { None });
+    assert!(after.unwrap() < Timestamp::from_millis(T0), "{after:?}");
+}
+
+#[test]
+fn an_answer_that_is_no_list_is_no_empty_list() {
+    let mut world = World::new(|_| {});
+    world.serve(|ask| match ask {
+        Ask::List(_) => Ok(r#"{"items":[]}"#.into()),
+        ask => nothing(ask),
+    });
+    assert!(!world.core.listing.first_sweep_done());
+    assert!(world.value(r#"agntix_exporter_malformed_sessions_total{reason="json"}"#) >= Some(1.0));
+}
+
+#[test]
+fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
+    let mut world = World::new(|_| {});
+    let in_part = session("s", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#);
+    let api = |ask: &Ask| match ask {
+        Ask::List(_) => Ok(list(std::slice::from_ref(&in_part))),
+        Ask::Session(id) => Ok(session(id, S * 60, true)),
+        ask @ Ask::Agents(_) => nothing(ask),
+    };
+    for _ in 0..20 {
+        world.serve(api);
+        world.advance(S);
+    }
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+    // It is watched from now on; before it is asked for, a page tells of it once more.
+    let mut config = Config::default();
+    config.sessions.ids = vec!["s".into()];
+    world.core.reconfigure(&config, "AGNTIX_API_KEY".into(), "api.agntix.ai".into(), world.now());
+    let (mut asked, mut held_back) = (Vec::new(), None);
+    while let Ok(ask) = world.next() {
+        if matches!(ask, Ask::Session(_)) && held_back.is_none() {
+            held_back = Some(ask);
+            continue;
+        }
+        let result = api(&ask);
+        world.answer(&ask, result);
+        asked.push(ask);
+    }
+    assert!(asked.iter().any(|ask| matches!(ask, Ask::List(_))), "{asked:?}");
+    let ask = held_back.unwrap();
+    world.answer(&ask, Err(ApiError::Timeout));
+    world.advance(S * 60);
+    world.serve(api);
+    world.advance(S);
+    assert!(world.page().contains("agntix_watched_session_info{session_id=\"s\""), "{}", world.page());
 }

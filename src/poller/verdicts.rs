@@ -21,8 +21,10 @@ impl Core {
                 }
             }
             Purpose::Page { seen, entries, unusable } => self.page_committed(seen, &entries, &unusable, verdicts, now),
+            // Unless the listing has told of it meanwhile.
+            Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
             Purpose::GiveUp(id) => self.no_longer_pending(&id, now, api_now),
-            Purpose::Lease(count) => self.lease_granted(count, now),
+            Purpose::Lease { count, granted } => self.lease_granted(count, granted),
             Purpose::Release(keys) => {
                 self.releasing = false;
                 self.exposition.release(&keys);
@@ -77,13 +79,18 @@ impl Core {
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
+            // The listing repeats it in part, but it is watched and has not been seen whole: it is still to be asked for.
+            Verdict::AlreadyCounted if listed && self.watched.is_unseen(&facts.id) => false,
             Verdict::AlreadyCounted => {
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
             }
             Verdict::TooOld => {
-                self.malformed(MalformedReason::OlderThanRetention);
-                if let Some(unsaid) = self.complaints.admit(now.tick) {
+                let is_known = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
+                if !is_known {
+                    self.malformed(MalformedReason::OlderThanRetention);
+                }
+                if !is_known && let Some(unsaid) = self.complaints.admit(now.tick) {
                     tracing::warn!(
                         session = %facts.id, unsaid,
                         "a session is older than sessions.retention, so that it cannot be known whether it was counted; it is left out"
@@ -112,7 +119,7 @@ impl Core {
                 Progress::Pending(Stage::Open) if listed => Duration::ZERO,
                 Progress::Pending(Stage::Ended) if listed => {
                     let analysed = facts.ended.as_ref().map_or(api_now, |ended| ended.at).plus(ended_interval);
-                    analysed.since(api_now)
+                    analysed.since(api_now).min(regular)
                 }
                 _ => regular,
             }
@@ -121,6 +128,9 @@ impl Core {
         // What the listing repeats of an ended session is no news.
         if !(listed && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
             self.tracker.settle(&facts.id, progress, now.tick, after);
+        }
+        if listed && progress == Progress::Pending(Stage::Open) && facts.state != "open" {
+            self.tracker.note_unread_end(&facts.id);
         }
     }
 
@@ -154,11 +164,22 @@ impl Core {
             self.discovered(Source::Listing);
         }
         let interval = self.config.listing_interval.mul_f64(0.9 + 0.2 * self.rng.f64());
-        if let Next::Done(watermark) = self.listing.read(&seen, now.tick, interval) {
-            self.succeeded(Source::Listing, api_now);
-            if let Some(watermark) = watermark {
-                let changes = vec![Change::Watermark(watermark)];
-                self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+        match self.listing.read(&seen, now.tick, interval) {
+            Next::Page => {}
+            Next::Nonsense => {
+                if let Some(unsaid) = self.complaints.admit(now.tick) {
+                    tracing::warn!(
+                        unsaid,
+                        "the listing repeats itself or ignores what it is asked for; only its first pages are used"
+                    );
+                }
+            }
+            Next::Done(watermark) => {
+                self.succeeded(Source::Listing, api_now);
+                if let Some(watermark) = watermark {
+                    let changes = vec![Change::Watermark(watermark)];
+                    self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
 use crate::ledger::Source;
-use crate::observation::{Facts, NONE};
+use crate::observation::{Facts, MAX_VALUE, NONE, OTHER};
 
 /// What is known of the watched sessions.
 #[derive(Debug, Default)]
@@ -41,6 +41,11 @@ impl WatchedSessions {
         self.recent_limit = limit;
         self.recent.truncate(limit);
         self.changed = true;
+    }
+
+    /// Whether the session is watched, and nothing is known of it yet.
+    pub fn is_unseen(&self, id: &str) -> bool {
+        self.ids.contains(id) && !self.facts.contains_key(id)
     }
 
     /// A session was seen.
@@ -121,8 +126,9 @@ fn labels(family: GaugeFamily, facts: &Facts) -> LabelSet {
         outcome.and_then(|o| o.sentiment.as_deref()).unwrap_or(NONE),
         outcome.and_then(|o| o.language.as_deref()).unwrap_or("unknown"),
     ];
-    // All families but the first have the session's id alone.
-    LabelSet::new(family.descriptor().labels, values)
+    // A longer value is text, not a label. All families but the first have the session's id alone.
+    let bounded = values.map(|value| if value.len() <= MAX_VALUE { value } else { OTHER });
+    LabelSet::new(family.descriptor().labels, bounded)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
             None if !scoped => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", &request_id),
             None => admitted(simulator, call, &target, now, &request_id),
         };
-        add_limit_headers(&mut answer, admission);
+        add_limit_headers(&mut answer, admission, config.rate_limit_headers);
         answer
     } else {
         Answer::error(401, "UNAUTHORIZED", "The credential is missing or not valid", &request_id)
@@ -245,10 +245,12 @@ fn campaign(simulator: &Simulator, id: &str, now: Timestamp) -> Result<Value, Re
     Ok(json!({"id": id, "queued": queued, "inFlight": in_flight, "completed": completed, "failed": failed}))
 }
 
-fn add_limit_headers(answer: &mut Answer, admission: Admission) {
-    answer.headers.push(("x-ratelimit-limit", admission.limit.to_string()));
-    answer.headers.push(("x-ratelimit-remaining", admission.remaining.to_string()));
-    answer.headers.push(("x-ratelimit-reset", admission.reset.to_string()));
+fn add_limit_headers(answer: &mut Answer, admission: Admission, stated: bool) {
+    if stated {
+        answer.headers.push(("x-ratelimit-limit", admission.limit.to_string()));
+        answer.headers.push(("x-ratelimit-remaining", admission.remaining.to_string()));
+        answer.headers.push(("x-ratelimit-reset", admission.reset.to_string()));
+    }
     if let Some(seconds) = admission.retry_after {
         answer.headers.push(("retry-after", seconds.to_string()));
     }

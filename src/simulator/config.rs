@@ -47,6 +47,8 @@ pub struct SimulatorConfig {
     pub incidents: Vec<Incident>,
     /// Requests per window of 60 s real time; `None` for no limit in practice.
     pub rate_limit: Option<u32>,
+    /// Whether answers carry the `X-RateLimit-…` headers.
+    pub rate_limit_headers: bool,
     /// API keys (`x-api-key`) and tokens (`Authorization: Bearer`) that are accepted.
     pub keys: Vec<String>,
     /// Keys and tokens that are known and answered 403.
@@ -115,6 +117,7 @@ impl Default for SimulatorConfig {
             rhythm: false,
             incidents: Vec::new(),
             rate_limit: Some(600),
+            rate_limit_headers: true,
             keys: vec![DEFAULT_KEY.into()],
             no_scope_keys: vec![NO_SCOPE_KEY.into()],
             listing_refused: None,

@@ -39,6 +39,10 @@ pub struct Tracked {
     pub failures: u16,
     /// Since when the API has answered every look without the session.
     pub missing_since: Option<Tick>,
+    /// The listing says that it is over, but not since when: it is still to be read.
+    pub end_unread: bool,
+    /// The API has said that there is no such session; an answer that makes no sense does not.
+    pub refused: bool,
     /// When it was created.
     pub created: Option<Timestamp>,
     /// When it ended.
@@ -81,12 +85,16 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known.
     pub look_back: usize,
+    /// Sessions that are due, or being asked for, for the first time.
+    pub unlooked: usize,
 }
 
 /// The sessions that are not yet counted.
 #[derive(Debug, Default)]
 pub struct Tracker {
     sessions: HashMap<Arc<str>, Tracked>,
+    /// How many of them are counted, and tracked on because they are watched.
+    counted: usize,
     queues: [BTreeSet<(Tick, Arc<str>)>; 3],
 }
 
@@ -94,6 +102,11 @@ impl Tracker {
     /// How many sessions are tracked.
     pub fn len(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How many of them are not yet wholly counted.
+    pub fn pending(&self) -> usize {
+        self.sessions.len() - self.counted
     }
 
     /// Whether no session is tracked.
@@ -115,6 +128,8 @@ impl Tracker {
             looks: 0,
             failures: 0,
             missing_since: None,
+            end_unread: false,
+            refused: false,
             created: pending.created,
             ended: pending.ended,
             heard: pending.heard,
@@ -137,6 +152,8 @@ impl Tracker {
             looks: 0,
             failures: 0,
             missing_since: None,
+            end_unread: false,
+            refused: false,
             created: None,
             ended: None,
             heard,
@@ -204,9 +221,12 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        (tracked.failures, tracked.missing_since) = (0, None);
+        (tracked.failures, tracked.missing_since, tracked.refused) = (0, None, false);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
+        let is_counted = |progress| usize::from(progress == Progress::Counted);
+        self.counted = self.counted + is_counted(progress) - is_counted(tracked.progress);
         tracked.progress = progress;
+        tracked.end_unread = false;
         let due = now + after(tracked);
         self.due_at(id, due);
     }
@@ -226,40 +246,76 @@ impl Tracker {
     pub fn fail(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        tracked.failures = tracked.failures.saturating_add(1);
+        (tracked.failures, tracked.missing_since) = (tracked.failures.saturating_add(1), None);
         let due = now + after(tracked);
         self.due_at(id, due);
     }
 
-    /// The API answered, but without the session; it is due again `after` from `now`. For how long that has been so.
-    pub fn miss(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) -> Duration {
+    /// The look failed by no fault of the session's; it keeps its place.
+    pub fn put_back(&mut self, id: &Arc<str>, now: Tick) {
+        self.take(id);
+        self.due_at(id, now);
+    }
+
+    /// The configuration was reloaded: what was missing may be there now.
+    pub fn retry_missing(&mut self, now: Tick) {
+        let missing = self.sessions.iter().filter(|(_, t)| t.missing_since.is_some() && t.due.is_some());
+        let ids: Vec<_> = missing.map(|(id, _)| Arc::clone(id)).collect();
+        for id in ids {
+            self.put_back(&id, now);
+        }
+    }
+
+    /// The listing says that the session is over, but not since when.
+    pub fn note_unread_end(&mut self, id: &str) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.end_unread = true;
+        }
+    }
+
+    /// The API answered, but without the session, and `refused` it or not; it is due again `after` from `now`. For how
+    /// long that has been so.
+    pub fn miss(
+        &mut self,
+        id: &Arc<str>,
+        refused: bool,
+        now: Tick,
+        after: impl FnOnce(&Tracked) -> Duration,
+    ) -> Duration {
+        let since = self.sessions.get(id).and_then(|tracked| tracked.missing_since).unwrap_or(now);
         self.fail(id, now, after);
-        self.sessions
-            .get_mut(id)
-            .map_or(Duration::ZERO, |tracked| now.saturating_sub(*tracked.missing_since.get_or_insert(now)))
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            (tracked.missing_since, tracked.refused) = (Some(since), refused);
+        }
+        now.saturating_sub(since)
     }
 
     /// Stops tracking the session.
     pub fn forget(&mut self, id: &Arc<str>) {
         self.take(id);
-        self.sessions.remove(id);
+        if self.sessions.remove(id).is_some_and(|tracked| tracked.progress == Progress::Counted) {
+            self.counted -= 1;
+        }
     }
 
     /// Counts what is tracked.
-    pub fn summary(&self, first_start: Option<Timestamp>) -> Summary {
+    pub fn summary(&self, first_start: Option<Timestamp>, now: Tick) -> Summary {
         let mut summary = Summary::default();
         for tracked in self.sessions.values() {
             let Progress::Pending(stage) = tracked.progress else { continue };
+            let is_first = tracked.looks == 0 && tracked.failures == 0;
+            summary.unlooked += usize::from(is_first && tracked.due.is_none_or(|due| due <= now));
             match stage {
                 Stage::Known => {
                     summary.known += 1;
                     // One that keeps failing, or that does not exist, must not hide everything else.
-                    let may_come = tracked.failures < 3 && tracked.missing_since.is_none();
+                    let may_come = tracked.failures < 3 && !tracked.refused;
                     summary.look_back += usize::from(may_come);
-                    summary.unasked += usize::from(tracked.failures == 0 && tracked.source != Source::Listing);
+                    summary.unasked += usize::from(may_come && tracked.source != Source::Listing);
                 }
                 Stage::Open => {
                     summary.open += 1;
+                    summary.look_back += usize::from(tracked.end_unread && tracked.failures < 3);
                     if let Some(channel) = &tracked.channel {
                         *summary.open_by_channel.entry(Arc::clone(channel)).or_default() += 1;
                     }
@@ -353,7 +409,8 @@ mod tests {
         }
         tracker.watch(&BTreeSet::from([id("watched")]));
         tracker.settle(&id("watched"), Progress::Counted, S, |_| S);
-        assert_eq!(tracker.summary(None).known, 1);
+        let summary = tracker.summary(None, S);
+        assert_eq!((summary.known, summary.unlooked), (1, 1));
         tracker.watch(&BTreeSet::new());
         assert!(tracker.get("watched").is_none() && tracker.get("other").is_some());
     }

@@ -72,6 +72,8 @@ mod tests {
             looks,
             failures: 0,
             missing_since: None,
+            end_unread: false,
+            refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),
             heard: Timestamp::from_millis(0),

@@ -17,13 +17,11 @@ use tokio::sync::{Semaphore, oneshot};
 use super::landing;
 use super::metrics::{MetricsState, metrics};
 use super::{WebError, WebState};
-use crate::config::WebConfig;
+use crate::config::{FIXED_PATHS, WebConfig};
 use crate::exposition::reference;
 use crate::lifecycle::ReloadRequest;
 use crate::telemetry::panic_text;
 
-/// Routes that the metrics cannot have.
-const FIXED: [&str; 4] = ["/-/healthy", "/-/ready", "/-/reload", "/-/reference"];
 /// How long a reload may take before the one who asked is told that it has not answered.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,7 +38,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     if path.contains(['{', '}', '?', '#', '*']) || path.split('/').any(|part| part.starts_with(':')) {
         return refuse("it must be a plain path, without braces, colons, stars, queries or fragments");
     }
-    if FIXED.contains(&path) {
+    if FIXED_PATHS.contains(&path) {
         return refuse("the exporter serves something else there");
     }
     let scrape = MetricsState {

@@ -4,6 +4,7 @@
 //! that never send a request, must neither stop a scrape nor stay.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,10 +23,14 @@ use super::write_deadline::WriteDeadline;
 use super::{WebError, WebState};
 use crate::config::WebConfig;
 
-/// How long answers under way may take once the daemon stops; the design gives the whole stop 5 s.
-const GRACE: Duration = Duration::from_millis(4_500);
+/// How long answers under way may take once the daemon stops; the design gives the whole stop 5 s, and the state is
+/// closed after them.
+const GRACE: Duration = Duration::from_secs(4);
 /// How long to wait when the system has no file for a new connection.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that may wait to be accepted. With the usual 128, a burst of others costs a scrape the second or more
+/// until its SYN is sent again.
+const QUEUE: u32 = 4096;
 /// Request headers are a few hundred bytes; a connection gets this much memory for them.
 const HEADER_BYTES: usize = 16 * 1024;
 
@@ -34,7 +39,17 @@ const HEADER_BYTES: usize = 16 * 1024;
 /// # Errors
 /// If it is not an address, is taken, or may not be used; the message says what to do.
 pub async fn bind(address: &str) -> Result<TcpListener, WebError> {
-    TcpListener::bind(address).await.map_err(|source| {
+    let listener = async {
+        let mut refusal = io::Error::new(ErrorKind::InvalidInput, "the name has no address");
+        for resolved in tokio::net::lookup_host(address).await? {
+            match listen(resolved) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    };
+    listener.await.map_err(|source| {
         let address = address.to_owned();
         match source.kind() {
             ErrorKind::AddrInUse => WebError::Taken { address },
@@ -42,6 +57,15 @@ pub async fn bind(address: &str) -> Result<TcpListener, WebError> {
             _ => WebError::Address { address, source },
         }
     })
+}
+
+/// As `TcpListener::bind` does it, but with a longer queue.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// Serves the exporter's routes on `listener` until `shutdown`, then lets answers under way finish, for less than 5 s.

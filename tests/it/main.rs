@@ -2,7 +2,21 @@
 //! promise.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::float_cmp, reason = "the samples are whole numbers of units")]
 
+mod bad_apple;
+mod bad_input;
+mod bounded;
+mod budget;
 mod exactly_once;
+mod first_events;
+mod freshness;
+mod late_analysis;
+mod lifecycle;
+mod new_series;
+mod personal_data;
 mod prometheus;
+mod reference;
+mod scrapes;
+mod state;
 mod support;

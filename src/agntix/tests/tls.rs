@@ -117,7 +117,7 @@ async fn a_server_without_tls_is_told_apart() {
     });
     let client = client_with(base_url, Some(KEY), Roots::Only(Vec::new()), |_| {});
     let text = client.session("a").await.result.unwrap_err().to_string();
-    assert!(text.starts_with("the API cannot be reached: the TLS handshake failed ("), "{text}");
+    assert!(text.starts_with("the API cannot be reached: it does not speak TLS; does api.base_url have"), "{text}");
 }
 
 #[test]

@@ -15,12 +15,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use agntix_exporter::clock::Timestamp;
 use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig, TruthFilter};
+use agntix_exporter::exposition::reference::reference;
+use agntix_exporter::simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, TruthFilter};
 use tokio_util::sync::CancellationToken;
 
 /// How long a condition may take to come true on a busy machine; what is waited for takes far less.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A moment for simulations that stand still: 2026-04-08T06:00:00Z, whole as the `Date` of an answer is.
+pub const NOON: Timestamp = Timestamp::from_millis(1_775_628_000_000);
 
 /// Waits until `condition` gives something.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -45,9 +50,13 @@ pub struct Api {
 
 impl Api {
     pub fn start(config: SimulatorConfig) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), config)
+    }
+
+    pub fn start_at(address: SocketAddr, config: SimulatorConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (simulator, stop) = (Simulator::new(config), CancellationToken::new());
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
         Self { simulator, address, stop, _runtime: runtime }
@@ -55,8 +64,23 @@ impl Api {
 
     /// What the page must show in the end.
     pub fn truth(&self) -> BTreeMap<String, f64> {
-        let filter = TruthFilter::default();
+        self.truth_within(TruthFilter::default().analysis_deadline)
+    }
+
+    /// The same, with another `poll.analysis_deadline`.
+    pub fn truth_within(&self, analysis_deadline: Duration) -> BTreeMap<String, f64> {
+        let filter = TruthFilter { analysis_deadline, ..TruthFilter::default() };
         self.simulator.truth(&filter, &self.simulator.config().metrics, self.simulator.now())
+    }
+
+    /// All sessions created by now.
+    pub fn sessions(&self) -> Vec<Session<'_>> {
+        self.simulator.sessions(self.simulator.config().start, self.simulator.now())
+    }
+
+    /// Moves the simulated clock.
+    pub fn jump(&self, to: Timestamp) {
+        self.simulator.set_clock(Some(to), None).unwrap();
     }
 }
 
@@ -71,13 +95,13 @@ pub struct Setup {
     pub state: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl Setup {
     /// Quick intervals, no hold, a budget without end: what a test does not set itself should not slow it down.
     pub fn new(api: SocketAddr, state: &Path) -> Self {
-        let setup = Self { state: state.to_owned(), environment: Vec::new(), arguments: Vec::new() };
-        setup
+        Self::plain(state)
             .set("API__BASE_URL", &format!("http://{api}"))
             .set("API__REQUESTS_PER_MINUTE", "100000000")
             .set("STATE__PATH", &state.display().to_string())
@@ -87,6 +111,11 @@ impl Setup {
             .set("METRICS__NEW_SERIES_HOLD", "0s")
             .set("WEB__LISTEN_ADDRESS", "127.0.0.1:0")
             .env("AGNTIX_API_KEY", DEFAULT_KEY)
+    }
+
+    /// Nothing set: for tests that bring a configuration file. `state` is the directory that it names.
+    pub fn plain(state: &Path) -> Self {
+        Self { state: state.to_owned(), environment: Vec::new(), arguments: Vec::new(), wrapper: Vec::new() }
     }
 
     /// Sets a key of the configuration: `POLL__LISTING_INTERVAL`.
@@ -100,14 +129,29 @@ impl Setup {
         self
     }
 
+    /// Takes a variable, or a key of the configuration, back.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name && *known != format!("AGNTIX_EXPORTER__{name}"));
+        self
+    }
+
+    /// Starts the binary through another program, which must become it with `exec`.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(ToString::to_string).collect();
+        self
+    }
+
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agntix-exporter"));
+        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_agntix-exporter")]);
+        let words: Vec<&str> = words.collect();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(&self.arguments)
@@ -129,10 +173,56 @@ impl Setup {
 
     /// Runs a daemon that is expected to end by itself: its exit code, and all that it wrote.
     pub fn run(&self) -> (Option<i32>, String) {
-        let output = self.command().output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+        let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let outputs = [collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap())];
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it does not end by itself:\n{}", outputs.map(|output| output.join().unwrap()).concat());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        (status.code(), outputs.map(|output| output.join().unwrap()).concat())
     }
+
+    /// Starts a command that prints its address on standard output, and waits for what it prints first.
+    pub fn start_command(&self) -> (Daemon, Arc<Mutex<String>>) {
+        let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, _) = follow(child.stderr.take().unwrap());
+        let (sender, addresses) = channel();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let (keep, stdout) = (Arc::clone(&printed), child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let address = line.split_once("http://").and_then(|(_, rest)| {
+                    rest.split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').next()?.parse().ok()
+                });
+                keep.lock().unwrap().extend([line.as_str(), "\n"]);
+                if let Some(address) = address {
+                    // Only the first one is waited for.
+                    let _ = sender.send(address);
+                }
+            }
+        });
+        let Ok(address) = addresses.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("it prints no address: {:?}\n{}", child.wait(), log.lock().unwrap());
+        };
+        (Daemon { child, address, log }, printed)
+    }
+}
+
+fn collect(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What came before a failure is shown all the same.
+        let _ = from.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
 }
 
 /// Keeps what a daemon logs, and sends the address that it listens on when it says it.
@@ -190,13 +280,66 @@ impl Daemon {
         until("the daemon to end", || self.child.try_wait().unwrap())
     }
 
+    /// Signals it, and makes sure that it ends well and in time.
+    pub fn stops_on(&mut self, signal: &str) {
+        let began = Instant::now();
+        self.signal(signal);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "after {signal}:\n{}", self.log());
+        assert!(began.elapsed() < Duration::from_secs(5), "{signal} took {:?}:\n{}", began.elapsed(), self.log());
+    }
+
+    /// How many lines of the log hold `text`.
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
     /// `GET`: status and body; `None` if nobody answers.
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
         request(self.address, "GET", path)
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
-        self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()))
+        let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()));
+        if (status, path) == (200, "/metrics") {
+            check_names(&body);
+        }
+        (status, body)
+    }
+
+    /// The page in OpenMetrics.
+    pub fn open_metrics(&self) -> String {
+        let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
+        let page = ask(self.address, "GET", "/metrics", &accept).unwrap().text();
+        assert!(page.ends_with("# EOF\n"), "not OpenMetrics: {page}");
+        page
+    }
+
+    /// Scrapes as quickly as the daemon answers, until a page is `last`; all pages, that one included.
+    pub fn scrape_until(&self, what: &str, mut last: impl FnMut(&Scrape) -> bool) -> Vec<Scrape> {
+        let mut scrapes = Vec::new();
+        until(what, || {
+            let asked = Instant::now();
+            let samples = self.samples();
+            let scrape = Scrape { asked, answered: Instant::now(), samples };
+            let is_last = last(&scrape);
+            scrapes.push(scrape);
+            is_last.then_some(())
+        });
+        scrapes
+    }
+
+    /// `VmRSS` or `VmHWM` of the process, in MiB.
+    pub fn memory_mib(&self, what: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).unwrap();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib / 1024.0
     }
 
     pub fn post(&self, path: &str) -> (u16, String) {
@@ -242,18 +385,71 @@ impl Drop for Daemon {
     }
 }
 
+/// One page, and when it was asked for and read.
+pub struct Scrape {
+    pub asked: Instant,
+    pub answered: Instant,
+    pub samples: BTreeMap<String, f64>,
+}
+
+/// An answer with its headers, names in lower case.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
 /// A request over a connection of its own: status and body.
 pub fn request(address: SocketAddr, method: &str, path: &str) -> Option<(u16, String)> {
+    let reply = ask(address, method, path, &[])?;
+    Some((reply.status, String::from_utf8(reply.body).ok()?))
+}
+
+/// A request with headers, over a connection of its own.
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Reply> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let more = headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect::<String>();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n{more}\r\n");
     stream.write_all(head.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    Some(Reply { status, headers, body: answer[end + 4..].to_vec() })
+}
+
+/// Every metric on a text page must be in the reference, and every sample under its own metric.
+pub fn check_names(page: &str) {
+    static REFERENCE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let reference = REFERENCE.get_or_init(reference);
+    let mut family = "";
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap();
+            assert!(reference.contains(&format!("| `{family}` |")), "{family} is not in the reference");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let suffix = name.strip_prefix(family);
+            assert!(matches!(suffix, Some("" | "_bucket" | "_sum" | "_count")), "{name} under {family}");
+        }
+    }
 }
 
 /// The samples of a text page.
@@ -265,13 +461,26 @@ pub fn samples(page: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
+/// Whether a sample belongs to a durable family.
+pub fn is_durable(sample: &str) -> bool {
+    Family::ALL.iter().any(|family| {
+        let rest = sample.strip_prefix(family.descriptor().name);
+        rest.is_some_and(|rest| ["{", "_bucket{", "_sum{", "_count{"].iter().any(|start| rest.starts_with(start)))
+    })
+}
+
+/// The value of a label of a sample.
+pub fn label<'s>(sample: &'s str, name: &str) -> Option<&'s str> {
+    let (_, rest) = sample.split_once(&format!("{name}=\""))?;
+    Some(&rest[..rest.find('"')?])
+}
+
+/// The sum of a metric over all its labels; bucket bounds are kept apart by asking for `…_count`, `…_sum`.
+pub fn total(samples: &BTreeMap<String, f64>, name: &str) -> f64 {
+    samples.iter().filter(|(sample, _)| sample.split('{').next() == Some(name)).map(|(_, value)| value).sum()
+}
+
 /// The samples of the durable families that are not 0, as the truth has them.
 pub fn durable(samples: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
-    let is_durable = |name: &str| {
-        Family::ALL.iter().any(|family| {
-            let rest = name.strip_prefix(family.descriptor().name);
-            rest.is_some_and(|rest| ["{", "_bucket{", "_sum{", "_count{"].iter().any(|start| rest.starts_with(start)))
-        })
-    };
     samples.iter().filter(|(name, value)| **value != 0.0 && is_durable(name)).map(|(k, v)| (k.clone(), *v)).collect()
 }

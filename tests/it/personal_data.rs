@@ -1,0 +1,237 @@
+//! P7: nothing personal and no credential on any page, in any log line, or in the state on disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
+use agntix_exporter::simulator::{
+    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig,
+};
+
+use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
+
+/// As long and as strange as a real one, so that finding it means something.
+const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn simulation(metrics: MetricsConfig) -> SimulatorConfig {
+    SimulatorConfig {
+        start: NOON.minus(MINUTE * 30),
+        until: Some(NOON),
+        now: Some(NOON.plus(MINUTE * 15)),
+        speed: 0.0,
+        agents: vec![AgentProfile { sessions_per_day: 6_000.0, ..AgentProfile::default() }],
+        no_analysis_share: 0.0,
+        rate_limit: None,
+        keys: vec![KEY.into()],
+        metrics,
+        ..SimulatorConfig::default()
+    }
+}
+
+/// Everything but the credential is set in a file.
+fn write_config(directory: &Path, api: &Api, more: &str) -> std::path::PathBuf {
+    let file = directory.join("exporter.toml");
+    let key_file = directory.join("key");
+    std::fs::write(&key_file, format!("{KEY}\n")).unwrap();
+    let ids = api.sessions().into_iter().take(3).map(|session| session.id).collect::<Vec<_>>();
+    let text = format!(
+        "[api]\nbase_url = \"http://{}\"\nkey_file = \"{}\"\nrequests_per_minute = 1000000\n\
+         timeout = \"400ms\"\nconnect_timeout = \"400ms\"\n\
+         [sessions]\nids = {ids:?}\n\
+         [poll]\nlisting_interval = \"200ms\"\nopen_interval = \"50ms\"\nended_interval = \"50ms\"\n\
+         [web]\nlisten_address = \"127.0.0.1:0\"\nmax_requests = 1\n\
+         [state]\npath = \"{}\"\n\
+         [log]\nlevel = \"trace\"\n\
+         [metrics]\nnew_series_hold = \"0s\"\nwatch_recent = 20\n{more}",
+        api.address,
+        key_file.display(),
+        directory.join("state").display(),
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn finds(bytes: &[u8], what: &str) -> bool {
+    bytes.windows(what.len()).any(|window| window == what.as_bytes())
+}
+
+/// Nothing personal and no key in what is named `place`.
+fn check(place: &str, bytes: &[u8]) {
+    for what in [PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, "9990042", KEY] {
+        if finds(bytes, what) {
+            let text = String::from_utf8_lossy(bytes);
+            let lines: Vec<_> = text.lines().filter(|line| line.contains(what)).take(3).collect();
+            panic!("{what} in {place}: {lines:?}");
+        }
+    }
+    // Names in any other spelling, and what the analysis said in words.
+    for what in ["Nakamura", "Özdemir", "customer_name", "customerName", "sessionVariables", "and was heard"] {
+        assert!(!finds(bytes, what), "{what} in {place}");
+    }
+}
+
+fn check_files(directory: &Path) -> usize {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|file| check(&file.display().to_string(), &std::fs::read(&file).unwrap())).count()
+}
+
+/// Every page there is, and every way to be refused.
+fn check_pages(daemon: &Daemon) {
+    let mut statuses = Vec::new();
+    let open_metrics = [("accept", "application/openmetrics-text")];
+    for (method, path, headers) in [
+        ("GET", "/", &[][..]),
+        ("GET", "/metrics", &[]),
+        ("GET", "/metrics", &open_metrics),
+        ("GET", "/-/healthy", &[]),
+        ("GET", "/-/ready", &[]),
+        ("GET", "/-/reference", &[]),
+        ("GET", "/nothing", &[]),
+        ("POST", "/metrics", &[]),
+        ("DELETE", "/", &[]),
+        ("POST", "/-/reload", &[]),
+    ] {
+        let reply = ask(daemon.address, method, path, headers).unwrap();
+        check(&format!("{method} {path}"), &reply.body);
+        check(&format!("headers of {method} {path}"), format!("{:?}", reply.headers).as_bytes());
+        statuses.push(reply.status);
+    }
+    for status in [200, 404, 405] {
+        assert!(statuses.contains(&status), "{statuses:?}");
+    }
+}
+
+#[test]
+fn nothing_personal_gets_out_whatever_the_api_does() {
+    let api = Api::start(simulation(MetricsConfig::default()));
+    let fault = |share, kind| FaultRule { route: None, share, kind };
+    let hostile = [
+        FaultKind::Status(500),
+        FaultKind::Status(404),
+        FaultKind::Status(422),
+        FaultKind::Delay(600),
+        FaultKind::Truncate,
+        FaultKind::HalfBody,
+        FaultKind::Garbage,
+        FaultKind::WrongTypes,
+        FaultKind::UnknownEnums,
+        FaultKind::Drop,
+    ];
+    let rules: Vec<_> = hostile.into_iter().map(|kind| fault(0.03, kind)).collect();
+    let bad_sessions = api.sessions().into_iter().take(2).map(|session| session.id).collect();
+    api.simulator.set_faults(Faults { rules, bad_sessions }).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = write_config(directory.path(), &api, "");
+    let state = directory.path().join("state");
+    let setup = Setup::plain(&state).argument(&format!("--config.file={}", file.display()));
+
+    let daemon = setup.start();
+    let ended = |daemon: &Daemon| {
+        crate::support::total(
+            &daemon.try_get("/metrics").map(|(_, page)| crate::support::samples(&page)).unwrap_or_default(),
+            "agntix_session_outcomes_total",
+        )
+    };
+    until("most sessions", || (ended(&daemon) > 80.0).then_some(()));
+    check_pages(&daemon);
+    // A reload that is refused says why, without the key that somebody put into the wrong place.
+    let good = std::fs::read_to_string(&file).unwrap();
+    for bad in [
+        good.replace("[api]", &format!("[api]\nkey = \"{KEY}\"")),
+        good.replace("[api]", &format!("[api]\nkey_file2 = {KEY}")),
+        good.replace("timeout = \"400ms\"", &format!("timeout = \"{KEY}\"")),
+        good.replace("[state]", &format!("[{KEY}]\n[state]")),
+    ] {
+        std::fs::write(&file, bad).unwrap();
+        let (status, why) = daemon.post("/-/reload");
+        assert_eq!(status, 500, "{why}");
+        check("a refused reload", why.as_bytes());
+        let (code, said) = setup.run();
+        assert_eq!(code, Some(2), "{said}");
+        check("a refused start", said.as_bytes());
+    }
+    std::fs::write(&file, &good).unwrap();
+
+    // In use, after a kill, and after a clean stop.
+    assert!(check_files(&state) > 1);
+    let log = daemon.log();
+    daemon.kill();
+    assert!(check_files(&state) > 1, "the write-ahead log is part of what is checked");
+    assert!(log.contains("level=trace") && log.contains("a session cannot be read"), "the log says too little");
+    check("the log", log.as_bytes());
+    let mut daemon = setup.start();
+    check_pages(&daemon);
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    check("the log", daemon.log().as_bytes());
+    check_files(&state);
+
+    // The commands.
+    api.simulator.set_faults(Faults::default()).unwrap();
+    let (code, report) =
+        Setup::plain(&state).argument(&format!("--config.file={}", file.display())).argument("--config.check").run();
+    assert_eq!(code, Some(0), "{report}");
+    check("--config.check", report.as_bytes());
+    for session in api.sessions().iter().take(5) {
+        let (code, said) = Setup::plain(&state)
+            .argument(&format!("--config.file={}", file.display()))
+            .argument("session")
+            .argument(&session.id)
+            .run();
+        assert!(code == Some(0) && said.contains("agntix_session_outcomes_total"), "{said}");
+        check("session", said.as_bytes());
+    }
+}
+
+#[test]
+fn of_the_extracted_data_only_what_is_named_is_shown() {
+    let named = |field: &str, kind| ExtractedField { field: field.into(), kind, buckets: vec![] };
+    let extracted = vec![named("callOutcome", ExtractedKind::Enum), named("customerNote", ExtractedKind::Enum)];
+    let api = Api::start(simulation(MetricsConfig { extracted, ..MetricsConfig::default() }));
+    let tables = |fields: &[&str]| {
+        let table = |field: &&str| format!("[[metrics.extracted]]\nfield = \"{field}\"\nkind = \"enum\"\n");
+        fields.iter().map(table).collect::<String>()
+    };
+    let truth = api.truth();
+    let values = |samples: &BTreeMap<String, f64>, field: &str| {
+        let values = samples.iter().filter(|(name, _)| label(name, "field") == Some(field));
+        values.map(|(name, value)| (name.clone(), *value)).collect::<BTreeMap<_, _>>()
+    };
+    let outcome = values(&truth, "callOutcome");
+    assert!(outcome.len() == 3 && values(&truth, "customerNote").is_empty());
+
+    // Only the named one is there, and of the text beside it nothing.
+    let directory = tempfile::tempdir().unwrap();
+    let file = write_config(directory.path(), &api, &tables(&["callOutcome"]));
+    let state = directory.path().join("state");
+    let daemon = Setup::plain(&state).argument(&format!("--config.file={}", file.display())).start();
+    daemon.shows(&truth);
+    check_pages(&daemon);
+    check_files(&state);
+    check("the log", daemon.log().as_bytes());
+    let samples = daemon.samples();
+    assert_eq!(values(&samples, "callOutcome"), outcome);
+    let fields = samples.keys().filter(|name| is_durable(name)).filter_map(|name| label(name, "field"));
+    assert!(fields.into_iter().all(|field| field == "callOutcome"));
+    drop(daemon);
+
+    // Who names the text gets the text, there and nowhere else.
+    let directory = tempfile::tempdir().unwrap();
+    let file = write_config(directory.path(), &api, &tables(&["customerNote"]));
+    let state = directory.path().join("state");
+    let daemon = Setup::plain(&state).argument(&format!("--config.file={}", file.display())).start();
+    let shown = until("the text", || {
+        let samples = daemon.samples();
+        let values = values(&samples, "customerNote");
+        (crate::support::total(&samples, "agntix_session_outcomes_total")
+            == crate::support::total(&truth, "agntix_session_outcomes_total"))
+        .then_some((values, samples))
+    });
+    assert!(shown.0.keys().any(|name| name.contains(PERSONAL_MARKER)));
+    for name in shown.1.keys().filter(|name| label(name, "field") != Some("customerNote")) {
+        assert!(!name.contains(PERSONAL_MARKER), "{name}");
+    }
+    check("the log", daemon.log().as_bytes());
+}
