@@ -84,12 +84,12 @@ pub enum Command {
         id: String,
     },
     /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
+    ///
+    /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
     WebhookTest(WebhookTestArgs),
 }
 
 /// What is sent where.
-///
-/// The sample has the event type `webhook.test`, which an exporter acknowledges and ignores.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

@@ -52,6 +52,14 @@ pub(super) fn route(key: &'static str, path: &str) -> Result<(), Violation> {
     )
 }
 
+/// Refuses what is not the path of a route that the exporter itself could serve.
+pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violation> {
+    route(key, path)?;
+    let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
+    let rule = "must be a plain path, without stars, and no part of it may begin with a colon";
+    check(plain, key, shown(path), rule)
+}
+
 /// Refuses what is not `host:port`. `example` is an address of IPv4 that would do.
 pub(super) fn listen_address(key: &'static str, address: &str, example: &str) -> Result<(), Violation> {
     let v6 = example.replace("0.0.0.0", "[::]");

@@ -49,12 +49,10 @@ impl WebConfig {
     pub fn validate(&self) -> Result<(), Violation> {
         rules::listen_address("web.listen_address", &self.listen_address, "0.0.0.0:9899")?;
         let path = &self.telemetry_path;
-        rules::route("web.telemetry_path", path)?;
-        let check = |kept, rule: &str| rules::check(kept, "web.telemetry_path", shown(path), rule);
-        let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
-        check(plain, "must be a plain path, without stars, and no part of it may begin with a colon")?;
+        rules::served_route("web.telemetry_path", path)?;
         let taken = FIXED_PATHS.contains(&path.as_str());
-        check(!taken, "must be another path: the exporter serves something else there")?;
+        let rule = "must be another path: the exporter serves something else there";
+        rules::check(!taken, "web.telemetry_path", shown(path), rule)?;
         let bounds = (Duration::from_nanos(1), HOUR);
         for (key, timeout) in [("web.header_timeout", self.header_timeout), ("web.write_timeout", self.write_timeout)] {
             rules::duration(key, timeout, bounds, "must be more than 0s and at most 1h")?;
