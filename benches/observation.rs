@@ -61,7 +61,7 @@ fn page_of_100(bencher: Bencher<'_, '_>) {
     let (page, config, now) = (page(), config(), now());
     bencher.counter(ItemsCount::new(PAGE)).bench(|| -> Vec<Facts> {
         let page = serde_json::from_slice::<wire::Page<'_>>(page.as_bytes()).unwrap();
-        let entries = page.data.iter().map(|raw| {
+        let entries = page.data.unwrap().into_iter().map(|raw| {
             let entry = serde_json::from_str::<wire::Session<'_>>(raw.get()).unwrap();
             observe_entry(&entry, &config, now).unwrap()
         });
