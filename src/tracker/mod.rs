@@ -26,6 +26,7 @@ pub enum Progress {
 
 /// A tracked session.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Tracked {
     /// How far it is.
     pub progress: Progress,
