@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
 
 use super::address::{Address, ListQuery};
@@ -108,7 +108,9 @@ impl Client {
     pub async fn stream(&self, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
         let (name, value) = self.0.credential.header(Instant::now())?;
         let mut request = self.0.http.get(self.0.address.stream()).header(name, value);
-        request = request.header(ACCEPT, "text/event-stream").timeout(STREAM_AT_MOST);
+        // Compression would hold events back.
+        request =
+            request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity").timeout(STREAM_AT_MOST);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }

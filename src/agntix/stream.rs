@@ -116,8 +116,10 @@ struct Payload<'a> {
 
 fn read(event: &Sse) -> StreamEvent {
     let payload = event.data.as_deref().and_then(|data| serde_json::from_str::<Payload<'_>>(data).ok());
-    let session_id =
-        payload.as_ref().and_then(|payload| payload.session_id.text()).filter(|id| id.len() <= MAX_SESSION_ID);
+    let session_id = payload
+        .as_ref()
+        .and_then(|payload| payload.session_id.text())
+        .filter(|id| (1..=MAX_SESSION_ID).contains(&id.len()));
     let kind = match event.event.as_deref() {
         Some("session.started" | "session.created") => EventKind::Started,
         Some("session.updated") => EventKind::Updated,

@@ -23,19 +23,23 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
         let client = clients.borrow_and_update().clone();
         let wait = tokio::select! {
             () = shutdown.cancelled() => return,
-            // A new client may be for another organization: what it was told where to resume says nothing there.
             changed = clients.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                (follower.last_event_id, follower.failures) = (None, 0);
+                follower.begin_anew();
                 continue;
             }
             wait = follower.connect(&client) => wait,
         };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = clients.changed() => {}
+            changed = clients.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                follower.begin_anew();
+            }
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -49,6 +53,11 @@ struct Follower {
 }
 
 impl Follower {
+    /// A new client may be for another organization: what the old one was told where to resume says nothing there.
+    fn begin_anew(&mut self) {
+        (self.last_event_id, self.failures) = (None, 0);
+    }
+
     /// Follows one connection to its end. How long to wait before the next.
     async fn connect(&mut self, client: &Client) -> Duration {
         let began = tokio::time::Instant::now();
@@ -59,10 +68,11 @@ impl Follower {
         if !std::mem::replace(&mut self.is_connected, true) {
             tracing::info!("the event stream is connected");
         }
+        let mut heard = false;
         loop {
             match stream.next().await {
                 Ok(event) => {
-                    self.failures = 0;
+                    (self.failures, heard) = (0, true);
                     if event.id.is_some() {
                         self.last_event_id = event.id;
                     }
@@ -79,7 +89,13 @@ impl Follower {
                     // A hint that finds no room is one that was missed: polling finds the session.
                     let _ = self.news.try_send(news);
                 }
-                Err(end) => return self.ended(&end, began.elapsed()),
+                Err(end) => {
+                    if !heard && matches!(end, StreamEnd::Nonsense | StreamEnd::TooLong) {
+                        // What cannot be read comes first again wherever it is resumed: it is skipped.
+                        self.last_event_id = None;
+                    }
+                    return self.ended(&end, began.elapsed());
+                }
             }
         }
     }

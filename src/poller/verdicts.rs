@@ -67,6 +67,8 @@ impl Core {
             self.watched.see(facts);
         }
         match verdict {
+            // Word of an earlier commit may come after that of the one which counted it.
+            Verdict::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
             Verdict::Pending { stage, channel } => {
                 let fresh = self.tracker.hear(&facts.id, source, api_now, now.tick);
                 if fresh {
@@ -82,7 +84,8 @@ impl Core {
                 fresh
             }
             Verdict::Counted { historic, new } => {
-                let fresh = *new && self.tracker.get(&facts.id).is_none();
+                let is_told = self.counted_lately.contains(&facts.id);
+                let fresh = (*new || teller.is_some()) && !is_told && self.tracker.get(&facts.id).is_none();
                 if fresh {
                     self.discovered(source);
                 }
@@ -104,6 +107,9 @@ impl Core {
             // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
             Verdict::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
             Verdict::AlreadyCounted => {
+                if teller == Some(Source::Webhook) {
+                    self.remember_counted(&facts.id);
+                }
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
             }

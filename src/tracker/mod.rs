@@ -132,7 +132,8 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
-            announced: false,
+            // Of one that was heard of elsewhere first, this is no longer known.
+            announced: pending.source == Source::Webhook,
             refused: false,
             created: pending.created,
             ended: pending.ended,

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use http_body_util::{BodyExt as _, Limited};
-use tokio::sync::Semaphore;
+use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::router::protect;
 use crate::agntix::SignatureHeaders;
@@ -22,8 +22,12 @@ use crate::exposition::own::ExporterMetrics;
 const MAX_BODY: usize = 1024 * 1024;
 /// A body that takes longer than this will not come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Deliveries at once: bounds the memory of their bodies, and what the disk has to swallow in one go.
+/// Whole deliveries at once: bounds what the disk has to swallow in one go.
 const MAX_AT_ONCE: usize = 512;
+/// What all bodies may hold at once, in KiB. It is taken as they arrive, so that a sender that is slow holds little more
+/// than what it has sent.
+const MAX_BODIES: usize = 64 * 1024;
+const KIB: usize = 1024;
 
 /// What the route needs.
 #[derive(Clone)]
@@ -31,11 +35,13 @@ struct WebhookState {
     deliveries: Arc<Deliveries>,
     own: ExporterMetrics,
     slots: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
 }
 
 /// The webhook at `path`.
 pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics) -> Router {
-    let state = WebhookState { deliveries, own, slots: Arc::new(Semaphore::new(MAX_AT_ONCE)) };
+    let [slots, bodies] = [MAX_AT_ONCE, MAX_BODIES].map(|most| Arc::new(Semaphore::new(most)));
+    let state = WebhookState { deliveries, own, slots, bodies };
     protect(Router::new().route(path, post(receive)).with_state(state))
 }
 
@@ -47,26 +53,22 @@ pub fn listener_routes(path: &str, deliveries: Arc<Deliveries>, own: ExporterMet
 }
 
 async fn receive(State(state): State<WebhookState>, request: Request<Body>) -> Response {
-    let (event, answer) = match state.slots.try_acquire() {
-        Err(_) => (Event::Unread, Answer::Of(Outcome::Busy)),
-        Ok(_slot) => take(&state.deliveries, request).await,
-    };
+    let (event, answer) = take(&state, request).await.unwrap_or_else(|answer| (Event::Unread, answer));
     state.own.webhook_deliveries.with_label_values(&[event.as_str(), answer.as_str()]).inc();
     answer.into_response()
 }
 
-async fn take(deliveries: &Deliveries, request: Request<Body>) -> (Event, Answer) {
+async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, Answer), Answer> {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
-        return (Event::Unread, Answer::NotJson);
+        return Err(Answer::NotJson);
     }
-    match whole(&head.headers, body).await {
-        Ok(body) => {
-            let (event, outcome) = deliveries.take(&SignatureHeaders::of(&head.headers), &body).await;
-            (event, Answer::Of(outcome))
-        }
-        Err(answer) => (Event::Unread, answer),
-    }
+    let reading = whole(&head.headers, body, &state.bodies);
+    let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Answer::CutShort)??;
+    // Only what is whole takes a slot: those that never finish must not keep out those that do.
+    let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(Outcome::Busy))?;
+    let (event, outcome) = state.deliveries.take(&SignatureHeaders::of(&head.headers), &body.bytes).await;
+    Ok((event, Answer::Of(outcome)))
 }
 
 /// Svix sends `application/json`; a missing type is not worth a refusal.
@@ -77,16 +79,34 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
+/// A body, and its share of the memory for bodies.
+struct Whole<'s> {
+    bytes: Vec<u8>,
+    _memory: Option<SemaphorePermit<'s>>,
+}
+
+async fn whole<'s>(headers: &HeaderMap, mut body: Body, memory: &'s Semaphore) -> Result<Whole<'s>, Answer> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Answer::TooLarge);
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Answer::TooLarge),
-        Ok(Err(_)) | Err(_) => Err(Answer::CutShort),
+    let (mut bytes, mut held) = (Vec::new(), None::<SemaphorePermit<'s>>);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Answer::CutShort)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > MAX_BODY {
+            return Err(Answer::TooLarge);
+        }
+        let more = length.div_ceil(KIB).saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let more = memory.try_acquire_many(more).map_err(|_| Answer::Of(Outcome::Busy))?;
+        match &mut held {
+            Some(held) => held.merge(more),
+            None => held = Some(more),
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok(Whole { bytes, _memory: held })
 }
 
 /// What a delivery is answered with.

@@ -1,0 +1,396 @@
+//! The webhook: what it is told is counted without a request, a 2xx is a promise (P4), and whoever sends what is not right
+//! is told so and costs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use agntix_exporter::agntix::WebhookSecrets;
+use agntix_exporter::clock::{Clock as _, SystemClock};
+use agntix_exporter::simulator::{DeliveryConfig, DeliveryRecord, Route, SimulatorConfig};
+
+use crate::support::{Api, Daemon, Reply, Setup, request, total, until};
+
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub const PATH: &str = "/webhooks/agntix";
+
+/// Sessions that are all over and analysed by now, each analysis whole.
+pub fn finished(total: u64) -> SimulatorConfig {
+    let start = SystemClock.now().minus(Duration::from_secs(1_800));
+    SimulatorConfig { missing_part_share: 0.0, ..SimulatorConfig::load(start, 10.0, total) }
+}
+
+/// An address that nobody listens on.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+pub fn url(address: SocketAddr) -> String {
+    format!("http://{address}{PATH}")
+}
+
+/// A daemon that takes deliveries on `webhook`, or beside everything else.
+pub fn receiving(setup: Setup, webhook: Option<SocketAddr>) -> Setup {
+    let setup = setup.set("WEBHOOK__ENABLED", "true").env("AGNTIX_WEBHOOK_SECRET", SECRET);
+    match webhook {
+        Some(address) => setup.set("WEBHOOK__LISTEN_ADDRESS", &address.to_string()),
+        None => setup,
+    }
+}
+
+/// Everything from the first session on, badly: repeated, late, in no order, with types that nobody knows.
+pub fn disorderly(api: &Api, webhook: SocketAddr) -> DeliveryConfig {
+    DeliveryConfig {
+        since: Some(api.simulator.config().start),
+        repeated_share: 0.3,
+        out_of_order_share: 0.2,
+        delayed_share: 0.2,
+        unknown_share: 0.1,
+        backoff_scale: 0.001,
+        ..DeliveryConfig::new(&url(webhook), vec![SECRET.parse().unwrap()]).unwrap()
+    }
+}
+
+/// Waits until every delivery was acknowledged; all attempts.
+fn delivered(api: &Api) -> Vec<DeliveryRecord> {
+    let progress = until("all deliveries to be made", || api.simulator.delivery_progress().filter(|p| p.done));
+    assert_eq!(progress.given_up, 0, "{progress:?}");
+    api.simulator.deliveries()
+}
+
+fn session_requests(api: &Api) -> Vec<String> {
+    let requests = api.simulator.requests().into_iter().filter(|request| request.route == Route::Session);
+    requests.map(|request| request.path).collect()
+}
+
+/// The counter of deliveries, by event and outcome.
+fn outcomes(daemon: &Daemon) -> BTreeMap<String, f64> {
+    const NAME: &str = "agntix_exporter_webhook_deliveries_total{";
+    let samples = daemon.samples().into_iter();
+    samples
+        .filter_map(|(name, value)| Some((name.strip_prefix(NAME)?.trim_end_matches('}').to_owned(), value)))
+        .collect()
+}
+
+#[test]
+fn complete_deliveries_are_counted_without_a_request() {
+    for hidden_status in [403, 404] {
+        let api = Api::start(SimulatorConfig { hidden_share: 0.2, hidden_status, ..finished(1_500) });
+        let (state, webhook) = (tempfile::tempdir().unwrap(), free_address());
+        let setup = Setup::new(api.address, &state.path().join("state"))
+            .set("SESSIONS__LISTING", "false")
+            // An open session is asked for before its end is delivered, if that takes longer than this.
+            .set("POLL__OPEN_INTERVAL", "1h");
+        let daemon = receiving(setup, Some(webhook)).start();
+        api.simulator.set_deliveries(Some(disorderly(&api, webhook))).unwrap();
+        let attempts = delivered(&api);
+        daemon.shows(&api.truth());
+        assert_eq!(session_requests(&api), [""; 0]);
+        assert!(attempts.iter().all(|attempt| attempt.status == 200), "{:?}", daemon.log());
+
+        let (samples, outcomes) = (daemon.samples(), outcomes(&daemon));
+        let sessions = api.sessions().len() as f64;
+        assert_eq!(samples[r#"agntix_exporter_sessions_discovered_total{source="webhook"}"#], sessions);
+        assert_eq!(samples[r#"agntix_exporter_sessions_tracked{stage="ended"}"#], 0.0);
+        assert_eq!(samples["agntix_exporter_webhook_missed_sessions_total"], 0.0);
+        assert_eq!(outcomes[r#"event="session.ended",outcome="counted""#], sessions);
+        assert!(outcomes[r#"event="other",outcome="ignored""#] > 50.0, "{outcomes:?}");
+        assert!(outcomes[r#"event="session.created",outcome="known""#] > 50.0, "{outcomes:?}");
+        assert_eq!(outcomes.values().sum::<f64>(), attempts.len() as f64);
+        assert_eq!(daemon.lines_with("level=warn") + daemon.lines_with("level=error"), 0, "{}", daemon.log());
+    }
+}
+
+/// A session that the credential cannot read, and of which only the start was delivered, says nothing of the credential.
+#[test]
+fn hidden_sessions_do_not_look_like_a_credential_without_a_scope() {
+    let api = Api::start(SimulatorConfig { hidden_share: 1.0, hidden_status: 403, ..finished(20) });
+    let (state, webhook) = (tempfile::tempdir().unwrap(), free_address());
+    let setup = Setup::new(api.address, &state.path().join("state")).set("SESSIONS__LISTING", "false");
+    let daemon = receiving(setup, Some(webhook)).start();
+    let starts = DeliveryConfig { ended: false, ..disorderly(&api, webhook) };
+    api.simulator.set_deliveries(Some(starts)).unwrap();
+    delivered(&api);
+    let asked: BTreeSet<String> = until("all to be asked for", || {
+        let asked: BTreeSet<_> = session_requests(&api).into_iter().collect();
+        (asked.len() == api.sessions().len()).then_some(asked)
+    });
+    assert!(!asked.is_empty());
+    assert_eq!(daemon.sample("agntix_up"), Some(1.0), "{}", daemon.log());
+    api.simulator.set_deliveries(None).unwrap();
+    api.simulator.set_deliveries(Some(disorderly(&api, webhook))).unwrap();
+    delivered(&api);
+    daemon.shows(&api.truth());
+    assert_eq!(daemon.sample("agntix_up"), Some(1.0), "{}", daemon.log());
+}
+
+/// Listing, webhook and stream tell of the same sessions, while the daemon is killed again and again.
+fn everything_at_once(sessions: u64, kills: u32) {
+    let hidden = SimulatorConfig { hidden_share: 0.05, expired_share: 0.1, ..finished(sessions) };
+    let api = Api::start(SimulatorConfig { unlisted_share: 0.2, ..hidden });
+    let (state, webhook) = (tempfile::tempdir().unwrap(), free_address());
+    let setup = Setup::new(api.address, &state.path().join("state"))
+        .set("API__MAX_CONCURRENCY", "2")
+        .set("STREAM__ENABLED", "true")
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
+        .set("LOG__LEVEL", "warn,agntix_exporter::cli=info,agntix_exporter::lifecycle=info");
+    let setup = receiving(setup, Some(webhook)).env("AGNTIX_WEBHOOK_SECRET", &format!("{SECRET},{NEXT_SECRET}"));
+    let mut deliveries = DeliveryConfig {
+        truncated_share: 0.3,
+        repeated_share: 0.5,
+        out_of_order_share: 0.4,
+        parallelism: 4,
+        ..disorderly(&api, webhook)
+    };
+    api.simulator.set_deliveries(Some(deliveries.clone())).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut before = BTreeMap::new();
+    let mut killed_at_work = 0;
+    for kill in 0..kills {
+        let secrets: &[&str] = match 3 * kill / kills {
+            0 => &[SECRET],
+            1 => &[SECRET, NEXT_SECRET],
+            _ => &[NEXT_SECRET],
+        };
+        let secrets: Vec<_> = secrets.iter().map(|secret| secret.parse().unwrap()).collect();
+        if deliveries.secrets != secrets {
+            deliveries.secrets = secrets;
+            api.simulator.set_deliveries(Some(deliveries.clone())).unwrap();
+        }
+        let daemon = setup.start();
+        // The instant of the kill is what is random here; nothing depends on its length.
+        std::thread::sleep(Duration::from_millis(random.u64(0..250)));
+        if let Some((200, page)) = daemon.try_get("/metrics") {
+            let now = crate::support::durable(&crate::support::samples(&page));
+            for (name, value) in before.iter().filter(|_| !now.is_empty()) {
+                assert!(now.get(name) >= Some(value), "{name} fell from {value} to {:?}", now.get(name));
+            }
+            before = if now.is_empty() { before } else { now };
+        }
+        killed_at_work += u32::from(api.simulator.delivery_progress().is_some_and(|progress| !progress.done));
+        daemon.kill();
+    }
+    assert!(killed_at_work > kills / 4, "only {killed_at_work} kills fell into the work");
+    let daemon = setup.start();
+    let attempts = delivered(&api);
+    daemon.shows(&api.truth());
+    // Hidden and unlisted sessions can only have come from a delivery.
+    let told: BTreeSet<&str> =
+        attempts.iter().filter(|attempt| attempt.status == 200).map(|attempt| attempt.session_id.as_str()).collect();
+    assert_eq!(told.len(), api.sessions().len());
+    assert!(attempts.iter().any(|attempt| attempt.status == 0), "no delivery met a kill");
+    assert!(attempts.iter().all(|attempt| matches!(attempt.status, 0 | 200 | 503)));
+}
+
+#[test]
+fn all_sources_and_kills_at_any_instant_count_each_session_once() {
+    everything_at_once(6_000, 60);
+}
+
+#[test]
+#[ignore = "takes minutes: 100,000 sessions and 300 kills"]
+fn all_sources_and_kills_count_each_of_100_000_sessions_once() {
+    everything_at_once(100_000, 300);
+}
+
+/// A delivery in the making.
+struct Sent {
+    id: &'static str,
+    secret: &'static str,
+    age: i64,
+    content_type: Option<&'static str>,
+    without: &'static str,
+    body: Vec<u8>,
+}
+
+impl Sent {
+    fn new(body: impl Into<Vec<u8>>) -> Self {
+        let content_type = Some("application/json");
+        Self { id: "msg_1", secret: SECRET, age: 0, content_type, without: "", body: body.into() }
+    }
+
+    fn headers(&self) -> String {
+        let timestamp = SystemClock.now().as_millis() / 1000 - self.age;
+        let signature = WebhookSecrets::parse(self.secret).unwrap().sign(self.id, timestamp, &self.body);
+        let (id, timestamp) = (self.id.to_owned(), timestamp.to_string());
+        let named = [("svix-id", id), ("svix-timestamp", timestamp), ("svix-signature", signature)];
+        let named = named.into_iter().filter(|(name, _)| *name != self.without);
+        let kind = self.content_type.map(|kind| ("content-type", kind.to_owned()));
+        named.chain(kind).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    }
+
+    fn send(&self, to: SocketAddr) -> Reply {
+        post(to, &format!("content-length: {}\r\n{}", self.body.len(), self.headers()), &self.body)
+    }
+
+    fn send_in_chunks(&self, to: SocketAddr) -> Reply {
+        let chunks = self
+            .body
+            .chunks(60_000)
+            .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+        let body = [chunks.collect::<Vec<_>>().concat(), b"0\r\n\r\n".to_vec()].concat();
+        post(to, &format!("transfer-encoding: chunked\r\n{}", self.headers()), &body)
+    }
+}
+
+/// `POST` to the webhook. A server that has answered may close before all was sent.
+fn post(to: SocketAddr, headers: &str, body: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!("POST {PATH} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+    let mut writing = stream.try_clone().unwrap();
+    let all = [head.as_bytes(), body].concat();
+    let writer = std::thread::spawn(move || drop(writing.write_all(&all)));
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut piece) {
+        answer.extend_from_slice(&piece[..length]);
+    }
+    // A body that nobody reads is not written to its end.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    writer.join().unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    Reply { status, headers, body: body.into() }
+}
+
+const PERSON: &str = "Zyxwvut Personally";
+
+fn session(event: &str, id: &str, whole: bool) -> String {
+    let now = SystemClock.now();
+    let [created, ended] = [120, 60].map(|ago| now.minus(Duration::from_secs(ago)).to_string());
+    let analysis = serde_json::json!({
+        "summary": PERSON,
+        "resolution": {"classification": "RESOLVED", "confidence": 90, "explanation": PERSON},
+        "sentiment": {"conversation": {"classification": "POSITIVE", "score": 0.5}},
+        "intent": {"conversation": {"classification": "Order-Status", "confidence": 80}},
+        "extractedData": {},
+    });
+    serde_json::json!({
+        "eventType": event, "id": id, "agentId": "agent-1", "type": "CHAT", "platform": "WEB", "direction": "INBOUND",
+        "state": "CLOSED", "createdAt": created, "updatedAt": ended, "endedAt": ended, "customer": {"name": PERSON},
+        "analysis": if whole { analysis } else { serde_json::Value::Null },
+    })
+    .to_string()
+}
+
+/// An API without sessions, and a daemon that is past its look-back.
+fn quiet(more: impl FnOnce(Setup) -> Setup) -> (Api, tempfile::TempDir, Daemon, SocketAddr) {
+    let api = Api::start(SimulatorConfig {
+        until: Some(SystemClock.now().minus(Duration::from_secs(86_400))),
+        ..finished(1)
+    });
+    let (state, webhook) = (tempfile::tempdir().unwrap(), free_address());
+    let setup = Setup::new(api.address, &state.path().join("state"))
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
+        .set("LOG__LEVEL", "trace");
+    let daemon = more(receiving(setup, Some(webhook))).start();
+    (api, state, daemon, webhook)
+}
+
+#[test]
+fn each_delivery_is_answered_by_what_became_of_it() {
+    let (_api, _state, daemon, webhook) = quiet(|setup| setup);
+    let whole = || Sent::new(session("session.ended", "s-1", true));
+    let spaced = |size: usize| {
+        let mut body = session("session.ended", "s-1", true).into_bytes();
+        body.resize(size, b' ');
+        Sent::new(body)
+    };
+    const MIB: usize = 1024 * 1024;
+    let cases = [
+        (whole(), 200, "session.ended", "counted"),
+        (whole(), 200, "session.ended", "known"),
+        (Sent { age: 280, id: "msg_2", ..whole() }, 200, "session.ended", "known"),
+        (Sent { content_type: Some("Application/JSON; charset=utf-8"), ..whole() }, 200, "session.ended", "known"),
+        (Sent { content_type: None, ..whole() }, 200, "session.ended", "known"),
+        (spaced(MIB), 200, "session.ended", "known"),
+        (Sent::new(session("session.created", "s-1", true)), 200, "session.created", "known"),
+        (Sent::new(session("session.closed", "s-1", true)), 200, "session.ended", "known"),
+        (Sent::new(session("session.ended", "s-2", false)), 200, "session.ended", "pending"),
+        (Sent::new(session("session.transferred", "s-1", true)), 200, "other", "ignored"),
+        (Sent::new(r#"{"eventType":"session.transferred"}"#), 200, "other", "ignored"),
+        (Sent::new(""), 400, "unread", "malformed"),
+        (Sent::new("[1,2"), 400, "unread", "malformed"),
+        (Sent::new("{}"), 400, "unread", "malformed"),
+        (Sent::new(r#"{"eventType":7,"id":"s-3"}"#), 400, "unread", "malformed"),
+        (Sent::new(r#"{"eventType":"session.ended"}"#), 400, "session.ended", "malformed"),
+        (Sent { secret: NEXT_SECRET, ..whole() }, 401, "unread", "forged"),
+        (Sent { age: 330, ..whole() }, 401, "unread", "stale"),
+        (Sent { age: -330, ..whole() }, 401, "unread", "stale"),
+        (Sent { without: "svix-id", ..whole() }, 401, "unread", "missing"),
+        (Sent { without: "svix-timestamp", ..whole() }, 401, "unread", "missing"),
+        (Sent { without: "svix-signature", ..whole() }, 401, "unread", "missing"),
+        (Sent { content_type: Some("text/plain"), ..whole() }, 415, "unread", "not_json"),
+        (spaced(MIB + 1), 413, "unread", "too_large"),
+    ];
+    let mut expected: BTreeMap<String, f64> = BTreeMap::new();
+    for (number, (sent, status, event, outcome)) in cases.iter().enumerate() {
+        let reply = sent.send(webhook);
+        assert_eq!(reply.status, *status, "case {number}, {event} {outcome}: {reply:?}");
+        *expected.entry(format!(r#"event="{event}",outcome="{outcome}""#)).or_default() += 1.0;
+        assert!(!reply.text().contains(PERSON));
+    }
+    let large = spaced(MIB + 1).send_in_chunks(webhook);
+    assert_eq!(large.status, 413, "{large:?}");
+    *expected.get_mut(r#"event="unread",outcome="too_large""#).unwrap() += 1.0;
+    assert_eq!(spaced(MIB).send_in_chunks(webhook).status, 200);
+    *expected.get_mut(r#"event="session.ended",outcome="known""#).unwrap() += 1.0;
+    assert_eq!(request(webhook, "GET", PATH).unwrap().0, 405);
+    assert_eq!(outcomes(&daemon), expected);
+
+    assert_eq!(total(&daemon.samples(), "agntix_session_outcomes_total"), 1.0);
+    assert_eq!(total(&daemon.samples(), "agntix_sessions_ended_total"), 2.0);
+    until("the truncated one to be asked for", || daemon.log().contains("session=s-2").then_some(()));
+    for place in [daemon.log(), daemon.get("/metrics").1, daemon.get("/").1, daemon.open_metrics()] {
+        for private in ["Zyxwvut", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "v1,"] {
+            assert!(!place.contains(private), "{private} in {place}");
+        }
+    }
+}
+
+#[test]
+fn a_listener_of_its_own_has_nothing_but_the_webhook() {
+    let (_api, _state, daemon, webhook) = quiet(|setup| setup);
+    for path in ["/metrics", "/", "/-/ready", "/-/reload", "/-/reference", "/webhooks", "/webhooks/agntix/"] {
+        assert_eq!(request(webhook, "GET", path).unwrap().0, 404, "{path}");
+        assert_eq!(request(webhook, "POST", path).unwrap().0, 404, "{path}");
+    }
+    assert_eq!(request(webhook, "GET", "/-/healthy").unwrap(), (200, "Healthy.\n".into()));
+    let sent = Sent::new(session("session.ended", "s-1", true));
+    assert_eq!(sent.send(daemon.address).status, 404);
+    assert_eq!(daemon.get("/-/healthy").0, 200);
+    assert_eq!(sent.send(webhook).status, 200);
+    assert_eq!(total(&daemon.samples(), "agntix_session_outcomes_total"), 1.0);
+}
+
+#[test]
+fn one_listener_can_serve_both_and_a_disabled_webhook_is_not_there() {
+    let (_api, _state, daemon, _) = quiet(|setup| setup.unset("WEBHOOK__LISTEN_ADDRESS"));
+    let sent = Sent::new(session("session.ended", "s-1", true));
+    assert_eq!(sent.send(daemon.address).status, 200);
+    assert_eq!(request(daemon.address, "GET", PATH).unwrap().0, 405);
+    assert_eq!((daemon.get("/").0, daemon.get("/nothing").0), (200, 404));
+    assert_eq!(total(&daemon.samples(), "agntix_session_outcomes_total"), 1.0);
+    drop(daemon);
+
+    let (_api, _state, daemon, webhook) = quiet(|setup| setup.set("WEBHOOK__ENABLED", "false"));
+    assert_eq!(sent.send(daemon.address).status, 404);
+    assert!(TcpStream::connect(webhook).is_err());
+}
+
+#[test]
+fn without_a_secret_it_does_not_start_and_the_message_names_both_places() {
+    let state = tempfile::tempdir().unwrap();
+    let setup = receiving(Setup::new(free_address(), &state.path().join("state")), None).unset("AGNTIX_WEBHOOK_SECRET");
+    let (code, said) = setup.run();
+    assert!(code == Some(2) || code == Some(1), "{code:?} {said}");
+    assert!(said.contains("AGNTIX_WEBHOOK_SECRET") && said.contains("webhook.secret_file"), "{said}");
+}
