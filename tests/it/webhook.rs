@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use agntix_exporter::agntix::WebhookSecrets;
@@ -480,7 +482,7 @@ fn thousands_of_slow_senders_hold_up_neither_scrapes_nor_deliveries() {
 fn no_delivery_is_acknowledged_before_a_sync_that_began_after_it_arrived() {
     const DELIVERIES: usize = 500;
     assert!(
-        std::process::Command::new("strace").arg("-V").output().is_ok(),
+        Command::new("strace").arg("-V").output().is_ok(),
         "this test needs strace: install the Debian package strace"
     );
     let place = tempfile::tempdir().unwrap();
@@ -550,4 +552,46 @@ fn check_trace(trace: &str, ids: &[String]) {
         }
     }
     assert_eq!((arrivals.len(), acknowledged), (ids.len(), ids.len()), "the trace does not show everything");
+}
+
+/// Twenty deliveries, of all kinds of text, signed and posted by a program.
+fn signed_by(name: &str, program: impl Fn() -> Command) {
+    let (_api, state, daemon, webhook) = quiet(|setup| setup.set("LOG__LEVEL", "info"));
+    let files: Vec<_> = (0..20)
+        .map(|number| {
+            let odd = ["plain", "äöü", "\u{1f600}", "\\\" \n", "日本語"][number % 5];
+            let mut body: serde_json::Value =
+                serde_json::from_str(&session("session.ended", &format!("{name}-{number}"), true)).unwrap();
+            body["analysis"]["summary"] = odd.into();
+            let file = state.path().join(format!("body-{number}"));
+            // Both ways of writing it: the signature is of bytes, not of what they mean.
+            let text = if number % 2 == 0 { body.to_string() } else { serde_json::to_string_pretty(&body).unwrap() };
+            std::fs::write(&file, text).unwrap();
+            file
+        })
+        .collect();
+    for (secret, status) in [(SECRET, "200"), (NEXT_SECRET, "401")] {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        let output = program().arg(script).args([&url(webhook), secret]).args(&files).output();
+        let output = output.unwrap_or_else(|error| panic!("{name} does not run: {error}"));
+        let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.lines().collect::<Vec<_>>(), [status; 20], "{name}: {complaint}");
+    }
+    shows(&daemon, "agntix_session_outcomes_total", 20.0);
+}
+
+#[test]
+fn what_svix_signs_in_python_is_accepted() {
+    let python = crate::support::tool::locate("SVIX_PYTHON", "svix-python/bin/python");
+    signed_by("svix_deliver.py", || Command::new(&python));
+}
+
+#[test]
+fn what_svix_signs_in_node_is_accepted() {
+    let library = crate::support::tool::locate("SVIX_NODE", "svix-node/node_modules/svix/package.json");
+    signed_by("svix_deliver.cjs", || {
+        let mut node = Command::new("node");
+        node.env("NODE_PATH", library.ancestors().nth(2).unwrap());
+        node
+    });
 }

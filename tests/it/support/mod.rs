@@ -3,7 +3,7 @@
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
-mod tool;
+pub mod tool;
 mod wait;
 
 use std::collections::BTreeMap;
