@@ -6,7 +6,7 @@ use std::time::Duration;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{Faults, Route, SimulatorConfig, StreamFaults};
 
-use crate::support::{Api, Daemon, Setup, until};
+use crate::support::{Api, Daemon, Setup, number, until};
 
 /// An organization that sleeps until [`begin`]: 200 sessions then, within four seconds.
 fn asleep() -> Api {
@@ -48,7 +48,7 @@ fn with_nothing_but_the_stream_sessions_are_counted_as_they_end_and_drops_lose_n
     assert!(connections > 3, "{connections} connections");
     assert_eq!(requests(&api, Route::List), 0);
     let samples = daemon.samples();
-    let sessions = api.sessions().len() as f64;
+    let sessions = number(api.sessions().len());
     assert_eq!(samples[r#"agntix_exporter_sessions_discovered_total{source="stream"}"#], sessions);
     assert!(samples.contains_key(r#"agntix_exporter_source_last_success_timestamp_seconds{source="stream"}"#));
     assert_eq!(samples["agntix_exporter_webhook_missed_sessions_total"], 0.0);

@@ -12,7 +12,7 @@ use agntix_exporter::agntix::WebhookSecrets;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DeliveryConfig, DeliveryRecord, Route, SimulatorConfig};
 
-use crate::support::{Api, Daemon, Reply, Setup, request, total, until};
+use crate::support::{Api, Daemon, Reply, Setup, number, request, total, until};
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -93,7 +93,7 @@ fn complete_deliveries_are_counted_without_a_request() {
         assert!(attempts.iter().all(|attempt| attempt.status == 200), "{:?}", daemon.log());
 
         let (samples, outcomes) = (daemon.samples(), outcomes(&daemon));
-        let sessions = api.sessions().len() as f64;
+        let sessions = number(api.sessions().len());
         // Word of commits made at the same moment may come in another order than theirs; then one may be left out.
         let heard = samples[r#"agntix_exporter_sessions_discovered_total{source="webhook"}"#];
         assert!(heard <= sessions && heard > sessions * 0.98, "{heard} of {sessions}");
@@ -102,7 +102,7 @@ fn complete_deliveries_are_counted_without_a_request() {
         assert_eq!(outcomes[r#"event="session.ended",outcome="counted""#], sessions);
         assert!(outcomes[r#"event="other",outcome="ignored""#] > 50.0, "{outcomes:?}");
         assert!(outcomes[r#"event="session.created",outcome="known""#] > 50.0, "{outcomes:?}");
-        assert_eq!(outcomes.values().sum::<f64>(), attempts.len() as f64);
+        assert_eq!(outcomes.values().sum::<f64>(), number(attempts.len()));
         assert_eq!(daemon.lines_with("level=warn") + daemon.lines_with("level=error"), 0, "{}", daemon.log());
     }
 }
@@ -228,7 +228,7 @@ impl Sent {
         let named = named.into_iter().filter(|(name, _)| *name != self.without);
         let kind = self.content_type.map(|kind| ("content-type", kind.to_owned()));
         let first = (!self.first.is_empty()).then(|| ("x-first", self.first.clone()));
-        first.into_iter().chain(named).chain(kind).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+        first.into_iter().chain(named).chain(kind).map(|(name, value)| [name, ": ", &value, "\r\n"].concat()).collect()
     }
 
     fn send(&self, to: SocketAddr) -> Reply {
@@ -308,6 +308,8 @@ fn shows(daemon: &Daemon, name: &str, value: f64) {
     until(name, || (total(&daemon.samples(), name) == value).then_some(()));
 }
 
+const MIB: usize = 1024 * 1024;
+
 #[test]
 fn each_delivery_is_answered_by_what_became_of_it() {
     let (_api, _state, daemon, webhook) = quiet(|setup| setup);
@@ -317,7 +319,6 @@ fn each_delivery_is_answered_by_what_became_of_it() {
         body.resize(size, b' ');
         Sent::new(body)
     };
-    const MIB: usize = 1024 * 1024;
     let cases = [
         (whole(), 200, "session.ended", "counted"),
         (whole(), 200, "session.ended", "known"),
@@ -503,7 +504,7 @@ fn no_delivery_is_acknowledged_before_a_sync_that_began_after_it_arrived() {
             });
         }
     });
-    shows(&daemon, "agntix_session_outcomes_total", DELIVERIES as f64);
+    shows(&daemon, "agntix_session_outcomes_total", number(DELIVERIES));
     drop(daemon);
     let trace = until("the trace to be whole", || {
         let trace = std::fs::read_to_string(trace).unwrap();
@@ -514,12 +515,8 @@ fn no_delivery_is_acknowledged_before_a_sync_that_began_after_it_arrived() {
 
 /// Each line is `PID CALL(...) = RESULT`, or the two halves of one that others came between.
 fn check_trace(trace: &str, ids: &[String]) {
-    #[derive(Default)]
-    struct Connection {
-        arrived: Option<usize>,
-    }
     let (mut syncing, mut syncs) = (BTreeMap::<&str, usize>::new(), Vec::new());
-    let mut connections = BTreeMap::<String, Connection>::new();
+    let mut connections = BTreeMap::<String, usize>::new();
     let (mut arrivals, mut acknowledged) = (BTreeSet::new(), 0);
     let mut halves = BTreeMap::<&str, &str>::new();
     for (number, line) in trace.lines().enumerate() {
@@ -542,10 +539,10 @@ fn check_trace(trace: &str, ids: &[String]) {
         } else if (first.starts_with("recvfrom(") || first.starts_with("read(")) && ends {
             if let Some(id) = ids.iter().find(|id| call.contains(id.as_str())) {
                 arrivals.insert(id);
-                connections.insert(file(), Connection { arrived: Some(number) });
+                connections.insert(file(), number);
             }
         } else if !resumed && call.contains("HTTP/1.1 200 OK") && call.contains("Counted.") {
-            let arrived = connections.remove(&file()).and_then(|connection| connection.arrived);
+            let arrived = connections.remove(&file());
             let arrived = arrived.unwrap_or_else(|| panic!("nothing arrived before {line}"));
             assert!(syncs.iter().rev().any(|(began, _)| *began > arrived), "no sync before {line}");
             acknowledged += 1;

@@ -475,6 +475,11 @@ pub fn label<'s>(sample: &'s str, name: &str) -> Option<&'s str> {
     Some(&rest[..rest.find('"')?])
 }
 
+/// A number of things as a sample shows it.
+pub fn number(things: usize) -> f64 {
+    f64::from(u32::try_from(things).unwrap())
+}
+
 /// The sum of a metric over all its labels; bucket bounds are kept apart by asking for `…_count`, `…_sum`.
 pub fn total(samples: &BTreeMap<String, f64>, name: &str) -> f64 {
     samples.iter().filter(|(sample, _)| sample.split('{').next() == Some(name)).map(|(_, value)| value).sum()
