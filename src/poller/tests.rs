@@ -518,13 +518,19 @@ fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
 impl World {
     /// A delivery of this session, as the route makes it durable and tells of it.
     fn deliver(&mut self, text: &str) {
+        let news = self.make_durable(text);
+        self.core.told(news, self.now());
+    }
+
+    /// What the route tells of a delivery when it is durable.
+    fn make_durable(&self, text: &str) -> News {
         let session: crate::agntix::wire::Session<'_> = serde_json::from_str(text).unwrap();
         let config = crate::observation::ObservationConfig::from(&Config::default());
         let facts = Arc::new(crate::observation::observe_entry(&session, &config, self.now().local).unwrap());
         let (source, now) = (Source::Webhook, self.now().local);
         let change = Change::Session { facts: Arc::clone(&facts), source, now };
         let verdict = self.runtime.block_on(self.ledger.commit(vec![change])).unwrap().remove(0);
-        self.core.told(News::Session { facts, verdict, source }, self.now());
+        News::Session { facts, verdict, source }
     }
 }
 
@@ -589,6 +595,41 @@ fn deliveries_in_any_order_and_number_count_once() {
     }
     assert_eq!(world.value(OUTCOME), Some(1.0));
     assert_eq!(world.status.snapshot().sessions_open, 0);
+}
+
+/// Routes that wait for the same commit go on in any order.
+#[test]
+fn word_of_commits_in_another_order_revives_no_counted_session() {
+    for order in [[0, 1, 2, 3], [1, 0, 2, 3], [0, 3, 1, 2], [0, 2, 3, 1], [0, 3, 2, 1]] {
+        let mut world = with_webhook();
+        let (open, ended) = (session("s", S * 60, false), session("s", S * 60, true));
+        let news = [&open, &open, &ended, &ended].map(|text| world.make_durable(text));
+        for place in order {
+            world.core.told(news[place].clone(), world.now());
+        }
+        world.advance(S * 120);
+        assert_eq!(sessions_asked(&world.serve(nothing)), 0, "{order:?}");
+        assert_eq!(world.value(OUTCOME), Some(1.0));
+        let discovered = r#"agntix_exporter_sessions_discovered_total{source="webhook"}"#;
+        assert_eq!(world.value(discovered), Some(1.0), "{order:?}");
+    }
+}
+
+#[test]
+fn sessions_that_only_deliveries_told_of_may_all_be_refused() {
+    let mut world = with_webhook();
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        world.deliver(&session(id, S * 60, false));
+    }
+    world.advance(S * 120);
+    let refused = world.serve(|ask| match ask {
+        Ask::Session(_) => Err(status(403)),
+        ask => nothing(ask),
+    });
+    assert_eq!(sessions_asked(&refused), 6);
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value("agntix_up"), Some(1.0));
 }
 
 #[test]
