@@ -318,7 +318,7 @@ const MIB: usize = 1024 * 1024;
 
 #[test]
 fn each_delivery_is_answered_by_what_became_of_it() {
-    let (_api, _state, daemon, webhook) = quiet(|setup| setup);
+    let (_api, state, daemon, webhook) = quiet(|setup| setup);
     let whole = || Sent::new(session("session.ended", "s-1", true));
     let spaced = |size: usize| {
         let mut body = session("session.ended", "s-1", true).into_bytes();
@@ -374,11 +374,34 @@ fn each_delivery_is_answered_by_what_became_of_it() {
             assert!(!place.contains(private), "{private} in {place}");
         }
     }
+    for file in std::fs::read_dir(state.path().join("state")).unwrap() {
+        let file = file.unwrap().path();
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"Zyxwvut"), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_secret_file_is_read_again_when_it_changes() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("secret");
+    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    let (_api, _state, _daemon, webhook) =
+        quiet(|setup| setup.unset("AGNTIX_WEBHOOK_SECRET").set("WEBHOOK__SECRET_FILE", &file.display().to_string()));
+    let old = Sent::new(session("session.ended", "s-1", true));
+    let new = Sent { secret: NEXT_SECRET, ..Sent::new(session("session.ended", "s-2", true)) };
+    assert_eq!((old.send(webhook).status, new.send(webhook).status), (200, 401));
+    std::fs::write(&file, format!("{SECRET}\n{NEXT_SECRET}\n")).unwrap();
+    until("both secrets to be taken", || (new.send(webhook).status == 200).then_some(()));
+    assert_eq!(old.send(webhook).status, 200);
+    std::fs::write(&file, NEXT_SECRET).unwrap();
+    until("the old secret to be refused", || (old.send(webhook).status == 401).then_some(()));
+    assert_eq!(new.send(webhook).status, 200);
 }
 
 #[test]
 fn a_listener_of_its_own_has_nothing_but_the_webhook() {
-    let (_api, _state, daemon, webhook) = quiet(|setup| setup);
+    let (_api, _state, mut daemon, webhook) = quiet(|setup| setup);
     for path in ["/metrics", "/", "/-/ready", "/-/reload", "/-/reference", "/webhooks", "/webhooks/agntix/"] {
         assert_eq!(request(webhook, "GET", path).unwrap().0, 404, "{path}");
         assert_eq!(request(webhook, "POST", path).unwrap().0, 404, "{path}");
@@ -389,6 +412,12 @@ fn a_listener_of_its_own_has_nothing_but_the_webhook() {
     assert_eq!(daemon.get("/-/healthy").0, 200);
     assert_eq!(sent.send(webhook).status, 200);
     shows(&daemon, "agntix_session_outcomes_total", 1.0);
+
+    // Connections there, idle or in the middle of a delivery, do not keep the daemon from stopping.
+    let _idle = TcpStream::connect(webhook).unwrap();
+    let mut unfinished = TcpStream::connect(webhook).unwrap();
+    write!(unfinished, "POST {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n{{").unwrap();
+    daemon.stops_on("TERM");
 }
 
 #[test]
