@@ -210,9 +210,9 @@ impl App {
         if let Some(Webhook { deliveries, listener }) = self.webhook {
             let (path, own) = (&config.webhook.path, exposition.own().clone());
             match listener {
-                None => routes = routes.merge(web::webhook::route(path, deliveries, own)),
+                None => routes = routes.merge(web::webhook::route(path, deliveries, own, shutdown.clone())),
                 Some(listener) => {
-                    let routes = web::webhook::listener_routes(path, deliveries, own);
+                    let routes = web::webhook::listener_routes(path, deliveries, own, shutdown.clone());
                     receiving = Some(serve(listener, routes, &config, &shutdown));
                 }
             }

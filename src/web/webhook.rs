@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 
 use super::router::protect;
 use crate::agntix::SignatureHeaders;
@@ -36,18 +37,24 @@ struct WebhookState {
     own: ExporterMetrics,
     slots: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
-/// The webhook at `path`.
-pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics) -> Router {
+/// The webhook at `path`. From `shutdown` on, nothing is waited for that has not arrived.
+pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shutdown: CancellationToken) -> Router {
     let [slots, bodies] = [MAX_AT_ONCE, MAX_BODIES].map(|most| Arc::new(Semaphore::new(most)));
-    let state = WebhookState { deliveries, own, slots, bodies };
+    let state = WebhookState { deliveries, own, slots, bodies, shutdown };
     protect(Router::new().route(path, post(receive)).with_state(state))
 }
 
 /// The routes of a listener that has nothing but the webhook and a health check.
-pub fn listener_routes(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics) -> Router {
-    route(path, deliveries, own)
+pub fn listener_routes(
+    path: &str,
+    deliveries: Arc<Deliveries>,
+    own: ExporterMetrics,
+    shutdown: CancellationToken,
+) -> Router {
+    route(path, deliveries, own, shutdown)
         .route("/-/healthy", get(|| async { "Healthy.\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here.\n") })
 }
@@ -64,7 +71,11 @@ async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, An
         return Err(Answer::NotJson);
     }
     let reading = whole(&head.headers, body, &state.bodies);
-    let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| Answer::CutShort)??;
+    let body = tokio::select! {
+        body = reading => body?,
+        () = tokio::time::sleep(BODY_TIMEOUT) => return Err(Answer::CutShort),
+        () = state.shutdown.cancelled() => return Err(Answer::Of(Outcome::Busy)),
+    };
     // Only what is whole takes a slot: those that never finish must not keep out those that do.
     let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(Outcome::Busy))?;
     let (event, outcome) = state.deliveries.take(&SignatureHeaders::of(&head.headers), &body.bytes).await;
