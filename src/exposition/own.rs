@@ -228,6 +228,16 @@ impl ExporterMetrics {
             metrics.sessions_discovered.with_label_values(&[source]);
             metrics.count_delay.with_label_values(&[source]);
         }
+        // There before they happen, so that the first one is a rise.
+        for (event, outcomes) in [
+            ("session.created", &["pending", "known"][..]),
+            ("session.ended", &["counted", "pending", "known", "busy", "failed"]),
+            ("unread", &["malformed", "missing", "stale", "forged"]),
+        ] {
+            for outcome in outcomes {
+                metrics.webhook_deliveries.with_label_values(&[event, outcome]);
+            }
+        }
         for stage in ["known", "open", "ended"] {
             metrics.sessions_tracked.with_label_values(&[stage]);
         }

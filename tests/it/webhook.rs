@@ -73,10 +73,10 @@ fn session_requests(api: &Api) -> Vec<String> {
     requests.map(|request| request.path).collect()
 }
 
-/// The counter of deliveries, by event and outcome.
+/// The counter of deliveries, by event and outcome; those that have not happened are left out.
 fn outcomes(daemon: &Daemon) -> BTreeMap<String, f64> {
     const NAME: &str = "agntix_exporter_webhook_deliveries_total{";
-    let samples = daemon.samples().into_iter();
+    let samples = daemon.samples().into_iter().filter(|(_, value)| *value > 0.0);
     samples
         .filter_map(|(name, value)| Some((name.strip_prefix(NAME)?.trim_end_matches('}').to_owned(), value)))
         .collect()
