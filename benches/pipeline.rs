@@ -198,6 +198,7 @@ impl Daemon {
         };
         let (ledger, opened) = SqliteLedger::open(ledger_config, Box::new(observer)).unwrap();
         let (_, watched) = mpsc::channel(1);
+        let (_, news) = mpsc::channel(1);
         let (_, reconfigure) = mpsc::channel(1);
         let poller = Poller::new(
             config,
@@ -207,7 +208,7 @@ impl Daemon {
             Arc::clone(&exposition),
             Arc::clone(&status),
             Arc::new(SystemClock),
-            Inbox { watched, reconfigure },
+            Inbox { watched, news, reconfigure },
         );
         let stop = CancellationToken::new();
         Self { exposition, status, polling: runtime.spawn(poller.run(stop.clone())), stop }

@@ -4,19 +4,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::agntix::{Client, ClientError};
+use axum::Router;
+
+use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, restart_only_changes};
-use crate::discovery::{Watched, files};
+use crate::discovery::webhook::Deliveries;
+use crate::discovery::{News, Watched, files, stream};
 use crate::exposition::Exposition;
 use crate::exposition::catalogue::Family;
 use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::lifecycle::ReloadRequest;
+use crate::observation::ObservationConfig;
 use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
 use crate::telemetry::LogLevel;
 use crate::web::{self, Status, StatusSnapshot, WebError, WebState};
@@ -36,6 +41,9 @@ pub enum AppError {
     /// The client of the API.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The webhook's secret.
+    #[error(transparent)]
+    WebhookSecret(#[from] WebhookSecretError),
     /// The poller.
     #[error(transparent)]
     Poller(#[from] PollerError),
@@ -49,6 +57,15 @@ pub enum AppError {
 
 /// Lists of watched sessions that may wait for the poller.
 const INBOX: usize = 64;
+/// News that may wait for the poller; beyond it, deliveries are put off.
+const NEWS: usize = 4096;
+
+/// The webhook, if it is enabled.
+struct Webhook {
+    deliveries: Arc<Deliveries>,
+    /// Its own, if it does not share the other one.
+    listener: Option<TcpListener>,
+}
 
 /// A daemon that is ready to run: its state is open and its port taken.
 pub struct App {
@@ -57,6 +74,9 @@ pub struct App {
     reloader: Reloader,
     log_level: LogLevel,
     listener: TcpListener,
+    webhook: Option<Webhook>,
+    news: mpsc::Sender<News>,
+    clients: watch::Sender<Client>,
     ledger: Arc<SqliteLedger>,
     exposition: Arc<Exposition>,
     status: Arc<Status>,
@@ -77,9 +97,16 @@ impl App {
         log_level: LogLevel,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AppError> {
-        let Loaded { config, api_key, .. } = loaded;
+        let Loaded { config, api_key, webhook_secret, .. } = loaded;
         let client = Client::new(&config.api, api_key)?;
         let listener = web::bind(&config.web.listen_address).await?;
+        let webhook_listener = match &config.webhook {
+            webhook if !webhook.enabled => None,
+            webhook => match &webhook.listen_address {
+                Some(address) => Some(web::bind(address).await?),
+                None => None,
+            },
+        };
         let ledger_config = LedgerConfig::from(&config);
         let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new()?));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
@@ -104,7 +131,18 @@ impl App {
         );
         let (watched, watched_inbox) = mpsc::channel(INBOX);
         let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
-        let inbox = Inbox { watched: watched_inbox, reconfigure: reconfigure_inbox };
+        let (news, news_inbox) = mpsc::channel(NEWS);
+        let inbox = Inbox { watched: watched_inbox, news: news_inbox, reconfigure: reconfigure_inbox };
+        let webhook = if config.webhook.enabled {
+            let secrets = WebhookSecretSource::new(&config.webhook, webhook_secret.as_ref())?;
+            let ledger = Arc::clone(&ledger) as Arc<dyn Ledger>;
+            let observation = ObservationConfig::from(&config);
+            let deliveries = Deliveries::new(secrets, ledger, news.clone(), observation, Arc::clone(&clock));
+            Some(Webhook { deliveries: Arc::new(deliveries), listener: webhook_listener })
+        } else {
+            None
+        };
+        let (clients, _) = watch::channel(client.clone());
         let poller = Poller::new(
             &config,
             client,
@@ -122,6 +160,9 @@ impl App {
             reloader,
             log_level,
             listener,
+            webhook,
+            news,
+            clients,
             ledger,
             exposition,
             status,
@@ -138,6 +179,11 @@ impl App {
     /// If the system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Where deliveries are taken, if they have a listener of their own.
+    pub fn webhook_address(&self) -> Option<SocketAddr> {
+        self.webhook.as_ref()?.listener.as_ref()?.local_addr().ok()
     }
 
     /// Where a wish to reload goes.
@@ -158,7 +204,24 @@ impl App {
             reload: reload_sender,
             clock: Arc::clone(&clock),
         };
-        let mut serving = tokio::spawn(web::serve(listener, web_state, config.web.clone(), shutdown.clone()));
+        let mut routes = web::router(web_state, &config.web)?;
+        let deliveries = self.webhook.as_ref().map(|webhook| Arc::clone(&webhook.deliveries));
+        let mut receiving = None;
+        if let Some(Webhook { deliveries, listener }) = self.webhook {
+            let (path, own) = (&config.webhook.path, exposition.own().clone());
+            match listener {
+                None => routes = routes.merge(web::webhook::route(path, deliveries, own, shutdown.clone())),
+                Some(listener) => {
+                    let routes = web::webhook::listener_routes(path, deliveries, own, shutdown.clone());
+                    receiving = Some(serve(listener, routes, &config, &shutdown));
+                }
+            }
+        }
+        let mut serving = serve(listener, routes, &config, &shutdown);
+        let following = config
+            .stream
+            .enabled
+            .then(|| tokio::spawn(stream::follow(self.clients.subscribe(), self.news.clone(), shutdown.clone())));
         let mut polling = tokio::spawn(poller.run(shutdown.clone()));
         let mut reloads = Reloads {
             watcher: watch_files(&config, &self.watched, &shutdown),
@@ -168,19 +231,24 @@ impl App {
             log_level: self.log_level,
             ledger: Arc::clone(&ledger),
             exposition,
+            deliveries,
+            clients: self.clients,
             watched: self.watched,
             reconfigure: self.reconfigure,
             shutdown: shutdown.clone(),
         };
         // Whichever part ends first, by itself or because it was told to, takes the others with it.
         let first: Result<(), AppError> = tokio::select! {
-            ended = &mut serving => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
+            ended = &mut serving => ended.map_err(AppError::from),
             ended = &mut polling => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
             () = reloads.run(wishes) => Ok(()),
         };
         shutdown.cancel();
         if !serving.is_finished() {
-            serving.await??;
+            serving.await?;
+        }
+        for task in [receiving, following].into_iter().flatten() {
+            task.await?;
         }
         if !polling.is_finished() {
             polling.await??;
@@ -190,6 +258,10 @@ impl App {
         tokio::task::spawn_blocking(move || drop(ledger)).await?;
         first
     }
+}
+
+fn serve(listener: TcpListener, routes: Router, config: &Config, shutdown: &CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(web::serve_routes(listener, routes, config.web.clone(), shutdown.clone()))
 }
 
 /// Shows what a commit has made durable, and whether commits succeed.
@@ -227,6 +299,8 @@ struct Reloads {
     log_level: LogLevel,
     ledger: Arc<SqliteLedger>,
     exposition: Arc<Exposition>,
+    deliveries: Option<Arc<Deliveries>>,
+    clients: watch::Sender<Client>,
     watched: mpsc::Sender<Watched>,
     reconfigure: mpsc::Sender<Reconfigure>,
     watcher: CancellationToken,
@@ -266,11 +340,16 @@ impl Reloads {
         }
         let client = Client::new(&config.api, api_key).map_err(|e| e.to_string())?;
         let (done, in_effect) = oneshot::channel();
-        let wish = Reconfigure { config: Box::new(config.clone()), client, done };
+        let wish = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
         let stopping = "the daemon is stopping";
         self.reconfigure.send(wish).await.map_err(|_| stopping)?;
         in_effect.await.map_err(|_| stopping)?;
         self.ledger.reconfigure(LedgerConfig::from(&config));
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.reconfigure(ObservationConfig::from(&config));
+        }
+        // Nobody may be following the stream.
+        self.clients.send_replace(client);
         self.log_level.set(&config.log.level);
         self.watcher.cancel();
         self.watcher = watch_files(&config, &self.watched, &self.shutdown);

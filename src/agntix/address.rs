@@ -42,6 +42,7 @@ pub(super) struct Address {
     after_id: String,
     list: Url,
     agents: Url,
+    stream: Url,
 }
 
 impl Address {
@@ -62,6 +63,7 @@ impl Address {
             after_id: after.to_owned(),
             list: route("api.list_path", root, &config.list_path, &config.list_path)?,
             agents: route("api.agents_path", root, &config.agents_path, &config.agents_path)?,
+            stream: route("api.stream_path", root, &config.stream_path, &config.stream_path)?,
             is_encrypted: base.scheme() == "https",
             host,
             is_loopback,
@@ -104,6 +106,11 @@ impl Address {
             written.push_str("&state=OPEN");
         }
         with_query(&self.list, &written)
+    }
+
+    /// The event stream.
+    pub(super) fn stream(&self) -> Url {
+        self.stream.clone()
     }
 
     /// A page of the agents.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Url, redirect, retry};
 
 use super::address::{Address, ListQuery};
 use super::answer::{Answer, RateLimit, Route};
 use super::credential::Credential;
 use super::error::{ApiError, ClientError};
+use super::stream::EventStream;
 use super::tls::{self, Roots};
 use super::{body, headers};
 use crate::clock::Timestamp;
@@ -21,6 +22,8 @@ use crate::secret::Secret;
 const USER_AGENT: &str = concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"));
 /// An HTTP/2 connection whose peer has vanished would take every request until TCP gives up; these pings end it sooner.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// A stream is followed for so long before it is opened anew.
+const STREAM_AT_MOST: Duration = Duration::from_secs(86_400);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks the API. Cheap to clone; the clones share their connections.
@@ -37,6 +40,8 @@ struct Inner {
     http: reqwest::Client,
     address: Address,
     credential: Credential,
+    /// For the head of a stream, whose body has no end.
+    timeout: Duration,
 }
 
 impl Client {
@@ -71,16 +76,14 @@ impl Client {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
-        if let Roots::Only(certificates) = roots {
-            builder = builder.tls_certs_only(certificates);
-        }
+        builder = roots.trusted_by(builder);
         if address.is_loopback() {
             builder = builder.no_proxy();
         } else if !address.is_encrypted() {
             tracing::warn!(host = address.host(), "api.base_url is not https://: the credential is sent in clear");
         }
         let http = builder.build().map_err(|error| ClientError::Setup(super::error::root_cause(&error)))?;
-        Ok(Self(Arc::new(Inner { http, address, credential })))
+        Ok(Self(Arc::new(Inner { http, address, credential, timeout: config.timeout })))
     }
 
     /// One session, with its analysis. The id may be any text.
@@ -96,6 +99,32 @@ impl Client {
     /// A page of the agents, from 1.
     pub async fn agents(&self, page: u32) -> Answer {
         self.ask(Route::Agents, Ok(self.0.address.agents(page))).await
+    }
+
+    /// Opens the organization's event stream, to be resumed behind `last_event_id`. It ends after a day at the latest.
+    ///
+    /// # Errors
+    /// As for any request; there is no stream then.
+    pub async fn stream(&self, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
+        let (name, value) = self.0.credential.header(Instant::now())?;
+        let mut request = self.0.http.get(self.0.address.stream()).header(name, value);
+        // Compression would hold events back.
+        request =
+            request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity").timeout(STREAM_AT_MOST);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        // The head of the answer must come as quickly as that of any other.
+        let sent = tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::Timeout)?;
+        let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
+        if response.status().is_success() {
+            return Ok(EventStream::new(response.into()));
+        }
+        let error = body::refusal(response).await;
+        if matches!(error, ApiError::Status { status: 401, .. }) {
+            self.0.credential.refused();
+        }
+        Err(error)
     }
 
     /// How the credential is named to a person: `AGNTIX_API_KEY`, `api.key_file /path`, `api.bearer_token_file /path`.

@@ -1,23 +1,17 @@
 //! The credential: a fixed key, or a file that is read again when it changes. What it holds is shown to nobody: neither
 //! its `Debug` nor any error or log line has it.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::time::Instant;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::ApiError;
 use super::error::{ClientError, CredentialFault};
+use super::secret_file::SecretFile;
 use crate::config::ApiConfig;
 use crate::secret::Secret;
 
-/// How often a file is looked at, at most. Looking is a `stat`; it is read only when that shows a change.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Servers refuse longer headers; a file that is longer is another one.
-const MAX_BYTES: u64 = 16 * 1024;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEY: &str = "AGNTIX_API_KEY";
 const KEY_FILE: &str = "api.key_file";
@@ -39,34 +33,11 @@ enum Scheme {
     Bearer,
 }
 
+/// `HeaderValue` does not show a sensitive value in its `Debug`.
 #[derive(Debug)]
 enum Source {
     Fixed(HeaderValue),
-    File { path: PathBuf, known: Mutex<Known> },
-}
-
-/// What is known of a file. `HeaderValue` does not show a sensitive value in its `Debug`.
-#[derive(Debug, Default)]
-struct Known {
-    looked: Option<Instant>,
-    /// The file as it was when it was last read; `None` where there was none.
-    stamp: Option<Stamp>,
-    /// The last good value.
-    value: Option<HeaderValue>,
-    /// Why the latest state of the file is not a value.
-    fault: Option<CredentialFault>,
-    /// The API has refused the value, so that a new one is probably there or on its way.
-    refused: bool,
-}
-
-/// What tells two states of a file apart without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-    /// Inode and time of the inode's change: a replaced file may have kept length and modification time.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
+    File(SecretFile<HeaderValue, CredentialFault>),
 }
 
 impl Credential {
@@ -88,7 +59,7 @@ impl Credential {
 
     fn from_file(scheme: Scheme, key: &str, path: &Path) -> Self {
         let name = format!("{key} {}", path.display());
-        Self { scheme, source: Source::File { path: path.to_owned(), known: Mutex::default() }, name }
+        Self { scheme, source: Source::File(SecretFile::new("credential", path)), name }
     }
 
     /// How it is named to a person.
@@ -100,12 +71,9 @@ impl Credential {
     pub(super) fn header(&self, now: Instant) -> Result<(HeaderName, HeaderValue), ApiError> {
         let value = match &self.source {
             Source::Fixed(value) => value.clone(),
-            Source::File { path, known } => {
-                let mut known = lock(known);
-                known.look(path, self.scheme, now);
-                let fault = known.fault.as_ref().unwrap_or(&CredentialFault::Empty);
-                known.value.clone().ok_or_else(|| ApiError::Credential(format!("{} {fault}", self.name)))?
-            }
+            Source::File(file) => file
+                .value(now, |secret| self.scheme.value(secret))
+                .map_err(|fault| ApiError::Credential(format!("{} {fault}", self.name)))?,
         };
         Ok((self.scheme.name(), value))
     }
@@ -114,52 +82,14 @@ impl Credential {
     pub(super) fn has_changed(&self) -> bool {
         match &self.source {
             Source::Fixed(_) => false,
-            Source::File { path, known } => lock(known).stamp != Stamp::of(path),
+            Source::File(file) => file.has_changed(),
         }
     }
 
     /// The API has answered 401: the file is looked at and read again before the next request, whatever its stamp.
     pub(super) fn refused(&self) {
-        if let Source::File { known, .. } = &self.source {
-            lock(known).refused = true;
-        }
-    }
-}
-
-impl Known {
-    fn look(&mut self, path: &Path, scheme: Scheme, now: Instant) {
-        let recently = self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_EVERY);
-        if recently && !self.refused {
-            return;
-        }
-        self.looked = Some(now);
-        let stamp = Stamp::of(path);
-        let changed = self.stamp != stamp;
-        let suspect = std::mem::take(&mut self.refused) || self.fault.is_some() || self.value.is_none();
-        if !changed && !suspect {
-            return;
-        }
-        // Taken before the file is read: if it changes in between, the next look sees another stamp.
-        self.stamp = stamp;
-        match read(path).and_then(|secret| scheme.value(&secret)) {
-            Ok(value) => {
-                if self.value.as_ref().is_some_and(|known| *known != value) {
-                    tracing::info!(file = %path.display(), "the credential in the file has changed; the new one is used");
-                }
-                self.value = Some(value);
-                self.fault = None;
-            }
-            Err(fault) => {
-                let news = changed || self.fault.as_ref() != Some(&fault);
-                // Without a last good value every request fails, with this as its reason.
-                if news && self.value.is_some() {
-                    tracing::warn!(
-                        file = %path.display(), reason = %fault,
-                        "the credential cannot be taken from the file; the last good one stays in use"
-                    );
-                }
-                self.fault = Some(fault);
-            }
+        if let Source::File(file) = &self.source {
+            file.suspect();
         }
     }
 }
@@ -188,48 +118,11 @@ impl Scheme {
     }
 }
 
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            length: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            inode: {
-                use std::os::unix::fs::MetadataExt as _;
-                (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-            },
-        })
-    }
-}
-
-/// Small and on a local disk, or in the memory of an orchestrator's secret mount, and so read in place.
-fn read(path: &Path) -> Result<Secret, CredentialFault> {
-    let unreadable = |error: std::io::Error| CredentialFault::Unreadable(error.to_string());
-    // Asked before opening, because opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(CredentialFault::NotAFile);
-    }
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
-    match read {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(CredentialFault::Character),
-        Err(error) => return Err(unreadable(error)),
-        Ok(_) => {}
-    }
-    if text.len() as u64 > MAX_BYTES {
-        return Err(CredentialFault::Long(MAX_BYTES));
-    }
-    Secret::new(text.trim_start_matches('\u{feff}')).ok_or(CredentialFault::Empty)
-}
-
-/// No code panics while it holds this, and if it did, what it guards is still good.
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
     use super::*;
 
     fn of_file(path: &Path) -> Credential {

@@ -66,6 +66,9 @@ pub enum CredentialFault {
     /// RFC 9110, section 5.5: visible ASCII and spaces.
     #[error("holds a line break or another character that an HTTP header cannot carry")]
     Character,
+    /// Some other file, most likely.
+    #[error("is not UTF-8 text")]
+    NotText,
     /// A directory, a pipe, a device.
     #[error("is not a regular file")]
     NotAFile,

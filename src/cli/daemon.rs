@@ -44,6 +44,9 @@ pub(super) fn serve(
         let app = App::build(loaded, reloader, log_level, Arc::new(SystemClock)).await.map_err(Failure::running)?;
         let address = app.address().map_err(Failure::running)?;
         tracing::info!(%address, "listening");
+        if let Some(address) = app.webhook_address() {
+            tracing::info!(%address, "deliveries are taken on a listener of their own");
+        }
         announce(address)?;
         let shutdown = CancellationToken::new();
         lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;

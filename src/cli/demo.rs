@@ -12,7 +12,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
-use crate::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig};
+use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig};
 
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
@@ -93,7 +93,15 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         .map_err(Failure::mistake)?;
     crate::telemetry::init(&loaded.config.log).map_err(Failure::running)?;
     let rate_limit = (args.rate_limit > 0).then_some(args.rate_limit);
-    let simulation = SimulatorConfig { rate_limit, metrics: loaded.config.metrics, ..simulation(&args.demo)? };
+    let deliveries = match &args.webhook_url {
+        Some(url) => Some(
+            DeliveryConfig::new(url, args.webhook_secret.clone())
+                .map_err(|why| Failure::Mistake(format!("--webhook-url: {why}")))?,
+        ),
+        None => None,
+    };
+    let simulation =
+        SimulatorConfig { rate_limit, deliveries, metrics: loaded.config.metrics, ..simulation(&args.demo)? };
     runtime()?.block_on(async {
         let listener = TcpListener::bind(args.listen)
             .await
@@ -104,7 +112,9 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
              run the exporter   AGNTIX_API_KEY={DEFAULT_KEY} AGNTIX_EXPORTER__API__BASE_URL=http://{address} agntix-exporter\n  \
              faults             GET, POST http://{address}/simulator/faults\n  \
              clock              GET, POST http://{address}/simulator/clock\n  \
-             request log        http://{address}/simulator/requests\n  \
+             webhooks           GET, POST http://{address}/simulator/webhooks\n  \
+             event stream       http://{address}/v1/chat/events/stream\n  \
+             logs               http://{address}/simulator/requests, http://{address}/simulator/deliveries\n  \
              what must be shown http://{address}/simulator/truth"
         );
         let shutdown = CancellationToken::new();

@@ -3,6 +3,7 @@
 mod daemon;
 mod demo;
 mod session;
+mod webhook_test;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Environment, LogFormat, Overrides};
+use crate::simulator::WebhookSecret;
 
 /// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
 ///
@@ -81,6 +83,38 @@ pub enum Command {
         /// Id of the session.
         id: String,
     },
+    /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
+    ///
+    /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
+    WebhookTest(WebhookTestArgs),
+}
+
+/// What is sent where.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct WebhookTestArgs {
+    /// Address of the endpoint, as Agntix is to call it.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// File that holds the signing secret [default: AGNTIX_WEBHOOK_SECRET from the environment].
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Also send one that is signed with another secret; it must be refused.
+    #[arg(long)]
+    pub forged: bool,
+    /// Also send one that was signed ten minutes ago; it must be refused.
+    #[arg(long)]
+    pub stale: bool,
+    /// Also send the sample once more, as Agntix may; it must be accepted again.
+    #[arg(long)]
+    pub repeated: bool,
+    /// Send the end of a session in place of a test: a production exporter COUNTS it.
+    #[arg(long)]
+    pub count: bool,
+    /// Id of the session in the sample [default: webhook-test- and something random].
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
 }
 
 /// How the demo goes.
@@ -106,6 +140,12 @@ pub struct SimulateArgs {
     /// Requests a minute that the organization may make; 0 is without limit.
     #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
     pub rate_limit: u32,
+    /// Deliver webhooks to this address.
+    #[arg(long, value_name = "URL", requires = "webhook_secret")]
+    pub webhook_url: Option<String>,
+    /// Secret to sign them with, whsec_ and base64; once for each secret while one is being rotated.
+    #[arg(long, value_name = "SECRET", requires = "webhook_url")]
+    pub webhook_secret: Vec<WebhookSecret>,
 }
 
 /// Exit code for a mistake in flags, environment or configuration; nothing was opened then.
@@ -118,6 +158,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&cli.global, &args),
         Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
         Some(Command::Session { id }) => session::run(&cli.global, &id),
+        Some(Command::WebhookTest(args)) => webhook_test::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -182,5 +223,18 @@ mod tests {
         assert!(matches!(demo.command, Some(Command::Demo(DemoArgs { speed: 60.0, .. }))));
         assert!(read("agntix-exporter --config.check").global.config_check);
         assert!(Cli::try_parse_from(["agntix-exporter", "--config.files"]).is_err());
+    }
+
+    #[test]
+    fn a_webhook_has_an_address_and_its_secrets() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        let both =
+            "agntix-exporter simulate --webhook-url http://x/ --webhook-secret whsec_b25l --webhook-secret whsec_dHdv";
+        let Ok(Some(Command::Simulate(args))) = read(both) else { panic!("not read") };
+        assert_eq!((args.webhook_url.as_deref(), args.webhook_secret.len()), (Some("http://x/"), 2));
+        for wrong in ["--webhook-url http://x/", "--webhook-secret whsec_b25l", "--webhook-url x --webhook-secret b25l"]
+        {
+            assert!(read(&format!("agntix-exporter simulate {wrong}")).is_err(), "{wrong}");
+        }
     }
 }

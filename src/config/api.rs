@@ -38,6 +38,8 @@ pub struct ApiConfig {
     pub list_path: String,
     /// Route of the agents.
     pub agents_path: String,
+    /// Route of the event stream.
+    pub stream_path: String,
 }
 
 impl Default for ApiConfig {
@@ -54,6 +56,7 @@ impl Default for ApiConfig {
             session_path: "/api/v1/chat/sessions/{id}".into(),
             list_path: "/api/v1/chat/sessions".into(),
             agents_path: "/v1/chat/agents".into(),
+            stream_path: "/v1/chat/events/stream".into(),
         }
     }
 }
@@ -86,7 +89,8 @@ impl ApiConfig {
         rules::route("api.session_path", &route.replace("{id}", "id"))
             .map_err(|violation| Violation { value: shown(route), ..violation })?;
         rules::route("api.list_path", &self.list_path)?;
-        rules::route("api.agents_path", &self.agents_path)
+        rules::route("api.agents_path", &self.agents_path)?;
+        rules::route("api.stream_path", &self.stream_path)
     }
 
     fn validate_base_url(&self) -> Result<(), Violation> {
@@ -199,5 +203,6 @@ mod tests {
             "api.list_path is \"/a?b\"; it must be a plain path, without spaces, braces, queries or fragments"
         );
         assert_eq!(said(|c| c.agents_path = String::new()), "api.agents_path is \"\"; it must begin with a slash");
+        assert_eq!(said(|c| c.stream_path = "x".into()), "api.stream_path is \"x\"; it must begin with a slash");
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Config, keys};
 
-/// The keys that differ and take effect only at a restart: the listener, the state and the log are opened once, and a
-/// histogram keeps the buckets that it has begun with.
+/// The keys that differ and take effect only at a restart: the listeners, the stream, the state and the log are opened
+/// once, and a histogram keeps the buckets that it has begun with. What is in `webhook.secret_file` is read again anyway.
 pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
     let (Ok(old), Ok(new)) = (toml::Table::try_from(old), toml::Table::try_from(new)) else { return Vec::new() };
     let value = |table: &toml::Table, key: &keys::Key| table.get(&key.section)?.get(&key.leaf).cloned();
@@ -12,7 +12,7 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
 }
 
 fn needs_restart(key: &str) -> bool {
-    key.starts_with("web.")
+    ["web.", "webhook.", "stream."].iter().any(|section| key.starts_with(section))
         || (key.starts_with("metrics.") && key.ends_with("_buckets"))
         || matches!(key, "state.path" | "metrics.extracted" | "log.format")
 }
@@ -35,6 +35,10 @@ mod tests {
         new.log.level = "debug".into();
         new.metrics.max_agents = 5;
         assert!(restart_only_changes(&old, &new).is_empty());
+        new.webhook.enabled = true;
+        new.webhook.secret_file = Some("secret".into());
+        new.webhook.listen_address = Some("127.0.0.1:2".into());
+        new.stream.enabled = true;
         new.web.listen_address = "127.0.0.1:1".into();
         new.web.write_timeout = Duration::from_secs(1);
         new.state.path = "elsewhere".into();
@@ -48,6 +52,10 @@ mod tests {
         assert_eq!(
             restart_only_changes(&old, &new),
             [
+                "webhook.enabled",
+                "webhook.secret_file",
+                "webhook.listen_address",
+                "stream.enabled",
                 "web.listen_address",
                 "web.write_timeout",
                 "state.path",

@@ -1,10 +1,12 @@
-//! Which credential is in effect: exactly one of `AGNTIX_API_KEY`, `api.key_file` and `api.bearer_token_file`.
+//! Which credential is in effect: exactly one of `AGNTIX_API_KEY`, `api.key_file` and `api.bearer_token_file`; and for an
+//! enabled webhook one of `AGNTIX_WEBHOOK_SECRET` and `webhook.secret_file`.
 //!
-//! The files are read by the client, which reads them again when they change; here only their names count.
+//! The files are read by those who use them, who read them again when they change; here only their names count.
 
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::load::Loaded;
+use crate::agntix::WebhookSecrets;
 use crate::secret::Secret;
 
 /// Finds the credential, and takes it into `loaded` if it is in the environment.
@@ -27,6 +29,26 @@ pub(super) fn choose(loaded: &mut Loaded, environment: &Environment) -> Result<(
         _ => {}
     }
     loaded.api_key = api_key;
+    Ok(())
+}
+
+/// Finds the secret of an enabled webhook, and takes it into `loaded` if it is in the environment.
+pub(super) fn choose_webhook_secret(loaded: &mut Loaded, environment: &Environment) -> Result<(), ConfigError> {
+    if !loaded.config.webhook.enabled {
+        return Ok(());
+    }
+    let file = loaded.config.webhook.secret_file.as_ref().map(|_| named(loaded, "webhook.secret_file"));
+    loaded.webhook_secret = environment.webhook_secret();
+    match (&loaded.webhook_secret, file) {
+        (None, None) => return Err(ConfigError::NoWebhookSecret { origin: loaded.origins.get("webhook.enabled") }),
+        (None, Some(_)) => return Ok(()),
+        (Some(_), None) => {}
+        (Some(_), Some(file)) => loaded
+            .warnings
+            .push(format!("environment variable AGNTIX_WEBHOOK_SECRET is set and beats {file}, which is not read")),
+    }
+    let secrets = loaded.webhook_secret.as_ref().map(|secret| WebhookSecrets::parse(secret.expose()));
+    secrets.transpose().map_err(ConfigError::WebhookSecret)?;
     Ok(())
 }
 

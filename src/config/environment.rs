@@ -5,14 +5,17 @@ use std::fmt;
 
 use ::config::{Value, ValueKind};
 
-use super::error::{CREDENTIAL_ADVICE, ConfigError, may_name_a_credential, shown, shown_name};
+use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape, VARIABLE_PREFIX};
 use super::layer::Layer;
 use super::origin::Origin;
 use super::typing;
+use crate::secret::Secret;
 
 /// The variable that holds the API key.
 const API_KEY: &str = "AGNTIX_API_KEY";
+/// The variable that holds the signing secrets of the webhook.
+const WEBHOOK_SECRET: &str = "AGNTIX_WEBHOOK_SECRET";
 
 /// A snapshot of the environment, handed in so that tests set no variables.
 #[derive(Clone, Default)]
@@ -29,7 +32,7 @@ impl Environment {
     /// These variables, as far as they are ours; of several with one name the last.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self(pairs.filter(|(name, _)| name == API_KEY || name.starts_with(VARIABLE_PREFIX)).collect())
+        Self(pairs.filter(|(name, _)| is_secret(name) || name.starts_with(VARIABLE_PREFIX)).collect())
     }
 
     /// What `AGNTIX_API_KEY` holds.
@@ -37,10 +40,15 @@ impl Environment {
         self.0.get(API_KEY).map(String::as_str)
     }
 
+    /// What `AGNTIX_WEBHOOK_SECRET` holds.
+    pub fn webhook_secret(&self) -> Option<Secret> {
+        self.0.get(WEBHOOK_SECRET).and_then(|text| Secret::new(text))
+    }
+
     /// The settings in the variables, each turned into what its key holds.
     pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
         let mut layer = Layer::default();
-        for (variable, text) in self.0.iter().filter(|(name, _)| *name != API_KEY) {
+        for (variable, text) in self.0.iter().filter(|(name, _)| !is_secret(name)) {
             let origin = Origin::Environment(variable.clone());
             let Some(key) = keys::all().iter().find(|key| key.variable() == *variable) else {
                 return Err(unknown(variable));
@@ -61,6 +69,10 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Environment").field(&self.0.keys()).finish()
     }
+}
+
+fn is_secret(variable: &str) -> bool {
+    matches!(variable, API_KEY | WEBHOOK_SECRET)
 }
 
 /// The value that the text of a variable stands for, or the rule that it breaks.
@@ -89,7 +101,7 @@ fn unknown(variable: &str) -> ConfigError {
     let name = variable.trim_start_matches(VARIABLE_PREFIX).replace("__", ".").to_lowercase();
     let advice = match keys::nearest(&name) {
         Some(near) => format!("did you mean {}?", near.variable()),
-        None if may_name_a_credential(&name) => CREDENTIAL_ADVICE.into(),
+        None if may_name_a_credential(&name) => credential_advice(&name).into(),
         None => format!("variables are named {VARIABLE_PREFIX}SECTION__KEY, after the keys in config.toml"),
     };
     ConfigError::Unknown {
@@ -132,9 +144,9 @@ mod tests {
                 "environment variable AGNTIX_EXPORTER__poll__open_interval: poll.open_interval is not a key; did you mean AGNTIX_EXPORTER__POLL__OPEN_INTERVAL?",
             ),
             (
-                "AGNTIX_EXPORTER__WEBHOOK__ENABLED",
-                "true",
-                "environment variable AGNTIX_EXPORTER__WEBHOOK__ENABLED: webhook.enabled is not a key; variables are named AGNTIX_EXPORTER__SECTION__KEY, after the keys in config.toml",
+                "AGNTIX_EXPORTER__TRACKER__CAPACITY",
+                "5",
+                "environment variable AGNTIX_EXPORTER__TRACKER__CAPACITY: tracker.capacity is not a key; variables are named AGNTIX_EXPORTER__SECTION__KEY, after the keys in config.toml",
             ),
             (
                 "AGNTIX_EXPORTER__API__MAX_CONCURRENCY",
@@ -168,12 +180,19 @@ mod tests {
 
     #[test]
     fn values_are_not_printed() {
-        let environment = Environment::from_pairs([(API_KEY, "pk_live_42"), ("AGNTIX_EXPORTER__API__TIMEOUT", "1s")]);
-        assert_eq!(format!("{environment:?}"), "Environment([\"AGNTIX_API_KEY\", \"AGNTIX_EXPORTER__API__TIMEOUT\"])");
+        let pairs = [(API_KEY, "pk_live_42"), (WEBHOOK_SECRET, "whsec_1"), ("AGNTIX_EXPORTER__API__TIMEOUT", "1s")];
+        assert_eq!(
+            format!("{:?}", Environment::from_pairs(pairs)),
+            "Environment([\"AGNTIX_API_KEY\", \"AGNTIX_EXPORTER__API__TIMEOUT\", \"AGNTIX_WEBHOOK_SECRET\"])"
+        );
         let message = error("AGNTIX_EXPORTER__API__KEY", "pk_live_42");
         assert_eq!(
             message,
             "environment variable AGNTIX_EXPORTER__API__KEY: api.key is not a key; put the credential (not shown) into a file and name it in api.key_file, or into AGNTIX_API_KEY"
+        );
+        assert_eq!(
+            error("AGNTIX_EXPORTER__WEBHOOK__SECRET", "whsec_1"),
+            "environment variable AGNTIX_EXPORTER__WEBHOOK__SECRET: webhook.secret is not a key; put the secret (not shown) into a file and name it in webhook.secret_file, or into AGNTIX_WEBHOOK_SECRET"
         );
     }
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::origin::Origin;
+use crate::agntix::signature::SecretError;
 
 /// Longer values are cut; the start is enough to recognise one.
 const MAX_SHOWN: usize = 80;
@@ -12,9 +13,14 @@ const MAX_SHOWN: usize = 80;
 /// Keys with such names may hold a credential that does not belong there.
 const CREDENTIAL_NAMES: [&str; 5] = ["key", "token", "secret", "password", "credential"];
 
-/// What to do with a credential that was written where none may be.
-pub(super) const CREDENTIAL_ADVICE: &str =
-    "put the credential (not shown) into a file and name it in api.key_file, or into AGNTIX_API_KEY";
+/// What to do with a credential that was written where none may be, under this name.
+pub(super) fn credential_advice(name: &str) -> &'static str {
+    if name.starts_with("webhook") {
+        "put the secret (not shown) into a file and name it in webhook.secret_file, or into AGNTIX_WEBHOOK_SECRET"
+    } else {
+        "put the credential (not shown) into a file and name it in api.key_file, or into AGNTIX_API_KEY"
+    }
+}
 
 /// Why there is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +87,17 @@ pub enum ConfigError {
         "environment variable AGNTIX_API_KEY: the value (not shown) has a character that no API key has; check for line breaks and spaces in it"
     )]
     MalformedKey,
+    /// Anybody could deliver anything.
+    #[error(
+        "{origin}: webhook.enabled is true, but there is no secret to check deliveries with; put the signing secret of the endpoint into AGNTIX_WEBHOOK_SECRET, or name a file that holds it in webhook.secret_file"
+    )]
+    NoWebhookSecret {
+        /// Where the webhook was enabled.
+        origin: Origin,
+    },
+    /// Nothing could be checked with it.
+    #[error("environment variable AGNTIX_WEBHOOK_SECRET {0}")]
+    WebhookSecret(SecretError),
     /// A defect of this program.
     #[error("the configuration could not be put together: {0}; this is a defect, please report it")]
     Internal(String),

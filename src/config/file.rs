@@ -8,7 +8,7 @@ use ::config::{Value, ValueKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{CREDENTIAL_ADVICE, ConfigError, may_name_a_credential, shown, shown_name};
+use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape};
 use super::layer::Layer;
 use super::origin::Origin;
@@ -173,7 +173,7 @@ fn advice(name: &str) -> String {
         return format!("did you mean {}?", near.name);
     }
     if may_name_a_credential(name) {
-        return CREDENTIAL_ADVICE.into();
+        return credential_advice(name).into();
     }
     let section = name.split('.').next().unwrap_or(name);
     let siblings: Vec<_> = keys::of_section(section).map(|key| key.leaf.as_str()).collect();
@@ -234,8 +234,8 @@ mod tests {
             ("listing = true", "c.toml, line 1: listing is not a key; did you mean sessions.listing?"),
             ("[poll]\n[sesions]", "c.toml, line 2: [sesions] is not a section; did you mean [sessions]?"),
             (
-                "[webhook]\nenabled = true",
-                "c.toml, line 1: [webhook] is not a section; the sections are api, sessions, poll, web, state, metrics, log",
+                "[tracker]\ncapacity = 5",
+                "c.toml, line 1: [tracker] is not a section; the sections are api, sessions, poll, webhook, stream, web, state, metrics, log",
             ),
             (
                 "[log]\nlevel = \"info\"\ncolour = true",
@@ -285,6 +285,10 @@ mod tests {
         assert_eq!(
             error("[api]\nkey_fil = \"pk_live_42\""),
             "c.toml, line 2: api.key_fil is not a key; did you mean api.key_file?"
+        );
+        assert_eq!(
+            error("[webhook]\nsecret = \"whsec_42\""),
+            "c.toml, line 2: webhook.secret is not a key; put the secret (not shown) into a file and name it in webhook.secret_file, or into AGNTIX_WEBHOOK_SECRET"
         );
         for name in ["bearer_token", "AUTH_TOKEN", "client-secret", "password", "apikey"] {
             let message = error(&format!("{name} = \"hunter2\""));

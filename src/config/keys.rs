@@ -187,7 +187,7 @@ mod tests {
         let names: Vec<_> = all().iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names[..3], ["api.base_url", "api.key_file", "api.bearer_token_file"]);
         assert_eq!(names.last(), Some(&"log.format"));
-        assert_eq!(sections(), ["api", "sessions", "poll", "web", "state", "metrics", "log"]);
+        assert_eq!(sections(), ["api", "sessions", "poll", "webhook", "stream", "web", "state", "metrics", "log"]);
     }
 
     #[test]
@@ -211,11 +211,12 @@ mod tests {
         assert_eq!(nearest("polls.open_interval"), Some("poll.open_interval"));
         assert_eq!(nearest("api.retention"), Some("sessions.retention"));
         assert_eq!(nearest("listing"), Some("sessions.listing"));
-        assert_eq!(nearest("webhook.enabled"), None);
-        assert_eq!(nearest("api.stream_path"), None);
+        assert_eq!(nearest("webhooks.secrets_file"), Some("webhook.secret_file"));
+        assert_eq!(nearest("webhook.max_body"), None);
+        assert_eq!(nearest("tracker.capacity"), None);
         assert_eq!(nearest(&"x".repeat(1_000_000)), None);
         assert_eq!(nearest_of("metrcs", sections()), Some("metrics"));
-        assert_eq!(nearest_of("webhook", sections()), None);
+        assert_eq!(nearest_of("tracker", sections()), None);
     }
 
     #[test]

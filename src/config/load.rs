@@ -42,6 +42,8 @@ pub struct Loaded {
     pub config: Config,
     /// `AGNTIX_API_KEY`
     pub api_key: Option<Secret>,
+    /// `AGNTIX_WEBHOOK_SECRET`, if the webhook is enabled: one secret or several.
+    pub webhook_secret: Option<Secret>,
     /// Where each value came from.
     pub origins: Origins,
     /// The file that was read.
@@ -53,15 +55,18 @@ pub struct Loaded {
 /// Loads the configuration. Without `file` that is `config.toml` in the working directory, if it is there.
 ///
 /// # Errors
-/// The first mistake, as a sentence for the operator; exactly one credential must be set.
+/// The first mistake, as a sentence for the operator; exactly one credential must be set, and a secret if the webhook is
+/// enabled.
 pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let mut loaded = settle(file, Path::new(DEFAULT_FILE), environment, overrides)?;
     credential::choose(&mut loaded, environment)?;
+    credential::choose_webhook_secret(&mut loaded, environment)?;
     Ok(loaded)
 }
 
-/// Like [`load`], for a daemon that needs no account, such as the demo: `AGNTIX_API_KEY` is not looked at, and the
-/// credential files are cleared, so that a real credential cannot reach a simulator.
+/// Like [`load`], for a daemon that needs no account, such as the demo: neither `AGNTIX_API_KEY` nor
+/// `AGNTIX_WEBHOOK_SECRET` is looked at, the files of credentials are cleared, so that a real one cannot reach a
+/// simulator, and the webhook is not enabled.
 ///
 /// # Errors
 /// The first mistake, as a sentence for the operator.
@@ -73,6 +78,8 @@ pub fn load_without_credential(
     let mut loaded = settle(file, Path::new(DEFAULT_FILE), environment, overrides)?;
     loaded.config.api.key_file = None;
     loaded.config.api.bearer_token_file = None;
+    loaded.config.webhook.secret_file = None;
+    loaded.config.webhook.enabled = false;
     Ok(loaded)
 }
 
@@ -105,7 +112,7 @@ pub(super) fn settle(
         violation.at(origin)
     })?;
     let warnings = warn(&mut config, &origins);
-    Ok(Loaded { config, api_key: None, origins, file: file.map(Into::into), warnings })
+    Ok(Loaded { config, api_key: None, webhook_secret: None, origins, file: file.map(Into::into), warnings })
 }
 
 fn defaults() -> Result<Layer, ConfigError> {

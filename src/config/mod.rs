@@ -21,10 +21,12 @@ mod report;
 mod rules;
 mod sessions;
 mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod typing;
 mod web;
+mod webhook;
 
 pub use api::ApiConfig;
 pub use changes::restart_only_changes;
@@ -38,7 +40,9 @@ pub use poll::PollConfig;
 use serde::{Deserialize, Serialize};
 pub use sessions::SessionsConfig;
 pub use state::StateConfig;
+pub use stream::StreamConfig;
 pub use web::{FIXED_PATHS, WebConfig};
+pub use webhook::WebhookConfig;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,6 +54,10 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// How often the API is asked.
     pub poll: PollConfig,
+    /// Signed deliveries from Agntix.
+    pub webhook: WebhookConfig,
+    /// The event stream of Agntix.
+    pub stream: StreamConfig,
     /// The HTTP listener.
     pub web: WebConfig,
     /// Where the counts are kept.
@@ -70,6 +78,7 @@ impl Config {
         self.sessions.validate()?;
         self.poll.validate()?;
         self.web.validate()?;
+        self.webhook.validate(&self.web)?;
         self.state.validate()?;
         self.metrics.validate()?;
         self.log.validate()

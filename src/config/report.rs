@@ -9,7 +9,7 @@ use super::load::Loaded;
 const WIDEST: usize = 60;
 
 impl Loaded {
-    /// The configuration in effect, a key a line with its origin as a comment, then the credential by name, then the
+    /// The configuration in effect, a key a line with its origin as a comment, then the credentials by name, then the
     /// warnings. It can be pasted into a configuration file, and holds no secret.
     pub fn report(&self) -> String {
         let values = toml::Table::try_from(&self.config).unwrap_or_default();
@@ -27,6 +27,9 @@ impl Loaded {
             let _ = writeln!(report, "{line:width$}  # {origin}");
         }
         let _ = writeln!(report, "# credential: {}", self.credential());
+        if let Some(secret) = self.webhook_secret_name() {
+            let _ = writeln!(report, "# webhook secret: {secret}");
+        }
         for warning in &self.warnings {
             let _ = writeln!(report, "# warning: {warning}");
         }
@@ -40,6 +43,15 @@ impl Loaded {
             (None, Some(file), _) => format!("the key in {} (api.key_file)", file.display()),
             (None, None, Some(file)) => format!("the token in {} (api.bearer_token_file)", file.display()),
             (None, None, None) => "none".into(),
+        }
+    }
+
+    fn webhook_secret_name(&self) -> Option<String> {
+        let webhook = &self.config.webhook;
+        match (&self.webhook_secret, &webhook.secret_file) {
+            (Some(_), _) => Some("AGNTIX_WEBHOOK_SECRET (set, not shown)".into()),
+            (None, Some(file)) if webhook.enabled => Some(format!("in {} (webhook.secret_file)", file.display())),
+            _ => None,
         }
     }
 }

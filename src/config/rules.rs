@@ -1,6 +1,7 @@
 //! The rules that keys of several sections share.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,6 +50,34 @@ pub(super) fn route(key: &'static str, path: &str) -> Result<(), Violation> {
         shown(path),
         "must be a plain path, without spaces, braces, queries or fragments",
     )
+}
+
+/// Refuses what is not the path of a route that the exporter itself could serve.
+pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violation> {
+    route(key, path)?;
+    let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
+    let rule = "must be a plain path, without stars, and no part of it may begin with a colon";
+    check(plain, key, shown(path), rule)
+}
+
+/// Refuses what is not `host:port`. `example` is an address of IPv4 that would do.
+pub(super) fn listen_address(key: &'static str, address: &str, example: &str) -> Result<(), Violation> {
+    let v6 = example.replace("0.0.0.0", "[::]");
+    check(
+        is_host_and_port(address),
+        key,
+        shown(address),
+        format!("must be host:port, such as \"{example}\" or \"{v6}\""),
+    )
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else { return false };
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
+    };
+    host && port.parse::<u16>().is_ok() && !port.starts_with('+')
 }
 
 /// Refuses what cannot be the path of a file or directory.
@@ -126,5 +155,26 @@ mod tests {
             "k is something that looks like a credential (not shown); it must be the path of a file, not what is in it"
         );
         assert_eq!(said("postgres://db"), "k is \"postgres://db\"; it must be the path of a local file");
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for good in ["0.0.0.0:9899", "localhost:0", "[::]:9899", "[::1]:65535", "my-host.example:80"] {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in [
+            "",
+            "9899",
+            ":9899",
+            "localhost",
+            "localhost:",
+            "localhost:65536",
+            "a:+1",
+            "::1:9899",
+            "[x]:1",
+            "http://a:1",
+        ] {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
     }
 }

@@ -242,13 +242,57 @@ fn exactly_one_credential_is_in_effect() {
 }
 
 #[test]
+fn an_enabled_webhook_has_a_secret() {
+    const SECRET: (&str, &str) = ("AGNTIX_WEBHOOK_SECRET", " whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+    let enabled = "[webhook]\nenabled = true\n";
+    let with_file = "[webhook]\nenabled = true\nsecret_file = \"s\"\n";
+    let load = |text: &str, secret: &[(&str, &str)]| {
+        let variables: Vec<_> = std::iter::once(&KEY).chain(secret).copied().collect();
+        let file = File::new(text);
+        file.load(&variables, &Overrides::default()).map(|loaded| (file.without_directory(&loaded.report()), loaded))
+    };
+    let none = "config.toml, line 2: webhook.enabled is true, but there is no secret to check deliveries with; put the signing secret of the endpoint into AGNTIX_WEBHOOK_SECRET, or name a file that holds it in webhook.secret_file";
+    assert_eq!(load(enabled, &[]).unwrap_err(), none);
+    assert_eq!(load(enabled, &[(SECRET.0, " \n")]).unwrap_err(), none);
+    let (report, loaded) = load(enabled, &[SECRET]).unwrap();
+    assert_eq!(loaded.webhook_secret.unwrap().expose(), SECRET.1.trim());
+    assert!(
+        report.contains("\n# webhook secret: AGNTIX_WEBHOOK_SECRET (set, not shown)\n") && !report.contains("MfKQ")
+    );
+    let (report, loaded) = load(with_file, &[]).unwrap();
+    assert!(loaded.webhook_secret.is_none());
+    assert!(report.contains("\n# webhook secret: in s (webhook.secret_file)\n"), "{report}");
+    let (_, loaded) = load(with_file, &[SECRET]).unwrap();
+    assert!(loaded.webhook_secret.is_some() && loaded.warnings.len() == 1);
+    assert!(loaded.warnings[0].starts_with("environment variable AGNTIX_WEBHOOK_SECRET is set and beats webhook.s"));
+    let message = load(enabled, &[(SECRET.0, "whsec_hunter2")]).unwrap_err();
+    assert_eq!(
+        message,
+        "environment variable AGNTIX_WEBHOOK_SECRET is not a signing secret (number 1, not shown): it must be whsec_ and base64, as the dashboard shows it"
+    );
+    let (report, loaded) = load("", &[(SECRET.0, "whsec_hunter2")]).unwrap();
+    assert!(loaded.webhook_secret.is_none() && !report.contains("webhook secret"), "not enabled, not looked at");
+}
+
+#[test]
+fn a_reference_to_two_sections_names_the_one_that_is_wrong() {
+    assert_eq!(
+        error("[web]\nlisten_address = \"a:1\"\n[webhook]\nlisten_address = \"a:1\""),
+        "config.toml, line 4: webhook.listen_address is \"a:1\"; it must differ from web.listen_address, or be left out to share that listener"
+    );
+}
+
+#[test]
 fn the_demo_needs_no_credential_and_takes_none() {
-    let file = File::new("[api]\nkey_file = \"k\"\nbearer_token_file = \"t\"\n[log]\nlevel = \"warn\"");
+    let file = File::new(
+        "[api]\nkey_file = \"k\"\nbearer_token_file = \"t\"\n[webhook]\nenabled = true\nsecret_file = \"s\"\n[log]\nlevel = \"warn\"",
+    );
     let path = file.0.path().join("config.toml");
     let environment = Environment::from_pairs([KEY]);
     let loaded = load_without_credential(Some(&path), &environment, &Overrides::default()).unwrap();
     let api = &loaded.config.api;
     assert!(loaded.api_key.is_none() && api.key_file.is_none() && api.bearer_token_file.is_none());
+    assert!(!loaded.config.webhook.enabled && loaded.config.webhook.secret_file.is_none());
     assert_eq!(loaded.config.log.level, "warn");
     assert!(loaded.report().contains("\n# credential: none\n"));
 }
@@ -302,7 +346,8 @@ fn the_reference_is_the_default() {
     assert!(reference.warnings.is_empty());
     for key in keys::all() {
         let set = matches!(reference.origins.get(&key.name), Origin::File { .. });
-        let optional = key.name.ends_with("_file") || key.name == "metrics.extracted";
+        let optional =
+            key.name.ends_with("_file") || matches!(key.name.as_str(), "metrics.extracted" | "webhook.listen_address");
         assert_eq!(set, !optional, "{}", key.name);
     }
 }

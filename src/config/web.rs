@@ -1,6 +1,5 @@
 //! `[web]`: the HTTP listener.
 
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -48,19 +47,12 @@ impl WebConfig {
     /// # Errors
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
-        rules::check(
-            is_host_and_port(&self.listen_address),
-            "web.listen_address",
-            shown(&self.listen_address),
-            "must be host:port, such as \"0.0.0.0:9899\" or \"[::]:9899\"",
-        )?;
+        rules::listen_address("web.listen_address", &self.listen_address, "0.0.0.0:9899")?;
         let path = &self.telemetry_path;
-        rules::route("web.telemetry_path", path)?;
-        let check = |kept, rule: &str| rules::check(kept, "web.telemetry_path", shown(path), rule);
-        let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
-        check(plain, "must be a plain path, without stars, and no part of it may begin with a colon")?;
+        rules::served_route("web.telemetry_path", path)?;
         let taken = FIXED_PATHS.contains(&path.as_str());
-        check(!taken, "must be another path: the exporter serves something else there")?;
+        let rule = "must be another path: the exporter serves something else there";
+        rules::check(!taken, "web.telemetry_path", shown(path), rule)?;
         let bounds = (Duration::from_nanos(1), HOUR);
         for (key, timeout) in [("web.header_timeout", self.header_timeout), ("web.write_timeout", self.write_timeout)] {
             rules::duration(key, timeout, bounds, "must be more than 0s and at most 1h")?;
@@ -69,39 +61,9 @@ impl WebConfig {
     }
 }
 
-fn is_host_and_port(address: &str) -> bool {
-    let Some((host, port)) = address.rsplit_once(':') else { return false };
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
-    };
-    host && port.parse::<u16>().is_ok() && !port.starts_with('+')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        for good in ["0.0.0.0:9899", "localhost:0", "[::]:9899", "[::1]:65535", "my-host.example:80"] {
-            assert!(is_host_and_port(good), "{good}");
-        }
-        for bad in [
-            "",
-            "9899",
-            ":9899",
-            "localhost",
-            "localhost:",
-            "localhost:65536",
-            "a:+1",
-            "::1:9899",
-            "[x]:1",
-            "http://a:1",
-        ] {
-            assert!(!is_host_and_port(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn mistakes_say_what_would_do() {

@@ -1,14 +1,16 @@
-//! Where sessions are heard of: configured ids, watched files of ids, and the listing. Webhooks and the event stream
-//! will be further sources of the same kind.
+//! Where sessions are heard of: configured ids, watched files of ids, the listing, the webhook and the event stream.
 //!
-//! Nothing in here counts; what is discovered goes to the tracker and the ledger.
+//! Nothing in here counts; what is discovered goes to the tracker and the ledger, which recognise what they know.
 
 pub mod files;
 pub mod listing;
+pub mod stream;
+pub mod webhook;
 
 use std::sync::Arc;
 
-use crate::ledger::Source;
+use crate::ledger::{Source, Verdict};
+use crate::observation::Facts;
 
 /// The sessions that one source wants watched, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,4 +19,45 @@ pub struct Watched {
     pub source: Source,
     /// Its sessions.
     pub ids: Vec<Arc<str>>,
+}
+
+/// What a source has heard without being asked.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A session, already durable.
+    Session {
+        /// What it says, in whole or in part.
+        facts: Arc<Facts>,
+        /// What the ledger made of it.
+        verdict: Verdict,
+        /// Who told it.
+        source: Source,
+    },
+    /// A session's id, already durable; the rest has to be asked for.
+    Id {
+        /// The id.
+        id: Arc<str>,
+        /// Who told it.
+        source: Source,
+    },
+    /// Something has happened to a session. Nothing of it is durable.
+    Hint {
+        /// The session.
+        id: Arc<str>,
+        /// What has happened.
+        hint: Hint,
+    },
+    /// The source works, even if it has nothing to tell.
+    Alive(Source),
+}
+
+/// What has happened to a session, by the stream's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It exists.
+    Started,
+    /// Something about it is new, its analysis perhaps.
+    Updated,
+    /// It is over.
+    Ended,
 }

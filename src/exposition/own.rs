@@ -3,7 +3,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 use super::catalogue::{Descriptor, Kind};
@@ -22,6 +23,8 @@ pub struct ExporterMetrics {
     pub api_rate_limit_reset: IntGaugeVec,
     pub api_throttled: Counter,
     pub sessions_discovered: IntCounterVec,
+    pub webhook_deliveries: IntCounterVec,
+    pub webhook_missed_sessions: IntCounter,
     pub sessions_tracked: IntGaugeVec,
     pub oldest_pending: GaugeVec,
     pub count_delay: HistogramVec,
@@ -74,7 +77,17 @@ const API_THROTTLED: Descriptor = counter(
 const SESSIONS_DISCOVERED: Descriptor = counter(
     "agntix_exporter_sessions_discovered_total",
     &["source"],
-    "Sessions first heard of, by source: configured, file or listing.",
+    "Sessions first heard of, by source: configured, file, listing, webhook or stream.",
+);
+const WEBHOOK_DELIVERIES: Descriptor = counter(
+    "agntix_exporter_webhook_deliveries_total",
+    &["event", "outcome"],
+    "Deliveries by event and by what became of them: counted, pending, known, ignored; else they were refused.",
+);
+const WEBHOOK_MISSED_SESSIONS: Descriptor = counter(
+    "agntix_exporter_webhook_missed_sessions_total",
+    &[],
+    "Sessions counted by polling that no delivery had told of, although the webhook is enabled; look-back left out.",
 );
 const SESSIONS_TRACKED: Descriptor = gauge(
     "agntix_exporter_sessions_tracked",
@@ -88,8 +101,8 @@ const OLDEST_PENDING: Descriptor = gauge(
 );
 const COUNT_DELAY: Descriptor = histogram(
     "agntix_exporter_count_delay_seconds",
-    &[],
-    "Time from the end of a session until it was counted; sessions of the look-back are left out.",
+    &["source"],
+    "Time from the end of a session until it was counted, by the source that first told of it; look-back left out.",
 );
 const CATCHING_UP: Descriptor = gauge(
     "agntix_exporter_catching_up",
@@ -152,6 +165,8 @@ pub const OWN: &[Descriptor] = &[
     API_RATE_LIMIT_RESET,
     API_THROTTLED,
     SESSIONS_DISCOVERED,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_MISSED_SESSIONS,
     SESSIONS_TRACKED,
     OLDEST_PENDING,
     COUNT_DELAY,
@@ -182,6 +197,11 @@ impl ExporterMetrics {
             api_rate_limit_reset: int_gauges(&registry, &API_RATE_LIMIT_RESET)?,
             api_throttled: add(&registry, Counter::new(API_THROTTLED.name, API_THROTTLED.help)?)?,
             sessions_discovered: counters(&registry, &SESSIONS_DISCOVERED)?,
+            webhook_deliveries: counters(&registry, &WEBHOOK_DELIVERIES)?,
+            webhook_missed_sessions: add(
+                &registry,
+                IntCounter::new(WEBHOOK_MISSED_SESSIONS.name, WEBHOOK_MISSED_SESSIONS.help)?,
+            )?,
             sessions_tracked: int_gauges(&registry, &SESSIONS_TRACKED)?,
             oldest_pending: gauges(&registry, &OLDEST_PENDING)?,
             count_delay: histograms(&registry, &COUNT_DELAY, COUNT_DELAY_BUCKETS)?,
@@ -201,12 +221,22 @@ impl ExporterMetrics {
         #[cfg(target_os = "linux")]
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        metrics.count_delay.with_label_values::<&str>(&[]);
         for outcome in ["success", "error"] {
             metrics.state_commits.with_label_values(&[outcome]);
         }
-        for source in ["configured", "file", "listing"] {
+        for source in ["configured", "file", "listing", "webhook", "stream"] {
             metrics.sessions_discovered.with_label_values(&[source]);
+            metrics.count_delay.with_label_values(&[source]);
+        }
+        // There before they happen, so that the first one is a rise.
+        for (event, outcomes) in [
+            ("session.created", &["pending", "known"][..]),
+            ("session.ended", &["counted", "pending", "known", "busy", "failed"]),
+            ("unread", &["malformed", "missing", "stale", "forged"]),
+        ] {
+            for outcome in outcomes {
+                metrics.webhook_deliveries.with_label_values(&[event, outcome]);
+            }
         }
         for stage in ["known", "open", "ended"] {
             metrics.sessions_tracked.with_label_values(&[stage]);

@@ -47,15 +47,24 @@ pub enum Source {
     File,
     /// The listing.
     Listing,
+    /// A delivery.
+    Webhook,
+    /// The event stream.
+    Stream,
 }
 
 impl Source {
+    /// All of them. A source's place is the number under which the ledger stores it: never move one.
+    pub const ALL: [Self; 5] = [Self::Configured, Self::File, Self::Listing, Self::Webhook, Self::Stream];
+
     /// The label value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Configured => "configured",
             Self::File => "file",
             Self::Listing => "listing",
+            Self::Webhook => "webhook",
+            Self::Stream => "stream",
         }
     }
 
@@ -64,11 +73,7 @@ impl Source {
     }
 
     fn from_code(code: u8) -> Self {
-        match code {
-            0 => Self::Configured,
-            1 => Self::File,
-            _ => Self::Listing,
-        }
+        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Listing)
     }
 }
 

@@ -157,9 +157,13 @@ impl Core {
     }
 
     /// A session of another organization is refused with 403, which says nothing of the rest; of a credential without the
-    /// scope, nothing else is ever heard.
+    /// scope, nothing else is ever heard. A webhook tells also of sessions that the credential cannot read.
     fn is_this_sessions_refusal(&mut self, ask: &Ask) -> bool {
-        if !matches!(ask, Ask::Session(_)) || !self.health.has_answered(Route::Session) {
+        let Ask::Session(id) = ask else { return false };
+        if self.tracker.get(id).is_some_and(|tracked| tracked.announced) {
+            return true;
+        }
+        if !self.health.has_answered(Route::Session) {
             return false;
         }
         self.forbidden_in_row = self.forbidden_in_row.saturating_add(1);

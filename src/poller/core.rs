@@ -16,13 +16,13 @@ use crate::agntix::Route;
 use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
 use crate::clock::{Tick, Timestamp};
 use crate::config::Config;
-use crate::discovery::Watched;
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
+use crate::discovery::{Hint, News, Watched};
 use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
-use crate::ledger::{Change, Lease, Opened, Source};
+use crate::ledger::{Change, Lease, Opened, Source, Stage};
 use crate::observation::{Facts, ObservationConfig};
-use crate::tracker::{Class, Schedule, Tracker};
+use crate::tracker::{Class, Progress, Schedule, Tracker};
 use crate::web::Status;
 
 /// The present moment, on all the clocks that matter.
@@ -122,6 +122,9 @@ pub(super) struct CoreConfig {
     pub(super) look_back_deadline: Duration,
     pub(super) max_tracked: usize,
     pub(super) max_agents: usize,
+    pub(super) open_interval: Duration,
+    /// Deliveries are expected.
+    pub(super) webhook: bool,
     pub(super) hold: Duration,
 }
 
@@ -138,6 +141,8 @@ impl From<&Config> for CoreConfig {
             look_back_deadline: config.sessions.look_back_deadline,
             max_tracked: config.sessions.max_tracked,
             max_agents: config.metrics.max_agents,
+            open_interval: config.poll.open_interval,
+            webhook: config.webhook.enabled,
             hold: config.metrics.new_series_hold,
         }
     }
@@ -201,6 +206,8 @@ pub struct Core {
     pub(super) forbidden_in_row: u8,
     /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
     pub(super) asked_for_entry: HashSet<Arc<str>>,
+    /// Sessions counted lately, of which the stream will tell once more; bounded.
+    pub(super) counted_lately: HashSet<Arc<str>>,
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     /// After a failed commit, nothing is done before.
@@ -301,6 +308,7 @@ impl Core {
             page_retries: 0,
             forbidden_in_row: 0,
             asked_for_entry: HashSet::new(),
+            counted_lately: HashSet::new(),
             throttled_since: None,
             state_retry: Tick::ZERO,
             state_failures: 0,
@@ -355,6 +363,59 @@ impl Core {
         self.tracker.watch(self.watched.ids());
         if !heard.is_empty() {
             self.ready.push_back(Batch { changes: heard, purpose: Purpose::Note });
+        }
+    }
+
+    /// A source has heard something.
+    pub fn told(&mut self, news: News, now: Now) {
+        let api_now = self.api_time.now(now.tick, now.local);
+        match news {
+            News::Session { facts, verdict, source } => {
+                self.succeeded(source, api_now);
+                self.session_told(&facts, &verdict, source, now, api_now);
+            }
+            News::Id { id, source } => {
+                self.succeeded(source, api_now);
+                if self.tracker.hear(&id, source, api_now, now.tick) {
+                    self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
+                }
+                self.tracker.note_announced(&id);
+            }
+            News::Alive(source) => self.succeeded(source, api_now),
+            News::Hint { id, hint } => {
+                self.succeeded(Source::Stream, api_now);
+                self.hinted(&id, hint, now, api_now);
+            }
+        }
+    }
+
+    fn hinted(&mut self, id: &Arc<str>, hint: Hint, now: Now, api_now: Timestamp) {
+        match self.tracker.get(id).map(|tracked| tracked.progress) {
+            Some(Progress::Pending(Stage::Ended)) => {
+                if hint != Hint::Started {
+                    self.tracker.hurry(id, now.tick);
+                }
+            }
+            Some(Progress::Pending(_)) => {
+                if hint == Hint::Ended {
+                    self.tracker.hurry(id, now.tick);
+                }
+            }
+            Some(Progress::Counted) => {}
+            // An update of a session that nobody knows: it was counted, or the listing will bring it.
+            None if hint == Hint::Updated => {}
+            None if self.counted_lately.contains(id) || self.tracker.pending() >= self.config.max_tracked => {}
+            None => {
+                let source = Source::Stream;
+                self.tracker.hear(id, source, api_now, now.tick);
+                self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
+                let changes = vec![Change::Heard { id: Arc::clone(id), source, now: api_now }];
+                self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+                if hint == Hint::Started {
+                    // A session that has just begun has nothing to tell yet, and the stream will tell of its end.
+                    self.tracker.postpone(id, now.tick + self.config.open_interval);
+                }
+            }
         }
     }
 

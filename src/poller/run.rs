@@ -11,7 +11,7 @@ use super::core::{Ask, Batch, Core, Next, Now, Surroundings};
 use crate::agntix::{Answer, Client, ListQuery};
 use crate::clock::{Clock, Tick};
 use crate::config::Config;
-use crate::discovery::Watched;
+use crate::discovery::{News, Watched};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
 use crate::web::Status;
@@ -35,6 +35,8 @@ pub struct Reconfigure {
 pub struct Inbox {
     /// Sources say which sessions they want watched.
     pub watched: mpsc::Receiver<Watched>,
+    /// What sources hear without being asked.
+    pub news: mpsc::Receiver<News>,
     /// Configurations to take into effect.
     pub reconfigure: mpsc::Receiver<Reconfigure>,
 }
@@ -131,6 +133,7 @@ impl Poller {
                     self.committed(batch, result)?;
                 }
                 Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
+                Some(news) = self.inbox.news.recv() => self.core.told(news, self.now()),
                 Some(wish) = self.inbox.reconfigure.recv() => self.reconfigure(wish),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }

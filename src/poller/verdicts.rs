@@ -17,7 +17,7 @@ impl Core {
         match purpose {
             Purpose::Session(facts) => {
                 if let Some(verdict) = verdicts.first() {
-                    self.session_committed(&facts, verdict, now, api_now, false);
+                    self.session_committed(&facts, verdict, None, now, api_now);
                 }
             }
             Purpose::Page { seen, entries, unusable } => self.page_committed(seen, &entries, &unusable, verdicts, now),
@@ -37,51 +37,79 @@ impl Core {
         }
     }
 
-    /// What became of one session. Whether it was not heard of before.
+    /// What became of a session that a source told of by itself.
+    pub(super) fn session_told(
+        &mut self,
+        facts: &Arc<Facts>,
+        verdict: &Verdict,
+        source: Source,
+        now: Now,
+        api_now: Timestamp,
+    ) {
+        self.tracker.note_announced(&facts.id);
+        self.session_committed(facts, verdict, Some(source), now, api_now);
+        self.tracker.note_announced(&facts.id);
+    }
+
+    /// What became of one session, that was asked for by itself or was told of by `teller`. Whether it was not heard of
+    /// before.
     fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
         verdict: &Verdict,
+        teller: Option<Source>,
         now: Now,
         api_now: Timestamp,
-        listed: bool,
     ) -> bool {
-        // A listed session may be cut short; of one that is watched, what was seen whole is not replaced by less.
-        if !listed || facts.outcome.is_some() {
+        let source = teller.unwrap_or(Source::Listing);
+        // A session that is told of may be cut short; of one that is watched, what was seen whole is not replaced by less.
+        if teller.is_none() || facts.outcome.is_some() {
             self.watched.see(facts);
         }
         match verdict {
+            // Word of an earlier commit may come after that of the one which counted it.
+            Verdict::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
             Verdict::Pending { stage, channel } => {
-                let fresh = self.tracker.hear(&facts.id, Source::Listing, api_now, now.tick);
+                let fresh = self.tracker.hear(&facts.id, source, api_now, now.tick);
                 if fresh {
-                    self.discovered(Source::Listing);
+                    self.discovered(source);
                 }
                 let ended = facts.ended.as_ref().map(|ended| ended.at);
                 self.tracker.learn(&facts.id, facts.created, ended, Some(channel));
-                if listed && !fresh && !self.tracker.is_waiting(&facts.id) {
+                if teller.is_some() && !fresh && !self.tracker.is_waiting(&facts.id) {
                     // It is being asked for by itself, which will say more.
                     return false;
                 }
-                self.settle(facts, Progress::Pending(*stage), now, api_now, listed);
+                self.settle(facts, Progress::Pending(*stage), teller, now, api_now);
                 fresh
             }
             Verdict::Counted { historic, new } => {
-                let fresh = *new && self.tracker.get(&facts.id).is_none();
+                let is_told = self.counted_lately.contains(&facts.id);
+                let fresh = (*new || teller.is_some()) && !is_told && self.tracker.get(&facts.id).is_none();
                 if fresh {
-                    self.discovered(Source::Listing);
+                    self.discovered(source);
                 }
+                let tracked = self.tracker.get(&facts.id);
+                let (first, announced) = tracked.map_or((source, false), |t| (t.source, t.announced));
                 if let (false, Some(ended)) = (*historic, &facts.ended) {
                     let delay = api_now.since(ended.at).as_secs_f64();
-                    self.own().count_delay.with_label_values::<&str>(&[]).observe(delay);
+                    self.own().count_delay.with_label_values(&[first.as_str()]).observe(delay);
+                    if self.config.webhook && !announced && source != Source::Webhook {
+                        self.own().webhook_missed_sessions.inc();
+                    }
                 }
+                self.remember_counted(&facts.id);
                 self.watched.counted(facts);
                 self.status.update(|status| status.counted += 1);
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
-            // The listing repeats it in part, but it is watched and has not been seen whole: it is still to be asked for.
-            Verdict::AlreadyCounted if listed && self.watched.is_unseen(&facts.id) => false,
+            // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
+            Verdict::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
             Verdict::AlreadyCounted => {
+                if teller == Some(Source::Webhook) {
+                    self.remember_counted(&facts.id);
+                }
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
             }
@@ -103,21 +131,33 @@ impl Core {
         }
     }
 
+    fn remember_counted(&mut self, id: &Arc<str>) {
+        const REMEMBERED: usize = 10_000;
+        if self.counted_lately.len() >= REMEMBERED {
+            self.counted_lately.clear();
+        }
+        self.counted_lately.insert(Arc::clone(id));
+    }
+
     fn discovered(&self, source: Source) {
         self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
     }
 
-    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, now: Now, api_now: Timestamp, listed: bool) {
+    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, teller: Option<Source>, now: Now, api_now: Timestamp) {
+        let told = teller.is_some();
         let (random, ended_interval) = (self.rng.f64(), self.config.ended_interval);
         let (schedule, listing_interval) = (self.config.schedule, self.config.listing_interval);
         let after = |tracked: &Tracked| {
             let regular = schedule.after(tracked, api_now, random);
             match progress {
                 // The next sweep will most likely show it again, for nothing.
-                Progress::Pending(Stage::Open) if listed && facts.state == "open" => regular + listing_interval,
+                Progress::Pending(Stage::Open) if teller == Some(Source::Listing) && facts.state == "open" => {
+                    regular + listing_interval
+                }
+                Progress::Pending(Stage::Open) if told && facts.state == "open" => regular,
                 // It has ended since, or says neither when: it is worth a look by itself.
-                Progress::Pending(Stage::Open) if listed => Duration::ZERO,
-                Progress::Pending(Stage::Ended) if listed => {
+                Progress::Pending(Stage::Open) if told => Duration::ZERO,
+                Progress::Pending(Stage::Ended) if told => {
                     let analysed = facts.ended.as_ref().map_or(api_now, |ended| ended.at).plus(ended_interval);
                     analysed.since(api_now).min(regular)
                 }
@@ -125,11 +165,11 @@ impl Core {
             }
         };
         let known = self.tracker.get(&facts.id).map(|tracked| tracked.progress);
-        // What the listing repeats of an ended session is no news.
-        if !(listed && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
+        // What is repeated of an ended session is no news.
+        if !(told && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
             self.tracker.settle(&facts.id, progress, now.tick, after);
         }
-        if listed && progress == Progress::Pending(Stage::Open) && facts.state != "open" {
+        if told && progress == Progress::Pending(Stage::Open) && facts.state != "open" {
             self.tracker.note_unread_end(&facts.id);
         }
     }
@@ -157,7 +197,7 @@ impl Core {
         for (facts, verdict) in entries.iter().zip(verdicts) {
             // Open sessions that would have to be asked for before the next sweep are what makes a page worth it.
             seen.refreshed += usize::from(facts.state == "open" && self.tracker.is_due(&facts.id, next_sweep));
-            seen.fresh += usize::from(self.session_committed(facts, verdict, now, api_now, true));
+            seen.fresh += usize::from(self.session_committed(facts, verdict, Some(Source::Listing), now, api_now));
         }
         for id in unusable {
             seen.fresh += usize::from(self.tracker.hear(id, Source::Listing, api_now, now.tick));

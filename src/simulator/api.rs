@@ -11,7 +11,7 @@ use super::limits::Admission;
 use super::listing::{self, Filter};
 use super::random::mix;
 use super::request_log::RequestRecord;
-use super::session::State;
+use super::session::{Session, State};
 use super::{Simulator, lock};
 use crate::clock::Timestamp;
 
@@ -63,7 +63,10 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
     let authenticated = scoped || known(&config.no_scope_keys);
 
     let mut answer = if authenticated {
-        let admission = lock(&simulator.rate_limit).admit(received_at_ms);
+        let mut limit = lock(&simulator.rate_limit);
+        let is_stream = call.route == Route::Stream;
+        let admission = if is_stream { limit.peek(received_at_ms) } else { limit.admit(received_at_ms) };
+        drop(limit);
         let mut answer = match admission.retry_after {
             Some(_) => Answer::error(429, "RATE_LIMIT_EXCEEDED", "Too many requests", &request_id),
             None if !scoped => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", &request_id),
@@ -91,7 +94,10 @@ fn admitted(simulator: &Simulator, call: &Call, target: &Target, now: Timestamp,
     let (delay, fault) = faults.decide(target);
     let mut answer = match respond(simulator, call, now) {
         Ok(body) => Answer::ok(body),
-        Err(refusal) => Answer::error(refusal.status, refusal.code, &refusal.message, request_id),
+        Err(refusal) => {
+            let answer = Answer::error(refusal.status, refusal.code, &refusal.message, request_id);
+            if refusal.status == 429 { answer.with_header("retry-after", "1".into()) } else { answer }
+        }
     };
     let bad = call.route == Route::Session && faults.bad_sessions.contains(&call.id);
     let fault = if bad { Some(FaultKind::Garbage) } else { fault };
@@ -106,12 +112,12 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
     let query = call.query.as_ref().ok_or_else(|| Refusal::invalid("the query is not percent-encoded UTF-8".into()))?;
     let body = match call.route {
         Route::Session => {
-            let session = simulator.session(&call.id, now).ok_or_else(Refusal::no_session)?;
+            let session = readable(simulator, &call.id, now)?;
             return Ok(written::session(&session, now, true));
         }
         Route::List => return list(simulator, query, now),
         Route::Messages => {
-            let session = simulator.session(&call.id, now).ok_or_else(Refusal::no_session)?;
+            let session = readable(simulator, &call.id, now)?;
             slice_page(&written::messages(&session, now), query, DEFAULT_LIMIT)?
         }
         Route::Agents => {
@@ -120,11 +126,27 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
             slice_page(&agents, query, DEFAULT_AGENTS_LIMIT)?
         }
         Route::Campaign => campaign(simulator, &call.id, now)?,
+        // The router puts the stream in place of an empty body.
+        Route::Stream if simulator.stream.has_free_slot() => return Ok(Vec::new()),
+        Route::Stream => {
+            let message = "All streams of the organization are taken".into();
+            return Err(Refusal { status: 429, code: "TOO_MANY_STREAMS", message });
+        }
         Route::Other => {
             return Err(Refusal { status: 404, code: "NOT_FOUND", message: "There is no such route".into() });
         }
     };
     Ok(body.to_string().into_bytes())
+}
+
+/// The session called `id`, if the credential may read it.
+fn readable<'s>(simulator: &'s Simulator, id: &str, now: Timestamp) -> Result<Session<'s>, Refusal> {
+    let session = simulator.session(id, now).ok_or_else(Refusal::no_session)?;
+    match simulator.config().hidden_status {
+        _ if !simulator.is_hidden(id) => Ok(session),
+        403 => Err(Refusal { status: 403, code: "FORBIDDEN", message: "The credential lacks a scope".into() }),
+        _ => Err(Refusal::no_session()),
+    }
 }
 
 fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) -> Result<Vec<u8>, Refusal> {
@@ -135,7 +157,7 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
     }
     let (page, limit) = page_of(query, DEFAULT_LIMIT)?;
     let mut filter = Filter::created(config.start, now);
-    filter.ascending = false;
+    (filter.ascending, filter.listed) = (false, true);
     let mut nothing = false;
     for (name, value) in query {
         match name.as_str() {

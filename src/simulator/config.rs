@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::deliveries::DeliveryConfig;
 use super::profile::AgentProfile;
+use super::stream::StreamConfig;
 use crate::clock::Timestamp;
 use crate::config::MetricsConfig;
 
@@ -57,9 +59,21 @@ pub struct SimulatorConfig {
     pub listing_refused: Option<u16>,
     /// Whether listed sessions carry their analysis, as a single session does.
     pub list_analysis: bool,
+    /// Share of sessions that are never listed, as if the listing were broken; their ids can be asked for.
+    pub unlisted_share: f64,
+    /// Share of sessions that a credential of another scope would be needed for: never listed, and refused when their
+    /// ids are asked for. Webhooks carry them, whole.
+    pub hidden_share: f64,
+    /// What asking for a hidden session is answered: 404 or 403.
+    pub hidden_status: u16,
     /// How session ids are written.
     pub id_style: IdStyle,
-    /// Requests remembered for `GET /simulator/requests`; the oldest are forgotten.
+    /// Webhooks; `None` delivers none until they are switched on.
+    pub deliveries: Option<DeliveryConfig>,
+    /// The event stream.
+    pub stream: StreamConfig,
+    /// Requests remembered for `GET /simulator/requests`, and attempts at deliveries for `GET /simulator/deliveries`; the
+    /// oldest are forgotten.
     pub log_capacity: usize,
     /// Buckets and extracted fields that `GET /simulator/truth` answers for.
     pub metrics: MetricsConfig,
@@ -122,7 +136,12 @@ impl Default for SimulatorConfig {
             no_scope_keys: vec![NO_SCOPE_KEY.into()],
             listing_refused: None,
             list_analysis: false,
+            unlisted_share: 0.0,
+            hidden_share: 0.0,
+            hidden_status: 404,
             id_style: IdStyle::Uuid,
+            deliveries: None,
+            stream: StreamConfig::default(),
             log_capacity: 1_000_000,
             metrics: MetricsConfig::default(),
         }

@@ -1,4 +1,4 @@
-//! `/simulator/…`: faults, clock, request log and truth, for tests and the curious. No credential is asked for.
+//! `/simulator/…`: faults, clock, webhooks, logs and truth, for tests and the curious. No credential is asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::Answer;
+use super::ring::Ring;
 use super::routes::send;
 use super::truth::TruthFilter;
-use super::{Simulator, lock};
+use super::{DeliveryConfig, Simulator, WebhookSecret, lock};
 use crate::clock::Timestamp;
 
 type Sim = State<Arc<Simulator>>;
@@ -24,6 +25,15 @@ struct ClockChange {
     /// RFC 3339.
     now: Option<String>,
     speed: Option<f64>,
+}
+
+/// Body of `POST /simulator/webhooks`; null, or a null address, switches deliveries off.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhooksChange {
+    url: Option<String>,
+    /// Those that were there before when absent, as is all else that can be set about deliveries.
+    secrets: Option<Vec<WebhookSecret>>,
 }
 
 /// Query of `GET /simulator/truth`.
@@ -76,13 +86,39 @@ fn clock_answer(simulator: &Simulator) -> Answer {
 
 /// One JSON object a line.
 pub(super) async fn requests(State(simulator): Sim) -> Response<Body> {
-    let mut body = Vec::new();
-    for record in lock(&simulator.requests).records() {
-        // Writing a plain struct to memory cannot fail.
-        let _ = serde_json::to_writer(&mut body, record);
-        body.push(b'\n');
+    send(lines(&lock(&simulator.requests)))
+}
+
+pub(super) async fn webhooks(State(simulator): Sim) -> Response<Body> {
+    send(webhooks_answer(&simulator))
+}
+
+pub(super) async fn set_webhooks(State(simulator): Sim, body: Bytes) -> Response<Body> {
+    let change: Option<WebhooksChange> = match serde_json::from_slice(&body) {
+        Ok(change) => change,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let wanted = change.and_then(|change| change.url.map(|url| (url, change.secrets))).map(|(url, secrets)| {
+        let before = simulator.delivery_config().or_else(|| simulator.config().deliveries.clone()).unwrap_or_default();
+        DeliveryConfig { url, secrets: secrets.unwrap_or(before.secrets), ..before }
+    });
+    match simulator.set_deliveries(wanted) {
+        Ok(()) => send(webhooks_answer(&simulator)),
+        Err(message) => refuse(&message),
     }
-    send(Answer { content_type: "application/jsonl", ..Answer::ok(body) })
+}
+
+fn webhooks_answer(simulator: &Simulator) -> Answer {
+    let config = simulator.delivery_config();
+    Answer::json(&match config.zip(simulator.delivery_progress()) {
+        Some((config, progress)) => json!({"url": config.url, "secrets": config.secrets.len(), "progress": progress}),
+        None => json!({"url": null}),
+    })
+}
+
+/// One JSON object a line.
+pub(super) async fn deliveries(State(simulator): Sim) -> Response<Body> {
+    send(simulator.with_delivery_log(lines))
 }
 
 pub(super) async fn truth(
@@ -107,6 +143,16 @@ pub(super) async fn truth(
         }
         Err(message) => refuse(&message),
     }
+}
+
+fn lines<T: Serialize>(records: &Ring<T>) -> Answer {
+    let mut body = Vec::new();
+    for record in records.iter() {
+        // Writing a plain struct to memory cannot fail.
+        let _ = serde_json::to_writer(&mut body, record);
+        body.push(b'\n');
+    }
+    Answer { content_type: "application/jsonl", ..Answer::ok(body) }
 }
 
 fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, String> {

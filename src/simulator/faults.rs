@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Delivery};
 use super::random::{mix, unit};
+use super::stream::StreamFaults;
 
 /// A route of the API, as faults and the request log name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Route {
     Agents,
     /// A campaign's counts.
     Campaign,
+    /// The event stream. Faults that spoil a body do to its head what they can; the rest is in [`StreamFaults`].
+    Stream,
     /// A path that the API does not know.
     Other,
 }
@@ -33,8 +36,11 @@ pub enum Route {
 pub struct Faults {
     /// Tried in this order; the first one that hits a request has its way, except that delays add up.
     pub rules: Vec<FaultRule>,
-    /// Sessions that are never answered with anything but garbage, and whose entries in a listing are malformed.
+    /// Sessions that are never answered or delivered with anything but garbage, and whose entries in a listing are
+    /// malformed.
     pub bad_sessions: BTreeSet<String>,
+    /// What goes wrong within event streams.
+    pub stream: StreamFaults,
 }
 
 /// One thing that goes wrong with a share of the requests.
@@ -96,7 +102,7 @@ impl Faults {
                 return Err(format!("status is {status}, but must be from 400 to 599"));
             }
         }
-        Ok(())
+        self.stream.check()
     }
 
     /// The delay and the fault that hit this request; the same for the same seed, number and rules.

@@ -14,11 +14,15 @@ use super::random::{mix, normal, pick, pick_index, unit};
 use super::session::{Analysis, Extracted, Missing, Part, Session, State};
 use crate::clock::Timestamp;
 
-/// Streams of chance that must not touch each other: a longer analysis must not move a session in time.
-mod stream {
-    pub(super) const COUNT: u64 = 1;
-    pub(super) const OUTLINE: u64 = 2;
-    pub(super) const REST: u64 = 3;
+/// What chance is drawn for. The draws must not touch each other: a longer analysis must not move a session in time.
+pub(super) mod purpose {
+    pub(in super::super) const COUNT: u64 = 1;
+    pub(in super::super) const OUTLINE: u64 = 2;
+    pub(in super::super) const REST: u64 = 3;
+    pub(in super::super) const UNLISTED: u64 = 4;
+    pub(in super::super) const HIDDEN: u64 = 5;
+    pub(in super::super) const DELIVERIES: u64 = 6;
+    pub(in super::super) const TRUNCATION: u64 = 7;
 }
 
 const DAY_MS: f64 = 86_400_000.0;
@@ -89,10 +93,14 @@ impl Generator {
         Timestamp::from_millis(self.config.start.as_millis().saturating_add(offset))
     }
 
+    /// The last moment of `slot`.
+    pub(super) fn slot_end(&self, slot: u64) -> Timestamp {
+        self.slot_start(slot).plus(Duration::from_millis(u64::try_from(self.slot_ms - 1).unwrap_or(0)))
+    }
+
     /// Whether every session of `slot` is created from `from` to `to`, both included, and none is cut by `until`.
     pub(super) fn is_whole(&self, slot: u64, from: Timestamp, to: Timestamp) -> bool {
-        let first = self.slot_start(slot);
-        let last = first.plus(Duration::from_millis(u64::try_from(self.slot_ms - 1).unwrap_or(0)));
+        let (first, last) = (self.slot_start(slot), self.slot_end(slot));
         from <= first && last <= to && self.config.until.is_none_or(|until| last <= until)
     }
 
@@ -105,7 +113,7 @@ impl Generator {
     )]
     fn count(&self, slot: u64, agent: u16) -> u32 {
         let Some(profile) = self.config.agents.get(usize::from(agent)) else { return 0 };
-        let chance = mix(&[self.config.seed, stream::COUNT, slot, u64::from(agent)]);
+        let chance = mix(&[self.config.seed, purpose::COUNT, slot, u64::from(agent)]);
         let mut expected = profile.sessions_per_day * self.slot_ms as f64 / DAY_MS;
         if self.config.rhythm {
             expected *= daily_rhythm(self.slot_start(slot)) * (0.5 + unit(mix(&[chance])));
@@ -154,7 +162,7 @@ impl Generator {
             return None;
         }
         let profile = self.config.agents.get(usize::from(place.agent))?;
-        let mut rng = self.rng(stream::OUTLINE, place);
+        let mut rng = self.rng(purpose::OUTLINE, place);
         let offset = rng.u64(0..u64::try_from(self.slot_ms).unwrap_or(1));
         let created = self.slot_start(place.slot).plus(Duration::from_millis(offset));
         if self.config.until.is_some_and(|until| created > until) {
@@ -166,9 +174,29 @@ impl Generator {
         Some(Outline { created, ended: created.plus(length), place, channel: u16::try_from(channel).ok()?, expired })
     }
 
-    fn rng(&self, stream: u64, place: Place) -> Rng {
+    /// Chance about the session at `place`, the same each time.
+    pub(super) fn chance(&self, purpose: u64, place: Place) -> u64 {
         let Place { slot, agent, index } = place;
-        Rng::with_seed(mix(&[self.config.seed, stream, slot, u64::from(agent), u64::from(index)]))
+        mix(&[self.config.seed, purpose, slot, u64::from(agent), u64::from(index)])
+    }
+
+    fn rng(&self, purpose: u64, place: Place) -> Rng {
+        Rng::with_seed(self.chance(purpose, place))
+    }
+
+    /// Whether the session at `place` is refused when its id is asked for.
+    pub(super) fn is_hidden(&self, place: Place) -> bool {
+        unit(self.chance(purpose::HIDDEN, place)) < self.config.hidden_share
+    }
+
+    /// Whether the session at `place` is in the listing.
+    pub(super) fn is_listed(&self, place: Place) -> bool {
+        unit(self.chance(purpose::UNLISTED, place)) >= self.config.unlisted_share && !self.is_hidden(place)
+    }
+
+    /// Whether every session is in the listing.
+    pub(super) fn lists_all(&self) -> bool {
+        self.config.unlisted_share <= 0.0 && self.config.hidden_share <= 0.0
     }
 
     /// The session called `id`, if it is created by `at`.
@@ -187,7 +215,7 @@ impl Generator {
     pub(super) fn session(&self, outline: Outline) -> Option<Session<'_>> {
         let agent = self.config.agents.get(usize::from(outline.place.agent))?;
         let (channel, _) = agent.channels.get(usize::from(outline.channel))?;
-        let mut rng = self.rng(stream::REST, outline.place);
+        let mut rng = self.rng(purpose::REST, outline.place);
         let customer = rng.u64(..);
         let (least, most) = self.config.analysis_delay;
         let delay = least + most.saturating_sub(least).mul_f64(rng.f64());

@@ -216,10 +216,9 @@ fn part<T>(analysis: &Analysis<'_>, part: Part, make: impl FnOnce() -> T) -> Opt
 
 /// The messages of a session up to `at`, oldest first: one each five seconds, turn and turn about.
 pub(super) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
-    let end = session.ended.min(at).as_millis();
     let name = customer_name(session.customer);
-    (session.created.as_millis()..end)
-        .step_by(TURN_MS)
+    message_times(session)
+        .take_while(|created| *created < at)
         .zip(0_u64..)
         .map(|(created, turn)| {
             let (role, content) = if turn % 2 == 0 {
@@ -231,10 +230,15 @@ pub(super) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
                 "id": format!("msg_{:016x}", mix(&[session.customer, turn])),
                 "content": content,
                 "role": role,
-                "createdAt": rfc3339(Timestamp::from_millis(created)),
+                "createdAt": rfc3339(created),
             })
         })
         .collect()
+}
+
+/// When each message of a session is written.
+pub(super) fn message_times(session: &Session<'_>) -> impl Iterator<Item = Timestamp> + use<> {
+    (session.created.as_millis()..session.ended.as_millis()).step_by(TURN_MS).map(Timestamp::from_millis)
 }
 
 const TURN_MS: usize = 5_000;

@@ -48,6 +48,16 @@ impl RateLimit {
             retry_after: refused.then(|| (end - now_ms + 999) / 1000),
         }
     }
+
+    /// How it stands at `now_ms`, for a request that does not count.
+    pub(super) fn peek(&self, now_ms: i64) -> Admission {
+        let mut after_one_more = *self;
+        let admission = after_one_more.admit(now_ms);
+        match admission.retry_after {
+            Some(_) => Admission { retry_after: None, ..admission },
+            None => Admission { remaining: admission.remaining + 1, ..admission },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +72,16 @@ mod tests {
         assert_eq!(limit.admit(60_001), Admission { limit: 2, remaining: 0, reset: 120, retry_after: Some(60) });
         assert_eq!(limit.admit(119_999), Admission { limit: 2, remaining: 0, reset: 120, retry_after: Some(1) });
         assert_eq!(limit.admit(120_000), Admission { limit: 2, remaining: 1, reset: 180, retry_after: None });
+    }
+
+    #[test]
+    fn a_look_takes_nothing() {
+        let mut limit = RateLimit::new(Some(1));
+        let free = Admission { limit: 1, remaining: 1, reset: 120, retry_after: None };
+        assert_eq!((limit.peek(60_000), limit.peek(60_000)), (free, free));
+        limit.admit(60_000);
+        assert_eq!(limit.peek(60_001), Admission { remaining: 0, ..free });
+        assert_eq!(limit.peek(120_000), Admission { reset: 180, ..free });
     }
 
     #[test]

@@ -16,17 +16,20 @@ pub(super) struct Filter {
     /// The state, and the moment it is asked at.
     pub(super) state: Option<(State, Timestamp)>,
     pub(super) ascending: bool,
+    /// Only what the API lists.
+    pub(super) listed: bool,
 }
 
 impl Filter {
     /// All sessions created from `from` to `to`, both included, oldest first.
     pub(super) fn created(from: Timestamp, to: Timestamp) -> Self {
-        Self { from, to, agent: None, platform: None, state: None, ascending: true }
+        Self { from, to, agent: None, platform: None, state: None, ascending: true, listed: false }
     }
 
     fn matches(&self, generator: &Generator, outline: &Outline) -> bool {
         (self.from..=self.to).contains(&outline.created)
             && self.agent.is_none_or(|agent| agent == outline.place.agent)
+            && (!self.listed || generator.is_listed(outline.place))
             && self.state.is_none_or(|(state, at)| outline.state(at) == state)
             && self.platform.as_ref().is_none_or(|wanted| {
                 let agent = generator.config().agents.get(usize::from(outline.place.agent));
@@ -62,7 +65,7 @@ fn slots(generator: &Generator, filter: &Filter) -> Box<dyn Iterator<Item = u64>
 
 /// The sessions numbered `skip..skip + limit` among those that match, and how many match in all.
 pub(super) fn page(generator: &Generator, filter: &Filter, skip: u64, limit: u64) -> (Vec<Outline>, u64) {
-    let countable = filter.platform.is_none() && filter.state.is_none();
+    let countable = filter.platform.is_none() && filter.state.is_none() && (!filter.listed || generator.lists_all());
     let end = skip.saturating_add(limit);
     let (mut taken, mut total) = (Vec::new(), 0_u64);
     for slot in slots(generator, filter) {

@@ -1,13 +1,16 @@
 //! The Agntix API on loopback, with invented sessions, and with its truth: what a page that counted all of them must
-//! show. Behind `agntix-exporter simulate` and `demo`, and the stand-in for Agntix in the tests.
+//! show. Behind `agntix-exporter simulate` and `demo`, and the stand-in for Agntix in the tests. It tells of sessions in
+//! all the ways in which Agntix does: when asked, by webhook (`deliveries`) and on the event stream (`stream`).
 //!
 //! A session is a pure function of the configuration (seed, agent, place in time), and what the API says of it a pure
 //! function of the session and the time. Nothing of the exporter may be used in here, or the truth proves nothing.
 
+mod agenda;
 mod answer;
 mod api;
 mod config;
 mod control;
+mod deliveries;
 mod faults;
 mod generate;
 mod id;
@@ -18,18 +21,23 @@ mod presets;
 mod profile;
 mod random;
 mod request_log;
+mod ring;
 mod routes;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod truth;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::serve::ListenerExt as _;
+use axum::{Extension, Router};
 pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, SimulatorConfig};
+use deliveries::Deliveries;
+pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
 pub use faults::{FaultKind, FaultRule, Faults, Route};
 use generate::Generator;
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
@@ -38,9 +46,11 @@ use listing::Filter;
 pub use profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,
 };
-use request_log::RequestLog;
 pub use request_log::RequestRecord;
+use ring::Ring;
 pub use session::{Analysis, Extracted, Missing, Part, Session, State};
+use stream::Stream;
+pub use stream::{StreamConfig, StreamFaults};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 pub use truth::TruthFilter;
@@ -54,8 +64,10 @@ pub struct Simulator {
     clock: Mutex<SimulatedClock>,
     rate_limit: Mutex<RateLimit>,
     faults: Mutex<Arc<Faults>>,
-    requests: Mutex<RequestLog>,
+    requests: Mutex<Ring<RequestRecord>>,
     next_request: AtomicU64,
+    deliveries: Deliveries,
+    stream: Stream,
 }
 
 /// What the simulated clock showed at one real moment, and how fast it goes from there.
@@ -89,13 +101,18 @@ impl Simulator {
     /// windows of the rate limit follow it as it is.
     pub fn with_clock(config: SimulatorConfig, real_clock: Arc<dyn Clock>) -> Arc<Self> {
         let real = real_clock.now();
+        let simulated = config.now.unwrap_or(real);
+        let generator = Generator::new(config);
+        let config = generator.config();
         Arc::new(Self {
-            clock: Mutex::new(SimulatedClock { real, simulated: config.now.unwrap_or(real), speed: config.speed }),
+            clock: Mutex::new(SimulatedClock { real, simulated, speed: config.speed }),
             rate_limit: Mutex::new(RateLimit::new(config.rate_limit)),
             faults: Mutex::default(),
-            requests: Mutex::new(RequestLog::new(config.log_capacity)),
+            requests: Mutex::new(Ring::new(config.log_capacity)),
             next_request: AtomicU64::new(0),
-            generator: Generator::new(config),
+            deliveries: Deliveries::new(&generator, simulated),
+            stream: Stream::new(config.stream),
+            generator,
             real_clock,
         })
     }
@@ -152,12 +169,22 @@ impl Simulator {
 
     /// Every request that the API received, oldest first, as far back as the log reaches.
     pub fn requests(&self) -> Vec<RequestRecord> {
-        lock(&self.requests).records().cloned().collect()
+        lock(&self.requests).iter().cloned().collect()
     }
 
     /// The session called `id`, if it is created by `at`.
     pub fn session(&self, id: &str, at: Timestamp) -> Option<Session<'_>> {
         self.generator.find(id, at)
+    }
+
+    /// Whether the session called `id` is one that the API refuses to give (see [`SimulatorConfig::hidden_share`]).
+    pub fn is_hidden(&self, id: &str) -> bool {
+        id::decode(self.config().seed, id).is_some_and(|place| self.generator.is_hidden(place))
+    }
+
+    /// Whether the session called `id` is in the listing.
+    pub fn is_listed(&self, id: &str) -> bool {
+        id::decode(self.config().seed, id).is_some_and(|place| self.generator.is_listed(place))
     }
 
     /// All sessions created from `from` to `to`, both included, oldest first, future ones too.
@@ -181,11 +208,16 @@ impl Simulator {
         routes::router(self)
     }
 
-    /// Serves until `shutdown` is cancelled.
+    /// Serves, and delivers webhooks, until `shutdown` is cancelled.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
         // Answers are small; waiting to fill a packet would only slow the client down.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        let stop = shutdown.child_token();
+        let _stop_deliveries = stop.clone().drop_guard();
+        tokio::spawn(deliveries::run(Arc::clone(&self), stop));
+        // Event streams end with the server; they would keep it from stopping.
+        let router = self.router().layer(Extension(shutdown.clone()));
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 
     fn generator(&self) -> &Generator {

@@ -5,18 +5,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http_body::Frame;
+use tokio_util::sync::CancellationToken;
 
 use super::Simulator;
 use super::answer::{Answer, Delivery};
 use super::api::{self, Call};
 use super::control;
 use super::faults::Route;
+use super::stream;
 
 /// All routes.
 pub(super) fn router(simulator: Arc<Simulator>) -> Router {
@@ -26,9 +28,12 @@ pub(super) fn router(simulator: Arc<Simulator>) -> Router {
         .route("/api/v1/chat/sessions/{id}/messages", get(messages))
         .route("/v1/chat/agents", get(agents))
         .route("/v1/chat/call-campaigns/{id}", get(campaign))
+        .route("/v1/chat/events/stream", get(stream))
         .route("/simulator/faults", get(control::faults).post(control::set_faults))
         .route("/simulator/clock", post(control::set_clock).get(control::clock))
         .route("/simulator/requests", get(control::requests))
+        .route("/simulator/webhooks", get(control::webhooks).post(control::set_webhooks))
+        .route("/simulator/deliveries", get(control::deliveries))
         .route("/simulator/truth", get(control::truth))
         .fallback(other)
         .with_state(simulator)
@@ -60,7 +65,25 @@ async fn other(State(simulator): Sim, uri: Uri, headers: HeaderMap) -> Response<
     serve(&simulator, Route::Other, String::new(), &uri, &headers).await
 }
 
+async fn stream(
+    State(simulator): Sim,
+    stop: Option<Extension<CancellationToken>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let answer = answer(&simulator, Route::Stream, String::new(), &uri, &headers).await;
+    if answer.status != 200 || answer.delivery != Delivery::Whole || !answer.body.is_empty() {
+        return send(answer);
+    }
+    stream::open(&simulator, answer, &headers, stop.map(|Extension(stop)| stop).unwrap_or_default())
+}
+
 async fn serve(simulator: &Simulator, route: Route, id: String, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+    send(answer(simulator, route, id, uri, headers).await)
+}
+
+/// The answer, when it is time to send it.
+async fn answer(simulator: &Simulator, route: Route, id: String, uri: &Uri, headers: &HeaderMap) -> Answer {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let call = Call {
@@ -74,7 +97,7 @@ async fn serve(simulator: &Simulator, route: Route, id: String, uri: &Uri, heade
     if !answer.delay.is_zero() {
         tokio::time::sleep(answer.delay).await;
     }
-    send(answer)
+    answer
 }
 
 /// The answer as a response.

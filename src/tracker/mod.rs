@@ -26,6 +26,7 @@ pub enum Progress {
 
 /// A tracked session.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Tracked {
     /// How far it is.
     pub progress: Progress,
@@ -41,6 +42,8 @@ pub struct Tracked {
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
     pub end_unread: bool,
+    /// A delivery has told of it.
+    pub announced: bool,
     /// The API has said that there is no such session; an answer that makes no sense does not.
     pub refused: bool,
     /// When it was created.
@@ -129,6 +132,8 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            // Of one that was heard of elsewhere first, this is no longer known.
+            announced: pending.source == Source::Webhook,
             refused: false,
             created: pending.created,
             ended: pending.ended,
@@ -248,6 +253,27 @@ impl Tracker {
         let ids: Vec<_> = missing.map(|(id, _)| Arc::clone(id)).collect();
         for id in ids {
             self.put_back(&id, now);
+        }
+    }
+
+    /// A delivery has told of the session.
+    pub fn note_announced(&mut self, id: &str) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.announced = true;
+        }
+    }
+
+    /// The session is due at once, unless it is being asked for already.
+    pub fn hurry(&mut self, id: &Arc<str>, now: Tick) {
+        if self.is_waiting(id) {
+            self.put_back(id, now);
+        }
+    }
+
+    /// The session is not asked for before `due`, unless it is being asked for already.
+    pub fn postpone(&mut self, id: &Arc<str>, due: Tick) {
+        if self.is_waiting(id) {
+            self.put_back(id, due);
         }
     }
 

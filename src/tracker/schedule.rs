@@ -73,6 +73,7 @@ mod tests {
             failures: 0,
             missing_since: None,
             end_unread: false,
+            announced: false,
             refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),

@@ -12,6 +12,7 @@ pub mod server;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 mod write_deadline;
 
 use std::sync::Arc;

@@ -42,7 +42,9 @@ fn a_hostile_api_costs_nothing_but_time() {
     assert!((kinds.iter().map(|(share, _)| share).sum::<f64>() - 0.25).abs() < 1e-9);
     let rules = kinds.map(|(share, kind)| FaultRule { route: None, share, kind }).into();
     let bad: Vec<String> = api.sessions().into_iter().step_by(40).map(|session| session.id).collect();
-    api.simulator.set_faults(Faults { rules, bad_sessions: bad.iter().cloned().collect() }).unwrap();
+    api.simulator
+        .set_faults(Faults { rules, bad_sessions: bad.iter().cloned().collect(), ..Faults::default() })
+        .unwrap();
     let truth = api.truth();
     assert!(bad.len() > 2 && total(&truth, "agntix_sessions_ended_total") > 100.0);
 

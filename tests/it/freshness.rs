@@ -12,7 +12,7 @@ use crate::support::{Api, Daemon, NOON, Setup, durable, total, until};
 const MINUTE: Duration = Duration::from_secs(60);
 const CATCHING_UP: &str = "agntix_exporter_catching_up";
 const OLDEST_PENDING: &str = "agntix_exporter_oldest_pending_timestamp_seconds";
-const DELAYS: &str = "agntix_exporter_count_delay_seconds_count";
+const DELAYS: &str = r#"agntix_exporter_count_delay_seconds_count{source="listing"}"#;
 
 /// Sessions of the ten minutes before noon, where the clock stands: some open, some waiting for their analysis.
 fn simulation() -> SimulatorConfig {

@@ -19,4 +19,6 @@ mod prometheus;
 mod reference;
 mod scrapes;
 mod state;
+mod stream;
 mod support;
+mod webhook;

@@ -121,7 +121,7 @@ fn nothing_personal_gets_out_whatever_the_api_does() {
     ];
     let rules: Vec<_> = hostile.into_iter().map(|kind| fault(0.03, kind)).collect();
     let bad_sessions = api.sessions().into_iter().take(2).map(|session| session.id).collect();
-    api.simulator.set_faults(Faults { rules, bad_sessions }).unwrap();
+    api.simulator.set_faults(Faults { rules, bad_sessions, ..Faults::default() }).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = write_config(directory.path(), &api, "");
     let state = directory.path().join("state");

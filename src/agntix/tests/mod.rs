@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod oracle;
 mod tls;
 
 use std::net::SocketAddr;

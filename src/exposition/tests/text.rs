@@ -67,14 +67,14 @@ fn the_own_part_ends_the_page() {
     let text = String::from_utf8(page(&exposition, Format::Text, Encoding::Identity).to_vec()).unwrap();
     assert!(text.contains("# TYPE agntix_exporter_state_commits_total counter\n"));
     assert!(text.contains("agntix_exporter_state_commits_total{outcome=\"success\"} 0\n"));
-    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{le=\"2.5\"} 0\n"));
-    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{le=\"+Inf\"} 0\n"));
+    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"2.5\"} 0\n"));
+    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"+Inf\"} 0\n"));
     assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
     let open = String::from_utf8(page(&exposition, Format::OpenMetrics, Encoding::Identity).to_vec()).unwrap();
     assert!(open.contains("# TYPE agntix_exporter_state_commits counter\n"));
     assert!(open.contains("agntix_exporter_state_commits_total{outcome=\"success\"} 0\n"));
     assert!(open.contains("# UNIT agntix_exporter_count_delay_seconds seconds\n"));
-    assert!(open.contains("agntix_exporter_count_delay_seconds_bucket{le=\"60.0\"} 0\n"));
+    assert!(open.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"60.0\"} 0\n"));
     assert!(open.ends_with("\n# EOF\n") && open.matches("# EOF").count() == 1);
 }
 

@@ -3,6 +3,7 @@
 mod api;
 mod faults;
 mod http;
+mod scope;
 mod sessions;
 mod truth;
 

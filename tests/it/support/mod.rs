@@ -3,7 +3,7 @@
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
-mod tool;
+pub mod tool;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -473,6 +473,11 @@ pub fn is_durable(sample: &str) -> bool {
 pub fn label<'s>(sample: &'s str, name: &str) -> Option<&'s str> {
     let (_, rest) = sample.split_once(&format!("{name}=\""))?;
     Some(&rest[..rest.find('"')?])
+}
+
+/// A number of things as a sample shows it.
+pub fn number(things: usize) -> f64 {
+    f64::from(u32::try_from(things).unwrap())
 }
 
 /// The sum of a metric over all its labels; bucket bounds are kept apart by asking for `…_count`, `…_sum`.

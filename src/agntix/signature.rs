@@ -1,0 +1,421 @@
+//! The signatures of webhooks: Svix's scheme, on the raw body, in constant time.
+//!
+//! The scheme is that of <https://docs.svix.com/receiving/verifying-payloads/how-manual>: HMAC-SHA256 over
+//! `{id}.{timestamp}.{body}`, as base64 behind `v1,` in a list that spaces separate. Where that page leaves something
+//! open, what is accepted is what the `svix` crate accepts; the tests hold the two against each other.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::header::HeaderMap;
+use ring::hmac;
+use secrecy::zeroize::Zeroizing;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::clock::Timestamp;
+
+/// How far a timestamp may lie in the past or the future, inclusive, in seconds.
+const TOLERANCE: u64 = 5 * 60;
+/// Of a header. Svix signs with at most eleven secrets at once, in about 100 bytes each.
+const MAX_HEADER: usize = 4096;
+/// Signatures of our version that are looked at.
+const MAX_SIGNATURES: usize = 32;
+/// Secrets at once. Each costs a pass over the body.
+const MAX_SECRETS: usize = 16;
+/// Svix's server makes secrets of 24 bytes and takes none that is shorter.
+const MIN_SECRET_BYTES: usize = 24;
+/// In front of a secret, and no part of it.
+const PREFIX: &str = "whsec_";
+/// In front of Ed25519 keys, public and private.
+const ASYMMETRIC_PREFIXES: [&str; 2] = ["whpk_", "whsk_"];
+/// The version of a signature with HMAC-SHA256; `v1a` is one with Ed25519.
+const VERSION: &str = "v1";
+/// Of 32 bytes in base64.
+const SIGNATURE_LEN: usize = 44;
+
+/// The secrets of a webhook: one, or several while one is replaced by another.
+#[derive(Clone)]
+pub struct WebhookSecrets(Vec<hmac::Key>);
+
+/// Why a text holds no usable secrets. Does not hold the text. Reads on after the name of the place where the text stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is nothing but separators.
+    #[error("holds no secret")]
+    Empty,
+    /// More than anybody needs to replace one by another.
+    #[error("holds more than {MAX_SECRETS} secrets; remove those that are no longer in use")]
+    TooMany,
+    /// Neither with nor without its prefix.
+    #[error("is not a signing secret (number {0}, not shown): it must be whsec_ and base64, as the dashboard shows it")]
+    NotBase64(usize),
+    /// Cut off when it was copied, most likely.
+    #[error(
+        "holds a secret (number {0}, not shown) of fewer than 24 bytes; Svix makes none so short, so copy all of it"
+    )]
+    Short(usize),
+    /// Of Svix's other kind of signatures.
+    #[error("holds a key of asymmetric signatures (number {0}, not shown), but the signing secret, whsec_…, is needed")]
+    Asymmetric(usize),
+}
+
+/// The headers that a signature is made of, as they came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SignatureHeaders<'a> {
+    /// `svix-id`
+    pub id: Option<&'a [u8]>,
+    /// `svix-timestamp`
+    pub timestamp: Option<&'a [u8]>,
+    /// `svix-signature`
+    pub signature: Option<&'a [u8]>,
+}
+
+/// Why a delivery is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// A header is not there.
+    #[error("svix-id, svix-timestamp or svix-signature is missing")]
+    Missing,
+    /// Svix would not have sent it.
+    #[error("svix-id, svix-timestamp, svix-signature or the body is not what Svix would send")]
+    Malformed,
+    /// Signed too long ago, or too far in the future.
+    #[error("svix-timestamp is more than 5 minutes from the time of this machine")]
+    Stale,
+    /// No signature is that of one of the secrets.
+    #[error("no signature fits the body and a secret of this webhook")]
+    Mismatch,
+}
+
+impl SignatureError {
+    /// The value of the label `outcome`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Stale => "stale",
+            Self::Mismatch => "forged",
+        }
+    }
+}
+
+impl<'a> SignatureHeaders<'a> {
+    /// Of a request: each `svix-` header, or the `webhook-` one where that is absent, as Svix's own libraries do.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let of = |branded: &str, unbranded: &str| {
+            headers.get(branded).or_else(|| headers.get(unbranded)).map(reqwest::header::HeaderValue::as_bytes)
+        };
+        Self {
+            id: of("svix-id", "webhook-id"),
+            timestamp: of("svix-timestamp", "webhook-timestamp"),
+            signature: of("svix-signature", "webhook-signature"),
+        }
+    }
+}
+
+impl WebhookSecrets {
+    /// Reads one secret or several, which commas, spaces or line breaks separate. The prefix `whsec_` may be left out.
+    ///
+    /// # Errors
+    /// If there is none, or if one is not what Svix could have made.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let mut keys = Vec::new();
+        let separates = |c: char| c == ',' || c.is_whitespace();
+        for (index, secret) in text.split(separates).filter(|secret| !secret.is_empty()).enumerate() {
+            if index == MAX_SECRETS {
+                return Err(SecretError::TooMany);
+            }
+            keys.push(key(secret, index + 1)?);
+        }
+        if keys.is_empty() { Err(SecretError::Empty) } else { Ok(Self(keys)) }
+    }
+
+    /// Whether `body`, as it came, was signed with one of the secrets, at most five minutes from `now` on this machine's
+    /// clock.
+    ///
+    /// How long it takes depends on the lengths of headers and body and on how many secrets there are, and not on how
+    /// much of a signature is right.
+    ///
+    /// # Errors
+    /// If it was not, or is not known to be.
+    pub fn verify(&self, headers: &SignatureHeaders<'_>, body: &[u8], now: Timestamp) -> Result<(), SignatureError> {
+        let id = text(headers.id)?;
+        let signatures = text(headers.signature)?;
+        // The number is signed, not its spelling: Svix's libraries take a plus sign and leading zeros, too.
+        let timestamp: i64 = text(headers.timestamp)?.parse().map_err(|_| SignatureError::Malformed)?;
+        is_recent(timestamp, now)?;
+        if std::str::from_utf8(body).is_err() {
+            return Err(SignatureError::Malformed);
+        }
+        let candidates = || {
+            let listed = signatures.split(' ').filter_map(|entry| entry.split_once(','));
+            listed.filter(|(version, _)| *version == VERSION).take(MAX_SIGNATURES).map(|(_, signature)| signature)
+        };
+        // What cannot be a signature costs no pass over the body.
+        if !candidates().any(|signature| signature.len() == SIGNATURE_LEN) {
+            return Err(SignatureError::Mismatch);
+        }
+        let mut fits = Choice::from(0);
+        for key in &self.0 {
+            let expected = signature(key, id, timestamp, body);
+            for candidate in candidates() {
+                fits |= expected.as_bytes().ct_eq(candidate.as_bytes());
+            }
+        }
+        if fits.into() { Ok(()) } else { Err(SignatureError::Mismatch) }
+    }
+
+    /// The value of `svix-signature` for this delivery: a signature with each of the secrets. `timestamp` is in seconds
+    /// since the Unix epoch.
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+        let entries = self.0.iter().map(|key| format!("{VERSION},{}", signature(key, id, timestamp, body)));
+        entries.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Two that sign alike; which keys they hold cannot be asked.
+impl PartialEq for WebhookSecrets {
+    fn eq(&self, other: &Self) -> bool {
+        self.sign("", 0, b"") == other.sign("", 0, b"")
+    }
+}
+
+impl fmt::Debug for WebhookSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookSecrets(<{} secrets>)", self.0.len())
+    }
+}
+
+fn key(secret: &str, number: usize) -> Result<hmac::Key, SecretError> {
+    if ASYMMETRIC_PREFIXES.iter().any(|prefix| secret.starts_with(prefix)) {
+        return Err(SecretError::Asymmetric(number));
+    }
+    // The error is dropped: it would show a character of the secret.
+    let bytes = BASE64.decode(secret.strip_prefix(PREFIX).unwrap_or(secret)).map(Zeroizing::new);
+    let bytes = bytes.map_err(|_| SecretError::NotBase64(number))?;
+    if bytes.len() < MIN_SECRET_BYTES {
+        return Err(SecretError::Short(number));
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+fn signature(key: &hmac::Key, id: &str, timestamp: i64, body: &[u8]) -> String {
+    let mut context = hmac::Context::with_key(key);
+    for part in [id, ".", itoa::Buffer::new().format(timestamp), "."] {
+        context.update(part.as_bytes());
+    }
+    context.update(body);
+    BASE64.encode(context.sign())
+}
+
+/// A header's value, if it is there, of a decent length, and visible ASCII, spaces and tabs only.
+fn text(value: Option<&[u8]>) -> Result<&str, SignatureError> {
+    let value = value.ok_or(SignatureError::Missing)?;
+    if value.len() > MAX_HEADER || !value.iter().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+        return Err(SignatureError::Malformed);
+    }
+    std::str::from_utf8(value).map_err(|_| SignatureError::Malformed)
+}
+
+/// Times before 1970 are none that Svix could have signed at; a clock that shows one cannot tell what is recent.
+fn is_recent(timestamp: i64, now: Timestamp) -> Result<(), SignatureError> {
+    let timestamp = u64::try_from(timestamp).map_err(|_| SignatureError::Malformed)?;
+    let now = u64::try_from(now.as_millis().div_euclid(1000)).map_err(|_| SignatureError::Stale)?;
+    if timestamp.abs_diff(now) <= TOLERANCE { Ok(()) } else { Err(SignatureError::Stale) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    const NOW: i64 = 1_614_265_330;
+    const BODY: &[u8] = br#"{"test": 2432232314}"#;
+
+    fn secrets(text: &str) -> WebhookSecrets {
+        WebhookSecrets::parse(text).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds.saturating_mul(1000))
+    }
+
+    fn headers<'a>(id: &'a str, timestamp: &'a str, signature: &'a str) -> SignatureHeaders<'a> {
+        let some = |text: &'a str| Some(text.as_bytes());
+        SignatureHeaders { id: some(id), timestamp: some(timestamp), signature: some(signature) }
+    }
+
+    /// Checks `signature` on the one delivery.
+    fn check(secrets: &WebhookSecrets, signature: &str) -> Result<(), SignatureError> {
+        secrets.verify(&headers(ID, &NOW.to_string(), signature), BODY, at(NOW))
+    }
+
+    /// The example of Svix's documentation.
+    #[test]
+    fn the_published_example_is_signed_alike() {
+        let signature = secrets(SECRET).sign(ID, NOW, BODY);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(check(&secrets(SECRET), &signature), Ok(()));
+    }
+
+    #[test]
+    fn any_of_several_signatures_may_fit_any_of_several_secrets() {
+        let (one, two) = (secrets(SECRET), secrets(OTHER));
+        let both = secrets(&format!("{SECRET}\n{OTHER}"));
+        let (by_one, by_two, by_both) = (one.sign(ID, NOW, BODY), two.sign(ID, NOW, BODY), both.sign(ID, NOW, BODY));
+        assert_eq!(by_both, format!("{by_one} {by_two}"));
+        for (secrets, signature) in [(&one, &by_both), (&two, &by_both), (&both, &by_one), (&both, &by_two)] {
+            assert_eq!(check(secrets, signature), Ok(()));
+        }
+        assert_eq!(check(&one, &by_two), Err(SignatureError::Mismatch));
+        assert_eq!(check(&one, &format!("v1a,xyz v2,{} {by_one}", &by_one[3..])), Ok(()));
+        assert_eq!(check(&one, &format!("v2,{}", &by_one[3..])), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn only_so_many_signatures_are_looked_at() {
+        let secrets = secrets(SECRET);
+        let right = secrets.sign(ID, NOW, BODY);
+        let behind = |others: usize| format!("{}{right}", format!("v1,{} ", "A".repeat(44)).repeat(others));
+        assert_eq!(check(&secrets, &behind(31)), Ok(()));
+        assert_eq!(check(&secrets, &behind(32)), Err(SignatureError::Mismatch));
+        assert_eq!(check(&secrets, &behind(100)), Err(SignatureError::Malformed), "longer than any header");
+    }
+
+    #[test]
+    fn a_header_that_is_absent_or_strange_is_told_apart() {
+        let secrets = secrets(SECRET);
+        let (time, signature) = (NOW.to_string(), secrets.sign(ID, NOW, BODY));
+        let whole = headers(ID, &time, &signature);
+        let verify = |headers: SignatureHeaders<'_>| secrets.verify(&headers, BODY, at(NOW));
+        assert_eq!(verify(whole), Ok(()));
+        for headers in [
+            SignatureHeaders { id: None, ..whole },
+            SignatureHeaders { timestamp: None, ..whole },
+            SignatureHeaders { signature: None, ..whole },
+        ] {
+            assert_eq!(verify(headers), Err(SignatureError::Missing));
+        }
+        let long = [b'1'; MAX_HEADER + 1];
+        for strange in [&b"\xff"[..], b"a\nb", b"\0", &long] {
+            for headers in [
+                SignatureHeaders { id: Some(strange), ..whole },
+                SignatureHeaders { timestamp: Some(strange), ..whole },
+                SignatureHeaders { signature: Some(strange), ..whole },
+            ] {
+                assert_eq!(verify(headers), Err(SignatureError::Malformed));
+            }
+        }
+        assert_eq!(secrets.verify(&whole, b"\xff", at(NOW)), Err(SignatureError::Malformed));
+    }
+
+    #[test]
+    fn five_minutes_are_recent_and_a_second_more_is_not() {
+        let secrets = secrets(SECRET);
+        let verify = |timestamp: i64, now: Timestamp| {
+            let signature = secrets.sign(ID, timestamp, BODY);
+            secrets.verify(&headers(ID, &timestamp.to_string(), &signature), BODY, now)
+        };
+        for recent in [-300, -299, 0, 299, 300] {
+            assert_eq!(verify(NOW + recent, at(NOW)), Ok(()), "{recent}");
+            assert_eq!(verify(NOW + recent, at(NOW).plus(std::time::Duration::from_millis(999))), Ok(()), "{recent}");
+        }
+        for stale in [-301, 301, -86_400, 86_400] {
+            assert_eq!(verify(NOW + stale, at(NOW)), Err(SignatureError::Stale), "{stale}");
+        }
+        for extreme in [i64::MIN, i64::MIN + 1, -1] {
+            for now in [i64::MIN, -1, 0, NOW * 1000, i64::MAX] {
+                let now = Timestamp::from_millis(now);
+                assert_eq!(verify(extreme, now), Err(SignatureError::Malformed), "{extreme}");
+            }
+        }
+        assert_eq!(verify(i64::MAX, at(NOW)), Err(SignatureError::Stale));
+        assert_eq!(verify(0, Timestamp::from_millis(i64::MAX)), Err(SignatureError::Stale));
+        assert_eq!(verify(0, Timestamp::from_millis(-1)), Err(SignatureError::Stale), "such a clock knows nothing");
+        assert_eq!(verify(0, Timestamp::from_millis(0)), Ok(()));
+    }
+
+    #[test]
+    fn each_bit_of_a_delivery_is_covered() {
+        let secrets = secrets(SECRET);
+        let signature = secrets.sign(ID, NOW, BODY);
+        let parts = [ID.as_bytes(), NOW.to_string().as_bytes(), signature.as_bytes(), BODY].map(<[u8]>::to_vec);
+        let verify = |[id, timestamp, signature, body]: &[Vec<u8>; 4]| {
+            let headers = SignatureHeaders { id: Some(id), timestamp: Some(timestamp), signature: Some(signature) };
+            secrets.verify(&headers, body, at(NOW))
+        };
+        assert_eq!(verify(&parts), Ok(()));
+        for part in 0..parts.len() {
+            for bit in 0..parts[part].len() * 8 {
+                let mut changed = parts.clone();
+                changed[part][bit / 8] ^= 1 << (bit % 8);
+                assert!(verify(&changed).is_err(), "part {part}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_unbranded_headers_stand_in_for_absent_ones() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            let map: HeaderMap =
+                pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            let read = SignatureHeaders::of(&map);
+            [read.id, read.timestamp, read.signature].map(|value| value.map(|v| String::from_utf8(v.to_vec()).unwrap()))
+        };
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            of(&[("Svix-Id", "a"), ("webhook-id", "b"), ("webhook-timestamp", "1"), ("svix-signature", "s")]),
+            [own("a"), own("1"), own("s")]
+        );
+        assert_eq!(of(&[]), [None, None, None]);
+    }
+
+    #[test]
+    fn secrets_are_read_however_they_were_copied() {
+        let both = secrets(&format!("{SECRET}\n{OTHER}\n"));
+        let bare = |secret: &'static str| secret.strip_prefix("whsec_").unwrap();
+        for text in [
+            format!("{SECRET},{OTHER}"),
+            format!("  {SECRET} ,\t{OTHER},,"),
+            format!("{}\r\n{}", bare(SECRET), bare(OTHER)),
+            format!("{SECRET} {}", bare(OTHER)),
+        ] {
+            assert!(secrets(&text) == both, "{text:?}");
+        }
+        assert!(secrets(SECRET) != both && secrets(SECRET) != secrets(OTHER));
+    }
+
+    #[test]
+    fn a_text_without_usable_secrets_is_refused_in_words_that_do_not_show_it() {
+        for (text, expected) in [
+            ("", SecretError::Empty),
+            (" ,\n", SecretError::Empty),
+            ("whsec_", SecretError::Short(1)),
+            ("whsec_aHVudGVyMg==", SecretError::Short(1)),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", SecretError::NotBase64(1)),
+            ("whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", SecretError::NotBase64(1)),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS_", SecretError::NotBase64(1)),
+            ("hunter2 is the secret", SecretError::NotBase64(1)),
+            ("whpk_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", SecretError::Asymmetric(1)),
+        ] {
+            assert_eq!(WebhookSecrets::parse(text).unwrap_err(), expected, "{text}");
+        }
+        let second = WebhookSecrets::parse(&format!("{SECRET} hunter2")).unwrap_err();
+        assert_eq!(
+            second.to_string(),
+            "is not a signing secret (number 2, not shown): it must be whsec_ and base64, as the dashboard shows it"
+        );
+        let many = |count: usize| WebhookSecrets::parse(&format!("{SECRET}\n").repeat(count)).err();
+        assert_eq!((many(16), many(17)), (None, Some(SecretError::TooMany)));
+        assert_eq!(format!("{:?}", secrets(SECRET)), "WebhookSecrets(<1 secrets>)");
+    }
+
+    #[test]
+    fn every_refusal_has_its_label() {
+        let all = [SignatureError::Missing, SignatureError::Malformed, SignatureError::Stale, SignatureError::Mismatch];
+        assert_eq!(all.map(SignatureError::as_str), ["missing", "malformed", "stale", "forged"]);
+    }
+}

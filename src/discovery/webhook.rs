@@ -1,0 +1,189 @@
+//! Sessions as Agntix delivers them (by way of Svix): checked, made durable, and only then acknowledged (promise P4).
+//!
+//! A delivery is a hint of the same session that polling finds, and the ledger recognises it as such. HTTP is `web`'s.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::News;
+use crate::agntix::wire::{self, Scalar};
+use crate::agntix::{SignatureError, SignatureHeaders, WebhookSecretSource};
+use crate::clock::Clock;
+use crate::ledger::{Change, Ledger, Source, Verdict};
+use crate::observation::{self, Facts, ObservationConfig};
+
+/// Svix gives up waiting after 15 s; an answer after that would only be repeated.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The session was counted by it.
+    Counted,
+    /// The session is durable, and its end or analysis is waited for.
+    Pending,
+    /// The session was counted before.
+    Known,
+    /// An event that is not used, or a session older than sessions are remembered.
+    Ignored,
+    /// Signed, but not a session.
+    Malformed,
+    /// Not signed as it should be.
+    Unauthorized(SignatureError),
+    /// Nothing was taken: too much is under way.
+    Busy,
+    /// Nothing is known to have been taken: the state cannot be written, or no secret can be read.
+    Failed,
+}
+
+impl Outcome {
+    /// The value of the label `outcome`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Pending => "pending",
+            Self::Known => "known",
+            Self::Ignored => "ignored",
+            Self::Malformed => "malformed",
+            Self::Unauthorized(error) => error.as_str(),
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An event that a delivery is about; the value of the label `event`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// `session.created`
+    Created,
+    /// `session.ended`, and `session.closed`, which one page of the vendor's still calls it.
+    Ended,
+    /// Any other. Its name is the sender's to choose, and so no label.
+    Other,
+    /// It was not looked at.
+    Unread,
+}
+
+impl Event {
+    /// The label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "session.created",
+            Self::Ended => "session.ended",
+            Self::Other => "other",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// The envelope: the session's own fields, and beside them what happened.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Envelope<'a> {
+    event_type: Scalar<'a>,
+}
+
+/// Takes deliveries.
+pub struct Deliveries {
+    secrets: WebhookSecretSource,
+    ledger: Arc<dyn Ledger>,
+    news: mpsc::Sender<News>,
+    observation: ArcSwap<ObservationConfig>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Deliveries {
+    /// Deliveries that are checked with `secrets`, made durable in `ledger` and told to the poller.
+    pub fn new(
+        secrets: WebhookSecretSource,
+        ledger: Arc<dyn Ledger>,
+        news: mpsc::Sender<News>,
+        observation: ObservationConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { secrets, ledger, news, observation: ArcSwap::from_pointee(observation), clock }
+    }
+
+    /// Takes a reloaded configuration into effect.
+    pub fn reconfigure(&self, observation: ObservationConfig) {
+        self.observation.store(Arc::new(observation));
+    }
+
+    /// Takes one delivery. What it answers with [`Outcome::Counted`], [`Outcome::Pending`] or [`Outcome::Known`] is on disk.
+    pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, Outcome) {
+        let now = self.clock.now();
+        let secrets = match self.secrets.current(Instant::now()) {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                tracing::debug!(%error, "a delivery cannot be checked");
+                return (Event::Unread, Outcome::Failed);
+            }
+        };
+        if let Err(error) = secrets.verify(headers, body, now) {
+            return (Event::Unread, Outcome::Unauthorized(error));
+        }
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else {
+            return (Event::Unread, Outcome::Malformed);
+        };
+        let event = match envelope.event_type.text() {
+            Some("session.created") => Event::Created,
+            Some("session.ended" | "session.closed") => Event::Ended,
+            Some(_) => return (Event::Other, Outcome::Ignored),
+            None => return (Event::Unread, Outcome::Malformed),
+        };
+        // The place is kept before anything is made durable, so that no session is known to the ledger and not to the
+        // poller, which would have to ask for it.
+        let place = match self.news.clone().try_reserve_owned() {
+            Ok(place) => place,
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, Outcome::Busy),
+        };
+        let Some(told) = self.read(body, event) else { return (event, Outcome::Malformed) };
+        let change = match &told {
+            Told::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
+            Told::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
+        };
+        // A commit that is given up here may still succeed; the retry is recognised then.
+        let committed = tokio::time::timeout(PATIENCE, self.ledger.commit(vec![change])).await;
+        let Ok(Ok(verdicts)) = committed else { return (event, Outcome::Failed) };
+        let Some(verdict) = verdicts.into_iter().next() else { return (event, Outcome::Failed) };
+        let outcome = match &verdict {
+            Verdict::Counted { .. } => Outcome::Counted,
+            Verdict::AlreadyCounted => Outcome::Known,
+            Verdict::TooOld => Outcome::Ignored,
+            Verdict::Pending { .. } | Verdict::Done => Outcome::Pending,
+        };
+        place.send(match told {
+            Told::Session(facts) => News::Session { facts, verdict, source: Source::Webhook },
+            Told::Id(id) => News::Id { id, source: Source::Webhook },
+        });
+        (event, outcome)
+    }
+
+    fn read(&self, body: &[u8], event: Event) -> Option<Told> {
+        let session = serde_json::from_slice::<wire::Session<'_>>(body).ok()?;
+        let read = observation::observe_entry(&session, &self.observation.load(), self.clock.now());
+        match read {
+            Ok(facts) => {
+                // What happened is the event's to say: a created session delivered late may say that it has ended, which is
+                // news as good as any; an ended one that says OPEN is asked for.
+                let contradicts = event == Event::Ended && facts.ended.is_none();
+                Some(if contradicts { Told::Id(facts.id) } else { Told::Session(Arc::new(facts)) })
+            }
+            Err(unusable) => unusable.id.map(Told::Id),
+        }
+    }
+}
+
+/// What a delivery tells.
+enum Told {
+    /// A session, whole or in part.
+    Session(Arc<Facts>),
+    /// Only which session; the rest cannot be used.
+    Id(Arc<str>),
+}

@@ -1,0 +1,162 @@
+//! One client's stream as bytes: what it is sent next. No network, no clock.
+
+use std::time::Duration;
+
+use super::super::random::{mix, unit};
+use super::faults::{self, StreamFaults};
+use super::hub::{Event, Hub};
+use crate::clock::Timestamp;
+
+/// Events sent in one piece at most.
+const PIECE: usize = 500;
+/// Bytes of an endless line sent in one piece.
+const ENDLESS_PIECE: usize = 64 * 1024;
+
+/// How a stream goes on after a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// There may be more.
+    Goes,
+    /// It ends as an answer does.
+    Ends,
+    /// The connection is cut.
+    Breaks,
+}
+
+/// What one client has been sent.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The event that it has seen, or missed, last.
+    seen: u64,
+    sent: u64,
+    begun: bool,
+    /// An event that the next one overtakes.
+    held: Option<Event>,
+    heartbeat_at: Timestamp,
+    /// Bytes still to come of a line without end.
+    endless: Option<usize>,
+}
+
+/// What decides on the next piece.
+pub(super) struct Moment<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) faults: &'a StreamFaults,
+    pub(super) seed: u64,
+    pub(super) heartbeat: Duration,
+    pub(super) real_now: Timestamp,
+}
+
+/// A piece being written.
+struct Piece {
+    bytes: Vec<u8>,
+    line_end: &'static str,
+}
+
+impl Piece {
+    fn line(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(self.line_end.as_bytes());
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.line(&format!("event: {}", event.name));
+        self.line(&format!("id: {}", event.id));
+        self.line(&format!("data: {}", event.data));
+        self.line("");
+    }
+}
+
+impl Connection {
+    /// A client that has seen the event `last`, if it has seen any: it gets those after it, otherwise only new ones.
+    pub(super) fn new(hub: &Hub, last: Option<u64>, heartbeat_at: Timestamp) -> Self {
+        let latest = hub.latest();
+        let seen = last.filter(|last| *last <= latest).unwrap_or(latest);
+        Self { seen, sent: 0, begun: false, held: None, heartbeat_at, endless: None }
+    }
+
+    /// What is sent now, and how it goes on.
+    pub(super) fn next(&mut self, moment: &Moment<'_>) -> (Vec<u8>, Then) {
+        let line_end = if moment.faults.crlf { "\r\n" } else { "\n" };
+        let mut piece = Piece { bytes: Vec::new(), line_end };
+        if !self.begun && moment.faults.bom {
+            piece.bytes.extend_from_slice("\u{feff}".as_bytes());
+        }
+        self.begun = true;
+        let then = self.write(&mut piece, moment);
+        (piece.bytes, then)
+    }
+
+    fn write(&mut self, piece: &mut Piece, moment: &Moment<'_>) -> Then {
+        let reached = |limit: Option<u64>, sent: u64| limit.is_some_and(|limit| sent >= limit);
+        let faults = moment.faults;
+        let mut news = moment.hub.after(self.seen).take(PIECE).peekable();
+        let quiet = news.peek().is_none();
+        loop {
+            if self.endless.is_some() || reached(faults.endless_after, self.sent) {
+                return self.write_endless(piece);
+            }
+            if reached(faults.drop_after, self.sent) {
+                return Then::Breaks;
+            }
+            if reached(faults.silent_after, self.sent) {
+                return Then::Goes;
+            }
+            let Some(event) = news.next() else { break };
+            self.seen = event.id;
+            self.write_event(piece, event, moment);
+        }
+        if quiet {
+            // Nothing comes that could overtake it.
+            self.write_held(piece);
+        }
+        if moment.real_now >= self.heartbeat_at {
+            self.heartbeat_at = moment.real_now.plus(moment.heartbeat);
+            piece.line("event: heartbeat");
+            piece.line(&format!("data: {{\"timestamp\":\"{}\"}}", moment.real_now));
+            piece.line("");
+        }
+        Then::Goes
+    }
+
+    fn write_event(&mut self, piece: &mut Piece, event: &Event, moment: &Moment<'_>) {
+        let faults = moment.faults;
+        let chance = |what: u64| mix(&[moment.seed, event.id, what]);
+        let hit = |share: f64, what: u64| unit(chance(what)) < share;
+        if hit(faults.comment_share, 1) {
+            piece.line(": nothing to see here");
+        }
+        if hit(faults.garbage_share, 2) {
+            piece.bytes.extend_from_slice(faults::garbage(chance(3)));
+        }
+        if hit(faults.missed_share, 4) {
+            return;
+        }
+        if self.held.is_none() && hit(faults.swapped_share, 5) {
+            self.held = Some(event.clone());
+            return;
+        }
+        for _ in 0..=u32::from(hit(faults.repeated_share, 6)) {
+            piece.event(event);
+            self.sent += 1;
+        }
+        self.write_held(piece);
+    }
+
+    fn write_held(&mut self, piece: &mut Piece) {
+        if let Some(held) = self.held.take() {
+            piece.event(&held);
+            self.sent += 1;
+        }
+    }
+
+    fn write_endless(&mut self, piece: &mut Piece) -> Then {
+        let left = self.endless.unwrap_or_else(|| {
+            piece.bytes.extend_from_slice(b"data: ");
+            faults::ENDLESS
+        });
+        let now = left.min(ENDLESS_PIECE);
+        piece.bytes.resize(piece.bytes.len() + now, b'x');
+        self.endless = Some(left - now);
+        if left == now { Then::Ends } else { Then::Goes }
+    }
+}

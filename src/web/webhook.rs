@@ -1,0 +1,165 @@
+//! The route of the webhook: what HTTP has to do with a delivery. What a delivery means is `discovery::webhook`'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use super::router::protect;
+use crate::agntix::SignatureHeaders;
+use crate::discovery::webhook::{Deliveries, Event, Outcome};
+use crate::exposition::own::ExporterMetrics;
+
+/// A delivery is a few kilobytes; Agntix cuts very long calls short.
+const MAX_BODY: usize = 1024 * 1024;
+/// A body that takes longer than this will not come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whole deliveries at once: bounds what the disk has to swallow in one go.
+const MAX_AT_ONCE: usize = 512;
+/// What all bodies may hold at once, in KiB. It is taken as they arrive, so that a sender that is slow holds little more
+/// than what it has sent.
+const MAX_BODIES: usize = 64 * 1024;
+const KIB: usize = 1024;
+
+/// What the route needs.
+#[derive(Clone)]
+struct WebhookState {
+    deliveries: Arc<Deliveries>,
+    own: ExporterMetrics,
+    slots: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+/// The webhook at `path`. From `shutdown` on, nothing is waited for that has not arrived.
+pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shutdown: CancellationToken) -> Router {
+    let [slots, bodies] = [MAX_AT_ONCE, MAX_BODIES].map(|most| Arc::new(Semaphore::new(most)));
+    let state = WebhookState { deliveries, own, slots, bodies, shutdown };
+    protect(Router::new().route(path, post(receive)).with_state(state))
+}
+
+/// The routes of a listener that has nothing but the webhook and a health check.
+pub fn listener_routes(
+    path: &str,
+    deliveries: Arc<Deliveries>,
+    own: ExporterMetrics,
+    shutdown: CancellationToken,
+) -> Router {
+    route(path, deliveries, own, shutdown)
+        .route("/-/healthy", get(|| async { "Healthy.\n" }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here.\n") })
+}
+
+async fn receive(State(state): State<WebhookState>, request: Request<Body>) -> Response {
+    let (event, answer) = take(&state, request).await.unwrap_or_else(|answer| (Event::Unread, answer));
+    state.own.webhook_deliveries.with_label_values(&[event.as_str(), answer.as_str()]).inc();
+    answer.into_response()
+}
+
+async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, Answer), Answer> {
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return Err(Answer::NotJson);
+    }
+    let reading = whole(&head.headers, body, &state.bodies);
+    let body = tokio::select! {
+        body = reading => body?,
+        () = tokio::time::sleep(BODY_TIMEOUT) => return Err(Answer::CutShort),
+        () = state.shutdown.cancelled() => return Err(Answer::Of(Outcome::Busy)),
+    };
+    // Only what is whole takes a slot: those that never finish must not keep out those that do.
+    let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(Outcome::Busy))?;
+    let (event, outcome) = state.deliveries.take(&SignatureHeaders::of(&head.headers), &body.bytes).await;
+    Ok((event, Answer::Of(outcome)))
+}
+
+/// Svix sends `application/json`; a missing type is not worth a refusal.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("application/json")
+    })
+}
+
+/// A body, and its share of the memory for bodies.
+struct Whole<'s> {
+    bytes: Vec<u8>,
+    _memory: Option<SemaphorePermit<'s>>,
+}
+
+async fn whole<'s>(headers: &HeaderMap, mut body: Body, memory: &'s Semaphore) -> Result<Whole<'s>, Answer> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(Answer::TooLarge);
+    }
+    let (mut bytes, mut held) = (Vec::new(), None::<SemaphorePermit<'s>>);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Answer::CutShort)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > MAX_BODY {
+            return Err(Answer::TooLarge);
+        }
+        let more = length.div_ceil(KIB).saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let more = memory.try_acquire_many(more).map_err(|_| Answer::Of(Outcome::Busy))?;
+        match &mut held {
+            Some(held) => held.merge(more),
+            None => held = Some(more),
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Whole { bytes, _memory: held })
+}
+
+/// What a delivery is answered with.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Of(Outcome),
+    NotJson,
+    TooLarge,
+    CutShort,
+}
+
+impl Answer {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Of(outcome) => outcome.as_str(),
+            Self::NotJson => "not_json",
+            Self::TooLarge => "too_large",
+            Self::CutShort => "cut_short",
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Of(Outcome::Counted) => (StatusCode::OK, "Counted."),
+            Self::Of(Outcome::Pending) => (StatusCode::OK, "Taken."),
+            Self::Of(Outcome::Known) => (StatusCode::OK, "Known already."),
+            Self::Of(Outcome::Ignored) => (StatusCode::OK, "Not used."),
+            Self::Of(Outcome::Malformed) => (StatusCode::BAD_REQUEST, "This is no event of a session."),
+            Self::Of(Outcome::Unauthorized(_)) => (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong."),
+            Self::Of(Outcome::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again."),
+            Self::Of(Outcome::Failed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "It cannot be stored at present; deliver it again.")
+            }
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A delivery is application/json."),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 1 MiB."),
+            Self::CutShort => (StatusCode::BAD_REQUEST, "The body did not come in time, or not whole."),
+        };
+        let body = format!("{text}\n");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            (status, [(RETRY_AFTER, "5")], body).into_response()
+        } else {
+            (status, body).into_response()
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The event stream: hints of what to ask for. With nothing else it suffices while it works; whatever it misses, repeats
+//! or garbles costs delay and never truth.
+
+use std::time::Duration;
+
+use agntix_exporter::clock::{Clock as _, SystemClock};
+use agntix_exporter::simulator::{Faults, Route, SimulatorConfig, StreamFaults};
+
+use crate::support::{Api, Daemon, Setup, number, until};
+
+/// An organization that sleeps until [`begin`]: 200 sessions then, within four seconds.
+fn asleep() -> Api {
+    let start = SystemClock.now();
+    Api::start(SimulatorConfig { now: Some(start), speed: 0.0, ..SimulatorConfig::load(start, 50.0, 200) })
+}
+
+/// Lets time pass once the daemon follows the stream.
+fn begin(api: &Api) {
+    until("the stream to be followed", || (api.simulator.open_streams() == 1).then_some(()));
+    api.simulator.set_clock(None, Some(1.0)).unwrap();
+}
+
+/// Waits until all sessions are over and analysed, and the page shows them all.
+fn shows_all(daemon: &Daemon, api: &Api) {
+    let over = api.simulator.config().until.unwrap().plus(Duration::from_secs(4));
+    until("the last session to end", || (api.simulator.now() > over).then_some(()));
+    daemon.shows(&api.truth());
+}
+
+fn following(api: &Api, state: &tempfile::TempDir) -> Setup {
+    Setup::new(api.address, &state.path().join("state")).set("STREAM__ENABLED", "true")
+}
+
+fn requests(api: &Api, route: Route) -> usize {
+    api.simulator.requests().iter().filter(|request| request.route == route).count()
+}
+
+#[test]
+fn with_nothing_but_the_stream_sessions_are_counted_as_they_end_and_drops_lose_none() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+    begin(&api);
+    // Without `Last-Event-ID` the simulator goes on with new events only, so that each drop would lose some.
+    let stream = StreamFaults { drop_after: Some(150), ..StreamFaults::default() };
+    api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+    shows_all(&daemon, &api);
+    let connections = requests(&api, Route::Stream);
+    assert!(connections > 3, "{connections} connections");
+    assert_eq!(requests(&api, Route::List), 0);
+    let samples = daemon.samples();
+    let sessions = number(api.sessions().len());
+    assert_eq!(samples[r#"agntix_exporter_sessions_discovered_total{source="stream"}"#], sessions);
+    assert!(samples.contains_key(r#"agntix_exporter_source_last_success_timestamp_seconds{source="stream"}"#));
+    assert_eq!(samples["agntix_exporter_webhook_missed_sessions_total"], 0.0);
+    assert_eq!(daemon.lines_with("level=error"), 0, "{}", daemon.log());
+}
+
+#[test]
+fn whatever_the_stream_does_the_listing_makes_good() {
+    for stream in [
+        StreamFaults {
+            drop_after: Some(200),
+            missed_share: 0.3,
+            repeated_share: 0.3,
+            swapped_share: 0.2,
+            garbage_share: 0.1,
+            comment_share: 0.2,
+            bom: true,
+            crlf: true,
+            ..StreamFaults::default()
+        },
+        StreamFaults { endless_after: Some(100), ..StreamFaults::default() },
+        StreamFaults { silent_after: Some(100), ..StreamFaults::default() },
+    ] {
+        let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+        let daemon = following(&api, &state).start();
+        begin(&api);
+        api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+        shows_all(&daemon, &api);
+        assert_eq!(daemon.lines_with("level=error") + daemon.lines_with("panic"), 0, "{}", daemon.log());
+        assert_eq!(daemon.sample("agntix_up"), Some(1.0));
+    }
+}
+
+/// Nonsense comes again each time that the stream is resumed before it; it must not be the end of the stream.
+#[test]
+fn nonsense_that_comes_again_is_skipped() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+    begin(&api);
+    api.simulator.set_clock(None, Some(0.1)).unwrap();
+    // One piece of garbage in ten is such that nothing behind it can be read.
+    let stream = StreamFaults { garbage_share: 0.2, ..StreamFaults::default() };
+    api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+    let mut before = None;
+    until("sessions to be heard of after nonsense", || {
+        let heard = daemon.sample(r#"agntix_exporter_sessions_discovered_total{source="stream"}"#).unwrap();
+        if before.is_none() && requests(&api, Route::Stream) > 3 {
+            before = Some(heard);
+        }
+        before.is_some_and(|before| heard > before + 3.0).then_some(())
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_one_warning() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let daemon = following(&api, &state).set("API__STREAM_PATH", "/v1/nothing/here").start();
+    until("a warning", || (daemon.lines_with("there is no event stream at api.stream_path") == 1).then_some(()));
+    api.simulator.set_clock(None, Some(1.0)).unwrap();
+    shows_all(&daemon, &api);
+    assert_eq!(daemon.lines_with("level=warn"), 1, "{}", daemon.log());
+    assert_eq!(requests(&api, Route::Other), 1);
+}
+
+#[test]
+fn the_stream_does_not_count_against_the_budget() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let daemon =
+        following(&api, &state).set("API__BUDGET_SHARE", "0.000000001").set("API__REQUESTS_PER_MINUTE", "1").start();
+    begin(&api);
+    let stream = StreamFaults { drop_after: Some(1), ..StreamFaults::default() };
+    api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+    until("several streams", || (requests(&api, Route::Stream) > 4).then_some(()));
+    let all = api.simulator.requests().len();
+    assert!(all - requests(&api, Route::Stream) <= 1, "{:?}", api.simulator.requests());
+    assert_eq!(daemon.sample("agntix_up"), Some(1.0), "{}", daemon.log());
+}
