@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
-use crate::support::{Api, Daemon, Reply, Setup, ask, until};
+use crate::support::{Api, Daemon, Reply, Setup, allow_files, ask, until};
 
 /// A daemon that has counted everything there is, and that looks for more once in an hour.
 fn settled(sessions: u64, change: impl FnOnce(Setup) -> Setup) -> (Api, Daemon, tempfile::TempDir) {
@@ -46,6 +46,7 @@ fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
 fn ten_thousand_half_open_connections_neither_stop_a_scrape_nor_stay() {
     const MANY: usize = 10_000;
     const THREADS: usize = 20;
+    allow_files(MANY as u64 + 1_000);
     let (_api, daemon, _state) = settled(200, |setup| setup.set("WEB__HEADER_TIMEOUT", "3s"));
     let open_files = || daemon.samples()["process_open_fds"];
     let before = open_files();

@@ -484,6 +484,7 @@ fn while_nothing_can_be_saved_it_says_so_and_a_later_retry_counts() {
 #[test]
 fn thousands_of_slow_senders_hold_up_neither_scrapes_nor_deliveries() {
     const SENDERS: usize = 5_000;
+    crate::support::allow_files(SENDERS as u64 + 1_000);
     let (_api, _state, daemon, webhook) = quiet(|setup| setup.set("LOG__LEVEL", "info"));
     let head =
         "POST /webhooks/agntix HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";

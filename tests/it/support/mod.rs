@@ -27,6 +27,18 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A moment for simulations that stand still: 2026-04-08T06:00:00Z, whole as the `Date` of an answer is.
 pub const NOON: Timestamp = Timestamp::from_millis(1_775_628_000_000);
 
+/// Lets this process, and the daemons that it starts, open so many files: the usual limit is 1,024.
+pub fn allow_files(count: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= count) {
+        return;
+    }
+    let enough = limit.maximum.is_none_or(|maximum| maximum >= count);
+    assert!(enough, "this test needs {count} open files, more than the system allows ({:?})", limit.maximum);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(count), ..limit }).unwrap();
+}
+
 /// Waits until `condition` gives something.
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
