@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Loaded, Origin};
+use crate::config::{self, Config, Loaded};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig};
@@ -23,7 +23,8 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
     let (api, stop_api) = spawn_simulator("127.0.0.1:0".parse().map_err(Failure::running)?, simulation(args)?)?;
-    if loaded.origins.get("web.listen_address") == Origin::Default {
+    // The annotated config.toml states the default, which is every address of this machine; a demo is for its user.
+    if loaded.config.web.listen_address == Config::default().web.listen_address {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());

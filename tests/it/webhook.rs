@@ -21,7 +21,9 @@ pub const PATH: &str = "/webhooks/agntix";
 /// Sessions that are all over and analysed by now, each analysis whole.
 pub fn finished(total: u64) -> SimulatorConfig {
     let start = SystemClock.now().minus(Duration::from_secs(1_800));
-    SimulatorConfig { missing_part_share: 0.0, ..SimulatorConfig::load(start, 10.0, total) }
+    // However many they are, the last one ended a quarter of an hour ago.
+    let per_second = (f64::from(u32::try_from(total).unwrap()) / 900.0).max(10.0);
+    SimulatorConfig { missing_part_share: 0.0, ..SimulatorConfig::load(start, per_second, total) }
 }
 
 /// An address that nobody listens on.
