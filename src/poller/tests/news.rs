@@ -1,0 +1,155 @@
+//! What deliveries and the event stream make of the schedule.
+
+use super::*;
+
+impl World {
+    /// A delivery of this session, as the route makes it durable and tells of it.
+    fn deliver(&mut self, text: &str) {
+        let news = self.make_durable(text);
+        self.core.told(news, self.now());
+    }
+
+    /// What the route tells of a delivery when it is durable.
+    fn make_durable(&self, text: &str) -> News {
+        let session: crate::agntix::wire::Session<'_> = serde_json::from_str(text).unwrap();
+        let config = crate::observation::ObservationConfig::from(&Config::default());
+        let facts = Arc::new(crate::observation::observe_entry(&session, &config, self.now().local).unwrap());
+        let (source, now) = (Source::Webhook, self.now().local);
+        let change = Change::Session { facts: Arc::clone(&facts), source, now };
+        let verdict = self.runtime.block_on(self.ledger.commit(vec![change])).unwrap().remove(0);
+        News::Session { facts, verdict, source }
+    }
+}
+
+impl World {
+    /// [`value`](Self::value), once new series may rise.
+    fn settled(&mut self, sample: &str) -> Option<f64> {
+        for _ in 0..2 {
+            self.advance(S);
+            self.serve(nothing);
+        }
+        self.value(sample)
+    }
+}
+
+fn with_webhook() -> World {
+    let mut world = World::new(|config| {
+        config.webhook.enabled = true;
+        config.sessions.listing = false;
+    });
+    world.serve(nothing);
+    world.advance(S);
+    world.serve(nothing);
+    world
+}
+
+fn sessions_asked(asked: &[Ask]) -> usize {
+    asked.iter().filter(|ask| matches!(ask, Ask::Session(_))).count()
+}
+
+#[test]
+fn a_complete_delivery_costs_no_request_and_an_incomplete_one_is_completed() {
+    let mut world = with_webhook();
+    // It ended a second after the first start, so that it is news.
+    let recent = |id: &str| session(id, S * 60, true).replace("2026-04-08T05:59", "2026-04-08T06:00");
+    world.advance(S * 30);
+    world.deliver(&recent("whole"));
+    assert_eq!(sessions_asked(&world.serve(nothing)), 0);
+    assert_eq!(world.settled(OUTCOME), Some(1.0));
+    world.deliver(&recent("part").replace(r#""resolution":{"#, r#""cut":{"#));
+    world.advance(S * 15);
+    assert_eq!(
+        world.serve(|ask| match ask {
+            Ask::Session(_) => Ok(recent("part")),
+            ask => nothing(ask),
+        }),
+        [Ask::Session("part".into())]
+    );
+    assert_eq!(world.settled(OUTCOME), Some(2.0));
+    let delays = |source: &str| format!(r#"agntix_exporter_count_delay_seconds_count{{source="{source}"}}"#);
+    assert_eq!((world.value(&delays("webhook")), world.value(&delays("listing"))), (Some(2.0), Some(0.0)));
+    assert_eq!(world.value("agntix_exporter_webhook_missed_sessions_total"), Some(0.0));
+}
+
+#[test]
+fn deliveries_in_any_order_and_number_count_once() {
+    let mut world = with_webhook();
+    let (open, ended) = (session("s", S * 60, false), session("s", S * 60, true));
+    for text in [&ended, &open, &ended, &open, &ended] {
+        world.deliver(text);
+        world.advance(S * 70);
+        world.serve(nothing);
+    }
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+    assert_eq!(world.status.snapshot().sessions_open, 0);
+}
+
+/// Routes that wait for the same commit go on in any order.
+#[test]
+fn word_of_commits_in_another_order_revives_no_counted_session() {
+    for order in [[0, 1, 2, 3], [1, 0, 2, 3], [0, 3, 1, 2], [0, 2, 3, 1], [0, 3, 2, 1]] {
+        let mut world = with_webhook();
+        let (open, ended) = (session("s", S * 60, false), session("s", S * 60, true));
+        let news = [&open, &open, &ended, &ended].map(|text| world.make_durable(text));
+        for place in order {
+            world.core.told(news[place].clone(), world.now());
+        }
+        world.advance(S * 120);
+        assert_eq!(sessions_asked(&world.serve(nothing)), 0, "{order:?}");
+        assert_eq!(world.value(OUTCOME), Some(1.0));
+        let discovered = r#"agntix_exporter_sessions_discovered_total{source="webhook"}"#;
+        assert_eq!(world.value(discovered), Some(1.0), "{order:?}");
+    }
+}
+
+#[test]
+fn sessions_that_only_deliveries_told_of_may_all_be_refused() {
+    let mut world = with_webhook();
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        world.deliver(&session(id, S * 60, false));
+    }
+    world.advance(S * 120);
+    let refused = world.serve(|ask| match ask {
+        Ask::Session(_) => Err(status(403)),
+        ask => nothing(ask),
+    });
+    assert_eq!(sessions_asked(&refused), 6);
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+}
+
+#[test]
+fn what_deliveries_leave_out_is_found_by_polling_and_said() {
+    let mut world = World::new(|config| config.webhook.enabled = true);
+    world.serve(nothing);
+    world.advance(S);
+    world.serve(nothing);
+    world.advance(S * 60);
+    let missed = session("s", S * 60, true).replace("2026-04-08T05:59", "2026-04-08T06:00");
+    world.serve(|ask| match ask {
+        Ask::List(_) => Ok(list(std::slice::from_ref(&missed))),
+        ask => nothing(ask),
+    });
+    assert_eq!(world.value("agntix_exporter_webhook_missed_sessions_total"), Some(1.0));
+}
+
+#[test]
+fn the_stream_says_what_to_ask_for_and_when() {
+    let mut world = with_webhook();
+    let hint = |world: &mut World, id: &str, hint| world.core.told(News::Hint { id: id.into(), hint }, world.now());
+    hint(&mut world, "s", Hint::Updated);
+    hint(&mut world, "s", Hint::Started);
+    let open = |_: &Ask| Ok(session("s", S * 60, false));
+    assert_eq!(sessions_asked(&world.serve(open)), 0, "it has nothing to tell yet");
+    world.advance(S * 40);
+    assert_eq!(sessions_asked(&world.serve(open)), 1);
+    hint(&mut world, "s", Hint::Ended);
+    let ended = |_: &Ask| Ok(session("s", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#));
+    assert_eq!(sessions_asked(&world.serve(ended)), 1);
+    hint(&mut world, "s", Hint::Updated);
+    assert_eq!(sessions_asked(&world.serve(|_| Ok(session("s", S * 60, true)))), 1);
+    hint(&mut world, "s", Hint::Ended);
+    assert_eq!(sessions_asked(&world.serve(nothing)), 0, "it is counted");
+    assert_eq!(world.settled(OUTCOME), Some(1.0));
+}
