@@ -178,6 +178,11 @@ impl Core {
         }
     }
 
+    fn put_off_listing(&mut self, now: Tick, after: impl Fn(u32) -> Duration) {
+        self.listing_busy = false;
+        self.listing.failed(now, |failures| after(u32::from(failures)));
+    }
+
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
         match ask {
             Ask::Session(id) => self.tracker.fail(id, now, |tracked| {
@@ -185,10 +190,7 @@ impl Core {
                 // One that fails while the others do not must not take their requests.
                 if failures > PERSISTENT { missing_wait(failures - PERSISTENT, 0.5) } else { after(failures) }
             }),
-            Ask::List(_) => {
-                self.listing_busy = false;
-                self.listing.failed(now, |failures| after(u32::from(failures)));
-            }
+            Ask::List(_) => self.put_off_listing(now, after),
             Ask::Agents(_) => self.agents.failed(now, after),
         }
     }
@@ -348,11 +350,7 @@ impl Core {
 
     fn reread_page(&mut self, now: Now) {
         let random = self.rng.f64();
-        self.put_off(
-            &Ask::List(ListPage { created_after: None, open_only: false, page: 0, limit: 0 }),
-            now.tick,
-            |failures| backoff(failures, random),
-        );
+        self.put_off_listing(now.tick, |failures| backoff(failures, random));
     }
 
     fn commit_page(

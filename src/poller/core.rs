@@ -393,12 +393,12 @@ impl Core {
         match self.tracker.get(id).map(|tracked| tracked.progress) {
             Some(Progress::Pending(Stage::Ended)) => {
                 if hint != Hint::Started {
-                    self.tracker.hurry(id, now.tick);
+                    self.tracker.reschedule(id, now.tick);
                 }
             }
             Some(Progress::Pending(_)) => {
                 if hint == Hint::Ended {
-                    self.tracker.hurry(id, now.tick);
+                    self.tracker.reschedule(id, now.tick);
                 }
             }
             Some(Progress::Counted) => {}
@@ -413,7 +413,7 @@ impl Core {
                 self.ready.push_back(Batch { changes, purpose: Purpose::Note });
                 if hint == Hint::Started {
                     // A session that has just begun has nothing to tell yet, and the stream will tell of its end.
-                    self.tracker.postpone(id, now.tick + self.config.open_interval);
+                    self.tracker.reschedule(id, now.tick + self.config.open_interval);
                 }
             }
         }

@@ -263,15 +263,8 @@ impl Tracker {
         }
     }
 
-    /// The session is due at once, unless it is being asked for already.
-    pub fn hurry(&mut self, id: &Arc<str>, now: Tick) {
-        if self.is_waiting(id) {
-            self.put_back(id, now);
-        }
-    }
-
-    /// The session is not asked for before `due`, unless it is being asked for already.
-    pub fn postpone(&mut self, id: &Arc<str>, due: Tick) {
+    /// The session is due at `due`, unless it is being asked for already.
+    pub fn reschedule(&mut self, id: &Arc<str>, due: Tick) {
         if self.is_waiting(id) {
             self.put_back(id, due);
         }
