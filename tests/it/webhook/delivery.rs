@@ -96,3 +96,65 @@ pub fn session(event: &str, id: &str, whole: bool) -> String {
     })
     .to_string()
 }
+
+/// A sender that keeps its connection, as Svix does, and connects anew when it is closed.
+pub struct Sender {
+    to: SocketAddr,
+    connection: Option<TcpStream>,
+}
+
+impl Sender {
+    pub fn new(to: SocketAddr) -> Self {
+        Self { to, connection: None }
+    }
+
+    /// Posts `sent`; `None` if the connection ended before an answer.
+    pub fn send(&mut self, sent: &Sent) -> Option<Reply> {
+        self.post(sent.headers().as_bytes(), &sent.body)
+    }
+
+    /// Posts `body` with these header lines, which may be anything.
+    pub fn post(&mut self, headers: &[u8], body: &[u8]) -> Option<Reply> {
+        let reply = self.try_post(headers, body);
+        let closes = reply.as_ref().is_none_or(|reply| reply.header("connection") == Some("close"));
+        if closes {
+            self.connection = None;
+        }
+        reply
+    }
+
+    fn try_post(&mut self, headers: &[u8], body: &[u8]) -> Option<Reply> {
+        if self.connection.is_none() {
+            let connection = TcpStream::connect(self.to).ok()?;
+            connection.set_nodelay(true).ok()?;
+            connection.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+            self.connection = Some(connection);
+        }
+        let connection = self.connection.as_mut()?;
+        let head = format!("POST {PATH} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
+        // In one piece, so that it arrives as one.
+        connection.write_all(&[head.as_bytes(), headers, b"\r\n", body].concat()).ok()?;
+        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            if let Some(reply) = whole(&answer) {
+                return Some(reply);
+            }
+            match connection.read(&mut piece) {
+                Ok(length @ 1..) => answer.extend_from_slice(&piece[..length]),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// The answer, once it has come to its end.
+fn whole(answer: &[u8]) -> Option<Reply> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let reply = Reply { status, headers, body: answer[end + 4..].into() };
+    let length: usize = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
+    (reply.body.len() >= length).then_some(reply)
+}

@@ -6,6 +6,7 @@ mod answers;
 mod bounded;
 mod delivery;
 mod durable;
+mod mutated;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -87,12 +88,14 @@ fn outcomes(daemon: &Daemon) -> BTreeMap<String, f64> {
         .collect()
 }
 
+fn no_sessions() -> Api {
+    let until = Some(SystemClock.now().minus(Duration::from_secs(86_400)));
+    Api::start(SimulatorConfig { until, ..finished(1) })
+}
+
 /// An API without sessions, and a daemon that is past its look-back.
 fn quiet(more: impl FnOnce(Setup) -> Setup) -> (Api, tempfile::TempDir, Daemon, SocketAddr) {
-    let api = Api::start(SimulatorConfig {
-        until: Some(SystemClock.now().minus(Duration::from_secs(86_400))),
-        ..finished(1)
-    });
+    let api = no_sessions();
     let (state, webhook) = (tempfile::tempdir().unwrap(), free_address());
     let setup = Setup::new(api.address, &state.path().join("state"))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
