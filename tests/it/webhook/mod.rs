@@ -8,6 +8,7 @@ mod delivery;
 mod durable;
 mod mutated;
 mod sources;
+mod syncs;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
