@@ -11,7 +11,7 @@ use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
-use crate::tracker::Progress;
+use crate::tracker::{Announced, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
 const MISSING_WAIT: Duration = Duration::from_secs(2);
@@ -160,7 +160,7 @@ impl Core {
     /// scope, nothing else is ever heard. A webhook tells also of sessions that the credential cannot read.
     fn is_this_sessions_refusal(&mut self, ask: &Ask) -> bool {
         let Ask::Session(id) = ask else { return false };
-        if self.tracker.get(id).is_some_and(|tracked| tracked.announced) {
+        if self.tracker.get(id).is_some_and(|tracked| tracked.announced == Announced::Yes) {
             return true;
         }
         if !self.health.has_answered(Route::Session) {
