@@ -9,6 +9,7 @@ use super::{NEXT_SECRET, PATH, SECRET, free_address, outcomes, quiet, receiving,
 use crate::support::{Setup, request, until};
 
 const MIB: usize = 1024 * 1024;
+const OUTCOMES: &str = "agntix_session_outcomes_total";
 
 #[test]
 fn each_delivery_is_answered_by_what_became_of_it() {
@@ -73,6 +74,28 @@ fn each_delivery_is_answered_by_what_became_of_it() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!bytes.windows(7).any(|window| window == b"Zyxwvut"), "{}", file.display());
     }
+}
+
+/// P5: the analysis may change, and an event that Svix delivers late may say what was so before.
+#[test]
+fn an_end_delivered_twice_with_another_analysis_is_a_reclassification() {
+    let (_api, _state, daemon, webhook) = quiet(|setup| setup);
+    let first = session("session.ended", "s-1", true);
+    let second = first.replace("\"RESOLVED\"", "\"UNRESOLVED\"");
+    assert_ne!(first, second);
+    for (body, told) in [(&first, "Counted.\n"), (&second, "Known already.\n"), (&second, "Known already.\n")] {
+        let reply = Sent::new(body.as_str()).send(webhook);
+        assert_eq!((reply.status, reply.text().as_str()), (200, told));
+    }
+    shows(&daemon, "agntix_session_reclassifications_total", 1.0);
+    let samples = daemon.samples();
+    let changed = r#"agntix_session_reclassifications_total{agent_id="agent-1",part="resolution"}"#;
+    assert_eq!(samples.get(changed), Some(&1.0));
+    let outcomes: Vec<_> = samples.iter().filter(|(name, value)| name.starts_with(OUTCOMES) && **value > 0.0).collect();
+    assert!(
+        outcomes.len() == 1 && outcomes[0].0.contains("resolution=\"resolved\"") && *outcomes[0].1 == 1.0,
+        "{outcomes:?}"
+    );
 }
 
 #[test]
