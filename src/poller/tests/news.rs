@@ -121,6 +121,23 @@ fn sessions_that_only_deliveries_told_of_may_all_be_refused() {
     assert_eq!(world.value("agntix_up"), Some(1.0));
 }
 
+/// By the time that it is refused, nothing is known any more of the session.
+#[test]
+fn a_session_that_is_counted_while_it_is_asked_for_may_be_refused() {
+    let mut world = with_webhook();
+    world.deliver(&session("s", S * 60, false));
+    world.advance(S * 120);
+    let ask = world.next().unwrap();
+    assert_eq!(ask, Ask::Session("s".into()));
+    world.deliver(&session("s", S * 60, true));
+    world.answer(&ask, Err(status(403)));
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+    assert_eq!(sessions_asked(&world.serve(nothing)), 0);
+}
+
 #[test]
 fn what_deliveries_leave_out_is_found_by_polling_and_said() {
     let mut world = World::new(|config| config.webhook.enabled = true);
