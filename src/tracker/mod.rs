@@ -37,7 +37,6 @@ pub enum Announced {
 
 /// A tracked session.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Tracked {
     /// How far it is.
     pub progress: Progress,

@@ -57,7 +57,7 @@ async fn deliver(routes: &Router, id: &str) -> Response<Body> {
 }
 
 fn is_put_off(response: &Response<Body>) -> bool {
-    let retry_after = response.headers().get("retry-after").map(|value| value.as_bytes());
+    let retry_after = response.headers().get("retry-after").map(axum::http::HeaderValue::as_bytes);
     response.status() == StatusCode::SERVICE_UNAVAILABLE && retry_after == Some(b"5")
 }
 
