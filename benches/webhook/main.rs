@@ -131,7 +131,7 @@ fn counted(page: &str) -> f64 {
 }
 
 fn commits(page: &str) -> f64 {
-    sample(page, r#"agntix_exporter_state_commits_total{result="success"}"#)
+    sample(page, r#"agntix_exporter_state_commits_total{outcome="success"}"#)
 }
 
 /// A receiver, and what was measured of it, by number of connections.
