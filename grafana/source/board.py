@@ -18,13 +18,21 @@ TITLES = {
 COLUMNS = 24
 
 
-def _variable(name: str, label: str, query: str, about: str, every: str, hide: bool, regex: str = "") -> dashboard.QueryVariable:
+def _variable(
+    name: str, label: str, query: str, about: str, every: str, hide: bool, regex: str = ""
+) -> dashboard.QueryVariable:
     variable = dashboard.QueryVariable(name).label(label).description(about).datasource(style.DATASOURCE)
+    # Grafana's numbers for these two kinds of queries.
+    kind = 1 if query.startswith("label_values(") else 3
     # The object form is what Grafana itself writes, and the text what older versions and tools read.
-    variable.query({"query": query, "refId": f"{name}-variable", "qryType": 5 if not query.startswith("label_values") else 1})
+    variable.query({"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": kind})
     variable.definition(query).regex(regex)
-    variable.multi(True).include_all(True).all_value(every).current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
-    variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
+    variable.multi(True).include_all(True).all_value(every).current(
+        model.VariableOption(selected=True, text=["All"], value=["$__all"])
+    )
+    variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(
+        model.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC
+    )
     variable.hide(model.VariableHide.HIDE_VARIABLE if hide else model.VariableHide.DONT_HIDE)
     return variable.options([])
 
@@ -39,41 +47,79 @@ def _variables(expressions: list[str]):
     )
     of_agents = f'{queries.EXPORTER}, agent_id=~"$agent"'
     return [
-        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+        dashboard.DatasourceVariable("datasource")
+        .label("Data source")
+        .type("prometheus")
         .description("The Prometheus that scrapes the exporter.")
-        .current(model.VariableOption(selected=True, text="Prometheus", value="prometheus")).hide(model.VariableHide.DONT_HIDE),
-        _variable("job", "Job", "label_values(agntix_exporter_build_info, job)", "The scrape job of the exporter.", ".+", False),
+        .current(model.VariableOption(selected=True, text="Prometheus", value="prometheus"))
+        .hide(model.VariableHide.DONT_HIDE),
         _variable(
-            "instance", "Instance", 'label_values(agntix_exporter_build_info{job=~"$job"}, instance)',
-            "The exporter. Each exporter of one organization counts all of its sessions: choose one of them.", ".+", False,
+            "job",
+            "Job",
+            "label_values(agntix_exporter_build_info, job)",
+            "The scrape job of the exporter.",
+            ".+",
+            False,
         ),
         _variable(
-            "agent", "Agent", agents, "The agents, by name.", ".*", unused("agent"),
+            "instance",
+            "Instance",
+            'label_values(agntix_exporter_build_info{job=~"$job"}, instance)',
+            "The exporter. Each exporter of one organization counts all of its sessions: choose one of them.",
+            ".+",
+            False,
+        ),
+        _variable(
+            "agent",
+            "Agent",
+            agents,
+            "The agents, by name.",
+            ".*",
+            unused("agent"),
             '/agent_name="(?<text>[^"]+)|agent_id="(?<value>[^"]+)/g',
         ),
         _variable(
-            "session_type", "Type", f"label_values(agntix_sessions_started_total{{{of_agents}}}, session_type)",
-            "Voice or chat.", ".*", unused("session_type"),
+            "session_type",
+            "Type",
+            f"label_values(agntix_sessions_started_total{{{of_agents}}}, session_type)",
+            "Voice or chat.",
+            ".*",
+            unused("session_type"),
         ),
         _variable(
-            "channel", "Channel",
+            "channel",
+            "Channel",
             f'label_values(agntix_sessions_started_total{{{of_agents}, session_type=~"$session_type"}}, platform)',
-            "The platform that the conversation takes place on: phone, web, WhatsApp.", ".*", unused("channel"),
+            "The platform that the conversation takes place on: phone, web, WhatsApp.",
+            ".*",
+            unused("channel"),
         ),
         _variable(
-            "language", "Language", f"label_values(agntix_session_languages_total{{{of_agents}}}, language)",
-            "The detected language.", ".*", unused("language"),
+            "language",
+            "Language",
+            f"label_values(agntix_session_languages_total{{{of_agents}}}, language)",
+            "The detected language.",
+            ".*",
+            unused("language"),
         ),
     ]
 
 
 def _alerts() -> dashboard.AnnotationQuery:
     """Marks where alerts fired."""
-    query = f'{queries.ALERTS}, alertstate="firing"}}'
+    query = queries.alerts('alertstate="firing"')
     target = prometheus.Dataquery().expr(query).ref_id("Anno").datasource(style.DATASOURCE).interval("1m")
     return (
-        dashboard.AnnotationQuery().name("Alerts").datasource(style.DATASOURCE).enable(True).icon_color(style.VERMILLION)
-        .expr(query).step("1m").title_format("{{alertname}}").text_format("{{agent_id}} {{severity}}").tag_keys("severity")
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(style.DATASOURCE)
+        .enable(True)
+        .icon_color(style.VERMILLION)
+        .expr(query)
+        .step("1m")
+        .title_format("{{alertname}}")
+        .text_format("{{agent_id}} {{severity}}")
+        .tag_keys("severity")
         .target(target)
     )
 
@@ -106,14 +152,21 @@ class Board:
         """The dashboard."""
         expressions = self._expressions()
         board = dashboard.Dashboard(TITLES[self.uid]).uid(self.uid).description(self.about).tags([TAG])
-        board.readonly().timezone("browser").time(self.span, "now").refresh("1m").tooltip(model.DashboardCursorSync.CROSSHAIR)
+        board.readonly().timezone("browser").time(self.span, "now").refresh("1m").tooltip(
+            model.DashboardCursorSync.CROSSHAIR
+        )
         board.timepicker(dashboard.TimePicker().refresh_intervals(["30s", "1m", "5m", "15m", "1h"]))
         board.variables(_variables(expressions)).annotations([_alerts()])
         for uid, title in TITLES.items():
             if uid != self.uid:
                 board.link(
-                    dashboard.DashboardLink(title.removeprefix("Agntix / ")).type(model.DashboardLinkType.LINK).url(f"/d/{uid}")
-                    .include_vars(True).keep_time(True).icon("dashboard").tooltip(f"{title}, same time and variables")
+                    dashboard.DashboardLink(title.removeprefix("Agntix / "))
+                    .type(model.DashboardLinkType.LINK)
+                    .url(f"/d/{uid}")
+                    .include_vars(True)
+                    .keep_time(True)
+                    .icon("dashboard")
+                    .tooltip(f"{title}, same time and variables")
                 )
         number, y = 1, 0
         for title, folded, panels in self.rows:
@@ -147,7 +200,9 @@ class Board:
 
     def _note_exceptions(self, panel: model.Panel, expressions: list[str]) -> None:
         own = [target.expr for target in panel.targets]
-        ignored = [name for key, name in EXCEPT.items() if style.applies(key, expressions) and not style.applies(key, own)]
+        ignored = [
+            name for key, name in EXCEPT.items() if style.applies(key, expressions) and not style.applies(key, own)
+        ]
         if ignored and self.uid != "agntix-exporter":
             choice = ", ".join(ignored[:-1]) + (" or " if ignored[:-1] else "") + ignored[-1]
             panel.description = f"{panel.description} Does not follow the choice of {choice}."

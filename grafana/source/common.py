@@ -1,11 +1,39 @@
 """Panels that stand on several dashboards."""
 
 from .queries import (
-    ASSESSED, DURATION, ENDED, NEGATIVE, OUTCOMES, RANGE, RATE, TONED, UNRESOLVED, count, gauge, named, per_minute, quantile,
-    select, share,
+    ASSESSED,
+    DURATION,
+    ENDED,
+    EXPORTER,
+    NEGATIVE,
+    OUTCOMES,
+    RANGE,
+    RATE,
+    TONED,
+    UNRESOLVED,
+    alerts,
+    count,
+    gauge,
+    named,
+    per_minute,
+    quantile,
+    share,
 )
 from .style import (
-    BLUE, NO_SESSIONS, ORANGE, PER_MINUTE, SECONDS, SHARE, VERMILLION, Column, Query, beside, course, field, figure, grid, link_to,
+    BLUE,
+    ORANGE,
+    PER_MINUTE,
+    SECONDS,
+    SHARE,
+    VERMILLION,
+    Column,
+    Query,
+    beside,
+    course,
+    field,
+    figure,
+    grid,
+    link_to,
     value,
 )
 
@@ -15,31 +43,59 @@ STEADY = "5m"
 
 def freshness(width: int = 4):
     """Whether the numbers are complete. Nothing on a dashboard is worth more than this."""
+    # The same agent from several exporters: they watch one organization, and every sum counts its sessions several times.
+    several = f"max(count by (agent_id) (agntix_agent_info{{{EXPORTER}}})) > bool 1 or vector(0)"
+    lag, refused = gauge("max", "agntix_exporter_catching_up"), f"(1 - {gauge('min', 'agntix_up')})"
+    twice = ("Counted twice", VERMILLION)
+    refuses = ("API refuses", VERMILLION)
     return figure(
         "Can the numbers be trusted?",
         "Yes: the API answers and what has ended is counted. Catching up: the look-back or a backlog is being worked off, so that recent "
-        "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted.",
-        [Query(f"{gauge('max', 'agntix_exporter_catching_up')} + 2 * (1 - {gauge('min', 'agntix_up')})")],
-        width=width, empty="No exporter",
-        texts={"0": ("Yes", BLUE), "1": ("Catching up", ORANGE), "2": ("API refuses", VERMILLION), "3": ("API refuses", VERMILLION)},
+        "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted. Counted twice: "
+        "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance.",
+        [Query(f"{lag} + 2 * {refused} + 4 * ({several})")],
+        width=width,
+        empty="No exporter",
+        texts={
+            "0": ("Yes", BLUE),
+            "1": ("Catching up", ORANGE),
+            "2": refuses,
+            "3": refuses,
+            "4": twice,
+            "5": twice,
+            "6": refuses,
+            "7": refuses,
+        },
     )
 
 
 def alerts_table(width: int = 9, height: int = 8):
     """Alerts that fire or are about to."""
+    one = "alertname, alertstate, severity, agent_id"
+    found = f"max by ({one}) ({alerts()})"
     return grid(
         "Which alerts?",
         "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those of the chosen agents and "
         "those of no agent in particular; they do not follow job and instance.",
-        [Query('max by (alertname, alertstate, severity, agent_id) (ALERTS{alertname=~"Agntix.*", agent_id=~"$agent|"})')],
+        [Query(f"{named(found)} or on ({one}) {found}")],
         [
-            Column("alertstate", "State", width=90, texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)}),
+            Column(
+                "alertstate",
+                "State",
+                width=90,
+                texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)},
+            ),
             Column("alertname", "Alert"),
             Column("severity", "Severity", width=90),
-            Column("agent_id", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent")))),
+            Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
+            Column("agent_id", "Agent ID", hidden=True),
             Column("Value", "Value", hidden=True),
         ],
-        width=width, height=height, sort="State", empty="No alert is pending or firing",
+        width=width,
+        height=height,
+        sort="State",
+        descending=False,
+        empty="No alert is pending or firing",
     )
 
 
@@ -75,7 +131,9 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
             Column(value(6, n), "Median", SECONDS, 0, width=80),
             Column(value(7, n), "Open", decimals=0, width=65),
         ],
-        width=width, height=height, sort="Unresolved",
+        width=width,
+        height=height,
+        sort="Unresolved",
     )
 
 
@@ -85,7 +143,10 @@ def outcome_course(width: int = 12, height: int = 8):
         "How do sessions end?",
         "Sessions a minute by resolution, stacked. none: without an analysis. Points are single sessions; a click on one opens it.",
         [Query(per_minute(OUTCOMES, "resolution"), "{{resolution}}", exemplar=True)],
-        width=width, height=height, unit=PER_MINUTE, stack="normal",
+        width=width,
+        height=height,
+        unit=PER_MINUTE,
+        stack="normal",
     )
 
 
@@ -95,18 +156,25 @@ def sentiment_course(width: int = 12, height: int = 8):
         "In what mood do they end?",
         "Sessions a minute by sentiment, stacked. none: without an analysis. Points are single sessions; a click on one opens it.",
         [Query(per_minute(OUTCOMES, "sentiment"), "{{sentiment}}", exemplar=True)],
-        width=width, height=height, unit=PER_MINUTE, stack="normal",
+        width=width,
+        height=height,
+        unit=PER_MINUTE,
+        stack="normal",
     )
 
 
 def share_course(title: str, about: str, part: str, whole: str, width: int = 12, height: int = 8):
     """A share by agent over time, and the number that all of them are shares of."""
     panel = course(
-        title, f"{about} Grey bars: how many sessions a minute that is, all agents together. A gap: no session.",
+        title,
+        f"{about} Grey bars: how many sessions a minute that is, all agents together. A gap: no session.",
         [
             Query(named(share(OUTCOMES, part, whole, "agent_id", window=RATE)), "{{agent_name}}", step=STEADY),
             Query(per_minute(OUTCOMES, "", whole), "sessions", step=STEADY),
         ],
-        width=width, height=height, unit=SHARE, decimals=0, greatest=1,
+        width=width,
+        height=height,
+        unit=SHARE,
+        decimals=0,
     )
     return beside(panel, "sessions")

@@ -2,10 +2,25 @@
 
 from .board import Board
 from .common import STEADY
-from .queries import DURATION, ENDED, RANGE, RATE, count, mean, named, per_minute, quantile, select
+from .queries import DURATION, ENDED, RANGE, RATE, count, mean, named, per_minute, quantile, select, share
 from .style import (
-    BLUE, GREY, NO_SESSIONS, ORANGE, PER_MINUTE, SECONDS, SHARE, Column, Query, beside, course, field, figure, fixed, grid, heat, link_to,
-    prop, value,
+    BLUE,
+    GREY,
+    ORANGE,
+    SECONDS,
+    SHARE,
+    Column,
+    Query,
+    beside,
+    course,
+    field,
+    figure,
+    fixed,
+    grid,
+    heat,
+    link_to,
+    prop,
+    value,
 )
 
 CHANNEL = "session_type, platform, direction"
@@ -44,25 +59,45 @@ BOARD = Board(
     "now-24h",
 )
 BOARD.top(
-    figure("Sessions ended", "Ended sessions in the time range; all figures here are about these.", [Query(count(DURATION + "_count"))], width=4),
     figure(
-        "Median", "Half of the sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
-        [Query(quantile(0.5, DURATION, window=RANGE))], unit=SECONDS, width=4,
+        "Sessions ended",
+        "Ended sessions in the time range; all figures here are about these.",
+        [Query(count(DURATION + "_count"))],
+        width=4,
     ),
     figure(
-        "90th percentile", "Nine of ten sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
-        [Query(quantile(0.9, DURATION, window=RANGE))], unit=SECONDS, width=4,
+        "Median",
+        "Half of the sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
+        [Query(quantile(0.5, DURATION, window=RANGE))],
+        unit=SECONDS,
+        width=4,
+    ),
+    figure(
+        "90th percentile",
+        "Nine of ten sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
+        [Query(quantile(0.9, DURATION, window=RANGE))],
+        unit=SECONDS,
+        width=4,
     ),
     figure("Mean", "Total time over the number of sessions; exact.", [Query(mean(DURATION))], unit=SECONDS, width=4),
-    figure("Total time", "Time that all sessions together took.", [Query(count(DURATION + "_sum"))], unit="dtdurations", width=4, decimals=1),
     figure(
-        "Expired", "Share of sessions that nobody closed: they ended because they had expired; and of how many.",
-        [
-            Query(count(ENDED, "", 'state="expired"') + f" / ({count(ENDED)} > 0)", "share"),
-            Query(count(ENDED), "of"),
-        ],
-        unit=SHARE, width=4, decimals=1,
-    ).override_by_name("share", [fixed(ORANGE)]).override_by_name("of", [prop("unit", "none"), prop("decimals", 0), fixed(GREY)]),
+        "Total time",
+        "Time that all sessions together took.",
+        [Query(count(DURATION + "_sum"))],
+        unit="dtdurations",
+        width=4,
+        decimals=1,
+    ),
+    figure(
+        "Expired",
+        "Share of sessions that nobody closed: they ended because they had expired; and of how many.",
+        [Query(share(ENDED, 'state="expired"', ""), "share"), Query(count(ENDED), "of")],
+        unit=SHARE,
+        width=4,
+        decimals=1,
+    )
+    .override_by_name("share", [fixed(ORANGE)])
+    .override_by_name("of", [prop("unit", "none"), prop("decimals", 0), fixed(GREY)]),
 )
 BOARD.row(
     "Over time",
@@ -75,8 +110,12 @@ BOARD.row(
                 Query(quantile(0.9, DURATION), "p90", step=STEADY),
                 Query(per_minute(DURATION + "_count"), "sessions", step=STEADY),
             ],
-            unit=SECONDS, width=12, height=9,
-        ).override_by_name("median", [fixed(BLUE)]).override_by_name("p90", [fixed(ORANGE)]),
+            unit=SECONDS,
+            width=12,
+            height=9,
+        )
+        .override_by_name("median", [fixed(BLUE)])
+        .override_by_name("p90", [fixed(ORANGE)]),
         "sessions",
     ),
     heat(
@@ -84,33 +123,45 @@ BOARD.row(
         "Durations over time: each cell holds the sessions of one step that took up to the time on the left and longer than the next "
         "lower one. Two bands: two kinds of conversations.",
         Query(f"sum by (le) (increase({select(DURATION + '_bucket')}[{RATE}]))", "{{le}}", step=STEADY, exemplar=True),
-        width=12, height=9,
+        width=12,
+        height=9,
     ),
     course(
-        "Which agent takes longer?", "Median duration by agent. A gap: no session.",
-        [Query(named(quantile(0.5, DURATION, "agent_id")), "{{agent_name}}", step=STEADY)], unit=SECONDS, width=12,
+        "Which agent takes longer?",
+        "Median duration by agent. A gap: no session.",
+        [Query(named(quantile(0.5, DURATION, "agent_id")), "{{agent_name}}", step=STEADY)],
+        unit=SECONDS,
+        width=12,
     ),
     course(
-        "Which channel takes longer?", "Median duration by channel. A gap: no session.",
-        [Query(quantile(0.5, DURATION, CHANNEL), "{{session_type}} {{platform}} {{direction}}", step=STEADY)], unit=SECONDS, width=12,
+        "Which channel takes longer?",
+        "Median duration by channel. A gap: no session.",
+        [Query(quantile(0.5, DURATION, CHANNEL), "{{session_type}} {{platform}} {{direction}}", step=STEADY)],
+        unit=SECONDS,
+        width=12,
     ),
 )
 BOARD.row(
     "By agent and channel",
     grid(
-        "How long do each agent's sessions take?", "Each agent in the time range. A click opens the agent.",
+        "How long do each agent's sessions take?",
+        "Each agent in the time range. A click opens the agent.",
         quantiles("agent_id"),
         [
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
             *COLUMNS,
         ],
-        width=12, sort="Median",
+        width=12,
+        sort="Median",
     ),
     grid(
-        "How long does each channel take?", "Each channel in the time range.", quantiles(CHANNEL),
+        "How long does each channel take?",
+        "Each channel in the time range.",
+        quantiles(CHANNEL),
         [Column("session_type", "Type"), Column("platform", "Channel"), Column("direction", "Direction"), *COLUMNS],
-        width=12, sort="Median",
+        width=12,
+        sort="Median",
     ),
 )
 BOARD.row(
@@ -127,7 +178,10 @@ BOARD.row(
             Column(value(1, 3), "Mean", SECONDS, 0),
             Column(value(2, 3), "Longest", SECONDS, 0),
         ],
-        width=24, height=6, sort="Mean", empty="No session is watched",
+        width=24,
+        height=6,
+        sort="Mean",
+        empty="No session is watched",
     ),
     folded=True,
 )

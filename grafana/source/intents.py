@@ -3,10 +3,35 @@
 from .board import Board
 from .common import STEADY
 from .queries import (
-    ASSESSED, INTENTS, NEGATIVE, OUTCOMES, RATE, TONED, UNRESOLVED, count, count_at_end, mean, most, named, per_minute, select, share,
+    ASSESSED,
+    INTENTS,
+    NEGATIVE,
+    RATE,
+    TONED,
+    UNRESOLVED,
+    count,
+    count_at_end,
+    mean,
+    most,
+    named,
+    per_minute,
+    share,
 )
 from .style import (
-    BLUE, COUNT, PER_MINUTE, SHARE, VERMILLION, Column, Query, beside, course, field, figure, grid, link_to, share_figure, value,
+    BLUE,
+    PER_MINUTE,
+    SHARE,
+    VERMILLION,
+    Column,
+    Query,
+    beside,
+    course,
+    field,
+    figure,
+    grid,
+    link_to,
+    share_figure,
+    value,
 )
 
 NO_INTENT = "No session with an intent in this window"
@@ -20,24 +45,43 @@ BOARD = Board(
 )
 BOARD.top(
     figure(
-        "Sessions with an intent", "Ended sessions in the time range whose analysis names an intent.", [Query(count(INTENTS))],
-        width=4, empty=NO_INTENT,
+        "Sessions with an intent",
+        "Ended sessions in the time range whose analysis names an intent.",
+        [Query(count(INTENTS))],
+        width=4,
+        empty=NO_INTENT,
     ),
     figure(
-        "Different intents", "Intents that occurred in the time range. Beyond metrics.max_label_values an agent's further intents are other.",
-        [Query(f"count({count(INTENTS, 'intent')} > 0)")], width=4, empty=NO_INTENT,
+        "Different intents",
+        "Intents that occurred in the time range. Beyond metrics.max_label_values an agent's further intents are other.",
+        [Query(f"count({count(INTENTS, 'intent')} > 0)")],
+        width=4,
+        empty=NO_INTENT,
     ),
     share_figure(
-        "Unresolved", "Share of unresolved sessions among the assessed ones with an intent.",
-        share(INTENTS, UNRESOLVED, ASSESSED), count(INTENTS, "", ASSESSED), width=5, empty=NO_INTENT,
+        "Unresolved",
+        "Share of unresolved sessions among the assessed ones with an intent.",
+        share(INTENTS, UNRESOLVED, ASSESSED),
+        count(INTENTS, "", ASSESSED),
+        width=5,
+        empty=NO_INTENT,
     ),
     share_figure(
-        "Negative", "Share of negative sessions among those with an intent and a known sentiment.",
-        share(INTENTS, NEGATIVE, TONED), count(INTENTS, "", TONED), width=5, empty=NO_INTENT,
+        "Negative",
+        "Share of negative sessions among those with an intent and a known sentiment.",
+        share(INTENTS, NEGATIVE, TONED),
+        count(INTENTS, "", TONED),
+        width=5,
+        empty=NO_INTENT,
     ),
     share_figure(
-        "Confidence in the intent", "Mean confidence of the analysis in the intents that it named, and how many those are.",
-        mean("agntix_session_intent_confidence"), count("agntix_session_intent_confidence_count"), width=6, colour=BLUE, empty=NO_INTENT,
+        "Confidence in the intent",
+        "Mean confidence of the analysis in the intents that it named, and how many those are.",
+        mean("agntix_session_intent_confidence"),
+        count("agntix_session_intent_confidence_count"),
+        width=6,
+        colour=BLUE,
+        empty=NO_INTENT,
     ),
 )
 
@@ -59,7 +103,8 @@ _WORST_SHARE = f"topk(15, {share(INTENTS, UNRESOLVED, ASSESSED, 'intent')} and {
 BOARD.row(
     "Which are the worst?",
     grid(
-        "Which intents stay unresolved most often?", "All intents in the time range, most unresolved sessions first, with their agent.",
+        "Which intents stay unresolved most often?",
+        "All intents in the time range, most unresolved sessions first, with their agent.",
         [
             Query(named(count(INTENTS, "agent_id, intent", UNRESOLVED)) + " > 0"),
             Query(named(share(INTENTS, UNRESOLVED, ASSESSED, "agent_id, intent"))),
@@ -77,7 +122,10 @@ BOARD.row(
             Column(value(3, 5), "Negative", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(4, 5), "of ", decimals=0, width=65),
         ],
-        width=14, height=11, sort="Unresolved", empty=NO_INTENT,
+        width=14,
+        height=11,
+        sort="Unresolved",
+        empty=NO_INTENT,
     ),
     grid(
         "Which intents have the worst share?",
@@ -89,7 +137,10 @@ BOARD.row(
             Column(value(0, 2), "Unresolved", SHARE, 1, width=150, bar=VERMILLION),
             Column(value(1, 2), "of", decimals=0, width=80),
         ],
-        width=10, height=11, sort="Unresolved", empty=f"No intent with {ENOUGH} assessed sessions in this window",
+        width=10,
+        height=11,
+        sort="Unresolved",
+        empty=f"No intent with {ENOUGH} assessed sessions in this window",
     ),
 )
 _TOP = count_at_end(INTENTS, "intent")
@@ -97,9 +148,14 @@ _TOP_UNRESOLVED = count_at_end(INTENTS, "intent", UNRESOLVED)
 BOARD.row(
     "How do they move?",
     course(
-        "What do people want?", "Sessions a minute by intent, stacked: the ten most frequent of the time range.",
+        "What do people want?",
+        "Sessions a minute by intent, stacked: the ten most frequent of the time range.",
         [Query(most(10, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}")],
-        unit=PER_MINUTE, stack="normal", width=12, height=9, empty=NO_INTENT,
+        unit=PER_MINUTE,
+        stack="normal",
+        width=12,
+        height=9,
+        empty=NO_INTENT,
     ),
     beside(
         course(
@@ -108,12 +164,17 @@ BOARD.row(
             "Grey bars: assessed sessions a minute, all intents together. A gap: no session.",
             [
                 Query(
-                    most(5, "intent", share(INTENTS, UNRESOLVED, ASSESSED, "intent", window=RATE), _TOP_UNRESOLVED), "{{intent}}",
+                    most(5, "intent", share(INTENTS, UNRESOLVED, ASSESSED, "intent", window=RATE), _TOP_UNRESOLVED),
+                    "{{intent}}",
                     step=STEADY,
                 ),
                 Query(per_minute(INTENTS, "", ASSESSED), "sessions", step=STEADY),
             ],
-            unit=SHARE, decimals=0, greatest=1, width=12, height=9, empty=NO_INTENT,
+            unit=SHARE,
+            decimals=0,
+            width=12,
+            height=9,
+            empty=NO_INTENT,
         ),
         "sessions",
     ),
@@ -121,7 +182,8 @@ BOARD.row(
 BOARD.row(
     "By outcome",
     grid(
-        "What becomes of each intent?", "Sessions by intent, resolution and sentiment in the time range.",
+        "What becomes of each intent?",
+        "Sessions by intent, resolution and sentiment in the time range.",
         [Query(count(INTENTS, "intent, resolution, sentiment") + " > 0")],
         [
             Column("intent", "Intent"),
@@ -129,7 +191,10 @@ BOARD.row(
             Column("sentiment", "Sentiment", meaning=True),
             Column("Value", "Sessions", decimals=0),
         ],
-        width=24, height=10, sort="Sessions", empty=NO_INTENT,
+        width=24,
+        height=10,
+        sort="Sessions",
+        empty=NO_INTENT,
     ),
     folded=True,
 )

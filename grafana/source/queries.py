@@ -51,8 +51,8 @@ RESOLVED = 'resolution="resolved"'
 TONED = 'sentiment=~"positive|neutral|negative"'
 NEGATIVE = 'sentiment="negative"'
 
-# The alerts of deploy/prometheus. They carry an agent or none, and no job or instance.
-ALERTS = 'ALERTS{alertname=~"Agntix.*", agent_id=~"$agent|"'
+# The alerts of deploy/prometheus that concern the chosen agents or no agent in particular. They have no job and no instance.
+ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", agent_id=~"$agent|"'
 
 
 def select(metric: str, *matchers: str) -> str:
@@ -131,13 +131,27 @@ def scored(by: str = "", window: str = RANGE) -> str:
 def agent_names() -> str:
     """One series an agent, with its name; the id stands for the name of an agent that the API does not list."""
     listed = f"topk by (agent_id) (1, {select('agntix_agent_info')})"
-    seen = f"group by (agent_id) ({select(STARTED)})"
+    seen = f"group by (agent_id) ({STARTED}{{{AGENT}}})"
     return f'({listed} or on (agent_id) label_replace({seen}, "agent_name", "$1", "agent_id", "(.*)"))'
 
 
 def named(expr: str) -> str:
     """Adds agent_name to what has an agent_id."""
     return f"({expr}) * on (agent_id) group_left (agent_name) {agent_names()}"
+
+
+def alerts(*matchers: str) -> str:
+    """A selector of alerts."""
+    return f"ALERTS{{{', '.join((ALERTS_OF_CHOICE, *matchers))}}}"
+
+
+def of_exporters(metric: str, over: str = "") -> str:
+    """A metric that other targets have, too, narrowed to exporters: with all jobs chosen, job does not do that.
+
+    With a window, to those that were exporters at any time in it, so that one that is down now is among them.
+    """
+    exporter = select("agntix_exporter_build_info")
+    return f"{select(metric)} and on (job, instance) {f'last_over_time({exporter}[{over}])' if over else exporter}"
 
 
 def most(n: int, label: str, expr: str, ranking: str) -> str:

@@ -1,9 +1,23 @@
 """Sessions: the watched ones, one by one."""
 
 from .board import Board
-from .queries import select
+from .queries import named, select
 from .style import (
-    BLUE, GREY, ORANGE, SECONDS, SESSION_PAGE, SHARE, VERMILLION, Column, Query, bars, figure, grid, link_to, field, thresholds, value,
+    GREY,
+    ORANGE,
+    SECONDS,
+    SESSION_PAGE,
+    SHARE,
+    VERMILLION,
+    Column,
+    Query,
+    bars,
+    field,
+    figure,
+    grid,
+    link_to,
+    thresholds,
+    value,
 )
 
 INFO = "agntix_watched_session_info"
@@ -29,24 +43,40 @@ BOARD = Board(
 BOARD.top(
     figure("Watched", "Sessions that are exposed one by one now.", [Query(f"count({watched()})")], width=4, empty=NONE),
     figure(
-        "Open", "Watched sessions that are open now.", [Query("count(" + watched('state="open"') + ")")],
-        width=5, empty="None",
+        "Open",
+        "Watched sessions that are open now.",
+        [Query("count(" + watched('state="open"') + ")")],
+        width=5,
+        empty="None",
     ),
     figure(
-        "Unresolved", "Watched sessions that are unresolved.", [Query("count(" + watched('resolution="unresolved"') + ")")],
-        width=5, empty="None", steps=thresholds((None, VERMILLION)),
+        "Unresolved",
+        "Watched sessions that are unresolved.",
+        [Query("count(" + watched('resolution="unresolved"') + ")")],
+        width=5,
+        empty="None",
+        steps=thresholds((None, VERMILLION)),
     ),
     figure(
-        "Negative", "Watched sessions whose sentiment is negative.", [Query("count(" + watched('sentiment="negative"') + ")")],
-        width=5, empty="None", steps=thresholds((None, VERMILLION)),
+        "Negative",
+        "Watched sessions whose sentiment is negative.",
+        [Query("count(" + watched('sentiment="negative"') + ")")],
+        width=5,
+        empty="None",
+        steps=thresholds((None, VERMILLION)),
     ),
     figure(
-        "Longest", "The longest of the watched sessions that have ended.",
-        [Query("max(" + measured("agntix_watched_session_duration_seconds") + ")")], width=5, unit=SECONDS, empty="None has ended",
+        "Longest",
+        "The longest of the watched sessions that have ended.",
+        [Query("max(" + measured("agntix_watched_session_duration_seconds") + ")")],
+        width=5,
+        unit=SECONDS,
+        empty="None has ended",
     ),
 )
+_INFO = f"max by ({LABELS}) ({select(INFO)})"
 _VALUES = [
-    Query(f"max by ({LABELS}) ({select(INFO)})"),
+    Query(f"{named(_INFO)} or on (session_id) {_INFO}"),
     Query("1000 * (" + measured("agntix_watched_session_last_activity_timestamp_seconds") + ")"),
     Query(measured("agntix_watched_session_duration_seconds")),
     Query(measured("agntix_watched_session_sentiment_score")),
@@ -61,12 +91,18 @@ BOARD.row(
         _VALUES,
         [
             Column(value(1, 5), "Last active", "dateTimeAsLocal", width=165),
-            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw:percentencode}"), width=300),
-            Column("agent_id", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent")))),
+            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=300),
+            Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
+            Column("agent_id", "Agent ID", hidden=True),
             Column("session_type", "Type", width=70),
             Column("platform", "Channel", width=90),
             Column("direction", "Direction", width=90),
-            Column("state", "State", width=75, texts={"open": ("open", ORANGE), "closed": ("closed", GREY), "expired": ("expired", GREY)}),
+            Column(
+                "state",
+                "State",
+                width=75,
+                texts={"open": ("open", ORANGE), "closed": ("closed", GREY), "expired": ("expired", GREY)},
+            ),
             Column("intent", "Intent"),
             Column("resolution", "Resolution", width=125, meaning=True),
             Column(value(4, 5), "Confidence", SHARE, 0, width=95),
@@ -76,22 +112,31 @@ BOARD.row(
             Column("language", "Language", width=85),
             Column(value(0, 5), "Watched", hidden=True),
         ],
-        width=24, height=16, sort="Last active", empty=NONE,
+        width=24,
+        height=16,
+        sort="Last active",
+        empty=NONE,
     ),
 )
 BOARD.row(
     "What they have in common",
     bars(
-        "Which intents?", "Watched sessions by intent.",
-        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))", "{{intent}}")], empty=NONE,
+        "Which intents?",
+        "Watched sessions by intent.",
+        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))", "{{intent}}")],
+        empty=NONE,
     ),
     bars(
-        "Which resolutions?", "Watched sessions by resolution.",
-        [Query("count by (resolution) (max by (session_id, resolution) (" + select(INFO) + "))", "{{resolution}}")], empty=NONE,
+        "Which resolutions?",
+        "Watched sessions by resolution.",
+        [Query("count by (resolution) (max by (session_id, resolution) (" + select(INFO) + "))", "{{resolution}}")],
+        empty=NONE,
     ),
     bars(
-        "Which sentiments?", "Watched sessions by sentiment.",
-        [Query("count by (sentiment) (max by (session_id, sentiment) (" + select(INFO) + "))", "{{sentiment}}")], empty=NONE,
+        "Which sentiments?",
+        "Watched sessions by sentiment.",
+        [Query("count by (sentiment) (max by (session_id, sentiment) (" + select(INFO) + "))", "{{sentiment}}")],
+        empty=NONE,
     ),
     folded=True,
 )

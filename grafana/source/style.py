@@ -24,7 +24,7 @@ MEANING = {
     "negative": VERMILLION,
 }
 
-COUNT, SHARE, SECONDS, PER_MINUTE, PER_SECOND, SCORE = "none", "percentunit", "s", "cpm", "reqps", "none"
+COUNT, SHARE, SECONDS, PER_MINUTE, PER_SECOND, SCORE = "none", "percentunit", "s", "suffix:/min", "reqps", "none"
 NO_SESSIONS = "No sessions in this window"
 
 DATASOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -41,8 +41,8 @@ def link_to(uid: str, **values: str) -> str:
 
 
 def field(name: str) -> str:
-    """The value of another field in the row that is clicked, made fit for an address."""
-    return f'${{__data.fields["{name}"]:percentencode}}'
+    """The value of another field in the row that is clicked."""
+    return f'${{__data.fields["{name}"]}}'
 
 
 class Query(prometheus.Dataquery):
@@ -82,15 +82,20 @@ def thresholds(*steps: tuple[float | None, str]) -> dashboard.ThresholdsConfig:
 def mapping(texts: dict[str, tuple[str, str | None]]) -> model.ValueMap:
     """Texts, and colours, for values."""
     results = enumerate(texts.items())
-    return model.ValueMap({
-        value: model.ValueMappingResult(text=text, color=colour, index=index) for index, (value, (text, colour)) in results
-    })
+    return model.ValueMap(
+        {
+            value: model.ValueMappingResult(text=text, color=colour, index=index)
+            for index, (value, (text, colour)) in results
+        }
+    )
 
 
 MEANING_MAP = mapping({value: (value.replace("_", " "), colour) for value, colour in MEANING.items()})
 
 
-def _common(panel, title: str, about: str, width: int, height: int, queries: list[Query], unit: str, decimals, empty: str):
+def _common(
+    panel, title: str, about: str, width: int, height: int, queries: list[Query], unit: str, decimals, empty: str
+):
     panel.title(title).description(about).span(width).height(height).datasource(DATASOURCE)
     panel.unit(unit).no_value(empty).targets(_letters(queries))
     if decimals is not None:
@@ -98,7 +103,20 @@ def _common(panel, title: str, about: str, width: int, height: int, queries: lis
     return panel
 
 
-def figure(title, about, queries, *, width=3, height=4, unit=COUNT, decimals=0, empty=NO_SESSIONS, colour=None, steps=None, texts=None):
+def figure(
+    title,
+    about,
+    queries,
+    *,
+    width=3,
+    height=4,
+    unit=COUNT,
+    decimals=0,
+    empty=NO_SESSIONS,
+    colour=None,
+    steps=None,
+    texts=None,
+):
     """One number, or two side by side: a share and what it is a share of."""
     for query in queries:
         query.instant()
@@ -109,7 +127,9 @@ def figure(title, about, queries, *, width=3, height=4, unit=COUNT, decimals=0, 
     named = common_model.BigValueTextMode.VALUE_AND_NAME if len(queries) > 1 else common_model.BigValueTextMode.VALUE
     panel.text_mode(named).wide_layout(False).justify_mode(common_model.BigValueJustifyMode.CENTER)
     panel.text(common.VizTextDisplayOptions().value_size(26).title_size(12))
-    panel.color_mode(common_model.BigValueColorMode.VALUE if colour or steps or texts else common_model.BigValueColorMode.NONE)
+    panel.color_mode(
+        common_model.BigValueColorMode.VALUE if colour or steps or texts else common_model.BigValueColorMode.NONE
+    )
     if texts:
         panel.mappings([mapping(texts)])
     panel.thresholds(steps or thresholds((None, colour or GREY)))
@@ -119,21 +139,43 @@ def figure(title, about, queries, *, width=3, height=4, unit=COUNT, decimals=0, 
 
 def share_figure(title, about, part, whole, *, width=4, colour=VERMILLION, empty=NO_SESSIONS, of="of"):
     """A share, and beside it the number that it is a share of."""
-    panel = figure(title, about, [Query(part, "share"), Query(whole, of)], width=width, unit=SHARE, decimals=1, empty=empty)
+    panel = figure(
+        title, about, [Query(part, "share"), Query(whole, of)], width=width, unit=SHARE, decimals=1, empty=empty
+    )
     panel.color_mode(common_model.BigValueColorMode.VALUE)
     panel.override_by_name("share", [fixed(colour)])
     return panel.override_by_name(of, [prop("unit", COUNT), prop("decimals", 0), fixed(GREY)])
 
 
-def course(title, about, queries, *, width=12, height=8, unit=COUNT, decimals=None, empty=NO_SESSIONS, stack=None, bars=False,
-           least=0, greatest=None, legend_calcs=(), legend_right=False, points=False):
+def course(
+    title,
+    about,
+    queries,
+    *,
+    width=12,
+    height=8,
+    unit=COUNT,
+    decimals=None,
+    empty=NO_SESSIONS,
+    stack=None,
+    bars=False,
+    least=0,
+    greatest=None,
+    legend_calcs=(),
+    legend_right=False,
+    points=False,
+):
     """A course over time."""
     panel = _common(timeseries.Panel(), title, about, width, height, queries, unit, decimals, empty)
     panel.draw_style(common_model.GraphDrawStyle.BARS if bars else common_model.GraphDrawStyle.LINE)
     panel.line_width(1 if bars or stack else 2).fill_opacity(70 if bars else 60 if stack else 0)
-    panel.show_points(common_model.VisibilityMode.AUTO if not points else common_model.VisibilityMode.ALWAYS).point_size(5)
+    panel.show_points(
+        common_model.VisibilityMode.AUTO if not points else common_model.VisibilityMode.ALWAYS
+    ).point_size(5)
     panel.span_nulls(False)
-    panel.tooltip(common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI).sort(common_model.SortOrder.DESCENDING))
+    panel.tooltip(
+        common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI).sort(common_model.SortOrder.DESCENDING)
+    )
     legend = common.VizLegendOptions().show_legend(True)
     mode = common_model.LegendDisplayMode.TABLE if legend_calcs else common_model.LegendDisplayMode.LIST
     legend.display_mode(mode).calcs(list(legend_calcs))
@@ -144,28 +186,38 @@ def course(title, about, queries, *, width=12, height=8, unit=COUNT, decimals=No
         panel.min(least)
     if greatest is not None:
         panel.max(greatest)
+    elif unit == SHARE:
+        # Room above small shares, so that noise does not look like a mountain; it grows when it must.
+        panel.axis_soft_max(0.5)
     if stack:
         panel.stacking(common.StackingConfig().mode(stack).group("A"))
     for name, colour in MEANING.items():
-        if any(name in (query.build().legend_format or "") or "{{resolution}}" in query.build().legend_format
-               or "{{sentiment}}" in query.build().legend_format for query in queries):
+        if any(
+            name in (query.build().legend_format or "")
+            or "{{resolution}}" in query.build().legend_format
+            or "{{sentiment}}" in query.build().legend_format
+            for query in queries
+        ):
             panel.override_by_name(name, [fixed(colour)])
     return panel
 
 
 def beside(panel, name: str, label: str = "sessions a minute", unit: str = PER_MINUTE):
     """Draws a series as grey bars on an axis of its own, on the right: the n beside a share."""
-    return panel.override_by_name(name, [
-        fixed(DARK_GREY),
-        prop("custom.drawStyle", "bars"),
-        prop("custom.fillOpacity", 25),
-        prop("custom.lineWidth", 0),
-        prop("custom.axisPlacement", "right"),
-        prop("custom.axisLabel", label),
-        prop("custom.axisGridShow", False),
-        prop("unit", unit),
-        prop("max", None),
-    ])
+    return panel.override_by_name(
+        name,
+        [
+            fixed(DARK_GREY),
+            prop("custom.drawStyle", "bars"),
+            prop("custom.fillOpacity", 25),
+            prop("custom.lineWidth", 0),
+            prop("custom.axisPlacement", "right"),
+            prop("custom.axisLabel", label),
+            prop("custom.axisGridShow", False),
+            prop("unit", unit),
+            prop("max", None),
+        ],
+    )
 
 
 def heat(title, about, query, *, width=12, height=8, unit=SECONDS, empty=NO_SESSIONS, decimals=None):
@@ -174,14 +226,21 @@ def heat(title, about, query, *, width=12, height=8, unit=SECONDS, empty=NO_SESS
     panel = _common(heatmap.Panel(), title, about, width, height, [query], unit, None, empty)
     panel.calculate(False).cell_gap(1).show_legend().show_value(common_model.VisibilityMode.NEVER)
     panel.color(
-        heatmap.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Blues").steps(64).reverse(False)
-        .exponent(0.5).fill(BLUE)
+        heatmap.HeatmapColorOptions()
+        .mode(heatmap_model.HeatmapColorMode.SCHEME)
+        .scheme("Blues")
+        .steps(64)
+        .reverse(False)
+        .exponent(0.5)
+        .fill(BLUE)
     )
     axis = heatmap.YAxisConfig().unit(unit).axis_placement(common_model.AxisPlacement.LEFT)
     panel.y_axis(axis if decimals is None else axis.decimals(decimals))
     panel.cell_values(heatmap.CellValues().unit(COUNT).decimals(1))
     panel.exemplars_color(VERMILLION)
-    tooltip = heatmap.HeatmapTooltip().mode(common_model.TooltipDisplayMode.SINGLE).y_histogram(True).show_color_scale(False)
+    tooltip = (
+        heatmap.HeatmapTooltip().mode(common_model.TooltipDisplayMode.SINGLE).y_histogram(True).show_color_scale(False)
+    )
     return panel.tooltip(tooltip)
 
 
@@ -203,9 +262,19 @@ def bars(title, about, queries, *, width=8, height=8, unit=COUNT, decimals=0, em
 class Column:
     """A column of a table: the field that Prometheus gives it, and how it is shown."""
 
-    def __init__(self, source: str, name: str, unit: str | None = None, decimals: int | None = None, width: int | None = None,
-                 link: tuple[str, str] | None = None, hidden: bool = False, bar: str | None = None, meaning: bool = False,
-                 texts: dict[str, tuple[str, str | None]] | None = None):
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        unit: str | None = None,
+        decimals: int | None = None,
+        width: int | None = None,
+        link: tuple[str, str] | None = None,
+        hidden: bool = False,
+        bar: str | None = None,
+        meaning: bool = False,
+        texts: dict[str, tuple[str, str | None]] | None = None,
+    ):
         self.source, self.name, self.hidden = source, name, hidden
         self.properties = []
         if unit:
@@ -224,7 +293,9 @@ class Column:
             self.properties.append(prop("custom.hidden", True))
         if bar:
             self.properties.append(fixed(bar))
-            self.properties.append(prop("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}))
+            self.properties.append(
+                prop("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
+            )
             self.properties.append(prop("min", 0))
             self.properties.append(prop("max", 1))
         if meaning or texts:
@@ -232,7 +303,9 @@ class Column:
             self.properties.append(prop("custom.cellOptions", {"type": "color-text"}))
 
 
-def grid(title, about, queries, columns, *, width=12, height=8, sort=None, empty=NO_SESSIONS, unit=COUNT, limit=None):
+def grid(
+    title, about, queries, columns, *, width=12, height=8, sort=None, descending=True, empty=NO_SESSIONS, unit=COUNT
+):
     """A table of the labels and values of instant queries, joined on their common labels."""
     for query in queries:
         query.instant().format(PromQueryFormat.TABLE)
@@ -243,19 +316,17 @@ def grid(title, about, queries, columns, *, width=12, height=8, sort=None, empty
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     order = {column.source: index for index, column in enumerate(columns)}
     names = {column.source: column.name for column in columns}
-    panel.with_transformation(model.DataTransformerConfig(id_val="organize", options={
-        "excludeByName": {"Time": True},
-        "includeByName": {},
-        "indexByName": order,
-        "renameByName": names,
-    }))
-    if limit:
-        panel.with_transformation(model.DataTransformerConfig(id_val="limit", options={"limitField": limit}))
+    panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={"excludeByName": {"Time": True}, "includeByName": {}, "indexByName": order, "renameByName": names},
+        )
+    )
     for column in columns:
         if column.properties:
             panel.override_by_name(column.name, column.properties)
     if sort:
-        panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
+        panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
     return panel
 
 
