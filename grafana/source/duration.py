@@ -129,14 +129,21 @@ BOARD.row(
     course(
         "Which agent takes longer?",
         "Median duration by agent. A gap: no session.",
-        [Query(named(quantile(0.5, DURATION, "agent_id")), "{{agent_name}}", step=STEADY)],
+        [Query(named(quantile(0.5, DURATION, "agent_id")), "{{agent_name}}", step=STEADY, exemplar=True)],
         unit=SECONDS,
         width=12,
     ),
     course(
         "Which channel takes longer?",
         "Median duration by channel. A gap: no session.",
-        [Query(quantile(0.5, DURATION, CHANNEL), "{{session_type}} {{platform}} {{direction}}", step=STEADY)],
+        [
+            Query(
+                quantile(0.5, DURATION, CHANNEL),
+                "{{session_type}} {{platform}} {{direction}}",
+                step=STEADY,
+                exemplar=True,
+            )
+        ],
         unit=SECONDS,
         width=12,
     ),
