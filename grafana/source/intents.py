@@ -19,6 +19,7 @@ from .queries import (
 )
 from .style import (
     BLUE,
+    DARK_GREY,
     PER_MINUTE,
     SHARE,
     VERMILLION,
@@ -28,6 +29,7 @@ from .style import (
     course,
     field,
     figure,
+    fixed,
     grid,
     link_to,
     share_figure,
@@ -99,7 +101,7 @@ def worst(ranking: str) -> list[Query]:
 
 
 _ENOUGH = f"({count(INTENTS, 'intent', ASSESSED)} >= {ENOUGH})"
-_WORST_SHARE = f"topk(15, {share(INTENTS, UNRESOLVED, ASSESSED, 'intent')} and {_ENOUGH})"
+_WORST_SHARE = f"topk(15, {share(INTENTS, UNRESOLVED, ASSESSED, 'intent')} > 0 and {_ENOUGH})"
 BOARD.row(
     "Which are the worst?",
     grid(
@@ -149,14 +151,17 @@ BOARD.row(
     "How do they move?",
     course(
         "What do people want?",
-        "Sessions a minute by intent, stacked: the ten most frequent of the time range.",
-        [Query(most(10, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}")],
+        "Sessions a minute by intent, stacked: the six most frequent of the time range, and the others.",
+        [
+            Query(most(6, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}"),
+            Query(f"{per_minute(INTENTS)} - sum({most(6, 'intent', per_minute(INTENTS, 'intent'), _TOP)})", "others"),
+        ],
         unit=PER_MINUTE,
         stack="normal",
         width=12,
         height=9,
         empty=NO_INTENT,
-    ),
+    ).override_by_name("others", [fixed(DARK_GREY)]),
     beside(
         course(
             "Which intents go wrong more often?",
@@ -171,7 +176,6 @@ BOARD.row(
                 Query(per_minute(INTENTS, "", ASSESSED), "sessions", step=STEADY),
             ],
             unit=SHARE,
-            decimals=0,
             width=12,
             height=9,
             empty=NO_INTENT,

@@ -9,9 +9,8 @@ use super::promql::{Selector, parts};
 use super::{Dashboard, Panel, list, none, text};
 
 /// Grafana's units that the linter knows; of these, those that the dashboards use.
-const UNITS: [&str; 11] = [
-    "none", "percentunit", "s", "dtdurations", "bytes", "ops", "rpm", "reqps", "bool_yes_no", "dateTimeAsLocal", "short",
-];
+const UNITS: [&str; 9] =
+    ["none", "percentunit", "s", "dthms", "dtdurations", "bytes", "ops", "bool_yes_no", "dateTimeAsLocal"];
 /// A unit of our own, which Grafana allows and the linter's list does not have: its own one reads "c/m".
 const OWN_UNITS: [&str; 1] = ["suffix:/min"];
 
