@@ -65,17 +65,17 @@ BOARD.top(
         [Query(select("agntix_agent_info"))],
         [
             Column("agent_name", "Agent"),
-            Column("agent_id", "ID"),
-            Column("language", "Language", width=90),
-            Column("active", "Active", width=80, texts=YES_NO),
-            Column("voice_enabled", "Voice", width=80, texts=YES_NO),
+            Column("agent_id", "ID", width=285),
+            Column("language", "Language", width=85),
+            Column("active", "Active", width=65, texts=YES_NO),
+            Column("voice_enabled", "Voice", width=60, texts=YES_NO),
             *(Column(name, name, hidden=True) for name in ("Value", "__name__", "instance", "job")),
         ],
-        width=10,
+        width=11,
         height=7,
         empty="The API lists no such agent",
     ),
-    alerts_table(width=10, height=7),
+    alerts_table(width=9, height=7),
     freshness(width=4, height=7),
 )
 BOARD.row(
@@ -193,7 +193,7 @@ BOARD.row(
         _INTENTS,
         [
             Column("intent", "Intent", link=("Intents", link_to("agntix-intents"))),
-            Column(value(0, 5), "Sessions", decimals=0, width=85),
+            Column(value(0, 5), "Sessions", decimals=0, width=95),
             Column(value(1, 5), "Unresolved", SHARE, 1, width=120, bar=VERMILLION),
             Column(value(2, 5), "of", decimals=0, width=60),
             Column(value(3, 5), "Negative", SHARE, 1, width=105, bar=VERMILLION),

@@ -217,6 +217,7 @@ BOARD.row(
         "Is it throttled?",
         "Share of the time in which due requests waited for the budget or for the API's Retry-After.",
         [Query(per_second("agntix_exporter_api_throttled_seconds_total", "instance"), "{{instance}}")],
+        room=False,
         unit=SHARE,
         width=8,
         empty=NO_EXPORTER,
@@ -294,6 +295,7 @@ BOARD.row(
                 "{{instance}}",
             )
         ],
+        room=False,
         unit=SHARE,
         width=8,
         empty=NO_EXPORTER,

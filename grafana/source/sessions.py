@@ -119,10 +119,13 @@ BOARD.row(
 )
 BOARD.row(
     "What they have in common",
-    bars(
+    grid(
         "Which intents?",
         "Watched sessions by intent.",
-        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))", "{{intent}}")],
+        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))")],
+        [Column("intent", "Intent"), Column("Value", "Sessions", decimals=0, width=100)],
+        width=8,
+        sort="Sessions",
         empty=NONE,
     ),
     bars(

@@ -139,14 +139,14 @@ def figure(
     return panel
 
 
-def share_figure(title, about, part, whole, *, width=4, colour=VERMILLION, empty=NO_SESSIONS, of="of"):
+def share_figure(title, about, part, whole, *, width=4, colour=VERMILLION, empty=NO_SESSIONS, name="share"):
     """A share, and beside it the number that it is a share of."""
     panel = figure(
-        title, about, [Query(part, "share"), Query(whole, of)], width=width, unit=SHARE, decimals=1, empty=empty
+        title, about, [Query(part, name), Query(whole, "of")], width=width, unit=SHARE, decimals=1, empty=empty
     )
     panel.color_mode(common_model.BigValueColorMode.VALUE)
-    panel.override_by_name("share", [fixed(colour)])
-    return panel.override_by_name(of, [prop("unit", COUNT), prop("decimals", 0), fixed(GREY)])
+    panel.override_by_name(name, [fixed(colour)])
+    return panel.override_by_name("of", [prop("unit", COUNT), prop("decimals", 0), fixed(GREY)])
 
 
 def course(
@@ -249,7 +249,7 @@ def bars(title, about, queries, *, width=8, height=8, unit=COUNT, decimals=0, em
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.value_mode(common_model.BarGaugeValueMode.TEXT).show_unfilled(True).min(0)
     panel.text(common.VizTextDisplayOptions().title_size(12).value_size(14))
-    panel.sizing(common_model.BarGaugeSizing.MANUAL).min_viz_height(16).max_viz_height(24).min_viz_width(8)
+    panel.sizing(common_model.BarGaugeSizing.MANUAL).min_viz_height(36).max_viz_height(44).min_viz_width(8)
     panel.name_placement(common_model.BarGaugeNamePlacement.TOP)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colour))
     panel.thresholds(thresholds((None, colour)))
