@@ -3,6 +3,7 @@
 from .board import Board
 from .queries import CHANNEL_PARTS, channels, named, select
 from .style import (
+    BLUE,
     CLOCK,
     GREY,
     ORANGE,
@@ -30,6 +31,11 @@ def watched(*matchers: str) -> str:
     return f"max by (session_id) ({select(INFO, *matchers)})"
 
 
+def how_many(matcher: str) -> str:
+    """How many of the watched sessions; 0, not nothing, if none of them, and nothing if none is watched."""
+    return f"count({watched(matcher)}) or 0 * count({watched()})"
+
+
 def measured(metric: str) -> str:
     """A value of the chosen sessions."""
     return f"max by (session_id) ({select(metric)}) and on (session_id) {select(INFO)}"
@@ -42,28 +48,22 @@ BOARD = Board(
 )
 BOARD.top(
     figure("Watched", "Sessions that are exposed one by one now.", [Query(f"count({watched()})")], width=4, empty=NONE),
-    figure(
-        "Open",
-        "Watched sessions that are open now.",
-        [Query("count(" + watched('state="open"') + ")")],
-        width=5,
-        empty="None",
-    ),
+    figure("Open", "Watched sessions that are open now.", [Query(how_many('state="open"'))], width=5, empty=NONE),
     figure(
         "Unresolved",
         "Watched sessions that are unresolved.",
-        [Query("count(" + watched('resolution="unresolved"') + ")")],
+        [Query(how_many('resolution="unresolved"'))],
         width=5,
-        empty="None",
-        steps=thresholds((None, VERMILLION)),
+        empty=NONE,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
     ),
     figure(
         "Negative",
         "Watched sessions whose sentiment is negative.",
-        [Query("count(" + watched('sentiment="negative"') + ")")],
+        [Query(how_many('sentiment="negative"'))],
         width=5,
-        empty="None",
-        steps=thresholds((None, VERMILLION)),
+        empty=NONE,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
     ),
     figure(
         "Longest",
