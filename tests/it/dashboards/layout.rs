@@ -236,3 +236,21 @@ fn tables_sort_by_and_format_columns_that_they_have() {
         }
     }
 }
+
+#[test]
+fn the_provisioned_data_source_is_the_one_that_the_dashboards_open_with() {
+    let read = |file: &str| std::fs::read_to_string(super::directory().join("provisioning").join(file)).unwrap();
+    let source = read("datasources/prometheus.yml");
+    let line = |key: &str| {
+        let mut found = source.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key));
+        found.next().unwrap_or_else(|| panic!("no {key} in {source}")).to_owned()
+    };
+    for dashboard in Dashboard::all() {
+        let chosen = &dashboard.variables()[0]["current"]["value"];
+        assert_eq!(line("uid: "), *chosen, "{}", dashboard.uid);
+    }
+    assert_eq!(line("name: session_id"), "");
+    // Grafana fills in the environment where a single dollar sign stands.
+    assert_eq!(line("url: https://app.agntix.ai/"), "en/logs-history?opened=$${__value.raw}");
+    assert!(read("dashboards/agntix.yml").contains("allowUiUpdates: false"));
+}
