@@ -78,8 +78,8 @@ def alerts_table(width: int = 9, height: int = 8):
     found = f"max by ({one}) ({alerts()})"
     return grid(
         "Which alerts?",
-        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those of the chosen agents and "
-        "those of no agent in particular; they do not follow job and instance.",
+        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those about the chosen "
+        "jobs and agents, and those about none in particular; instance is not followed.",
         [Query(f"{named(found)} or on ({one}) {found}")],
         [
             Column(

@@ -115,7 +115,7 @@ BOARD.top(
     ),
     figure(
         "Mean sentiment score",
-        "From -1, all negative, to 1, all positive: the sum of the positive scores less that of the negative ones, over their number.",
+        "From -1, all negative, to 1, all positive: the sum of all scores over their number.",
         [Query(mean_score(), "score"), Query(scored(), "of")],
         width=4,
         decimals=2,

@@ -14,7 +14,7 @@ const UNITS: [&str; 9] =
 /// A unit of our own, which Grafana allows and the linter's list does not have: its own one reads "c/m".
 const OWN_UNITS: [&str; 1] = ["suffix:/min"];
 
-/// Alerts come from rules that sum over jobs and instances.
+/// Alerts come from rules that sum over instances, and some over jobs: they are matched by `$job|`.
 const WITHOUT_JOB: [&str; 1] = ["ALERTS"];
 
 fn selectors(panel: &Panel<'_>) -> Vec<Selector> {
