@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Dashboard, is_row, list, none, text, texts};
+use super::{Dashboard, Panel, is_row, list, none, text, texts};
 
 const UIDS: [&str; 7] = [
     "agntix-agent",
@@ -48,7 +48,7 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
 fn a_variable_is_shown_where_something_follows_it() {
     for dashboard in Dashboard::all() {
         let all: String =
-            dashboard.panels().iter().flat_map(|p| p.targets()).map(|t| t.expr.to_owned() + "\n").collect();
+            dashboard.panels().iter().flat_map(Panel::targets).map(|t| t.expr.to_owned() + "\n").collect();
         for variable in dashboard.variables().iter().skip(3) {
             let name = text(&variable["name"]);
             let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
@@ -115,9 +115,9 @@ fn panels_stand_side_by_side_and_no_row_is_higher_than_a_screen() {
                 first_line = y + 1;
                 // What is folded lies over what follows until it is unfolded.
                 let mut unfolded = BTreeMap::new();
-                list(&panel["panels"]).iter().for_each(|inner| {
+                for inner in list(&panel["panels"]) {
                     place(inner, &mut unfolded);
-                });
+                }
                 let lines: BTreeSet<u64> = unfolded.keys().map(|(_, y)| *y).collect();
                 assert!(lines.first().is_none_or(|first| *first == y + 1), "{}: {}", dashboard.uid, panel["title"]);
                 height_of_row = lines.len() as u64;
