@@ -176,8 +176,9 @@ def course(
     )
     legend = common.VizLegendOptions().show_legend(True).display_mode(common_model.LegendDisplayMode.LIST).calcs([])
     panel.legend(legend.placement(common_model.LegendPlacement.BOTTOM))
-    # Okabe and Ito's colours again, for series whose names nobody knows beforehand. The SDK does not know its name yet.
-    panel.color_scheme(dashboard.FieldColor().mode("palette-colorblind"))
+    # For series whose names nobody knows beforehand. Grafana's own colour-blind palette is behind a feature flag, and a version
+    # that does not know a palette breaks the page.
+    panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     if least is not None:
         panel.min(least)
     if greatest is not None:
