@@ -145,11 +145,18 @@ if [ -e "$share/prometheus/alertmanager/default.tmpl" ] && ! [ -e /usr/share/pro
     installed=(unshare --map-root-user --mount sh -c
         'mount -t overlay -o "lowerdir=$1:/usr/share" overlay /usr/share && shift && exec setpriv --pdeathsig TERM -- "$@"' sh "$share")
 fi
+cp "$root/deploy/alertmanager/alertmanager.yml" "$data/alertmanager.yml"
+printf '%s\n' "${PAGE_URL:-}" >"$data/page-url"
+printf '%s\n' "${TICKET_URL:-}" >"$data/ticket-url"
 start alertmanager "${installed[@]}" "$ALERTMANAGER" --config.file="$data/alertmanager.yml" --storage.path="$data/alertmanager" \
     --web.listen-address="127.0.0.1:${ALERTMANAGER_PORT:-9093}" --cluster.listen-address=
 await_address
 alertmanager_at=$listens
 
+cp "$root/deploy/prometheus/prometheus.yml" "$data/prometheus.yml"
+ln -sfn "$root/deploy/prometheus/rules" "$data/rules"
+set_address "$data/prometheus.yml" exporter:9899 "$exporter_at"
+set_address "$data/prometheus.yml" alertmanager:9093 "$alertmanager_at"
 start prometheus "$PROMETHEUS_3" --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/prometheus" \
     --storage.tsdb.retention.time=40d --enable-feature=exemplar-storage --web.listen-address="127.0.0.1:${PROMETHEUS_PORT:-9090}"
 await_address
