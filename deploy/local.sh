@@ -10,7 +10,8 @@
 #
 # In the environment:
 #   EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT    9899, 9090, 9093; 0 for a free one
-#   PAGE_URL, TICKET_URL                                 webhooks for what must be seen at once, and for what may wait
+#   PAGE_URL, TICKET_URL                                 webhooks for what must be seen at once, and for what may wait, in place of
+#                                                        those of alertmanager.yml
 #   AGNTIX_EXPORTER, PROMETHEUS_3, PROMTOOL_3, ALERTMANAGER, AMTOOL    programs to use instead
 set -euo pipefail
 
@@ -107,10 +108,12 @@ await_address() {
     die "$name does not listen after $patience s; the lines above are the last of its log"
 }
 
-# set_address FILE FROM TO: puts an address in the place of the one that holds between containers.
-set_address() {
-    grep -q "\b$2\b" "$1" || die "$1 does not name $2"
-    sed -i "s/\b$2\b/$3/g" "$1"
+# put FILE FROM TO: a copy of a configuration file of the repository is told the address TO in place of FROM.
+put() {
+    grep -q -F -- "$2" "$1" || die "$1 does not name $2"
+    local text
+    text=$(<"$1")
+    printf '%s\n' "${text//"$2"/"$3"}" >"$1"
 }
 
 # --- The stack
@@ -146,8 +149,8 @@ if [ -e "$share/prometheus/alertmanager/default.tmpl" ] && ! [ -e /usr/share/pro
         'mount -t overlay -o "lowerdir=$1:/usr/share" overlay /usr/share && shift && exec setpriv --pdeathsig TERM -- "$@"' sh "$share")
 fi
 cp "$root/deploy/alertmanager/alertmanager.yml" "$data/alertmanager.yml"
-printf '%s\n' "${PAGE_URL:-}" >"$data/page-url"
-printf '%s\n' "${TICKET_URL:-}" >"$data/ticket-url"
+[ -z "${PAGE_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/page "$PAGE_URL"
+[ -z "${TICKET_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/ticket "$TICKET_URL"
 start alertmanager "${installed[@]}" "$ALERTMANAGER" --config.file="$data/alertmanager.yml" --storage.path="$data/alertmanager" \
     --web.listen-address="127.0.0.1:${ALERTMANAGER_PORT:-9093}" --cluster.listen-address=
 await_address
@@ -155,8 +158,8 @@ alertmanager_at=$listens
 
 cp "$root/deploy/prometheus/prometheus.yml" "$data/prometheus.yml"
 ln -sfn "$root/deploy/prometheus/rules" "$data/rules"
-set_address "$data/prometheus.yml" exporter:9899 "$exporter_at"
-set_address "$data/prometheus.yml" alertmanager:9093 "$alertmanager_at"
+put "$data/prometheus.yml" exporter:9899 "$exporter_at"
+put "$data/prometheus.yml" alertmanager:9093 "$alertmanager_at"
 start prometheus "$PROMETHEUS_3" --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/prometheus" \
     --storage.tsdb.retention.time=40d --enable-feature=exemplar-storage --web.listen-address="127.0.0.1:${PROMETHEUS_PORT:-9090}"
 await_address
