@@ -19,9 +19,10 @@ use crate::support::{PATIENCE, tool, until};
 
 /// The agent of the demo that stops resolving.
 const AGENT: &str = "40235145-aa3d-443e-9d0c-841dd0716a2f";
-/// Simulated time passes so many times as fast: the incident is under way when the rules have been evaluated once, and the agent is a
-/// busy one all the same, of about 20 sessions a minute.
-const SPEED: u32 = 3;
+/// Simulated time passes so many times as fast. The rules keep their own: of the four to seven minutes that this takes, nearly all is
+/// their intervals, the time that a condition must hold, and Alertmanager's wait for more of the same. The incident is shorter than
+/// that, and the agent a busy one, of about 30 sessions a minute.
+const SPEED: u32 = 4;
 /// After so much simulated time it does so.
 const UNTIL_INCIDENT: Duration = Duration::from_secs(180);
 /// How soon the incident of a busy agent is to be known.
@@ -154,18 +155,21 @@ fn a_simulated_incident_pages_within_the_promised_time() {
         let began = Timestamp::parse_rfc3339(&alert.starts_at).unwrap();
         assert!(began > incident_at_least, "a page before there was a reason for one: {alert:?}");
         assert_eq!(alert.status, "firing", "{alert:?}");
-        if alert.labels["alertname"] == "AgntixUnresolvedSpike" {
+        // Which of its alerts is first depends on when the rules are evaluated: the spike, or the objective that burns.
+        if alert.labels.get("agent_id").is_some_and(|id| id == AGENT) {
             break alert;
         }
     };
-    println!("paged {:?} after the incident began", started.elapsed().saturating_sub(UNTIL_INCIDENT / SPEED));
+    let name = &page.labels["alertname"];
+    println!("{name} {:?} after the incident began", started.elapsed().saturating_sub(UNTIL_INCIDENT / SPEED));
 
-    assert_eq!((page.labels["agent_id"].as_str(), page.labels["severity"].as_str()), (AGENT, "page"));
+    assert!(matches!(name.as_str(), "AgntixUnresolvedSpike" | "AgntixResolutionBudgetBurnFast"), "{page:?}");
+    assert_eq!((page.labels["signal"].as_str(), page.labels["severity"].as_str()), ("unresolved", "page"));
     let annotation =
         |name: &str| page.annotations.get(name).unwrap_or_else(|| panic!("no {name} in {page:?}")).as_str();
     assert!(annotation("summary").contains("Delivery Desk"), "{page:?}");
     assert!(annotation("description").contains("Slot-"), "its intents: {page:?}");
-    assert!(annotation("runbook_url").ends_with("/AgntixUnresolvedSpike.md"), "{page:?}");
+    assert!(annotation("runbook_url").ends_with(&format!("/{name}.md")), "{page:?}");
     assert!(annotation("dashboard_url").contains(AGENT), "{page:?}");
 
     stack.signal("-INT");
