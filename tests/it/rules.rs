@@ -7,6 +7,7 @@ use std::process::Command;
 use agntix_exporter::exposition::reference::reference;
 use serde_json::{Value, json};
 
+use crate::support::alertmanager::Alertmanager;
 use crate::support::prometheus::{Prometheus, Setup, Version};
 use crate::support::wait::eventually;
 use crate::support::{promtool, tool};
@@ -247,4 +248,34 @@ fn alertmanager_sends_alerts_where_they_belong() {
         checked += 1;
     }
     assert!(checked > 10);
+}
+
+#[tokio::test]
+#[ignore = "needs Alertmanager from .ci/tools"]
+async fn alertmanager_hides_what_another_alert_explains() {
+    let config = repository("deploy/alertmanager/alertmanager.yml");
+    let cases = text(&repository("deploy/alertmanager/inhibition.txt"));
+    let mut checked = 0;
+    for block in cases.split("\n\n") {
+        let alerts: Vec<_> = block.lines().filter(|line| line.starts_with(['+', '-'])).collect();
+        if alerts.is_empty() {
+            continue;
+        }
+        let labels = |line: &&str| -> BTreeMap<String, String> {
+            let pairs = line[1..].split_whitespace().map(|pair| pair.split_once('=').unwrap());
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        // One for each block, so that nothing of the block before is left.
+        let alertmanager = Alertmanager::start(&config).await;
+        let fired: Vec<_> = alerts.iter().map(labels).collect();
+        alertmanager.fire(&fired).await;
+        let mut expected: Vec<_> =
+            alerts.iter().filter(|line| line.starts_with('+')).map(|line| labels(line)["alertname"].clone()).collect();
+        expected.sort_unstable();
+        // Before the first look nothing is hidden yet, which must not be what is waited for.
+        assert!(expected.len() < alerts.len(), "nothing is hidden in: {block}");
+        alertmanager.shows(&expected, alerts.len()).await;
+        checked += 1;
+    }
+    assert!(checked > 3);
 }
