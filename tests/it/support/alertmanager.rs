@@ -25,7 +25,7 @@ impl Alertmanager {
     /// Starts a server on a free port and waits until it is ready. It knows no other servers, and its receivers answer nothing.
     pub async fn start(config: &Path) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(tool::locate("ALERTMANAGER", "alertmanager/usr/bin/prometheus-alertmanager"))
+        let mut child = command()
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", data.path().display()))
             .args(["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="])
@@ -83,6 +83,21 @@ impl Alertmanager {
         });
         assert!(shown.await.is_some(), "somebody is told of {last:?}, not of {expected:?}");
     }
+}
+
+/// Debian's Alertmanager reads its templates from below /usr/share. Where it is unpacked and not installed, it is shown them there in a view of
+/// the file system that is its own.
+fn command() -> Command {
+    const TEMPLATES: &str = "/usr/share/prometheus/alertmanager/default.tmpl";
+    const SHOWN: &str = r#"mount -t overlay -o "lowerdir=$1:/usr/share" overlay /usr/share && shift && exec "$@""#;
+    let program = tool::locate("ALERTMANAGER", "alertmanager/usr/bin/prometheus-alertmanager");
+    let share = program.parent().unwrap().with_file_name("share");
+    if Path::new(TEMPLATES).exists() || !share.join("prometheus").exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", SHOWN, "sh"]).arg(share).arg(program);
+    command
 }
 
 impl Drop for Alertmanager {
