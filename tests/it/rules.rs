@@ -63,23 +63,44 @@ fn promtool_3_accepts_the_rules() {
     accepts(Version::V3);
 }
 
-fn behave(version: Version) {
-    for file in files("deploy/prometheus/tests", "yml") {
-        run(Command::new(promtool::locate(version)).args(["test", "rules"]).arg(file));
-    }
+/// Fires and is silent as a file of tests says.
+fn behaves(version: Version, file: &str) {
+    let file = repository("deploy/prometheus/tests").join(file).with_extension("yml");
+    run(Command::new(promtool::locate(version)).args(["test", "rules"]).arg(file));
 }
 
-#[test]
-#[ignore = "needs promtool from .ci/tools"]
-fn alerts_fire_and_are_silent_as_promised_on_prometheus_2() {
-    behave(Version::V2);
+/// A test for each file and version, since each takes seconds.
+macro_rules! alerts_behave {
+    ($($file:ident)+) => {
+        $(mod $file {
+            use super::{Version, behaves};
+
+            #[test]
+            #[ignore = "needs promtool from .ci/tools"]
+            fn as_promised_on_prometheus_2() {
+                behaves(Version::V2, stringify!($file));
+            }
+
+            #[test]
+            #[ignore = "needs promtool from .ci/tools"]
+            fn as_promised_on_prometheus_3() {
+                behaves(Version::V3, stringify!($file));
+            }
+        })+
+
+        #[test]
+        fn no_file_of_tests_is_forgotten() {
+            let run = BTreeSet::from([$(stringify!($file).to_owned()),+]);
+            let there: BTreeSet<_> = files("deploy/prometheus/tests", "yml")
+                .iter()
+                .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(run, there);
+        }
+    };
 }
 
-#[test]
-#[ignore = "needs promtool from .ci/tools"]
-fn alerts_fire_and_are_silent_as_promised_on_prometheus_3() {
-    behave(Version::V3);
-}
+alerts_behave! { details exporter flood handle_time shares slow volume }
 
 /// The rules as a server sees them after it has evaluated each of them, which is every second here. An empty server: what is
 /// checked is that no expression is in error by itself, and what the rules consist of.
