@@ -19,6 +19,7 @@ mod new_series;
 mod personal_data;
 mod prometheus;
 mod reference;
+mod rules;
 mod scrapes;
 mod stack;
 mod state;
