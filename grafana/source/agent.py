@@ -10,6 +10,7 @@ from .queries import (
     LANGUAGES,
     NEGATIVE,
     OUTCOMES,
+    PER_CHANNEL,
     RANGE,
     RATE,
     SCORE,
@@ -28,10 +29,10 @@ from .queries import (
 )
 from .style import (
     BLUE,
+    CLOCK,
     GREY,
     ORANGE,
     PER_MINUTE,
-    SECONDS,
     SHARE,
     SKY,
     VERMILLION,
@@ -50,7 +51,6 @@ from .style import (
     value,
 )
 
-CHANNEL = "session_type, platform, direction"
 YES_NO = {"true": ("yes", BLUE), "false": ("no", GREY)}
 
 BOARD = Board(
@@ -65,18 +65,18 @@ BOARD.top(
         [Query(select("agntix_agent_info"))],
         [
             Column("agent_name", "Agent"),
-            Column("agent_id", "ID"),
-            Column("language", "Language", width=90),
-            Column("active", "Active", width=80, texts=YES_NO),
-            Column("voice_enabled", "Voice", width=80, texts=YES_NO),
+            Column("agent_id", "ID", width=285),
+            Column("language", "Language", width=85),
+            Column("active", "Active", width=65, texts=YES_NO),
+            Column("voice_enabled", "Voice", width=60, texts=YES_NO),
             *(Column(name, name, hidden=True) for name in ("Value", "__name__", "instance", "job")),
         ],
-        width=10,
-        height=6,
+        width=11,
+        height=7,
         empty="The API lists no such agent",
     ),
-    alerts_table(width=10, height=6),
-    freshness(width=4),
+    alerts_table(width=9, height=7),
+    freshness(width=4, height=7),
 )
 BOARD.row(
     "In the time range",
@@ -111,7 +111,7 @@ BOARD.row(
         "Median duration",
         "Half of the sessions took no longer, from creation to end.",
         [Query(quantile(0.5, DURATION, window=RANGE))],
-        unit=SECONDS,
+        unit=CLOCK,
     ),
 )
 BOARD.row(
@@ -153,7 +153,6 @@ BOARD.row(
                 Query(per_minute(OUTCOMES, "", ASSESSED), "sessions", step=STEADY),
             ],
             unit=SHARE,
-            decimals=0,
             width=8,
         ).override_by_name("negative", [fixed(ORANGE)]),
         "sessions",
@@ -165,7 +164,7 @@ BOARD.row(
             Query(quantile(0.5, DURATION), "median", step=STEADY, exemplar=True),
             Query(quantile(0.9, DURATION), "p90", step=STEADY),
         ],
-        unit=SECONDS,
+        unit=CLOCK,
         width=8,
     )
     .override_by_name("median", [fixed(BLUE)])
@@ -194,8 +193,8 @@ BOARD.row(
         _INTENTS,
         [
             Column("intent", "Intent", link=("Intents", link_to("agntix-intents"))),
-            Column(value(0, 5), "Sessions", decimals=0, width=85),
-            Column(value(1, 5), "Unresolved", SHARE, 1, width=105, bar=VERMILLION),
+            Column(value(0, 5), "Sessions", decimals=0, width=95),
+            Column(value(1, 5), "Unresolved", SHARE, 1, width=120, bar=VERMILLION),
             Column(value(2, 5), "of", decimals=0, width=60),
             Column(value(3, 5), "Negative", SHARE, 1, width=105, bar=VERMILLION),
             Column(value(4, 5), "of ", decimals=0, width=60),
@@ -207,7 +206,7 @@ BOARD.row(
     bars(
         "Over which channels?",
         "Ended sessions by channel in the time range.",
-        [Query(count(ENDED, CHANNEL) + " > 0", "{{session_type}} {{platform}} {{direction}}")],
+        [Query(count(ENDED, PER_CHANNEL) + " > 0", "{{session_type}} {{platform}} {{direction}}")],
         width=6,
     ),
     bars(

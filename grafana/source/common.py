@@ -21,9 +21,9 @@ from .queries import (
 )
 from .style import (
     BLUE,
+    CLOCK,
     ORANGE,
     PER_MINUTE,
-    SECONDS,
     SHARE,
     VERMILLION,
     Column,
@@ -41,7 +41,7 @@ from .style import (
 STEADY = "5m"
 
 
-def freshness(width: int = 4):
+def freshness(width: int = 4, height: int = 4):
     """Whether the numbers are complete. Nothing on a dashboard is worth more than this."""
     # The same agent from several exporters: they watch one organization, and every sum counts its sessions several times.
     several = f"max(count by (agent_id) (agntix_agent_info{{{EXPORTER}}})) > bool 1 or vector(0)"
@@ -49,12 +49,13 @@ def freshness(width: int = 4):
     twice = ("Counted twice", VERMILLION)
     refuses = ("API refuses", VERMILLION)
     return figure(
-        "Can the numbers be trusted?",
+        "Trust the numbers?",
         "Yes: the API answers and what has ended is counted. Catching up: the look-back or a backlog is being worked off, so that recent "
         "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted. Counted twice: "
         "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance.",
         [Query(f"{lag} + 2 * {refused} + 4 * ({several})")],
         width=width,
+        height=height,
         empty="No exporter",
         texts={
             "0": ("Yes", BLUE),
@@ -86,7 +87,7 @@ def alerts_table(width: int = 9, height: int = 8):
                 texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)},
             ),
             Column("alertname", "Alert"),
-            Column("severity", "Severity", width=90),
+            Column("severity", "Severity", width=80),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
             Column("Value", "Value", hidden=True),
@@ -115,20 +116,20 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
     n = len(queries)
     return grid(
         title,
-        "Each agent in the time range, most unresolved sessions first: how many ended, the share of unresolved ones among the assessed and "
-        "of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. "
+        "Each agent in the time range, the most unresolved sessions first: how many ended, the share of unresolved ones among the assessed "
+        "and of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. "
         "A click opens the agent.",
         queries,
         [
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
-            Column(value(0, n), "Ended", decimals=0, width=75),
-            Column(value(1, n), "Unresolved", decimals=0, width=100),
+            Column(value(0, n), "Ended", decimals=0, width=70),
+            Column(value(1, n), "Unresolved", decimals=0, width=110),
             Column(value(2, n), "Share", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(3, n), "of", decimals=0, width=65),
             Column(value(4, n), "Negative", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(5, n), "of ", decimals=0, width=65),
-            Column(value(6, n), "Median", SECONDS, 0, width=80),
+            Column(value(6, n), "Median", CLOCK, width=85),
             Column(value(7, n), "Open", decimals=0, width=65),
         ],
         width=width,
@@ -141,8 +142,11 @@ def outcome_course(width: int = 12, height: int = 8):
     """Sessions by resolution, stacked."""
     return course(
         "How do sessions end?",
-        "Sessions a minute by resolution, stacked. none: without an analysis. Points are single sessions; a click on one opens it.",
-        [Query(per_minute(OUTCOMES, "resolution"), "{{resolution}}", exemplar=True)],
+        "Sessions a minute by resolution, stacked. none: without an analysis. Points are unresolved sessions; a click on one opens it.",
+        [
+            Query(per_minute(OUTCOMES, "resolution", UNRESOLVED), "{{resolution}}", exemplar=True),
+            Query(per_minute(OUTCOMES, "resolution", 'resolution!="unresolved"'), "{{resolution}}"),
+        ],
         width=width,
         height=height,
         unit=PER_MINUTE,
@@ -154,8 +158,11 @@ def sentiment_course(width: int = 12, height: int = 8):
     """Sessions by sentiment, stacked."""
     return course(
         "In what mood do they end?",
-        "Sessions a minute by sentiment, stacked. none: without an analysis. Points are single sessions; a click on one opens it.",
-        [Query(per_minute(OUTCOMES, "sentiment"), "{{sentiment}}", exemplar=True)],
+        "Sessions a minute by sentiment, stacked. none: without an analysis. Points are negative sessions; a click on one opens it.",
+        [
+            Query(per_minute(OUTCOMES, "sentiment", NEGATIVE), "{{sentiment}}", exemplar=True),
+            Query(per_minute(OUTCOMES, "sentiment", 'sentiment!="negative"'), "{{sentiment}}"),
+        ],
         width=width,
         height=height,
         unit=PER_MINUTE,
@@ -175,6 +182,5 @@ def share_course(title: str, about: str, part: str, whole: str, width: int = 12,
         width=width,
         height=height,
         unit=SHARE,
-        decimals=0,
     )
     return beside(panel, "sessions")

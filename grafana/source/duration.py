@@ -2,12 +2,27 @@
 
 from .board import Board
 from .common import STEADY
-from .queries import DURATION, ENDED, RANGE, RATE, count, mean, named, per_minute, quantile, select, share
+from .queries import (
+    CHANNEL_PARTS,
+    DURATION,
+    ENDED,
+    PER_CHANNEL,
+    RANGE,
+    RATE,
+    channels,
+    count,
+    mean,
+    named,
+    per_minute,
+    quantile,
+    select,
+    share,
+)
 from .style import (
     BLUE,
+    CLOCK,
     GREY,
     ORANGE,
-    SECONDS,
     SHARE,
     Column,
     Query,
@@ -23,7 +38,6 @@ from .style import (
     value,
 )
 
-CHANNEL = "session_type, platform, direction"
 INFO = "agntix_watched_session_info"
 
 
@@ -36,7 +50,7 @@ def of_watched(function: str) -> str:
 
 def quantiles(by: str) -> list[Query]:
     """Number, median, p90 and mean of a table."""
-    add = named if by == "agent_id" else str
+    add = named if by == "agent_id" else channels
     more = "" if by == "agent_id" else " > 0"
     return [
         Query(add(count(DURATION + "_count", by)) + more),
@@ -48,9 +62,9 @@ def quantiles(by: str) -> list[Query]:
 
 COLUMNS = [
     Column(value(0, 4), "Sessions", decimals=0, width=90),
-    Column(value(1, 4), "Median", SECONDS, 0, width=90),
-    Column(value(2, 4), "p90", SECONDS, 0, width=90),
-    Column(value(3, 4), "Mean", SECONDS, 0, width=90),
+    Column(value(1, 4), "Median", CLOCK, width=90),
+    Column(value(2, 4), "p90", CLOCK, width=90),
+    Column(value(3, 4), "Mean", CLOCK, width=90),
 ]
 
 BOARD = Board(
@@ -69,24 +83,19 @@ BOARD.top(
         "Median",
         "Half of the sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
         [Query(quantile(0.5, DURATION, window=RANGE))],
-        unit=SECONDS,
+        unit=CLOCK,
         width=4,
     ),
     figure(
         "90th percentile",
         "Nine of ten sessions took no longer. Interpolated within a bucket of metrics.duration_buckets.",
         [Query(quantile(0.9, DURATION, window=RANGE))],
-        unit=SECONDS,
+        unit=CLOCK,
         width=4,
     ),
-    figure("Mean", "Total time over the number of sessions; exact.", [Query(mean(DURATION))], unit=SECONDS, width=4),
+    figure("Mean", "Total time over the number of sessions; exact.", [Query(mean(DURATION))], unit=CLOCK, width=4),
     figure(
-        "Total time",
-        "Time that all sessions together took.",
-        [Query(count(DURATION + "_sum"))],
-        unit="dtdurations",
-        width=4,
-        decimals=1,
+        "Total time", "Time that all sessions together took.", [Query(count(DURATION + "_sum"))], unit=CLOCK, width=4
     ),
     figure(
         "Expired",
@@ -110,7 +119,7 @@ BOARD.row(
                 Query(quantile(0.9, DURATION), "p90", step=STEADY),
                 Query(per_minute(DURATION + "_count"), "sessions", step=STEADY),
             ],
-            unit=SECONDS,
+            unit=CLOCK,
             width=12,
             height=9,
         )
@@ -130,7 +139,7 @@ BOARD.row(
         "Which agent takes longer?",
         "Median duration by agent. A gap: no session.",
         [Query(named(quantile(0.5, DURATION, "agent_id")), "{{agent_name}}", step=STEADY, exemplar=True)],
-        unit=SECONDS,
+        unit=CLOCK,
         width=12,
     ),
     course(
@@ -138,13 +147,13 @@ BOARD.row(
         "Median duration by channel. A gap: no session.",
         [
             Query(
-                quantile(0.5, DURATION, CHANNEL),
+                quantile(0.5, DURATION, PER_CHANNEL),
                 "{{session_type}} {{platform}} {{direction}}",
                 step=STEADY,
                 exemplar=True,
             )
         ],
-        unit=SECONDS,
+        unit=CLOCK,
         width=12,
     ),
 )
@@ -165,8 +174,9 @@ BOARD.row(
     grid(
         "How long does each channel take?",
         "Each channel in the time range.",
-        quantiles(CHANNEL),
-        [Column("session_type", "Type"), Column("platform", "Channel"), Column("direction", "Direction"), *COLUMNS],
+        quantiles(PER_CHANNEL),
+        [Column("channel", "Channel"), *COLUMNS],
+        without=CHANNEL_PARTS,
         width=12,
         sort="Median",
     ),
@@ -182,8 +192,8 @@ BOARD.row(
         [
             Column("resolution", "Resolution", meaning=True),
             Column(value(0, 3), "Sessions", decimals=0),
-            Column(value(1, 3), "Mean", SECONDS, 0),
-            Column(value(2, 3), "Longest", SECONDS, 0),
+            Column(value(1, 3), "Mean", CLOCK),
+            Column(value(2, 3), "Longest", CLOCK),
         ],
         width=24,
         height=6,

@@ -177,7 +177,7 @@ BOARD.row(
             Query(per_minute(API), "used by the exporter"),
         ],
         width=8,
-        unit="rpm",
+        unit=PER_MINUTE,
         empty="The API states no limit",
     )
     .override_by_name("limit", [fixed(DARK_GREY), prop("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})])
@@ -187,7 +187,7 @@ BOARD.row(
         "What is asked of the API?",
         "Requests a minute by route.",
         [Query(per_minute(API, "route"), "{{route}}")],
-        unit="rpm",
+        unit=PER_MINUTE,
         stack="normal",
         width=8,
         empty=NO_EXPORTER,
@@ -197,7 +197,7 @@ BOARD.row(
         "Requests a minute whose status is not a success. timeout, connect and body: there was no whole answer. 429: the organization's budget "
         "is used up.",
         [Query(per_minute(API, "route, code", 'code!~"2.."'), "{{route}} {{code}}")],
-        unit="rpm",
+        unit=PER_MINUTE,
         bars=True,
         width=8,
         empty="No request has failed",
@@ -217,6 +217,7 @@ BOARD.row(
         "Is it throttled?",
         "Share of the time in which due requests waited for the budget or for the API's Retry-After.",
         [Query(per_second("agntix_exporter_api_throttled_seconds_total", "instance"), "{{instance}}")],
+        room=False,
         unit=SHARE,
         width=8,
         empty=NO_EXPORTER,
@@ -237,7 +238,12 @@ BOARD.row(
     course(
         "What becomes of deliveries?",
         "Webhook deliveries a minute by event and outcome; what is not counted, pending, known or ignored was refused.",
-        [Query(per_minute("agntix_exporter_webhook_deliveries_total", "event, outcome"), "{{event}} {{outcome}}")],
+        [
+            Query(
+                per_minute("agntix_exporter_webhook_deliveries_total", "event, outcome") + " > 0",
+                "{{event}} {{outcome}}",
+            )
+        ],
         unit=PER_MINUTE,
         width=8,
         empty="No delivery; is the webhook enabled?",
@@ -289,20 +295,19 @@ BOARD.row(
                 "{{instance}}",
             )
         ],
+        room=False,
         unit=SHARE,
         width=8,
         empty=NO_EXPORTER,
     ),
     course(
         "Open files",
-        "File descriptors in use, and how many there may be.",
-        [
-            Query(of_exporters("process_open_fds"), "{{instance}} open"),
-            Query(of_exporters("process_max_fds"), "{{instance}} at most"),
-        ],
+        "File descriptors in use, of those that the process may have.",
+        [Query(f"{select('process_open_fds')} / ({of_exporters('process_max_fds')})", "{{instance}}")],
         width=8,
-        decimals=0,
+        unit=SHARE,
         empty=NO_EXPORTER,
+        room=False,
     ),
     course(
         "How long does a scrape take?",

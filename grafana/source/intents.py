@@ -19,6 +19,7 @@ from .queries import (
 )
 from .style import (
     BLUE,
+    DARK_GREY,
     PER_MINUTE,
     SHARE,
     VERMILLION,
@@ -28,6 +29,7 @@ from .style import (
     course,
     field,
     figure,
+    fixed,
     grid,
     link_to,
     share_figure,
@@ -79,6 +81,7 @@ BOARD.top(
         "Mean confidence of the analysis in the intents that it named, and how many those are.",
         mean("agntix_session_intent_confidence"),
         count("agntix_session_intent_confidence_count"),
+        name="mean",
         width=6,
         colour=BLUE,
         empty=NO_INTENT,
@@ -99,7 +102,7 @@ def worst(ranking: str) -> list[Query]:
 
 
 _ENOUGH = f"({count(INTENTS, 'intent', ASSESSED)} >= {ENOUGH})"
-_WORST_SHARE = f"topk(15, {share(INTENTS, UNRESOLVED, ASSESSED, 'intent')} and {_ENOUGH})"
+_WORST_SHARE = f"topk(15, {share(INTENTS, UNRESOLVED, ASSESSED, 'intent')} > 0 and {_ENOUGH})"
 BOARD.row(
     "Which are the worst?",
     grid(
@@ -116,7 +119,7 @@ BOARD.row(
             Column("intent", "Intent"),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
-            Column(value(0, 5), "Unresolved", decimals=0, width=100),
+            Column(value(0, 5), "Unresolved", decimals=0, width=115),
             Column(value(1, 5), "Share", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(2, 5), "of", decimals=0, width=65),
             Column(value(3, 5), "Negative", SHARE, 1, width=110, bar=VERMILLION),
@@ -149,14 +152,17 @@ BOARD.row(
     "How do they move?",
     course(
         "What do people want?",
-        "Sessions a minute by intent, stacked: the ten most frequent of the time range.",
-        [Query(most(10, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}")],
+        "Sessions a minute by intent, stacked: the six most frequent of the time range, and the others.",
+        [
+            Query(most(6, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}"),
+            Query(f"{per_minute(INTENTS)} - sum({most(6, 'intent', per_minute(INTENTS, 'intent'), _TOP)})", "others"),
+        ],
         unit=PER_MINUTE,
         stack="normal",
         width=12,
         height=9,
         empty=NO_INTENT,
-    ),
+    ).override_by_name("others", [fixed(DARK_GREY)]),
     beside(
         course(
             "Which intents go wrong more often?",
@@ -171,7 +177,6 @@ BOARD.row(
                 Query(per_minute(INTENTS, "", ASSESSED), "sessions", step=STEADY),
             ],
             unit=SHARE,
-            decimals=0,
             width=12,
             height=9,
             empty=NO_INTENT,

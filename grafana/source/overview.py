@@ -4,23 +4,27 @@ from .board import Board
 from .common import agents_table, alerts_table, freshness, outcome_course, sentiment_course, share_course
 from .queries import (
     ASSESSED,
+    CHANNEL_PARTS,
     DURATION,
     ENDED,
     INTENTS,
     NEGATIVE,
     OUTCOMES,
+    PER_CHANNEL,
     RANGE,
     TONED,
     UNRESOLVED,
     alerts,
+    channels,
     count,
     gauge,
     quantile,
     share,
 )
 from .style import (
+    BLUE,
+    CLOCK,
     NO_SESSIONS,
-    SECONDS,
     SHARE,
     VERMILLION,
     Column,
@@ -42,9 +46,9 @@ BOARD.top(
         "Alerts firing",
         "Agntix alerts that are firing now, those of the chosen agents and those of no agent in particular. "
         "Needs the rules of deploy/prometheus; without them nothing ever fires.",
-        [Query("count(" + alerts('alertstate="firing"') + ")")],
-        empty="None",
-        steps=thresholds((None, VERMILLION)),
+        [Query("count(" + alerts('alertstate="firing"') + f") or 0 * {gauge('max', 'agntix_exporter_catching_up')}")],
+        empty="No exporter",
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
     ),
     figure(
         "Sessions ended",
@@ -68,7 +72,8 @@ BOARD.top(
         "Median duration",
         "Half of the sessions that ended in the time range took no longer than this, from creation to end. Interpolated within a bucket.",
         [Query(quantile(0.5, DURATION, window=RANGE))],
-        unit=SECONDS,
+        unit=CLOCK,
+        decimals=None,
     ),
     figure(
         "Open now",
@@ -105,11 +110,11 @@ _INTENTS = [
     Query(count(INTENTS, "intent", ASSESSED)),
 ]
 _CHANNELS = [
-    Query(count(ENDED, "session_type, platform, direction") + " > 0"),
-    Query(share(OUTCOMES, UNRESOLVED, ASSESSED, "session_type, platform, direction")),
-    Query(count(OUTCOMES, "session_type, platform, direction", ASSESSED)),
-    Query(share(OUTCOMES, NEGATIVE, TONED, "session_type, platform, direction")),
-    Query(count(OUTCOMES, "session_type, platform, direction", TONED)),
+    Query(channels(count(ENDED, PER_CHANNEL)) + " > 0"),
+    Query(channels(share(OUTCOMES, UNRESOLVED, ASSESSED, PER_CHANNEL))),
+    Query(channels(count(OUTCOMES, PER_CHANNEL, ASSESSED)) + " > 0"),
+    Query(channels(share(OUTCOMES, NEGATIVE, TONED, PER_CHANNEL))),
+    Query(channels(count(OUTCOMES, PER_CHANNEL, TONED)) + " > 0"),
 ]
 BOARD.row(
     "What is it about?",
@@ -120,7 +125,7 @@ BOARD.row(
         [
             Column("intent", "Intent", link=("This intent's dashboard", link_to("agntix-intents"))),
             Column(value(0, 3), "Unresolved", decimals=0, width=110),
-            Column(value(1, 3), "Share", SHARE, 1, width=130, bar=VERMILLION),
+            Column(value(1, 3), "Share", SHARE, 1, width=140, bar=VERMILLION),
             Column(value(2, 3), "of", decimals=0, width=90),
         ],
         sort="Unresolved",
@@ -131,16 +136,15 @@ BOARD.row(
         "Sessions by channel in the time range, with the shares of unresolved and negative ones and what they are shares of.",
         _CHANNELS,
         [
-            Column("session_type", "Type", width=80),
-            Column("platform", "Channel"),
-            Column("direction", "Direction", width=100),
+            Column("channel", "Channel"),
             Column(value(0, 5), "Ended", decimals=0, width=80),
-            Column(value(1, 5), "Unresolved", SHARE, 1, width=110, bar=VERMILLION),
+            Column(value(1, 5), "Unresolved", SHARE, 1, width=125, bar=VERMILLION),
             Column(value(2, 5), "of", decimals=0, width=70),
             Column(value(3, 5), "Negative", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(4, 5), "of ", decimals=0, width=70),
         ],
         sort="Ended",
         empty=NO_SESSIONS,
+        without=CHANNEL_PARTS,
     ),
 )

@@ -4,14 +4,17 @@ from .board import Board
 from .common import STEADY, outcome_course, sentiment_course
 from .queries import (
     ASSESSED,
+    CHANNEL_PARTS,
     LANGUAGES,
     NEGATIVE,
     OUTCOMES,
+    PER_CHANNEL,
     RATE,
     RESOLVED,
     SCORE,
     TONED,
     UNRESOLVED,
+    channels,
     count,
     mean,
     mean_score,
@@ -44,7 +47,6 @@ from .style import (
     value,
 )
 
-CHANNEL = "session_type, platform, direction"
 RESOLUTION_CONFIDENCE = "agntix_session_resolution_confidence"
 INTENT_CONFIDENCE = "agntix_session_intent_confidence"
 TIMEOUTS = "agntix_session_analysis_timeouts_total"
@@ -53,7 +55,7 @@ RECLASSIFIED = "agntix_session_reclassifications_total"
 
 def shares(by: str) -> list[Query]:
     """The shares of a table, each with its n."""
-    add = named if by == "agent_id" else str
+    add = named if by == "agent_id" else channels
     return [
         Query(add(count(OUTCOMES, by) + " > 0") if by != "agent_id" else add(count(OUTCOMES, by))),
         Query(add(share(OUTCOMES, RESOLVED, ASSESSED, by))),
@@ -68,13 +70,13 @@ def shares(by: str) -> list[Query]:
 def share_columns() -> list[Column]:
     """The columns of those shares."""
     return [
-        Column(value(0, 7), "Analysed or given up", decimals=0, width=90),
-        Column(value(1, 7), "Resolved", SHARE, 1, width=95, bar=BLUE),
-        Column(value(2, 7), "Unresolved", SHARE, 1, width=100, bar=VERMILLION),
+        Column(value(0, 7), "Counted", decimals=0, width=80),
+        Column(value(1, 7), "Resolved", SHARE, 1, width=105, bar=BLUE),
+        Column(value(2, 7), "Unresolved", SHARE, 1, width=120, bar=VERMILLION),
         Column(value(3, 7), "of", decimals=0, width=60),
-        Column(value(4, 7), "Negative", SHARE, 1, width=95, bar=VERMILLION),
+        Column(value(4, 7), "Negative", SHARE, 1, width=105, bar=VERMILLION),
         Column(value(5, 7), "of ", decimals=0, width=60),
-        Column(value(6, 7), "Mean score", decimals=2, width=95),
+        Column(value(6, 7), "Score", decimals=2, width=65),
     ]
 
 
@@ -146,7 +148,6 @@ BOARD.row(
             ],
             width=8,
             unit=SHARE,
-            decimals=0,
         ),
         "sessions",
     ),
@@ -191,13 +192,9 @@ BOARD.row(
     grid(
         "Which channel does well?",
         "Each channel in the time range; each share with the number that it is a share of.",
-        shares(CHANNEL),
-        [
-            Column("session_type", "Type", width=60),
-            Column("platform", "Channel", width=90),
-            Column("direction", "Direction"),
-            *share_columns(),
-        ],
+        shares(PER_CHANNEL),
+        [Column("channel", "Channel"), *share_columns()],
+        without=CHANNEL_PARTS,
         width=12,
         sort="Unresolved",
     ),
@@ -251,7 +248,6 @@ BOARD.row(
         Query(f"sum by (le) (increase({select(RESOLUTION_CONFIDENCE + '_bucket')}[{RATE}]))", "{{le}}", step=STEADY),
         width=8,
         unit=SHARE,
-        decimals=0,
     ),
     grid(
         "How often does an analysis change afterwards?",

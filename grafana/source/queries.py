@@ -36,6 +36,9 @@ BY_AGENT = {
     "agntix_agent_info",
 }
 
+CHANNEL_PARTS = ("session_type", "platform", "direction")
+PER_CHANNEL = ", ".join(CHANNEL_PARTS)
+
 STARTED = "agntix_sessions_started_total"
 ENDED = "agntix_sessions_ended_total"
 OUTCOMES = "agntix_session_outcomes_total"
@@ -95,7 +98,10 @@ def per_second(metric: str, by: str = "", *matchers: str) -> str:
 def share(metric: str, part: str, whole: str, by: str = "", window: str = RANGE) -> str:
     """The part of the whole, where there is a whole."""
     matchers = [whole] if whole else []
-    return f"{count(metric, by, part, window=window)} / ({count(metric, by, *matchers, window=window)} > 0)"
+    # Each count is extrapolated for itself; what comes out above 1 is 1.
+    return (
+        f"clamp_max({count(metric, by, part, window=window)} / ({count(metric, by, *matchers, window=window)} > 0), 1)"
+    )
 
 
 def gauge(function: str, metric: str, by: str = "", *matchers: str) -> str:
@@ -120,7 +126,8 @@ def mean_score(by: str = "", window: str = RANGE) -> str:
     """The mean sentiment score. Its histogram has neither a sum, which could fall, nor in OpenMetrics a count."""
     positive = count(SCORE + "_positive_total", by, window=window)
     negative = count(SCORE + "_negative_total", by, window=window)
-    return f"({positive} - {negative}) / ({scored(by, window)} > 0)"
+    # Each sum is extrapolated for itself, which shows when there are few.
+    return f"clamp(({positive} - {negative}) / ({scored(by, window)} > 0), -1, 1)"
 
 
 def scored(by: str = "", window: str = RANGE) -> str:
@@ -152,6 +159,11 @@ def of_exporters(metric: str, over: str = "") -> str:
     """
     exporter = select("agntix_exporter_build_info")
     return f"{select(metric)} and on (job, instance) {f'last_over_time({exporter}[{over}])' if over else exporter}"
+
+
+def channels(expr: str) -> str:
+    """Adds a label that says what a channel is made of: voice phone inbound."""
+    return f'label_join({expr}, "channel", " ", {", ".join(f"{chr(34)}{part}{chr(34)}" for part in CHANNEL_PARTS)})'
 
 
 def most(n: int, label: str, expr: str, ranking: str) -> str:

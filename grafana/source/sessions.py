@@ -1,11 +1,12 @@
 """Sessions: the watched ones, one by one."""
 
 from .board import Board
-from .queries import named, select
+from .queries import CHANNEL_PARTS, channels, named, select
 from .style import (
+    BLUE,
+    CLOCK,
     GREY,
     ORANGE,
-    SECONDS,
     SESSION_PAGE,
     SHARE,
     VERMILLION,
@@ -30,6 +31,11 @@ def watched(*matchers: str) -> str:
     return f"max by (session_id) ({select(INFO, *matchers)})"
 
 
+def how_many(matcher: str) -> str:
+    """How many of the watched sessions; 0, not nothing, if none of them, and nothing if none is watched."""
+    return f"count({watched(matcher)}) or 0 * count({watched()})"
+
+
 def measured(metric: str) -> str:
     """A value of the chosen sessions."""
     return f"max by (session_id) ({select(metric)}) and on (session_id) {select(INFO)}"
@@ -42,41 +48,35 @@ BOARD = Board(
 )
 BOARD.top(
     figure("Watched", "Sessions that are exposed one by one now.", [Query(f"count({watched()})")], width=4, empty=NONE),
-    figure(
-        "Open",
-        "Watched sessions that are open now.",
-        [Query("count(" + watched('state="open"') + ")")],
-        width=5,
-        empty="None",
-    ),
+    figure("Open", "Watched sessions that are open now.", [Query(how_many('state="open"'))], width=5, empty=NONE),
     figure(
         "Unresolved",
         "Watched sessions that are unresolved.",
-        [Query("count(" + watched('resolution="unresolved"') + ")")],
+        [Query(how_many('resolution="unresolved"'))],
         width=5,
-        empty="None",
-        steps=thresholds((None, VERMILLION)),
+        empty=NONE,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
     ),
     figure(
         "Negative",
         "Watched sessions whose sentiment is negative.",
-        [Query("count(" + watched('sentiment="negative"') + ")")],
+        [Query(how_many('sentiment="negative"'))],
         width=5,
-        empty="None",
-        steps=thresholds((None, VERMILLION)),
+        empty=NONE,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
     ),
     figure(
         "Longest",
         "The longest of the watched sessions that have ended.",
         [Query("max(" + measured("agntix_watched_session_duration_seconds") + ")")],
         width=5,
-        unit=SECONDS,
+        unit=CLOCK,
         empty="None has ended",
     ),
 )
 _INFO = f"max by ({LABELS}) ({select(INFO)})"
 _VALUES = [
-    Query(f"{named(_INFO)} or on (session_id) {_INFO}"),
+    Query(channels(f"{named(_INFO)} or on (session_id) {_INFO}")),
     Query("1000 * (" + measured("agntix_watched_session_last_activity_timestamp_seconds") + ")"),
     Query(measured("agntix_watched_session_duration_seconds")),
     Query(measured("agntix_watched_session_sentiment_score")),
@@ -86,17 +86,15 @@ BOARD.row(
     "The sessions",
     grid(
         "Which sessions?",
-        "The watched sessions as last seen, the latest first. A click on a session opens it in Agntix, one on its agent the agent. "
+        "The watched sessions as last seen, the latest first. A click on a session opens it in Agntix, a click on its agent that agent's dashboard. "
         "A value that is not known has no entry.",
         _VALUES,
         [
             Column(value(1, 5), "Last active", "dateTimeAsLocal", width=165),
-            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=300),
+            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=295),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
-            Column("session_type", "Type", width=70),
-            Column("platform", "Channel", width=90),
-            Column("direction", "Direction", width=90),
+            Column("channel", "Channel", width=180),
             Column(
                 "state",
                 "State",
@@ -108,7 +106,7 @@ BOARD.row(
             Column(value(4, 5), "Confidence", SHARE, 0, width=95),
             Column("sentiment", "Sentiment", width=90, meaning=True),
             Column(value(3, 5), "Score", decimals=2, width=65),
-            Column(value(2, 5), "Duration", SECONDS, 0, width=85),
+            Column(value(2, 5), "Duration", CLOCK, 0, width=85),
             Column("language", "Language", width=85),
             Column(value(0, 5), "Watched", hidden=True),
         ],
@@ -116,14 +114,18 @@ BOARD.row(
         height=16,
         sort="Last active",
         empty=NONE,
+        without=CHANNEL_PARTS,
     ),
 )
 BOARD.row(
     "What they have in common",
-    bars(
+    grid(
         "Which intents?",
         "Watched sessions by intent.",
-        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))", "{{intent}}")],
+        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))")],
+        [Column("intent", "Intent"), Column("Value", "Sessions", decimals=0, width=100)],
+        width=8,
+        sort="Sessions",
         empty=NONE,
     ),
     bars(

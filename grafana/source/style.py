@@ -24,7 +24,9 @@ MEANING = {
     "negative": VERMILLION,
 }
 
-COUNT, SHARE, SECONDS, PER_MINUTE, PER_SECOND, SCORE = "none", "percentunit", "s", "suffix:/min", "reqps", "none"
+COUNT, SHARE, SECONDS, PER_MINUTE = "none", "percentunit", "s", "suffix:/min"
+# How long sessions take: 00:01:12.
+CLOCK = "dthms"
 NO_SESSIONS = "No sessions in this window"
 
 DATASOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -137,14 +139,14 @@ def figure(
     return panel
 
 
-def share_figure(title, about, part, whole, *, width=4, colour=VERMILLION, empty=NO_SESSIONS, of="of"):
+def share_figure(title, about, part, whole, *, width=4, colour=VERMILLION, empty=NO_SESSIONS, name="share"):
     """A share, and beside it the number that it is a share of."""
     panel = figure(
-        title, about, [Query(part, "share"), Query(whole, of)], width=width, unit=SHARE, decimals=1, empty=empty
+        title, about, [Query(part, name), Query(whole, "of")], width=width, unit=SHARE, decimals=1, empty=empty
     )
     panel.color_mode(common_model.BigValueColorMode.VALUE)
-    panel.override_by_name("share", [fixed(colour)])
-    return panel.override_by_name(of, [prop("unit", COUNT), prop("decimals", 0), fixed(GREY)])
+    panel.override_by_name(name, [fixed(colour)])
+    return panel.override_by_name("of", [prop("unit", COUNT), prop("decimals", 0), fixed(GREY)])
 
 
 def course(
@@ -161,43 +163,33 @@ def course(
     bars=False,
     least=0,
     greatest=None,
-    legend_calcs=(),
-    legend_right=False,
-    points=False,
+    room=True,
 ):
     """A course over time."""
     panel = _common(timeseries.Panel(), title, about, width, height, queries, unit, decimals, empty)
     panel.draw_style(common_model.GraphDrawStyle.BARS if bars else common_model.GraphDrawStyle.LINE)
     panel.line_width(1 if bars or stack else 2).fill_opacity(70 if bars else 60 if stack else 0)
-    panel.show_points(
-        common_model.VisibilityMode.AUTO if not points else common_model.VisibilityMode.ALWAYS
-    ).point_size(5)
+    panel.show_points(common_model.VisibilityMode.AUTO).point_size(5)
     panel.span_nulls(False)
     panel.tooltip(
         common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI).sort(common_model.SortOrder.DESCENDING)
     )
-    legend = common.VizLegendOptions().show_legend(True)
-    mode = common_model.LegendDisplayMode.TABLE if legend_calcs else common_model.LegendDisplayMode.LIST
-    legend.display_mode(mode).calcs(list(legend_calcs))
-    legend.placement(common_model.LegendPlacement.RIGHT if legend_right else common_model.LegendPlacement.BOTTOM)
-    panel.legend(legend)
-    panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    legend = common.VizLegendOptions().show_legend(True).display_mode(common_model.LegendDisplayMode.LIST).calcs([])
+    panel.legend(legend.placement(common_model.LegendPlacement.BOTTOM))
+    # Okabe and Ito's colours again, for series whose names nobody knows beforehand. The SDK does not know its name yet.
+    panel.color_scheme(dashboard.FieldColor().mode("palette-colorblind"))
     if least is not None:
         panel.min(least)
     if greatest is not None:
         panel.max(greatest)
-    elif unit == SHARE:
+    elif unit == SHARE and room:
         # Room above small shares, so that noise does not look like a mountain; it grows when it must.
         panel.axis_soft_max(0.5)
     if stack:
         panel.stacking(common.StackingConfig().mode(stack).group("A"))
     for name, colour in MEANING.items():
-        if any(
-            name in (query.build().legend_format or "")
-            or "{{resolution}}" in query.build().legend_format
-            or "{{sentiment}}" in query.build().legend_format
-            for query in queries
-        ):
+        legends = [query.build().legend_format for query in queries]
+        if name in legends or "{{resolution}}" in legends or "{{sentiment}}" in legends:
             panel.override_by_name(name, [fixed(colour)])
     return panel
 
@@ -215,6 +207,10 @@ def beside(panel, name: str, label: str = "sessions a minute", unit: str = PER_M
             prop("custom.axisLabel", label),
             prop("custom.axisGridShow", False),
             prop("unit", unit),
+            # The axis names it, and what holds for shares does not hold for it.
+            prop("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}),
+            prop("custom.axisSoftMax", None),
+            prop("min", 0),
             prop("max", None),
         ],
     )
@@ -252,6 +248,9 @@ def bars(title, about, queries, *, width=8, height=8, unit=COUNT, decimals=0, em
     panel.orientation(common_model.VizOrientation.HORIZONTAL).display_mode(common_model.BarGaugeDisplayMode.BASIC)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.value_mode(common_model.BarGaugeValueMode.TEXT).show_unfilled(True).min(0)
+    panel.text(common.VizTextDisplayOptions().title_size(12).value_size(14))
+    panel.sizing(common_model.BarGaugeSizing.MANUAL).min_viz_height(36).max_viz_height(44).min_viz_width(8)
+    panel.name_placement(common_model.BarGaugeNamePlacement.TOP)
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color(colour))
     panel.thresholds(thresholds((None, colour)))
     for name, meaning in MEANING.items():
@@ -281,6 +280,9 @@ class Column:
             self.properties.append(prop("unit", unit))
         if decimals is not None:
             self.properties.append(prop("decimals", decimals))
+        if unit or decimals is not None:
+            # The text for an empty panel is none for an empty cell.
+            self.properties.append(prop("noValue", "–"))
         if width:
             self.properties.append(prop("custom.width", width))
         if link:
@@ -304,12 +306,24 @@ class Column:
 
 
 def grid(
-    title, about, queries, columns, *, width=12, height=8, sort=None, descending=True, empty=NO_SESSIONS, unit=COUNT
+    title,
+    about,
+    queries,
+    columns,
+    *,
+    width=12,
+    height=8,
+    sort=None,
+    descending=True,
+    empty=NO_SESSIONS,
+    unit=COUNT,
+    without=(),
 ):
     """A table of the labels and values of instant queries, joined on their common labels."""
     for query in queries:
         query.instant().format(PromQueryFormat.TABLE)
     panel = _common(table.Panel(), title, about, width, height, queries, unit, None, empty)
+    panel.min_width(60)
     panel.show_header(True).cell_height(common_model.TableCellHeight.SM)
     panel.footer(common.TableFooterOptions().show(False).reducer([]))
     if len(queries) > 1:
@@ -319,7 +333,12 @@ def grid(
     panel.with_transformation(
         model.DataTransformerConfig(
             id_val="organize",
-            options={"excludeByName": {"Time": True}, "includeByName": {}, "indexByName": order, "renameByName": names},
+            options={
+                "excludeByName": dict.fromkeys(("Time", *without), True),
+                "includeByName": {},
+                "indexByName": order,
+                "renameByName": names,
+            },
         )
     )
     for column in columns:

@@ -17,8 +17,7 @@ const UIDS: [&str; 7] = [
 ];
 
 /// Okabe and Ito's colours, and two greys.
-const PALETTE: [&str; 8] =
-    ["#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#999999", "#6E6E6E"];
+const PALETTE: [&str; 8] = ["#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#999999", "#6E6E6E"];
 
 /// Grafana's grid is so wide; a screen shows about so many of its lines below the header.
 const COLUMNS: u64 = 24;
@@ -48,7 +47,8 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
 #[test]
 fn a_variable_is_shown_where_something_follows_it() {
     for dashboard in Dashboard::all() {
-        let all: String = dashboard.panels().iter().flat_map(|p| p.targets()).map(|t| t.expr.to_owned() + "\n").collect();
+        let all: String =
+            dashboard.panels().iter().flat_map(|p| p.targets()).map(|t| t.expr.to_owned() + "\n").collect();
         for variable in dashboard.variables().iter().skip(3) {
             let name = text(&variable["name"]);
             let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
@@ -71,10 +71,16 @@ fn every_panel_says_what_it_is_and_what_it_means_when_it_is_empty() {
                 }
             };
             check(titles.insert(panel.title()), "another panel has that title");
-            check(!panel.title().ends_with('.') && panel.title().len() <= 55, "the title is no question and no plain noun");
+            check(
+                !panel.title().ends_with('.') && panel.title().len() <= 55,
+                "the title is no question and no plain noun",
+            );
             check(panel.json["description"].as_str().is_some_and(|text| text.ends_with('.')), "the description");
             let defaults = &panel.json["fieldConfig"]["defaults"];
-            check(defaults["noValue"].as_str().is_some_and(|text| !text.is_empty()), "nothing is said when it is empty");
+            check(
+                defaults["noValue"].as_str().is_some_and(|text| !text.is_empty()),
+                "nothing is said when it is empty",
+            );
             check(defaults["unit"].as_str().is_some_and(|unit| !unit.is_empty()), "no unit");
         }
     }

@@ -9,9 +9,8 @@ use super::promql::{Selector, parts};
 use super::{Dashboard, Panel, list, none, text};
 
 /// Grafana's units that the linter knows; of these, those that the dashboards use.
-const UNITS: [&str; 11] = [
-    "none", "percentunit", "s", "dtdurations", "bytes", "ops", "rpm", "reqps", "bool_yes_no", "dateTimeAsLocal", "short",
-];
+const UNITS: [&str; 9] =
+    ["none", "percentunit", "s", "dthms", "dtdurations", "bytes", "ops", "bool_yes_no", "dateTimeAsLocal"];
 /// A unit of our own, which Grafana allows and the linter's list does not have: its own one reads "c/m".
 const OWN_UNITS: [&str; 1] = ["suffix:/min"];
 
@@ -32,7 +31,8 @@ fn complaints(rule: impl Fn(&Panel<'_>) -> Vec<String>) -> Vec<String> {
 #[test]
 fn template_datasource_rule() {
     for dashboard in Dashboard::all() {
-        let sources: Vec<_> = dashboard.variables().iter().filter(|variable| variable["type"] == "datasource").collect();
+        let sources: Vec<_> =
+            dashboard.variables().iter().filter(|variable| variable["type"] == "datasource").collect();
         assert_eq!(sources.len(), 1);
         assert_eq!((&sources[0]["name"], &sources[0]["label"]), (&"datasource".into(), &"Data source".into()));
         assert_eq!(sources[0]["query"], "prometheus");
@@ -173,7 +173,8 @@ fn catalogue() -> BTreeMap<String, BTreeSet<String>> {
         let mut labels: BTreeSet<String> =
             cells[3].split(", ").map(|label| label.trim_matches('`').to_owned()).filter(|label| label != "-").collect();
         if cells[2].starts_with("histogram") {
-            let ends: &[&str] = if cells[2].contains("without") { &["_bucket"] } else { &["_bucket", "_sum", "_count"] };
+            let ends: &[&str] =
+                if cells[2].contains("without") { &["_bucket"] } else { &["_bucket", "_sum", "_count"] };
             for end in ends {
                 let mut labels = labels.clone();
                 if *end == "_bucket" {
@@ -211,21 +212,28 @@ fn every_metric_and_label_is_in_the_catalogue() {
     let mut check = |place: &str, expr: &str, legend: &str| {
         let parts = parts(expr);
         assert!(!parts.selectors.is_empty(), "{place}: {expr} selects nothing");
-        wrong.extend(parts.words.iter().filter(|word| word.starts_with("agntix_")).map(|word| format!("{place}: a bare {word}")));
+        wrong.extend(
+            parts.words.iter().filter(|word| word.starts_with("agntix_")).map(|word| format!("{place}: a bare {word}")),
+        );
         for selector in &parts.selectors {
             used.insert(selector.name.clone());
             let Some(labels) = known.get(&selector.name) else {
                 wrong.push(format!("{place}: there is no metric {}", selector.name));
                 continue;
             };
-            let strange = selector.matchers.iter().filter(|(label, ..)| {
-                !labels.contains(label) && !target_labels.contains(&label.as_str())
-            });
+            let strange = selector
+                .matchers
+                .iter()
+                .filter(|(label, ..)| !labels.contains(label) && !target_labels.contains(&label.as_str()));
             wrong.extend(strange.map(|(label, ..)| format!("{place}: {} has no label {label}", selector.name)));
         }
         let shown = legend.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap());
         let named = parts.labels.iter().map(String::as_str).chain(shown);
-        wrong.extend(named.filter(|label| !everywhere.contains(label)).map(|label| format!("{place}: no metric has a label {label}")));
+        wrong.extend(
+            named
+                .filter(|label| !everywhere.contains(label))
+                .map(|label| format!("{place}: no metric has a label {label}")),
+        );
     };
     for dashboard in &Dashboard::all() {
         for panel in dashboard.panels() {
@@ -247,7 +255,10 @@ fn every_metric_and_label_is_in_the_catalogue() {
 
 /// Metrics that no dashboard shows, and why.
 const NOT_SHOWN: [(&str, &str); 9] = [
-    ("agntix_exporter_api_rate_limit_reset_timestamp_seconds", "the window is a minute, shorter than a look at a dashboard"),
+    (
+        "agntix_exporter_api_rate_limit_reset_timestamp_seconds",
+        "the window is a minute, shorter than a look at a dashboard",
+    ),
     ("agntix_exporter_api_request_duration_seconds_count", "the same as api_requests_total, without the status"),
     ("agntix_exporter_api_request_duration_seconds_sum", "quantiles say more than the mean"),
     ("agntix_exporter_config_last_reload_success_timestamp_seconds", "whether it succeeded is what matters"),
@@ -259,8 +270,11 @@ const NOT_SHOWN: [(&str, &str); 9] = [
 ];
 
 /// Metrics with exemplars. Shares do without: on their axis an exemplar of a counter, which is 1, would be 100 %.
-const WITH_EXEMPLARS: [&str; 3] =
-    ["agntix_session_outcomes_total", "agntix_session_duration_seconds_bucket", "agntix_session_sentiment_score_bucket"];
+const WITH_EXEMPLARS: [&str; 3] = [
+    "agntix_session_outcomes_total",
+    "agntix_session_duration_seconds_bucket",
+    "agntix_session_sentiment_score_bucket",
+];
 #[test]
 fn exemplars_are_asked_for_where_there_are_any() {
     let mut wrong = Vec::new();
@@ -270,7 +284,8 @@ fn exemplars_are_asked_for_where_there_are_any() {
             let asks = |target: &super::Target<'_>| target.json["exemplar"] == true;
             let targets = panel.targets();
             let there_are = targets.iter().any(|target| parts(target.expr).selectors.iter().any(with));
-            let asked_well = targets.iter().filter(|target| asks(target)).all(|t| parts(t.expr).selectors.iter().any(with));
+            let asked_well =
+                targets.iter().filter(|target| asks(target)).all(|t| parts(t.expr).selectors.iter().any(with));
             if !asked_well {
                 wrong.push(format!("{}: asks for exemplars that no metric has", panel.place()));
             }

@@ -49,7 +49,8 @@ impl Dashboard {
     /// The panels, in order.
     pub fn panels(&self) -> Vec<Panel<'_>> {
         let all = list(&self.json["panels"]).iter();
-        let flat = all.flat_map(|panel| if is_row(panel) { list(&panel["panels"]) } else { std::slice::from_ref(panel) });
+        let flat =
+            all.flat_map(|panel| if is_row(panel) { list(&panel["panels"]) } else { std::slice::from_ref(panel) });
         flat.map(|json| Panel { uid: &self.uid, json }).collect()
     }
 
@@ -131,6 +132,9 @@ fn none(complaints: &[String]) {
 fn all_needed(exceptions: &[(&str, &str, &str)], used: &BTreeSet<(String, String)>) {
     for (uid, title, reason) in exceptions {
         assert!(!reason.is_empty());
-        assert!(used.contains(&((*uid).to_owned(), (*title).to_owned())), "no exception is needed for {uid}, {title:?}");
+        assert!(
+            used.contains(&((*uid).to_owned(), (*title).to_owned())),
+            "no exception is needed for {uid}, {title:?}"
+        );
     }
 }
