@@ -40,11 +40,11 @@ done
 
 # --- Programs
 
+fetched=''
 for variable in PROMETHEUS_3 PROMTOOL_3 ALERTMANAGER AMTOOL; do
     if [ -z "${!variable:-}" ]; then
-        tools=$("$root/.ci/tools") || die "the servers could not be fetched"
-        eval "$tools"
-        break
+        [ -n "$fetched" ] || fetched=$("$root/.ci/tools") || die "the servers could not be fetched"
+        eval "$(grep "^export $variable=" <<<"$fetched")"
     fi
 done
 if [ -z "${AGNTIX_EXPORTER:-}" ]; then
