@@ -1,7 +1,7 @@
 """Agent: everything about one agent, or about several side by side."""
 
 from .board import Board
-from .common import STEADY, alerts_table, freshness, outcome_course, sentiment_course
+from .common import CALM, STEADY, alerts_table, freshness, outcome_course, sentiment_course
 from .queries import (
     ASSESSED,
     DURATION,
@@ -120,8 +120,8 @@ BOARD.row(
         "How busy is it?",
         "Sessions that start and end a minute, and those that are open.",
         [
-            Query(per_minute(STARTED), "started"),
-            Query(per_minute(ENDED), "ended"),
+            Query(per_minute(STARTED), "started", step=CALM),
+            Query(per_minute(ENDED), "ended", step=CALM),
             Query(gauge("sum", "agntix_sessions_open"), "open"),
         ],
         unit=PER_MINUTE,

@@ -39,6 +39,8 @@ from .style import (
 
 # The shortest step of a share over time: what is divided needs some sessions in it.
 STEADY = "5m"
+# The shortest step of a count over time.
+CALM = "1m"
 
 
 def freshness(width: int = 4, height: int = 4):
@@ -76,8 +78,8 @@ def alerts_table(width: int = 9, height: int = 8):
     found = f"max by ({one}) ({alerts()})"
     return grid(
         "Which alerts?",
-        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those of the chosen agents and "
-        "those of no agent in particular; they do not follow job and instance.",
+        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those about the chosen "
+        "jobs and agents, and those about none in particular; instance is not followed.",
         [Query(f"{named(found)} or on ({one}) {found}")],
         [
             Column(
@@ -144,8 +146,8 @@ def outcome_course(width: int = 12, height: int = 8):
         "How do sessions end?",
         "Sessions a minute by resolution, stacked. none: without an analysis. Points are unresolved sessions; a click on one opens it.",
         [
-            Query(per_minute(OUTCOMES, "resolution", UNRESOLVED), "{{resolution}}", exemplar=True),
-            Query(per_minute(OUTCOMES, "resolution", 'resolution!="unresolved"'), "{{resolution}}"),
+            Query(per_minute(OUTCOMES, "resolution", UNRESOLVED), "{{resolution}}", step=CALM, exemplar=True),
+            Query(per_minute(OUTCOMES, "resolution", 'resolution!="unresolved"'), "{{resolution}}", step=CALM),
         ],
         width=width,
         height=height,
@@ -160,8 +162,8 @@ def sentiment_course(width: int = 12, height: int = 8):
         "In what mood do they end?",
         "Sessions a minute by sentiment, stacked. none: without an analysis. Points are negative sessions; a click on one opens it.",
         [
-            Query(per_minute(OUTCOMES, "sentiment", NEGATIVE), "{{sentiment}}", exemplar=True),
-            Query(per_minute(OUTCOMES, "sentiment", 'sentiment!="negative"'), "{{sentiment}}"),
+            Query(per_minute(OUTCOMES, "sentiment", NEGATIVE), "{{sentiment}}", step=CALM, exemplar=True),
+            Query(per_minute(OUTCOMES, "sentiment", 'sentiment!="negative"'), "{{sentiment}}", step=CALM),
         ],
         width=width,
         height=height,

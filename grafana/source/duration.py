@@ -93,7 +93,7 @@ BOARD.top(
         unit=CLOCK,
         width=4,
     ),
-    figure("Mean", "Total time over the number of sessions; exact.", [Query(mean(DURATION))], unit=CLOCK, width=4),
+    figure("Mean", "Total time over the number of sessions.", [Query(mean(DURATION))], unit=CLOCK, width=4),
     figure(
         "Total time", "Time that all sessions together took.", [Query(count(DURATION + "_sum"))], unit=CLOCK, width=4
     ),

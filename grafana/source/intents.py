@@ -1,7 +1,7 @@
 """Intents: what do people want, and where do they not get it?"""
 
 from .board import Board
-from .common import STEADY
+from .common import CALM, STEADY
 from .queries import (
     ASSESSED,
     INTENTS,
@@ -154,8 +154,12 @@ BOARD.row(
         "What do people want?",
         "Sessions a minute by intent, stacked: the six most frequent of the time range, and the others.",
         [
-            Query(most(6, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}"),
-            Query(f"{per_minute(INTENTS)} - sum({most(6, 'intent', per_minute(INTENTS, 'intent'), _TOP)})", "others"),
+            Query(most(6, "intent", per_minute(INTENTS, "intent"), _TOP), "{{intent}}", step=CALM),
+            Query(
+                f"{per_minute(INTENTS)} - sum({most(6, 'intent', per_minute(INTENTS, 'intent'), _TOP)})",
+                "others",
+                step=CALM,
+            ),
         ],
         unit=PER_MINUTE,
         stack="normal",

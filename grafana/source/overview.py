@@ -44,7 +44,7 @@ BOARD = Board(
 BOARD.top(
     figure(
         "Alerts firing",
-        "Agntix alerts that are firing now, those of the chosen agents and those of no agent in particular. "
+        "Agntix alerts that are firing now, about the chosen jobs and agents or about none in particular. "
         "Needs the rules of deploy/prometheus; without them nothing ever fires.",
         [Query("count(" + alerts('alertstate="firing"') + f") or 0 * {gauge('max', 'agntix_exporter_catching_up')}")],
         empty="No exporter",
@@ -52,7 +52,7 @@ BOARD.top(
     ),
     figure(
         "Sessions ended",
-        "Sessions that ended in the time range. Prometheus extrapolates to its edges, so it can be off by a fraction of one scrape's worth.",
+        "Sessions that ended in the time range. Prometheus extrapolates to its edges, so that it can be off by what happens in about a scrape.",
         [Query(count(ENDED))],
     ),
     share_figure(

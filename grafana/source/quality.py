@@ -1,7 +1,7 @@
 """Quality: what became of the sessions, and in what mood?"""
 
 from .board import Board
-from .common import STEADY, outcome_course, sentiment_course
+from .common import CALM, STEADY, outcome_course, sentiment_course
 from .queries import (
     ASSESSED,
     CHANNEL_PARTS,
@@ -115,7 +115,7 @@ BOARD.top(
     ),
     figure(
         "Mean sentiment score",
-        "From -1, all negative, to 1, all positive: the sum of the positive scores less that of the negative ones, over their number.",
+        "From -1, all negative, to 1, all positive: the sum of all scores over their number.",
         [Query(mean_score(), "score"), Query(scored(), "of")],
         width=4,
         decimals=2,
@@ -164,7 +164,7 @@ BOARD.row(
             "Which agent's mood changes?",
             "Mean sentiment score by agent, -1 to 1. Grey bars: how many sessions a minute have a score. A gap: none.",
             [
-                Query(named(mean_score("agent_id", window=RATE)), "{{agent_name}}", step=STEADY, exemplar=True),
+                Query(named(mean_score("agent_id", window=RATE)), "{{agent_name}}", step=STEADY),
                 Query(per_minute(SCORE + "_bucket", "", 'le="+Inf"'), "sessions", step=STEADY),
             ],
             width=8,
@@ -201,7 +201,7 @@ BOARD.row(
     course(
         "Which languages are spoken?",
         "Sessions a minute by detected language. Resolution and sentiment are not counted by language.",
-        [Query(per_minute(LANGUAGES, "language"), "{{language}}")],
+        [Query(per_minute(LANGUAGES, "language"), "{{language}}", step=CALM)],
         unit=PER_MINUTE,
         stack="normal",
         width=12,

@@ -54,8 +54,8 @@ RESOLVED = 'resolution="resolved"'
 TONED = 'sentiment=~"positive|neutral|negative"'
 NEGATIVE = 'sentiment="negative"'
 
-# The alerts of deploy/prometheus that concern the chosen agents or no agent in particular. They have no job and no instance.
-ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", agent_id=~"$agent|"'
+# The alerts of deploy/prometheus about the chosen jobs and agents, or about none in particular.
+ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", job=~"$job|", agent_id=~"$agent|"'
 
 
 def select(metric: str, *matchers: str) -> str:

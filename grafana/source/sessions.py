@@ -91,7 +91,7 @@ BOARD.row(
         _VALUES,
         [
             Column(value(1, 5), "Last active", "dateTimeAsLocal", width=165),
-            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=295),
+            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=310),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
             Column("channel", "Channel", width=180),

@@ -241,9 +241,9 @@ def heat(title, about, query, *, width=12, height=8, unit=SECONDS, empty=NO_SESS
 
 
 def bars(title, about, queries, *, width=8, height=8, unit=COUNT, decimals=0, empty=NO_SESSIONS, colour=BLUE):
-    """Horizontal bars, one a series."""
+    """Horizontal bars, one a series, the longest first."""
     for query in queries:
-        query.instant()
+        query.instant().expr(f"sort_desc({query.build().expr})")
     panel = _common(bargauge.Panel(), title, about, width, height, queries, unit, decimals, empty)
     panel.orientation(common_model.VizOrientation.HORIZONTAL).display_mode(common_model.BarGaugeDisplayMode.BASIC)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Dashboard, is_row, list, none, text, texts};
+use super::{Dashboard, Panel, is_row, list, none, text, texts};
 
 const UIDS: [&str; 7] = [
     "agntix-agent",
@@ -48,7 +48,7 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
 fn a_variable_is_shown_where_something_follows_it() {
     for dashboard in Dashboard::all() {
         let all: String =
-            dashboard.panels().iter().flat_map(|p| p.targets()).map(|t| t.expr.to_owned() + "\n").collect();
+            dashboard.panels().iter().flat_map(Panel::targets).map(|t| t.expr.to_owned() + "\n").collect();
         for variable in dashboard.variables().iter().skip(3) {
             let name = text(&variable["name"]);
             let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
@@ -115,9 +115,9 @@ fn panels_stand_side_by_side_and_no_row_is_higher_than_a_screen() {
                 first_line = y + 1;
                 // What is folded lies over what follows until it is unfolded.
                 let mut unfolded = BTreeMap::new();
-                list(&panel["panels"]).iter().for_each(|inner| {
+                for inner in list(&panel["panels"]) {
                     place(inner, &mut unfolded);
-                });
+                }
                 let lines: BTreeSet<u64> = unfolded.keys().map(|(_, y)| *y).collect();
                 assert!(lines.first().is_none_or(|first| *first == y + 1), "{}: {}", dashboard.uid, panel["title"]);
                 height_of_row = lines.len() as u64;
@@ -235,4 +235,22 @@ fn tables_sort_by_and_format_columns_that_they_have() {
             }
         }
     }
+}
+
+#[test]
+fn the_provisioned_data_source_is_the_one_that_the_dashboards_open_with() {
+    let read = |file: &str| std::fs::read_to_string(super::directory().join("provisioning").join(file)).unwrap();
+    let source = read("datasources/prometheus.yml");
+    let line = |key: &str| {
+        let mut found = source.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key));
+        found.next().unwrap_or_else(|| panic!("no {key} in {source}")).to_owned()
+    };
+    for dashboard in Dashboard::all() {
+        let chosen = &dashboard.variables()[0]["current"]["value"];
+        assert_eq!(line("uid: "), *chosen, "{}", dashboard.uid);
+    }
+    assert_eq!(line("name: session_id"), "");
+    // Grafana fills in the environment where a single dollar sign stands.
+    assert_eq!(line("url: https://app.agntix.ai/"), "en/logs-history?opened=$${__value.raw}");
+    assert!(read("dashboards/agntix.yml").contains("allowUiUpdates: false"));
 }

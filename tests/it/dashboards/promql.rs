@@ -1,4 +1,4 @@
-//! As much of PromQL as the rules about expressions need: its selectors, what is called on them, and its label lists.
+//! As much of Prometheus' language as the rules about expressions need: its selectors, what is called on them, and its label lists.
 //! Whether an expression is sound as a whole is for Prometheus to say.
 
 /// A selector of series: `name{label="value"}[range]`.
