@@ -119,7 +119,8 @@ impl Stack {
             directories.flat_map(|directory| std::fs::read_dir(directory.path()).into_iter().flatten().flatten());
         let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
         let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        logs.map(|log| format!("== {}\n{}", log.path().display(), read(&log.path()))).collect()
+        let texts = logs.map(|log| [log.path().display().to_string(), read(&log.path())].join("\n"));
+        texts.collect::<Vec<_>>().join("\n")
     }
 }
 
