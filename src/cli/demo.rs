@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, WebhookSecret};
@@ -27,8 +27,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
     let simulator = Simulator::new(simulation(args)?);
     let (api, stop_api) = spawn(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
-    // The annotated config.toml states the default, which is every address of this machine; a demo is for its user.
-    if loaded.config.web.listen_address == Config::default().web.listen_address {
+    if !is_address_chosen(&loaded) {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());
@@ -70,6 +69,13 @@ fn webhook_secret() -> Result<String, Failure> {
     let mut key = [0; 24];
     SystemRandom::new().fill(&mut key).map_err(|_| Failure::running("the system gives no random numbers"))?;
     Ok(format!("whsec_{}", BASE64.encode(key)))
+}
+
+/// The default is every address of this machine, and a demo is for its user: only who asks for that gets it. The annotated
+/// config.toml states the default, and does not ask.
+fn is_address_chosen(loaded: &Loaded) -> bool {
+    matches!(loaded.origins.get("web.listen_address"), Origin::Flag(_) | Origin::Environment(_))
+        || loaded.config.web.listen_address != Config::default().web.listen_address
 }
 
 /// A demo is looked at for minutes, so that news must come in seconds, and in all ways that there are.
@@ -149,4 +155,26 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         lifecycle::heed_signals(reload, shutdown.clone()).map_err(Failure::running)?;
         Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown).await.map_err(Failure::running)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides};
+
+    #[test]
+    fn every_address_is_served_only_where_someone_asks_for_it() {
+        let chosen = |flag: Option<&str>, variable: Option<&str>| {
+            let variables = variable.map(|value| ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS".to_owned(), value.to_owned()));
+            let overrides = Overrides { listen_address: flag.map(Into::into), ..Overrides::default() };
+            // The annotated config.toml.
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+            let environment = Environment::from_pairs(variables);
+            is_address_chosen(&config::load_without_credential(Some(&file), &environment, &overrides).unwrap())
+        };
+        assert!(!chosen(None, None));
+        assert!(chosen(Some("0.0.0.0:9899"), None));
+        assert!(chosen(None, Some("0.0.0.0:9899")));
+        assert!(chosen(None, Some("127.0.0.1:1")));
+    }
 }

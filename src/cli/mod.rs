@@ -2,6 +2,7 @@
 
 mod daemon;
 mod demo;
+mod healthcheck;
 mod session;
 mod webhook_test;
 
@@ -87,6 +88,8 @@ pub enum Command {
     ///
     /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
     WebhookTest(WebhookTestArgs),
+    /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
+    Healthcheck,
 }
 
 /// What is sent where.
@@ -159,6 +162,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
         Some(Command::Session { id }) => session::run(&cli.global, &id),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
+        Some(Command::Healthcheck) => healthcheck::run(&cli.global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,12 @@
 //! The real binary against the simulator, both on loopback, and pages as numbers.
 
+pub mod alertmanager;
 pub mod disk;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
 pub mod tool;
-mod wait;
+pub mod wait;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
