@@ -4,6 +4,7 @@ mod daemon;
 mod demo;
 mod healthcheck;
 mod session;
+mod state;
 mod webhook_test;
 
 use std::net::SocketAddr;
@@ -84,6 +85,12 @@ pub enum Command {
         /// Id of the session.
         id: String,
     },
+    /// Look at, compact, move or correct the state of an exporter that does not run.
+    State {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: state::StateCommand,
+    },
     /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
     ///
     /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
@@ -161,6 +168,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&cli.global, &args),
         Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
         Some(Command::Session { id }) => session::run(&cli.global, &id),
+        Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
     };

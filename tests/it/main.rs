@@ -25,4 +25,5 @@ mod stack;
 mod state;
 mod stream;
 mod support;
+mod upkeep;
 mod webhook;

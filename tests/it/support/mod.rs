@@ -105,6 +105,7 @@ impl Drop for Api {
 }
 
 /// How a daemon is started.
+#[derive(Clone)]
 pub struct Setup {
     pub state: PathBuf,
     environment: Vec<(String, String)>,
