@@ -1,7 +1,10 @@
 import { defineConfig } from 'vite';
 
-/** Parts of @grafana/ui that it loads when asked for, which a dashboard never does: the code editor and maps. They are most of the build. */
-const NEVER_SHOWN = /^(monaco-editor|react-monaco-editor|ol)(\/|$)/;
+/**
+ * Parts of @grafana/ui that a dashboard never uses: the code editor and maps, which are most of the build, and what the query editor brings
+ * along without a licence.
+ */
+const NEVER_SHOWN = /^(monaco-editor|react-monaco-editor|ol|get-window|get-document)(\/|$)/;
 
 export default defineConfig({
   plugins: [

@@ -1,5 +1,4 @@
 import { css } from '@emotion/css';
-import { Global } from '@emotion/react';
 import type { GrafanaTheme2 } from '@grafana/data';
 import { config } from '@grafana/runtime';
 import { SceneTimePicker, sceneUtils, VariableValueSelectors, type EmbeddedScene } from '@grafana/scenes';
@@ -41,19 +40,27 @@ function Page({ dashboard, scene }: { dashboard: Dashboard; scene: EmbeddedScene
   );
 }
 
-/** The fonts of Grafana are not in its packages: those of the system by the same names, if it has them. */
-const FONTS = [400, 500].map((fontWeight) => ({
-  '@font-face': {
-    fontFamily: 'Inter',
-    fontWeight,
-    src: fontWeight === 400 ? "local('Inter'), local('Inter Regular')" : "local('Inter Medium')",
-  },
-}));
+/**
+ * Grafana's packages come without its fonts: these are the system's by the same names, if it has them. They must be there before anything is
+ * rendered, for it measures its texts.
+ */
+async function loadFonts(): Promise<void> {
+  const faces = [
+    new FontFace('Inter', "local('Inter'), local('Inter Regular')", { weight: '400' }),
+    new FontFace('Inter', "local('Inter Medium')", { weight: '500' }),
+  ];
+  for (const face of faces) {
+    await face.load().then(
+      (loaded) => document.fonts.add(loaded),
+      () => console.warn(`the system has no ${face.family} ${face.weight}`)
+    );
+  }
+}
 
 function getStyles(theme: GrafanaTheme2) {
   return {
     page: css({ padding: theme.spacing(2), background: theme.colors.background.canvas, minHeight: '100vh' }),
-    header: css({ display: 'flex', alignItems: 'center', gap: theme.spacing(2), marginBottom: theme.spacing(2) }),
+    header: css({ display: 'flex', flexWrap: 'wrap', alignItems: 'center', gap: theme.spacing(1, 2), marginBottom: theme.spacing(2) }),
     time: css({ marginLeft: 'auto' }),
     links: css({ marginLeft: 'auto', flexShrink: 0 }),
   };
@@ -71,6 +78,7 @@ async function show(parameters: URLSearchParams): Promise<void> {
   await prepare(new PrometheusDataSource('/prometheus', parameters.get('scrape_interval') ?? '15s'), () =>
     scene ? (sceneUtils.getUrlState(scene) as Record<string, string[]>) : {}
   );
+  await loadFonts();
   const names = (dashboard.templating?.list ?? []).map(({ name }) => name);
   scene = toScene(dashboard, {
     from: parameters.get('from') ?? undefined,
@@ -81,7 +89,6 @@ async function show(parameters: URLSearchParams): Promise<void> {
   createRoot(document.getElementById('root') as HTMLElement).render(
     <ThemeContext.Provider value={config.theme2}>
       <GlobalStyles />
-      <Global styles={FONTS} />
       <MemoryRouter>
         <Page dashboard={dashboard} scene={scene} />
         <PortalContainer />

@@ -49,6 +49,8 @@ interface CellsProps {
 
 const LEFT = 64;
 const BOTTOM = 20;
+/** Milliseconds that may be between two times on the axis. */
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map((minutes) => minutes * 60_000);
 
 function Cells(props: CellsProps) {
   const theme = useTheme2();
@@ -99,10 +101,9 @@ function draw(context: CanvasRenderingContext2D, props: CellsProps, theme: Grafa
   }
   context.textAlign = 'center';
   const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: timeZone === 'browser' ? undefined : 'UTC' });
-  const ticks = Math.max(2, Math.floor(across / 110));
-  for (let tick = 0; tick < ticks; tick++) {
-    const at = from + ((tick + 0.5) / ticks) * (to - from);
-    context.fillText(clock.format(at), x(at), height - BOTTOM / 2);
+  const between = TICKS.find((each) => (each / (to - from)) * across >= 80) ?? to - from;
+  for (let at = Math.ceil(from / between) * between; at <= to; at += between) {
+    context.fillText(clock.format(at), Math.min(x(at), width - 20), height - BOTTOM / 2);
   }
 
   context.fillStyle = theme.visualization.getColorByName('orange');
