@@ -1,7 +1,15 @@
 /** What became of a dashboard: for the program that takes the picture, and for whoever reads what it prints. */
 
 import { LoadingState } from '@grafana/data';
-import { MultiValueVariable, sceneGraph, SceneGridRow, SceneQueryRunner, VizPanel, type EmbeddedScene, type SceneObject } from '@grafana/scenes';
+import {
+  MultiValueVariable,
+  sceneGraph,
+  SceneGridRow,
+  VizPanel,
+  type EmbeddedScene,
+  type SceneDataProvider,
+  type SceneObject,
+} from '@grafana/scenes';
 
 import type { Dashboard, Panel } from './model';
 
@@ -41,11 +49,8 @@ function isSettled(scene: EmbeddedScene): boolean {
     return false;
   }
   return sceneGraph
-    .findAllObjects(scene, (object) => object instanceof SceneQueryRunner && !isCollapsed(object))
-    .every((object) => {
-      const state = (object as SceneQueryRunner).state.data?.state;
-      return state === LoadingState.Done || state === LoadingState.Error;
-    });
+    .findAllObjects(scene, (object) => object instanceof VizPanel && !isCollapsed(object))
+    .every(({ state: { $data } }) => !$data || isAnswered($data));
 }
 
 export function reportOf(dashboard: Dashboard, scene: EmbeddedScene): Report {
@@ -71,6 +76,16 @@ export function reportOf(dashboard: Dashboard, scene: EmbeddedScene): Report {
     error: variable.state.error ? String(variable.state.error) : undefined,
   }));
   return { panels, variables };
+}
+
+function isAnswered(provider: SceneDataProvider): boolean {
+  const { data, $data: source } = provider.state;
+  if (data?.state === LoadingState.Error) {
+    return true;
+  }
+  // Without a request it is what there is before the first answer, which counts as done; and transformations take their time after it.
+  const isOfLastRequest = data?.request !== undefined && (!source || data.request.requestId === source.state.data?.request?.requestId);
+  return data?.state === LoadingState.Done && isOfLastRequest && (!source || isAnswered(source));
 }
 
 function isCollapsed(object: SceneObject): boolean {

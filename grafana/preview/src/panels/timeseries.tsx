@@ -1,7 +1,7 @@
-import { colorManipulator, FieldType, type DataFrame, type GrafanaTheme2, type PanelProps } from '@grafana/data';
+import { cacheFieldDisplayNames, colorManipulator, FieldType, type DataFrame, type GrafanaTheme2, type PanelProps } from '@grafana/data';
 import { LegendDisplayMode, type VizLegendOptions } from '@grafana/schema';
 import { DEFAULT_ANNOTATION_COLOR, TimeSeries, useTheme2, type UPlotConfigBuilder } from '@grafana/ui';
-import { useLayoutEffect } from 'react';
+import { useEffect, useLayoutEffect, useRef } from 'react';
 import type uPlot from 'uplot';
 
 import { NoData } from './parts';
@@ -16,6 +16,8 @@ function TimeSeriesPanel({ data, options, width, height, timeRange, timeZone, fi
   if (frames.length === 0) {
     return <NoData fieldConfig={fieldConfig} />;
   }
+  // Colours by name need the names.
+  cacheFieldDisplayNames(frames);
   const marks = data.annotations ?? [];
   return (
     <TimeSeries
@@ -36,19 +38,27 @@ function TimeSeriesPanel({ data, options, width, height, timeRange, timeZone, fi
 /** What is drawn over a graph: where an alert fired, and exemplars. */
 function Marks({ config, frames }: { config: UPlotConfigBuilder; frames: DataFrame[] }) {
   const theme = useTheme2();
-  // A plot takes its hooks when it is made, which is after the layout effects of what is in it.
-  useLayoutEffect(
-    () =>
-      config.addHook('draw', (plot) => {
-        for (const frame of frames) {
-          const draw = frame.meta?.custom?.['resultType'] === 'exemplar' ? drawExemplars : drawEvents;
-          plot.ctx.save();
-          draw(plot, frame, theme);
-          plot.ctx.restore();
-        }
-      }),
-    [config, frames, theme]
-  );
+  const plot = useRef<uPlot>(undefined);
+  const shown = useRef(frames);
+  // Hooks cannot be taken back, so that there is one for each plot. It is made after the layout effects of what is in it.
+  useLayoutEffect(() => {
+    config.addHook('init', (made) => {
+      plot.current = made;
+    });
+    config.addHook('draw', (drawn) => {
+      for (const frame of shown.current) {
+        const draw = frame.meta?.custom?.['resultType'] === 'exemplar' ? drawExemplars : drawEvents;
+        drawn.ctx.save();
+        draw(drawn, frame, theme);
+        drawn.ctx.restore();
+      }
+    });
+  }, [config, theme]);
+  // What marks there are is known after the first drawing.
+  useEffect(() => {
+    shown.current = frames;
+    plot.current?.redraw(false);
+  }, [frames]);
   return null;
 }
 

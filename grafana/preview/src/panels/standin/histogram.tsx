@@ -35,6 +35,7 @@ function Bars({ bars, width, height, unit }: { bars: Bar[]; width: number; heigh
   const format = getValueFormat(unit);
   const most = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
   const [across, down] = [width / bars.length, height - 32];
+  const every = Math.ceil(44 / across);
   return (
     <svg width={width} height={height} fontSize={11} fill={theme.colors.text.primary} textAnchor="middle">
       {bars.map(({ name, value }, index) => (
@@ -46,12 +47,16 @@ function Bars({ bars, width, height, unit }: { bars: Bar[]; width: number; heigh
             height={(down * value) / most}
             fill={theme.visualization.getColorByName('blue')}
           />
-          <text x={across / 2} y={12 + down * (1 - value / most)}>
-            {formattedValueToString(format(value))}
-          </text>
-          <text x={across / 2} y={height - 4}>
-            {name}
-          </text>
+          {index % every === 0 && (
+            <>
+              <text x={across / 2} y={12 + down * (1 - value / most)}>
+                {formattedValueToString(format(value))}
+              </text>
+              <text x={across / 2} y={height - 4}>
+                {name}
+              </text>
+            </>
+          )}
         </g>
       ))}
     </svg>
