@@ -3,12 +3,14 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { extname, join, normalize, resolve } from 'node:path';
+import { basename, extname, join, normalize, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json', '.svg': 'image/svg+xml' };
 const ICONS = join(HERE, 'node_modules/@grafana/ui/dist/public');
+// Some icons of Grafana are not in its packages: these are drawn for the preview, and any other is blank.
+const MISSING_ICONS = { 'angle-double-left.svg': 'M11.7 17.7 6 12l5.7-5.7L13 7.6 8.7 12l4.3 4.4zM17.7 17.7 12 12l5.7-5.7L19 7.6 14.7 12l4.3 4.4z' };
 
 /** Resolves to the server and its address. `dashboards` is a directory, `prometheus` an address. */
 export async function serve({ dashboards, prometheus, port = 0 }) {
@@ -40,13 +42,14 @@ export async function serve({ dashboards, prometheus, port = 0 }) {
 async function sendFile(response, root, name) {
   const file = normalize(join(root, name));
   const found = file.startsWith(root) && (await stat(file).catch(() => undefined))?.isFile();
-  // Some icons and the fonts of Grafana are not in its packages.
-  const absent = extname(file) === '.svg' ? 200 : name.startsWith('fonts/') ? 204 : 404;
+  const isIcon = extname(file) === '.svg';
+  // The fonts are not in the packages either, and the page does without.
+  const absent = isIcon ? 200 : name.startsWith('fonts/') ? 204 : 404;
   response.writeHead(found ? 200 : absent, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' });
   if (found) {
     createReadStream(file).pipe(response);
   } else {
-    response.end(extname(file) === '.svg' ? '<svg xmlns="http://www.w3.org/2000/svg"/>' : '');
+    response.end(isIcon ? `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="${MISSING_ICONS[basename(file)] ?? ''}"/></svg>` : '');
   }
 }
 

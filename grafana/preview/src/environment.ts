@@ -28,6 +28,7 @@ import {
   type FieldConfigPropertyItem,
   type GrafanaConfig,
   type PanelData,
+  type UrlQueryMap,
 } from '@grafana/data';
 import { initPluginTranslations } from '@grafana/i18n';
 import {
@@ -40,13 +41,13 @@ import {
   toDataQueryError,
   type DataSourceSrv,
 } from '@grafana/runtime';
-import { loadResources, registerRuntimeDataSource, sceneGraph, type SceneObject } from '@grafana/scenes';
+import { loadResources, registerRuntimeDataSource, sceneGraph, sceneUtils, type EmbeddedScene, type SceneObject } from '@grafana/scenes';
 import { catchError, concat, from, map, of, type Observable } from 'rxjs';
 
 import type { PrometheusDataSource } from './prometheus/datasource';
 
-/** Must be done before anything is rendered. `urlVariables` are the variables as parameters of an address. */
-export async function prepare(dataSource: PrometheusDataSource, urlVariables: () => Record<string, string[]>): Promise<void> {
+/** Must be done before anything is rendered. `shown` is the scene whose time range and variables links take along. */
+export async function prepare(dataSource: PrometheusDataSource, shown: () => EmbeddedScene | undefined): Promise<void> {
   await initPluginTranslations('grafana-scenes', [loadResources]);
   standardEditorsRegistry.setInit(() => []);
   standardFieldConfigEditorRegistry.setInit(standardProperties);
@@ -71,8 +72,11 @@ export async function prepare(dataSource: PrometheusDataSource, urlVariables: ()
   });
   locationUtil.initialize({
     config: config as unknown as GrafanaConfig,
-    getVariablesUrlParams: urlVariables,
-    getTimeRangeForUrl: () => ({ from: 'now-1h', to: 'now' }),
+    getVariablesUrlParams() {
+      const scene = shown();
+      return scene ? (sceneUtils.getUrlState(scene) as UrlQueryMap) : {};
+    },
+    getTimeRangeForUrl: () => shown()?.state.$timeRange?.state.value.raw ?? { from: 'now-1h', to: 'now' },
   });
 }
 

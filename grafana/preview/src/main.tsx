@@ -1,7 +1,7 @@
 import { css } from '@emotion/css';
 import type { GrafanaTheme2 } from '@grafana/data';
 import { config } from '@grafana/runtime';
-import { SceneTimePicker, sceneUtils, VariableValueSelectors, type EmbeddedScene } from '@grafana/scenes';
+import { SceneTimePicker, VariableValueSelectors, type EmbeddedScene } from '@grafana/scenes';
 import { GlobalStyles, PortalContainer, TagList, Text, ThemeContext, useStyles2 } from '@grafana/ui';
 import { useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -75,9 +75,7 @@ async function show(parameters: URLSearchParams): Promise<void> {
   document.title = dashboard.title;
 
   let scene: EmbeddedScene | undefined;
-  await prepare(new PrometheusDataSource('/prometheus', parameters.get('scrape_interval') ?? '15s'), () =>
-    scene ? (sceneUtils.getUrlState(scene) as Record<string, string[]>) : {}
-  );
+  await prepare(new PrometheusDataSource('/prometheus', parameters.get('scrape_interval') ?? '15s'), () => scene);
   await loadFonts();
   const names = (dashboard.templating?.list ?? []).map(({ name }) => name);
   scene = toScene(dashboard, {

@@ -25,7 +25,7 @@ import {
 } from '@grafana/scenes';
 
 import type { Dashboard, GridPos, Panel, Variable } from './model';
-import { panelKinds } from './panels';
+import { panelKind } from './panels';
 import { PanelLinks } from './links';
 import { DATA_SOURCE } from './prometheus/datasource';
 
@@ -112,7 +112,7 @@ function toRows(panels: Panel[], keepCollapsed: boolean): Array<SceneGridItem | 
     }
     const row = new SceneGridRow({ title: panel.title ?? '', y: at.y, isCollapsed, children: items });
     children.push(row);
-    open = panel.collapsed ? undefined : row.state.children as SceneGridItem[];
+    open = panel.collapsed ? undefined : items;
   }
   return children;
 }
@@ -130,7 +130,7 @@ function toPanel(panel: Panel): VizPanel {
     key: `panel-${panel.id}`,
     title: panel.title ?? '',
     description: panel.description,
-    pluginId: panelKinds(panel.type),
+    pluginId: panelKind(panel.type),
     displayMode: panel.transparent ? 'transparent' : 'default',
     hoverHeader: !panel.title,
     options: panel.options ?? {},

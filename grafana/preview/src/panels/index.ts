@@ -14,7 +14,7 @@ const KINDS = { timeseries: timeSeries, stat, bargauge: barGauge, table, text, h
 const registered = new Set<string>();
 
 /** Registers the kind of panel when it is first asked for, and returns its id. */
-export function panelKinds(type: string): string {
+export function panelKind(type: string): string {
   if (!registered.has(type)) {
     registered.add(type);
     sceneUtils.registerRuntimePanelPlugin({ pluginId: type, plugin: KINDS[type as keyof typeof KINDS] ?? standIn(type) });

@@ -75,7 +75,7 @@ export function heatmapFrames(series: Series[], refId: string, step: number): Da
   ];
 }
 
-/** The exemplars of a query. `scale` keeps at most the highest of each, so that their marks do not cover each other. */
+/** The exemplars of a query: of those within one step the one with the highest value, so that their marks do not cover each other. */
 export function exemplarFrame(found: Exemplars[], refId: string, step: number): DataFrame {
   type Point = { time: number; value: number; labels: Labels };
   const highest = new Map<number, Point>();
