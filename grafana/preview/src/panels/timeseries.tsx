@@ -62,7 +62,7 @@ function Marks({ config, frames }: { config: UPlotConfigBuilder; frames: DataFra
   return null;
 }
 
-/** A span across the graph, or a line where it begins and ends at once, and a bar of its colour below. */
+/** A span across the graph and a bar of its colour below, or a line and an arrow where it begins and ends at once. */
 function drawEvents(plot: uPlot, frame: DataFrame, theme: GrafanaTheme2) {
   const { ctx, bbox } = plot;
   const bar = 5 * devicePixelRatio;
@@ -78,7 +78,15 @@ function drawEvents(plot: uPlot, frame: DataFrame, theme: GrafanaTheme2) {
     ctx.fillStyle = colorManipulator.alpha(colour, 0.1);
     ctx.fillRect(left, bbox.top, right - left, bbox.height);
     ctx.fillStyle = colour;
-    ctx.fillRect(left, bbox.top + bbox.height, Math.max(right - left, 2), bar);
+    if (right > left) {
+      ctx.fillRect(left, bbox.top + bbox.height, right - left, bar);
+    } else {
+      ctx.beginPath();
+      ctx.moveTo(left, bbox.top + bbox.height);
+      ctx.lineTo(left + bar, bbox.top + bbox.height + bar);
+      ctx.lineTo(left - bar, bbox.top + bbox.height + bar);
+      ctx.fill();
+    }
     ctx.strokeStyle = colour;
     for (const x of new Set([left, right])) {
       ctx.beginPath();
