@@ -23,11 +23,11 @@ fn load(global: &Global) -> Result<Loaded, String> {
     config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(|e| e.to_string())
 }
 
-/// Runs the daemon until a signal stops it. `announce` is told where it listens.
+/// Runs the daemon until a signal stops it. `announce` is given it as it begins to listen.
 pub(super) fn serve(
     loaded: Loaded,
     reloader: Reloader,
-    announce: impl FnOnce(std::net::SocketAddr) -> Result<(), Failure>,
+    announce: impl FnOnce(&App) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let log_level = telemetry::init(&loaded.config.log).map_err(Failure::running)?;
     agntix::install_crypto_provider();
@@ -47,7 +47,7 @@ pub(super) fn serve(
         if let Some(address) = app.webhook_address() {
             tracing::info!(%address, "deliveries are taken on a listener of their own");
         }
-        announce(address)?;
+        announce(&app)?;
         let shutdown = CancellationToken::new();
         lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +15,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, Loaded};
 use crate::lifecycle;
 use crate::secret::Secret;
-use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig};
+use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, WebhookSecret};
 
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
@@ -22,24 +25,38 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
-    let (api, stop_api) = spawn_simulator("127.0.0.1:0".parse().map_err(Failure::running)?, simulation(args)?)?;
+    let simulator = Simulator::new(simulation(args)?);
+    let (api, stop_api) = spawn(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
     // The annotated config.toml states the default, which is every address of this machine; a demo is for its user.
     if loaded.config.web.listen_address == Config::default().web.listen_address {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());
     loaded.api_key = Secret::new(DEFAULT_KEY);
+    let secret = webhook_secret()?;
+    loaded.webhook_secret = Secret::new(&secret);
+    let webhook_path = loaded.config.webhook.path.clone();
     let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
     let path = loaded.config.web.telemetry_path.clone();
     // Of simulated time, it is three minutes.
     let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
     let incident = humantime::format_duration(incident);
-    let done = daemon::serve(loaded, reloader, |address| {
+    let done = daemon::serve(loaded, reloader, |app| {
+        let address = app.address().map_err(Failure::running)?;
+        let webhook = app.webhook_address().ok_or_else(|| Failure::running("the webhook does not listen"))?;
+        let webhook = format!("http://{webhook}{webhook_path}");
+        let secret: WebhookSecret = secret.parse().map_err(Failure::running)?;
+        let deliveries = DeliveryConfig::new(&webhook, vec![secret]).map_err(Failure::running)?;
+        simulator.set_deliveries(Some(deliveries)).map_err(Failure::running)?;
         println!(
             "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
              landing page   http://{address}/\n  \
              metrics        http://{address}{path}\n  \
-             the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n\n\
+             the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n  \
+             webhook        {webhook}\n\n\
+             The exporter hears of sessions in three ways: it lists them, follows the event stream, and takes signed deliveries on\n\
+             the webhook. Each session is counted once: agntix_exporter_sessions_discovered_total says who told of it first,\n\
+             agntix_exporter_webhook_deliveries_total what became of each delivery.\n\n\
              Nothing is kept. Ctrl-C ends it."
         );
         Ok(())
@@ -48,7 +65,14 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     done
 }
 
-/// A demo is looked at for minutes, so that news must come in seconds.
+/// What the simulated Agntix signs its deliveries with; nobody else is to know it, even on this machine.
+fn webhook_secret() -> Result<String, Failure> {
+    let mut key = [0; 24];
+    SystemRandom::new().fill(&mut key).map_err(|_| Failure::running("the system gives no random numbers"))?;
+    Ok(format!("whsec_{}", BASE64.encode(key)))
+}
+
+/// A demo is looked at for minutes, so that news must come in seconds, and in all ways that there are.
 fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.api.base_url = format!("http://{api}");
     (config.api.key_file, config.api.bearer_token_file) = (None, None);
@@ -59,6 +83,11 @@ fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.poll.ended_interval = Duration::from_secs(3);
     config.metrics.new_series_hold = Duration::from_secs(15);
     config.sessions.look_back_deadline = Duration::from_secs(20);
+    config.stream.enabled = true;
+    config.webhook.enabled = true;
+    config.webhook.secret_file = None;
+    // Of its own and on this machine, wherever the metrics are shown.
+    config.webhook.listen_address = Some("127.0.0.1:0".into());
 }
 
 fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
@@ -69,10 +98,7 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
 }
 
 /// Runs a simulator on a thread of its own; it stops when the token is cancelled.
-fn spawn_simulator(
-    listen: SocketAddr,
-    simulation: SimulatorConfig,
-) -> Result<(SocketAddr, CancellationToken), Failure> {
+fn spawn(simulator: Arc<Simulator>, listen: SocketAddr) -> Result<(SocketAddr, CancellationToken), Failure> {
     let unusable = |e: std::io::Error| Failure::running(format!("the simulator cannot listen on {listen} ({e})"));
     let listener = std::net::TcpListener::bind(listen).map_err(unusable)?;
     listener.set_nonblocking(true).map_err(unusable)?;
@@ -80,8 +106,7 @@ fn spawn_simulator(
     let (stop, runtime) = (CancellationToken::new(), runtime()?);
     let stopped = stop.clone();
     std::thread::spawn(move || {
-        let served = runtime
-            .block_on(async { Simulator::new(simulation).serve(TcpListener::from_std(listener)?, stopped).await });
+        let served = runtime.block_on(async { simulator.serve(TcpListener::from_std(listener)?, stopped).await });
         if let Err(error) = served {
             tracing::error!(%error, "the simulator has stopped");
         }

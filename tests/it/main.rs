@@ -8,6 +8,7 @@ mod bad_apple;
 mod bad_input;
 mod bounded;
 mod budget;
+mod dashboards;
 mod exactly_once;
 mod first_events;
 mod freshness;

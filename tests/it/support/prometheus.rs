@@ -146,7 +146,16 @@ impl Prometheus {
 
     /// The answer to an instant query, now. A scalar has no labels.
     pub async fn query(&self, promql: &str) -> Vec<Sample> {
-        match self.ask("query", &[("query", promql)]).await {
+        self.instant(promql, &[("query", promql)]).await
+    }
+
+    /// The answer to an instant query at this Unix time.
+    pub async fn query_at(&self, promql: &str, time: f64) -> Vec<Sample> {
+        self.instant(promql, &[("query", promql), ("time", &time.to_string())]).await
+    }
+
+    async fn instant(&self, promql: &str, parameters: &[(&str, &str)]) -> Vec<Sample> {
+        match self.ask("query", parameters).await {
             QueryResult::Vector(result) => {
                 result.into_iter().map(|s| Sample { labels: s.metric, value: s.value.number() }).collect()
             }
