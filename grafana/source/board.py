@@ -106,8 +106,12 @@ def _variables(expressions: list[str]):
 
 
 def _alerts() -> dashboard.AnnotationQuery:
-    """Marks where alerts fired."""
-    query = queries.alerts('alertstate="firing"')
+    """Marks where alerts that page began to fire.
+
+    Not how long they fired: Grafana shades such spans over the graph, and the shades of an incident's several alerts add up
+    until they hide it.
+    """
+    query = queries.begun(queries.alerts('alertstate="firing"', 'severity="page"'), "1m")
     target = prometheus.Dataquery().expr(query).ref_id("Anno").datasource(style.DATASOURCE).interval("1m")
     return (
         dashboard.AnnotationQuery()

@@ -152,6 +152,11 @@ def alerts(*matchers: str) -> str:
     return f"ALERTS{{{', '.join((ALERTS_OF_CHOICE, *matchers))}}}"
 
 
+def begun(selector: str, window: str) -> str:
+    """What is there now and was not so long ago."""
+    return f"{selector} unless {selector} offset {window}"
+
+
 def of_exporters(metric: str, over: str = "") -> str:
     """A metric that other targets have, too, narrowed to exporters: with all jobs chosen, job does not do that.
 
