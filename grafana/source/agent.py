@@ -9,6 +9,7 @@ from .queries import (
     INTENTS,
     LANGUAGES,
     NEGATIVE,
+    NO_INFINITY,
     OUTCOMES,
     PER_CHANNEL,
     RANGE,
@@ -172,7 +173,7 @@ BOARD.row(
     heat(
         "How are the sentiment scores spread?",
         "Scores over time: each cell holds the sessions of one step whose score was up to the value on the left.",
-        Query(f"sum by (le) (increase({select(SCORE + '_bucket')}[{RATE}]))", "{{le}}", step=STEADY, exemplar=True),
+        Query(f"sum by (le) (increase({select(SCORE + '_bucket', NO_INFINITY)}[{RATE}]))", "{{le}}", step=STEADY, exemplar=True),
         width=8,
         unit="none",
         decimals=1,

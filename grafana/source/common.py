@@ -88,7 +88,7 @@ def alerts_table(width: int = 9, height: int = 8):
                 width=90,
                 texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)},
             ),
-            Column("alertname", "Alert"),
+            Column("alertname", "Alert", width=240),
             Column("severity", "Severity", width=80),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),

@@ -222,7 +222,7 @@ BOARD.row(
         width=8,
         empty=NO_EXPORTER,
         decimals=1,
-    ),
+    ).axis_soft_max(0.1),
     figure(
         "Requests for each counted session",
         "Requests to the API over the sessions counted, in the time range. Webhooks with whole sessions bring it down.",

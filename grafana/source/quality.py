@@ -7,6 +7,7 @@ from .queries import (
     CHANNEL_PARTS,
     LANGUAGES,
     NEGATIVE,
+    NO_INFINITY,
     OUTCOMES,
     PER_CHANNEL,
     RATE,
@@ -154,7 +155,7 @@ BOARD.row(
     heat(
         "How are the sentiment scores spread?",
         "Scores over time: each cell holds the sessions of one step whose score was up to the value on the left and above the next lower one.",
-        Query(f"sum by (le) (increase({select(SCORE + '_bucket')}[{RATE}]))", "{{le}}", step=STEADY, exemplar=True),
+        Query(f"sum by (le) (increase({select(SCORE + '_bucket', NO_INFINITY)}[{RATE}]))", "{{le}}", step=STEADY, exemplar=True),
         width=8,
         unit=COUNT,
         decimals=1,
@@ -245,7 +246,7 @@ BOARD.row(
     heat(
         "How is the confidence in the resolution spread?",
         "Confidences over time: each cell holds the sessions of one step with a confidence up to the value on the left.",
-        Query(f"sum by (le) (increase({select(RESOLUTION_CONFIDENCE + '_bucket')}[{RATE}]))", "{{le}}", step=STEADY),
+        Query(f"sum by (le) (increase({select(RESOLUTION_CONFIDENCE + '_bucket', NO_INFINITY)}[{RATE}]))", "{{le}}", step=STEADY),
         width=8,
         unit=SHARE,
     ),

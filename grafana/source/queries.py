@@ -58,6 +58,10 @@ NEGATIVE = 'sentiment="negative"'
 ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", job=~"$job|", agent_id=~"$agent|"'
 
 
+# Scores and confidences end at the last bound, so that the row above it would always be empty.
+NO_INFINITY = 'le!="+Inf"'
+
+
 def select(metric: str, *matchers: str) -> str:
     """A selector with all variables that apply to the metric."""
     family = metric
