@@ -1,9 +1,9 @@
 //! How good the alert rules are: the simulator's incidents, the real rules, a real Prometheus; incidents found and how soon,
 //! and false alarms, beside the rules that people usually write.
 //!
-//! `cargo bench --bench alert_quality -- --seeds 5`. Options: `--seeds N` (1), `--weeks N` (8), `--warm-up N` (4, the weeks
+//! `cargo bench --bench alert_quality -- --seeds 5`. Options: `--seeds N` (1), `--first-seed N` (1), `--weeks N` (8), `--warm-up N` (4, the weeks
 //! before the first incident, from which the rules learn what is usual), `--rules DIRECTORY` (`deploy/prometheus/rules`),
-//! `--keep` (leave what was made of the sessions on disk, and use it again). It needs Prometheus 3 from `.ci/tools`, some
+//! `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
 //! gigabytes below `target/`, and minutes a seed.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::simulator::Simulator;
 use organization::{Agent, Scripted, timestamp};
-use prometheus::Import;
+use prometheus::{Import, Series};
 use rules::{Rule, Type};
 use score::Score;
+use serde::{Deserialize, Serialize};
 use series::Exporter;
 
 /// Monday, 5 January 2026, 00:00 UTC.
@@ -35,6 +36,7 @@ const PART: u64 = 162 * 3600;
 
 #[derive(Debug)]
 struct Options {
+    first_seed: u64,
     seeds: u64,
     weeks: u64,
     warm_up: u64,
@@ -45,12 +47,13 @@ struct Options {
 impl Options {
     fn read() -> Self {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-        let mut options = Self { seeds: 1, weeks: 8, warm_up: 4, rules, keep: false };
+        let mut options = Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, rules, keep: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
             match argument.as_str() {
                 "--seeds" => options.seeds = value().parse().unwrap(),
+                "--first-seed" => options.first_seed = value().parse().unwrap(),
                 "--weeks" => options.weeks = value().parse().unwrap(),
                 "--warm-up" => options.warm_up = value().parse().unwrap(),
                 "--rules" => options.rules = value().into(),
@@ -78,24 +81,32 @@ fn main() {
     let top = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alert-quality");
     std::fs::create_dir_all(&top).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut rules = runtime.block_on(rules::read(&top, &options.files()));
+    let mut rules = runtime.block_on(rules::read(&options.files()));
     rules.retain(|rule| rule.r#type == Type::Recording || score::classify(rule).is_some());
     let agents = organization::agents();
     let mut score = Score::default();
-    for seed in 1..=options.seeds {
+    let seeds = options.first_seed..options.first_seed + options.seeds;
+    for seed in seeds.clone() {
         runtime.block_on(measure(seed, &options, &top.join(format!("seed-{seed}")), &rules, &agents, &mut score));
         // What is known so far, so that a run that is broken off was not for nothing.
         eprintln!("{}", score.markdown(&agents));
     }
-    if !options.keep {
-        std::fs::remove_dir_all(&top).unwrap();
-    }
     let hours = agents.each_ref().map(|agent| format!("{} {} h", agent.name, agent.incident_hours())).join(", ");
     println!(
-        "Seeds 1 to {}, {} weeks each, of which the first {} without incidents; incidents last: {hours}.\n",
-        options.seeds, options.weeks, options.warm_up
+        "Seeds {} to {}, {} weeks each, of which the first {} without incidents; incidents last: {hours}.\n",
+        seeds.start,
+        seeds.end - 1,
+        options.weeks,
+        options.warm_up
     );
     println!("{}", score.markdown(&agents));
+}
+
+/// What the alerts gave, and the rules that were asked.
+#[derive(Deserialize, Serialize)]
+struct Answers {
+    rules: String,
+    given: Vec<Vec<Series>>,
 }
 
 /// Measures one seed.
@@ -122,11 +133,21 @@ async fn measure(seed: u64, options: &Options, directory: &Path, rules: &[Rule],
     }
     eprint!("seed {seed}: samples after {:.0?}, recording rules", began.elapsed());
 
-    let data = directory.join("data");
-    let _ = std::fs::remove_dir_all(&data);
-    link(&base, &data);
-    let given = rules::evaluate(directory, &data, rules, START, from, end).await;
-    std::fs::remove_dir_all(&data).unwrap();
+    let answers = directory.join("answers.json");
+    let asked = format!("{rules:?}");
+    let kept = std::fs::read(&answers).ok().and_then(|kept| serde_json::from_slice::<Answers>(&kept).ok());
+    let given = if let Some(kept) = kept.filter(|kept| kept.rules == asked) {
+        kept.given
+    } else {
+        let data = directory.join("data");
+        let _ = std::fs::remove_dir_all(&data);
+        link(&base, &data);
+        let given = rules::evaluate(directory, &data, rules, START, from, end).await;
+        std::fs::remove_dir_all(&data).unwrap();
+        let kept = Answers { rules: asked, given };
+        std::fs::write(&answers, serde_json::to_vec(&kept).unwrap()).unwrap();
+        kept.given
+    };
     let alerts: Vec<_> = rules.iter().filter(|rule| rule.r#type == Type::Alerting).zip(given).collect();
 
     let simulators: Vec<_> = configs().map(Simulator::new).collect();

@@ -9,14 +9,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Labels by name.
 pub type Labels = BTreeMap<String, String>;
 
 /// Points of one series: Unix seconds and values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Series {
     pub labels: Labels,
     pub points: Vec<(u64, f64)>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -13,6 +14,8 @@ use super::prometheus::{Import, Labels, Prometheus, Series};
 pub const OFFSET: u64 = 30;
 /// Series are recorded at this distance, whatever the interval of the group; the last value is repeated.
 const STEP: u64 = 60;
+/// A rule that takes longer is worth a line.
+const SLOW: Duration = Duration::from_secs(15);
 /// Rules evaluated at the same time.
 const AT_ONCE: usize = 2;
 
@@ -44,7 +47,7 @@ pub enum Type {
 }
 
 /// All rules of these files, in their order.
-pub async fn read(directory: &Path, files: &[PathBuf]) -> Vec<Rule> {
+pub async fn read(files: &[PathBuf]) -> Vec<Rule> {
     #[derive(Deserialize)]
     struct Groups {
         groups: Vec<Group>,
@@ -54,8 +57,8 @@ pub async fn read(directory: &Path, files: &[PathBuf]) -> Vec<Rule> {
         interval: f64,
         rules: Vec<Rule>,
     }
-    let data = directory.join("no-data");
-    let prometheus = Prometheus::start(directory, &data, files).await;
+    let directory = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(directory.path(), &directory.path().join("data"), files).await;
     let groups: Groups = prometheus.ask("rules", &[]).await;
     let mut rules = Vec::new();
     for (number, group) in groups.groups.into_iter().enumerate() {
@@ -63,8 +66,6 @@ pub async fn read(directory: &Path, files: &[PathBuf]) -> Vec<Rule> {
         let interval = (group.interval as u64).max(STEP);
         rules.extend(group.rules.into_iter().map(|rule| Rule { group: number, interval, ..rule }));
     }
-    drop(prometheus);
-    let _ = std::fs::remove_dir_all(data);
     rules
 }
 
@@ -178,15 +179,18 @@ pub async fn evaluate(
             for index in some {
                 let (prometheus, rule, since) = (prometheus.clone(), rules[*index].clone(), needed[*index]);
                 tasks.spawn(async move {
-                    let begin = since.next_multiple_of(rule.interval) + OFFSET;
+                    let (asked, begin) = (Instant::now(), since.next_multiple_of(rule.interval) + OFFSET);
                     let found = prometheus.query_range(&rule.query, begin, to, rule.interval).await;
+                    if asked.elapsed() > SLOW {
+                        eprint!(" ({} {:?}: {:.0?})", rule.name, rule.labels, asked.elapsed());
+                    }
                     (rule, found)
                 });
             }
             while let Some(done) = tasks.join_next().await {
                 let (rule, found) = done.unwrap();
-                for series in &found {
-                    record(&rule, series, to, &mut out);
+                for series in labelled(found, &rule.labels) {
+                    record(&rule, &series, to, &mut out);
                 }
             }
         }
@@ -200,18 +204,31 @@ pub async fn evaluate(
     let prometheus = Prometheus::start(directory, data, &[]).await;
     let mut found = Vec::new();
     for rule in rules.iter().filter(|rule| rule.r#type == Type::Alerting) {
-        found.push(prometheus.query_range(&rule.query, from + OFFSET, to, rule.interval).await);
+        let given = prometheus.query_range(&rule.query, from + OFFSET, to, rule.interval).await;
+        found.push(labelled(given, &Labels::new()));
     }
     found
 }
 
+/// The same series without their names and with these labels. What differed only by its name is one series then, as it is
+/// for a rule: one side of an `or` has the name of a metric and the other may have another.
+fn labelled(found: Vec<Series>, more: &Labels) -> Vec<Series> {
+    let mut merged: BTreeMap<Labels, Vec<(u64, f64)>> = BTreeMap::new();
+    for Series { mut labels, points } in found {
+        labels.remove("__name__");
+        labels.extend(more.clone());
+        labels.retain(|_, value| !value.is_empty());
+        merged.entry(labels).or_default().extend(points);
+    }
+    for points in merged.values_mut() {
+        points.sort_unstable_by_key(|(at, _)| *at);
+    }
+    merged.into_iter().map(|(labels, points)| Series { labels, points }).collect()
+}
+
 fn record(rule: &Rule, series: &Series, to: u64, out: &mut impl std::io::Write) {
-    let mut labels: Labels = series.labels.clone();
-    labels.remove("__name__");
-    labels.extend(rule.labels.clone());
-    labels.retain(|_, value| !value.is_empty());
     let mut line = format!("{}{{", rule.name);
-    for (number, (name, value)) in labels.iter().enumerate() {
+    for (number, (name, value)) in series.labels.iter().enumerate() {
         let comma = if number > 0 { "," } else { "" };
         let value = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
         write!(line, "{comma}{name}=\"{value}\"").unwrap();

@@ -10,6 +10,9 @@ use super::rules::{self, Rule};
 /// Firings of one signal that are less apart are one alarm; so long does Alertmanager wait before it tells of a change.
 const GROUP_INTERVAL: u64 = 300;
 const WEEK: u64 = 7 * 86_400;
+/// The longest window of the rules: so long after an incident a window can still have its sessions in it, and an alert
+/// that begins again is a repeat.
+const LONGEST_WINDOW: u64 = 3 * 86_400;
 
 /// Whose rule it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,8 +128,12 @@ pub struct Score {
     false_alarms: BTreeMap<(RuleSet, usize, Signal), u32>,
     /// By signal and agent: the time in which an alarm would have been false.
     calm: BTreeMap<(Signal, usize), u64>,
-    /// By alert and agent: firings, and how many of them were false.
-    by_alert: BTreeMap<(RuleSet, String), Vec<(u32, u32)>>,
+    /// By rule set and agent: alarms that began again within the longest window after an incident.
+    repeats: BTreeMap<(RuleSet, usize), u32>,
+    /// The time that was evaluated.
+    evaluated: u64,
+    /// By alert and agent: firings, how many of them were false, and how many were repeats.
+    by_alert: BTreeMap<(RuleSet, String), Vec<[u32; 3]>>,
 }
 
 type Spans = Vec<(u64, u64)>;
@@ -155,15 +162,21 @@ impl Score {
         sessions: impl Fn(usize, u64, u64) -> u64,
     ) {
         let organization = agents.len();
-        // An alert of `signal` about `agent` is right in these spans.
-        let right = |signal: Signal, agent: usize| -> Spans {
+        self.evaluated += to - from;
+        // What is wrong with `agent` that `signal` is about, and for how long an alert of it may still begin.
+        let about = |signal: Signal, agent: usize, longest: u64| -> Spans {
             let of = |(number, script): (usize, &Vec<Scripted>)| {
-                let settle = agents[number].settle;
+                let settle = agents[number].settle.max(longest);
                 let about = script.iter().filter(move |incident| signal.is_about(incident.trouble));
                 about.map(move |incident| (incident.from, incident.to + settle)).collect::<Spans>()
             };
             let all = scripts.iter().enumerate().filter(|(number, _)| agent == organization || *number == agent);
             merged(all.flat_map(of).collect(), 0)
+        };
+        let judge = |signal: Signal, agent: usize, spans: &Spans| {
+            let outside = began_outside(spans, &about(signal, agent, 0));
+            let wrong = began_outside(spans, &about(signal, agent, LONGEST_WINDOW));
+            [u32::try_from(spans.len()).unwrap(), wrong, outside - wrong]
         };
         let mut alarms: BTreeMap<(RuleSet, Signal, usize), Spans> = BTreeMap::new();
         for (rule, given) in alerts {
@@ -177,24 +190,27 @@ impl Score {
                 by_agent.entry(agent).or_default().extend(rules::firing(rule, series));
             }
             let counts =
-                self.by_alert.entry((set, rule.name.clone())).or_insert_with(|| vec![(0, 0); organization + 1]);
+                self.by_alert.entry((set, rule.name.clone())).or_insert_with(|| vec![[0; 3]; organization + 1]);
             for (agent, spans) in by_agent {
                 let spans = merged(spans, GROUP_INTERVAL);
-                let right = right(signal, agent);
-                counts[agent].0 += u32::try_from(spans.len()).unwrap();
-                counts[agent].1 += wrong(&spans, &right);
+                for (count, more) in counts[agent].iter_mut().zip(judge(signal, agent, &spans)) {
+                    *count += more;
+                }
                 alarms.entry((set, signal, agent)).or_default().extend(spans);
             }
         }
         for signal in Signal::ALL {
             for agent in 0..=organization {
-                let busy: u64 = right(signal, agent).iter().map(|(a, b)| b.min(&to).saturating_sub(*a)).sum();
+                let wrong = about(signal, agent, LONGEST_WINDOW);
+                let busy: u64 = wrong.iter().map(|(a, b)| b.min(&to).saturating_sub(*a)).sum();
                 *self.calm.entry((signal, agent)).or_default() += (to - from) - busy;
             }
         }
         for ((set, signal, agent), spans) in &mut alarms {
             *spans = merged(std::mem::take(spans), GROUP_INTERVAL);
-            *self.false_alarms.entry((*set, *agent, *signal)).or_default() += wrong(spans, &right(*signal, *agent));
+            let [_, wrong, repeats] = judge(*signal, *agent, spans);
+            *self.false_alarms.entry((*set, *agent, *signal)).or_default() += wrong;
+            *self.repeats.entry((*set, *agent)).or_default() += repeats;
         }
         for set in [RuleSet::Ours, RuleSet::Naive, RuleSet::ZScore] {
             for (agent, script) in scripts.iter().enumerate() {
@@ -259,9 +275,7 @@ impl Score {
     fn rate(&self, set: RuleSet, agent: usize, signal: Signal) -> f64 {
         let alarms = self.false_alarms.get(&(set, agent, signal)).copied().unwrap_or(0);
         let calm = self.calm.get(&(signal, agent)).copied().unwrap_or(0);
-        #[expect(clippy::cast_precision_loss, reason = "seconds of some weeks")]
-        let weeks = calm as f64 / WEEK as f64;
-        f64::from(alarms) / weeks
+        f64::from(alarms) / weeks(calm)
     }
 
     fn alarms(&self, agents: &[Agent], text: &mut String) {
@@ -269,8 +283,8 @@ impl Score {
         for signal in Signal::ALL {
             write!(text, " {} |", signal.name()).unwrap();
         }
-        text.push_str(" ours, all | naive | z-score |\n| --- |");
-        text.push_str(&" --- |".repeat(Signal::ALL.len() + 3));
+        text.push_str(" ours, all | naive | z-score | repeats a week, ours |\n| --- |");
+        text.push_str(&" --- |".repeat(Signal::ALL.len() + 4));
         text.push('\n');
         let names = agents.iter().map(|agent| agent.name).chain(["the organization"]);
         for (agent, name) in names.enumerate() {
@@ -286,13 +300,14 @@ impl Score {
                     text.push_str(" |");
                 }
             }
-            text.push('\n');
+            let repeats = self.repeats.get(&(RuleSet::Ours, agent)).copied().unwrap_or(0);
+            writeln!(text, " {:.2} |", f64::from(repeats) / weeks(self.evaluated)).unwrap();
         }
         text.push('\n');
     }
 
     fn alerts(&self, agents: &[Agent], text: &mut String) {
-        text.push_str("| alert: false of all firings |");
+        text.push_str("| firings: false, repeats |");
         for name in agents.iter().map(|agent| agent.name).chain(["the organization"]) {
             write!(text, " {name} |").unwrap();
         }
@@ -301,18 +316,23 @@ impl Score {
         text.push('\n');
         for ((_, alert), counts) in &self.by_alert {
             write!(text, "| `{alert}` |").unwrap();
-            for (all, wrong) in counts {
-                write!(text, " {wrong} of {all} |").unwrap();
+            for [all, wrong, repeats] in counts {
+                write!(text, " {all}: {wrong}, {repeats} |").unwrap();
             }
             text.push('\n');
         }
     }
 }
 
-/// How many of the firings began when nothing was wrong.
-fn wrong(spans: &Spans, right: &Spans) -> u32 {
-    let is_wrong = |span: &&(u64, u64)| !right.iter().any(|right| (right.0..=right.1).contains(&span.0));
-    u32::try_from(spans.iter().filter(is_wrong).count()).unwrap()
+/// How many of the alarms began outside these spans.
+fn began_outside(alarms: &Spans, spans: &Spans) -> u32 {
+    let is_outside = |alarm: &&(u64, u64)| !spans.iter().any(|span| (span.0..=span.1).contains(&alarm.0));
+    u32::try_from(alarms.iter().filter(is_outside).count()).unwrap()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of some weeks")]
+fn weeks(seconds: u64) -> f64 {
+    seconds as f64 / WEEK as f64
 }
 
 fn time(seconds: u64) -> String {
