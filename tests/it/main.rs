@@ -17,6 +17,7 @@ mod new_series;
 mod personal_data;
 mod prometheus;
 mod reference;
+mod rules;
 mod scrapes;
 mod state;
 mod stream;

@@ -1,5 +1,6 @@
 //! The real binary against the simulator, both on loopback, and pages as numbers.
 
+pub mod alertmanager;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;

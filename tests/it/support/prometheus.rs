@@ -209,6 +209,20 @@ impl Prometheus {
         targets.active_targets
     }
 
+    /// Every rule of every group, as the server writes it.
+    pub async fn rules(&self) -> Vec<Value> {
+        #[derive(Deserialize)]
+        struct Groups {
+            groups: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        struct Group {
+            rules: Vec<Value>,
+        }
+        let groups: Groups = self.ask("rules", &[]).await;
+        groups.groups.into_iter().flat_map(|group| group.rules).collect()
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         self.server.log.text()

@@ -1,18 +1,23 @@
-//! `promtool check metrics`: Prometheus' own linter of pages.
+//! promtool: where it is, and `promtool check metrics`, Prometheus' own linter of pages.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::prometheus::Version;
 use super::tool;
 
-/// What promtool said of a page in the text format 0.0.4 (it reads no other); empty if it found nothing.
-pub fn check_metrics(version: Version, page: &[u8]) -> String {
-    let promtool = match version {
+/// The promtool of this Prometheus.
+pub fn locate(version: Version) -> PathBuf {
+    match version {
         Version::V2 => tool::locate("PROMTOOL", "prometheus2/usr/bin/promtool"),
         Version::V3 => tool::locate("PROMTOOL_3", "prometheus3/usr/bin/promtool"),
-    };
-    let mut child = Command::new(promtool)
+    }
+}
+
+/// What promtool said of a page in the text format 0.0.4 (it reads no other); empty if it found nothing.
+pub fn check_metrics(version: Version, page: &[u8]) -> String {
+    let mut child = Command::new(locate(version))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
