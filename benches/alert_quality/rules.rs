@@ -132,8 +132,8 @@ fn plan(rules: &[Rule], from: u64, start: u64) -> (Vec<Vec<usize>>, Vec<u64>) {
     let mut levels: Vec<Vec<usize>> = Vec::new();
     let mut done = vec![false; rules.len()];
     loop {
-        let ready = |index: &usize| !done[*index] && reads[*index].iter().all(|other| done[*other]);
-        let level: Vec<usize> = (0..rules.len()).filter(ready).collect();
+        let can_follow = |index: &usize| !done[*index] && reads[*index].iter().all(|other| done[*other]);
+        let level: Vec<usize> = (0..rules.len()).filter(can_follow).collect();
         if level.is_empty() {
             break;
         }

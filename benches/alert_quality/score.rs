@@ -119,11 +119,14 @@ pub fn classify(rule: &Rule) -> Option<(RuleSet, Signal)> {
     Some((set, signal))
 }
 
+/// How long an incident went unnoticed, in seconds and in sessions; `None` if it was never found.
+type Found = Option<(u64, u64)>;
+
 /// Alarms and detections, over all seeds.
 #[derive(Default)]
 pub struct Score {
-    /// By rule set, agent and trouble: how long each incident went unnoticed, in seconds and in sessions.
-    found: BTreeMap<(RuleSet, usize, Trouble), Vec<Option<(u64, u64)>>>,
+    /// By rule set, agent and trouble, of each incident.
+    found: BTreeMap<(RuleSet, usize, Trouble), Vec<Found>>,
     /// By rule set, agent (or the organization, after the last) and signal: false alarms.
     false_alarms: BTreeMap<(RuleSet, usize, Signal), u32>,
     /// By signal and agent: the time in which an alarm would have been false.
