@@ -5,7 +5,7 @@ pub mod page;
 pub mod prometheus;
 pub mod promtool;
 pub mod tool;
-mod wait;
+pub mod wait;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
