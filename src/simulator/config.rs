@@ -45,6 +45,8 @@ pub struct SimulatorConfig {
     pub reclassified_after: Duration,
     /// Quiet nights (UTC), busy afternoons, and uneven slots.
     pub rhythm: bool,
+    /// Traffic of a Saturday or Sunday (UTC) as a share of another day's; only with `rhythm`.
+    pub weekend_share: f64,
     /// What goes wrong, where and when.
     pub incidents: Vec<Incident>,
     /// Requests per window of 60 s real time; `None` for no limit in practice.
@@ -108,6 +110,17 @@ pub enum IncidentKind {
     UnresolvedShare(f64),
     /// This share of the customers is unhappy.
     NegativeWave(f64),
+    /// This share of the sessions with one intent stays unresolved.
+    IntentUnresolved {
+        /// The intent, as an index into [`AgentProfile::intents`].
+        intent: usize,
+        /// Share of its sessions.
+        share: f64,
+    },
+    /// So many times the usual sessions: 0 is silence, 3 a flood. It hits the whole slots that begin while it lasts.
+    Traffic(f64),
+    /// Sessions are so many times as long, within the profile's bounds.
+    Length(f64),
 }
 
 impl Default for SimulatorConfig {
@@ -129,6 +142,7 @@ impl Default for SimulatorConfig {
             reclassified_share: 0.0,
             reclassified_after: Duration::from_secs(60),
             rhythm: false,
+            weekend_share: 1.0,
             incidents: Vec::new(),
             rate_limit: Some(600),
             rate_limit_headers: true,

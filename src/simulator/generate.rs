@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::config::{IncidentKind, SimulatorConfig};
+use super::config::{Incident, IncidentKind, SimulatorConfig};
 use super::id::{self, Place};
 use super::profile::{AgentProfile, ExtractedValues};
 use super::random::{mix, normal, pick, pick_index, unit};
@@ -116,10 +116,23 @@ impl Generator {
         let chance = mix(&[self.config.seed, purpose::COUNT, slot, u64::from(agent)]);
         let mut expected = profile.sessions_per_day * self.slot_ms as f64 / DAY_MS;
         if self.config.rhythm {
-            expected *= daily_rhythm(self.slot_start(slot)) * (0.5 + unit(mix(&[chance])));
+            let start = self.slot_start(slot);
+            let weekend = if is_weekend(start) { self.config.weekend_share } else { 1.0 };
+            expected *= daily_rhythm(start) * weekend * (0.5 + unit(mix(&[chance])));
+        }
+        for kind in self.incidents(profile, self.slot_start(slot)) {
+            if let IncidentKind::Traffic(factor) = kind {
+                expected *= factor;
+            }
         }
         let whole = expected.floor();
         (whole as u32 + u32::from(unit(chance) < expected - whole)).min(0xff_ffff)
+    }
+
+    /// What is wrong with an agent at `at`.
+    fn incidents<'c>(&'c self, agent: &'c AgentProfile, at: Timestamp) -> impl Iterator<Item = IncidentKind> + 'c {
+        let hits = move |incident: &&Incident| incident.agent == agent.id && incident.from <= at && at < incident.to;
+        self.config.incidents.iter().filter(hits).map(|incident| incident.kind)
     }
 
     /// Sessions in a whole slot, or of one agent in it.
@@ -169,7 +182,11 @@ impl Generator {
             return None;
         }
         let channel = pick_index(&mut rng, &profile.channels)?;
-        let length = draw_length(&mut rng, profile);
+        let longer = self.incidents(profile, created).filter_map(|kind| match kind {
+            IncidentKind::Length(factor) => Some(factor),
+            _ => None,
+        });
+        let length = draw_length(&mut rng, profile, longer.product());
         let expired = rng.f64() < self.config.expired_share;
         Some(Outline { created, ended: created.plus(length), place, channel: u16::try_from(channel).ok()?, expired })
     }
@@ -241,13 +258,13 @@ impl Generator {
     }
 
     fn analysis<'c>(&'c self, rng: &mut Rng, agent: &'c AgentProfile, created: Timestamp) -> Analysis<'c> {
-        let (mut unresolved, mut negative) = (None, None);
-        for incident in &self.config.incidents {
-            if incident.agent == agent.id && incident.from <= created && created < incident.to {
-                match incident.kind {
-                    IncidentKind::UnresolvedShare(share) => unresolved = Some(share),
-                    IncidentKind::NegativeWave(share) => negative = Some(share),
-                }
+        let (mut unresolved, mut negative, mut broken) = (None, None, None);
+        for kind in self.incidents(agent, created) {
+            match kind {
+                IncidentKind::UnresolvedShare(share) => unresolved = Some(share),
+                IncidentKind::NegativeWave(share) => negative = Some(share),
+                IncidentKind::IntentUnresolved { intent, share } => broken = Some((intent, share)),
+                IncidentKind::Traffic(_) | IncidentKind::Length(_) => {}
             }
         }
         let missing = (rng.f64() < self.config.missing_part_share).then(|| {
@@ -256,6 +273,11 @@ impl Generator {
         });
         let has_intent = rng.f64() >= agent.no_intent_share;
         let intent = pick(rng, &agent.intents).filter(|_| has_intent).map(String::as_str);
+        if let Some((broken, share)) = broken
+            && agent.intents.get(broken).is_some_and(|(name, _)| intent == Some(name))
+        {
+            unresolved = Some(share);
+        }
         let sentiment = draw_sentiment(rng, agent, negative);
         Analysis {
             missing,
@@ -286,12 +308,17 @@ fn daily_rhythm(at: Timestamp) -> f64 {
     1.0 + 0.6 * ((hour - 14.0) / 24.0 * std::f64::consts::TAU).cos()
 }
 
-/// A log-normal length with the profile's mean and spread, in whole milliseconds.
+/// Saturday or Sunday; day 0 was a Thursday.
+fn is_weekend(at: Timestamp) -> bool {
+    matches!(at.day().rem_euclid(7), 2 | 3)
+}
+
+/// A log-normal length with the profile's mean, times `longer`, and spread, in whole milliseconds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
-fn draw_length(rng: &mut Rng, profile: &AgentProfile) -> Duration {
+fn draw_length(rng: &mut Rng, profile: &AgentProfile, longer: f64) -> Duration {
     let variance = (1.0 + profile.duration_spread * profile.duration_spread).ln();
     let factor = (variance.sqrt() * normal(rng) - variance / 2.0).exp();
-    let ms = profile.mean_duration.as_secs_f64() * factor * 1000.0;
+    let ms = profile.mean_duration.as_secs_f64() * longer * factor * 1000.0;
     Duration::from_millis(ms as u64).min(profile.longest).max(profile.shortest)
 }
 

@@ -136,6 +136,72 @@ fn shares_come_out_as_configured() {
 }
 
 #[test]
+fn an_incident_changes_what_it_is_about_and_nothing_else() {
+    let agent = AgentProfile { sessions_per_day: 100_000.0, ..AgentProfile::default() };
+    let during = |kind: Option<IncidentKind>| {
+        let (simulator, _) = frozen(|config| {
+            config.agents = vec![agent.clone()];
+            let (agent, from, to) = (agent.id.clone(), after(config, 600), after(config, 1800));
+            config.incidents = kind.into_iter().map(|kind| Incident { agent: agent.clone(), from, to, kind }).collect();
+        });
+        let (config, created) = (simulator.config(), |s: &Session<'_>| s.created);
+        let sessions = simulator.sessions(after(config, 600), after(config, 1800).minus(Duration::from_millis(1)));
+        let before = simulator.sessions(after(config, 0), after(config, 600).minus(Duration::from_millis(1)));
+        assert!(before.iter().map(created).eq(frozen_before(&agent)), "{kind:?} began too early");
+        let seconds = sessions.iter().map(|s| s.ended.since(s.created).as_secs_f64()).sum::<f64>();
+        let of = |intent: &str| {
+            let with: Vec<_> = sessions.iter().filter(|s| s.analysis.intent == Some(intent)).collect();
+            let unresolved = with.iter().filter(|s| s.analysis.resolution == "UNRESOLVED").count();
+            f64::from(u32::try_from(unresolved).unwrap()) / f64::from(u32::try_from(with.len().max(1)).unwrap())
+        };
+        let count = f64::from(u32::try_from(sessions.len()).unwrap());
+        (count, seconds / count.max(1.0), of("Slot-Confirmed"), of("Slot-Changed"))
+    };
+    let usual = during(None);
+    assert!(usual.0 > 1_000.0 && usual.2 < 0.15 && usual.3 < 0.15, "{usual:?}");
+    assert!(during(Some(IncidentKind::Traffic(0.0))).0 < 0.5);
+    let flood = during(Some(IncidentKind::Traffic(3.0)));
+    assert!((flood.0 / usual.0 - 3.0).abs() < 0.1 && (flood.1 / usual.1 - 1.0).abs() < 0.1, "{flood:?} {usual:?}");
+    let slow = during(Some(IncidentKind::Length(2.0)));
+    assert!((slow.0 - usual.0).abs() < 0.5 && (slow.1 / usual.1 - 2.0).abs() < 0.05, "{slow:?} {usual:?}");
+    let broken = during(Some(IncidentKind::IntentUnresolved { intent: 1, share: 1.0 }));
+    assert!(broken.3 > 0.99 && (broken.2 - usual.2).abs() < 1e-9, "{broken:?} {usual:?}");
+}
+
+/// When the sessions of the first ten minutes are created, where nothing goes wrong.
+fn frozen_before(agent: &AgentProfile) -> Vec<Timestamp> {
+    let (simulator, _) = frozen(|config| config.agents = vec![agent.clone()]);
+    let config = simulator.config();
+    let sessions = simulator.sessions(after(config, 0), after(config, 600).minus(Duration::from_millis(1)));
+    sessions.iter().map(|session| session.created).collect()
+}
+
+#[test]
+fn weekends_have_their_share_of_the_traffic() {
+    const DAY: u64 = 86_400;
+    let (simulator, _) = frozen(|config| {
+        // A Monday.
+        config.start = Timestamp::parse_rfc3339("2026-01-05T00:00:00Z").unwrap();
+        config.now = Some(config.start.plus(Duration::from_secs(7 * DAY)));
+        config.rhythm = true;
+        config.weekend_share = 0.5;
+    });
+    let config = simulator.config();
+    let day = |day: u64| {
+        let (from, to) = (after(config, day * DAY), after(config, (day + 1) * DAY));
+        f64::from(u32::try_from(simulator.count(from, to.minus(Duration::from_millis(1)))).unwrap())
+    };
+    for (weekday, weekend) in [(4, 5), (0, 6)] {
+        assert!(
+            (day(weekend) / day(weekday) - 0.5).abs() < 0.05,
+            "{weekday}: {}, {weekend}: {}",
+            day(weekday),
+            day(weekend)
+        );
+    }
+}
+
+#[test]
 fn incidents_hit_their_agent_while_they_last() {
     let (simulator, _) = frozen(|config| {
         config.agents[0].sessions_per_day = 100_000.0;
