@@ -281,7 +281,10 @@ fn exemplars_are_asked_for_where_there_are_any() {
     for dashboard in &Dashboard::all() {
         for panel in dashboard.panels().iter().filter(|panel| ["timeseries", "heatmap"].contains(&panel.kind())) {
             // An exemplar is in the bucket of its value, and no score is infinite.
-            let count = |s: &Selector| s.matchers.iter().any(|(label, _, value)| label == "le" && value == "+Inf");
+            let is_count = |(label, operator, value): &(String, String, String)| {
+                (label.as_str(), operator.as_str(), value.as_str()) == ("le", "=", "+Inf")
+            };
+            let count = |s: &Selector| s.matchers.iter().any(is_count);
             let with = |s: &Selector| WITH_EXEMPLARS.contains(&s.name.as_str()) && !count(s);
             let asks = |target: &super::Target<'_>| target.json["exemplar"] == true;
             let targets = panel.targets();
