@@ -13,6 +13,7 @@ use crate::config::{self, Config, Loaded};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig};
+use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
@@ -30,15 +31,18 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     adapt(&mut loaded.config, api, state.path());
     loaded.api_key = Secret::new(DEFAULT_KEY);
     let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
-    let path = loaded.config.web.telemetry_path.clone();
+    let (guards, warnings) = Guards::open(&loaded.config).map_err(Failure::mistake)?;
+    loaded.warnings.extend(warnings);
+    let scheme = if guards.web.has_tls() { "https" } else { "http" };
+    let (prefix, path) = (loaded.config.web.prefix().to_owned(), loaded.config.web.telemetry_path.clone());
     // Of simulated time, it is three minutes.
     let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
     let incident = humantime::format_duration(incident);
     let done = daemon::serve(loaded, reloader, |address| {
         println!(
             "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
-             landing page   http://{address}/\n  \
-             metrics        http://{address}{path}\n  \
+             landing page   {scheme}://{address}{prefix}/\n  \
+             metrics        {scheme}://{address}{prefix}{path}\n  \
              the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n\n\
              Nothing is kept. Ctrl-C ends it."
         );
