@@ -21,4 +21,5 @@ mod scrapes;
 mod state;
 mod stream;
 mod support;
+mod web_config;
 mod webhook;

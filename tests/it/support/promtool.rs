@@ -1,6 +1,7 @@
-//! `promtool check metrics`: Prometheus' own linter of pages.
+//! `promtool check`: Prometheus' own linter of pages and of web configuration files.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::prometheus::Version;
@@ -8,11 +9,7 @@ use super::tool;
 
 /// What promtool said of a page in the text format 0.0.4 (it reads no other); empty if it found nothing.
 pub fn check_metrics(version: Version, page: &[u8]) -> String {
-    let promtool = match version {
-        Version::V2 => tool::locate("PROMTOOL", "prometheus2/usr/bin/promtool"),
-        Version::V3 => tool::locate("PROMTOOL_3", "prometheus3/usr/bin/promtool"),
-    };
-    let mut child = Command::new(promtool)
+    let mut child = Command::new(program(version))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -28,4 +25,19 @@ pub fn check_metrics(version: Version, page: &[u8]) -> String {
         said = format!("promtool ended with {}", output.status);
     }
     said
+}
+
+/// Whether promtool takes a web configuration file, and what it said.
+pub fn check_web_config(version: Version, file: &Path) -> (bool, String) {
+    let output =
+        Command::new(program(version)).args(["check", "web-config"]).arg(file).output().expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+fn program(version: Version) -> PathBuf {
+    match version {
+        Version::V2 => tool::locate("PROMTOOL", "prometheus2/usr/bin/promtool"),
+        Version::V3 => tool::locate("PROMTOOL_3", "prometheus3/usr/bin/promtool"),
+    }
 }
