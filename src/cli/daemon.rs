@@ -50,10 +50,8 @@ pub(super) fn serve(
         tracing::warn!("{warning}");
     }
     // Before there are other threads.
-    let sockets = match loaded.config.web.systemd_socket {
-        true => systemd::take_sockets().map_err(Failure::running)?,
-        false => Vec::new(),
-    };
+    let systemd_socket = loaded.config.web.systemd_socket;
+    let sockets = if systemd_socket { systemd::take_sockets().map_err(Failure::running)? } else { Vec::new() };
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         tracing::info!(

@@ -38,7 +38,6 @@ Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configura
 
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
-#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
 pub struct Global {
     /// Configuration file [default: config.toml in the working directory, if there is one].
     #[arg(long = "config.file", value_name = "FILE", global = true)]

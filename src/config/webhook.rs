@@ -54,27 +54,26 @@ impl WebhookConfig {
         if let Some(file) = &self.web_config_file {
             rules::path("webhook.web_config_file", file, "file")?;
         }
-        match &self.listen_address {
-            Some(address) => {
-                rules::listen_address("webhook.listen_address", address, "0.0.0.0:9897")?;
-                // With port 0 the system chooses two.
-                let apart = address.ends_with(":0") || web.listen_addresses().all(|other| other != address);
-                let rule = "must differ from web.listen_address, or be left out to share that listener";
-                rules::check(apart, "webhook.listen_address", shown(address), rule)
-            }
-            None => {
-                let prefix = web.prefix();
-                let metrics = format!("{prefix}{}", web.telemetry_path);
-                check(*path != metrics, "must differ from web.telemetry_path, on the same listener")?;
-                let below = path.strip_prefix(prefix).filter(|_| !prefix.is_empty());
-                let free = below.is_none_or(|rest| !matches!(rest, "" | "/") && !rest.starts_with("/-/"));
-                check(free, "must be another path: the exporter serves something else there")?;
-                let file = self.web_config_file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
-                let rule =
-                    "must be left out without webhook.listen_address: on the shared listener web.config_file holds";
-                rules::check(self.web_config_file.is_none(), "webhook.web_config_file", shown(&file), rule)
-            }
-        }
+        let Some(address) = &self.listen_address else { return self.validate_shared(web) };
+        rules::listen_address("webhook.listen_address", address, "0.0.0.0:9897")?;
+        // With port 0 the system chooses two.
+        let apart = address.ends_with(":0") || web.listen_addresses().all(|other| other != address);
+        let rule = "must differ from web.listen_address, or be left out to share that listener";
+        rules::check(apart, "webhook.listen_address", shown(address), rule)
+    }
+
+    /// Refuses what could not be served on the listener of the metrics.
+    fn validate_shared(&self, web: &WebConfig) -> Result<(), Violation> {
+        let (path, prefix) = (&self.path, web.prefix());
+        let check = |kept, rule: &str| rules::check(kept, "webhook.path", shown(path), rule);
+        let metrics = format!("{prefix}{}", web.telemetry_path);
+        check(*path != metrics, "must differ from web.telemetry_path, on the same listener")?;
+        let below = path.strip_prefix(prefix).filter(|_| !prefix.is_empty());
+        let free = below.is_none_or(|rest| !matches!(rest, "" | "/") && !rest.starts_with("/-/"));
+        check(free, "must be another path: the exporter serves something else there")?;
+        let file = self.web_config_file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
+        let rule = "must be left out without webhook.listen_address: on the shared listener web.config_file holds";
+        rules::check(self.web_config_file.is_none(), "webhook.web_config_file", shown(&file), rule)
     }
 }
 

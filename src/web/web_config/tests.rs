@@ -1,5 +1,6 @@
 //! Files, good and bad, and what becomes of changes to them. The handshakes and requests are in the black-box tests.
 
+use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
@@ -47,7 +48,7 @@ impl Files {
     /// What is said of a file: its warnings, or why it is refused.
     fn said(&self, text: &str) -> String {
         let said = match self.open(text) {
-            Ok((_, warnings)) => format!("good{}", warnings.iter().map(|w| format!("; {w}")).collect::<String>()),
+            Ok((_, warnings)) => [&["good".to_owned()], &warnings[..]].concat().join("; "),
             Err(error) => error.to_string(),
         };
         said.replace(&format!("{}/", self.0.path().display()), "")
@@ -59,7 +60,7 @@ const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: serv
 #[test]
 fn good_files_are_taken() {
     let files = Files::new();
-    let indented = |name: &str| files.read(name).lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let indented = |name: &str| files.read(name).lines().map(|line| ["    ", line, "\n"].concat()).collect::<String>();
     let inline =
         format!("tls_server_config:\n  cert: |\n{}  key: |\n{}", indented("server.crt"), indented("server.key"));
     let good = [
@@ -190,6 +191,14 @@ fn mistakes_name_the_file_the_line_and_what_would_do() {
         let said = files.said(text);
         assert!(said.starts_with(expected) && (expected.ends_with(": ") || said == expected), "{said}\n{expected}");
     }
+    let missing = Security::open(&files.0.path().join("somefile")).err().unwrap().to_string();
+    assert!(missing.contains("somefile cannot be read: No such file"), "{missing}");
+}
+
+#[test]
+fn mistakes_of_tls_name_the_file_the_line_and_what_would_do() {
+    let files = Files::new();
+    files.write("empty.crt", "");
     for (line, expected) in [
         (
             "client_auth_type: RequireAndVerify",
@@ -232,8 +241,6 @@ fn mistakes_name_the_file_the_line_and_what_would_do() {
         let said = files.said(&format!("{TLS}  {line}\n"));
         assert!(said.starts_with("web.yml, line ") && said.contains(expected), "{line}: {said}");
     }
-    let missing = Security::open(&files.0.path().join("somefile")).err().unwrap().to_string();
-    assert!(missing.contains("somefile cannot be read: No such file"), "{missing}");
 }
 
 #[test]
@@ -338,7 +345,7 @@ fn a_new_certificate_is_taken_when_it_has_rested_and_a_bad_one_never() {
 fn users_come_and_go_but_never_all_of_them() {
     let files = Files::new();
     let users = |names: &[&str]| {
-        let users: String = names.iter().map(|name| format!("  {name}: {HASH}\n")).collect();
+        let users: String = names.iter().map(|name| ["  ", name, ": ", HASH, "\n"].concat()).collect();
         format!("{TLS}basic_auth_users:\n{users}")
     };
     let (security, _) = files.open(&users(&["alice"])).unwrap();
@@ -394,4 +401,18 @@ fn no_file_is_plain_http_for_everybody() {
     look_twice(&security);
     assert_eq!(security.reread(), Ok(()));
     assert!(security.in_force().is_none() && security.tls().is_none() && !security.has_users());
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_it_panic(
+        lines in prop::collection::vec(
+            "(tls_server_config|http_server_config|basic_auth_users|rate_limit|  [a-z_]{1,12}|  cert|  key|  headers|  interval|  burst|  cipher_suites|  min_version|- ):( (\\PC|[\\[\\]{}&*!|>'\"-]|[0-9a-zµ.]){0,12})?",
+            0..8,
+        ),
+    ) {
+        if let Ok(root) = yaml::parse(&lines.join("\n")) {
+            let _ = file::read(root.as_ref(), Path::new("/nowhere"));
+        }
+    }
 }

@@ -193,7 +193,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..10 {
             let previous = format!("*a{}", n - 1);
-            text += &format!("a{n}: &a{n} [{}]\n", vec![previous; 9].join(", "));
+            text += &[&format!("a{n}: &a{n} ["), &*vec![previous; 9].join(", "), "]\n"].concat();
         }
         assert!(shown(&text).ends_with("there are more than 50000 values"), "{}", shown(&text));
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     CipherSuite, ClientConfig, ClientConnection, NamedGroup, RootCertStore, StreamOwned, SupportedProtocolVersion,
@@ -83,7 +83,7 @@ impl Https {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(|e| e.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
-        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let more: String = headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
         let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{more}\r\n");
         stream.write_all(head.as_bytes()).map_err(|e| e.to_string())?;
         let mut answer = Vec::new();
@@ -91,7 +91,7 @@ impl Https {
         stream.read_to_end(&mut answer).map_err(|e| e.to_string())?;
         let agreed = Agreed {
             suite: stream.conn.negotiated_cipher_suite().unwrap().suite(),
-            group: stream.conn.negotiated_key_exchange_group().map(|group| group.name()),
+            group: stream.conn.negotiated_key_exchange_group().map(SupportedKxGroup::name),
             protocol: stream.conn.alpn_protocol().map(<[u8]>::to_vec),
             certificate: stream.conn.peer_certificates().unwrap()[0].to_vec(),
         };

@@ -74,7 +74,7 @@ fn a_file_that_is_being_written_opens_no_door() {
     let daemon = site.start(&whole);
     let stranger = Https::trusting(&site.authority).speaking(&TLS13);
     // What a file may look like while it is written, each state left to rest until it was looked at.
-    let lines = |count: usize| whole.lines().take(count).map(|line| format!("{line}\n")).collect::<String>();
+    let lines = |count: usize| whole.split_inclusive('\n').take(count).collect::<String>();
     for (text, complaint) in [
         (lines(0), "it would switch TLS off"),
         (lines(2), "names no private key"),

@@ -75,7 +75,7 @@ impl Authenticator {
     /// # Errors
     /// If the system gives no random numbers.
     pub(crate) fn new() -> Result<Self, ring::error::Unspecified> {
-        Self::comparing(Arc::new(|hash, password| hash.is_of(password)))
+        Self::comparing(Arc::new(PasswordHash::is_of))
     }
 
     fn comparing(compare: Compare) -> Result<Self, ring::error::Unspecified> {
