@@ -186,7 +186,15 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens; of several addresses the first.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listeners.first().ok_or(std::io::ErrorKind::NotConnected)?.local_addr()
+    }
+
+    /// Everywhere that it listens.
     ///
     /// # Errors
     /// If the system does not say.

@@ -118,7 +118,10 @@ impl Client {
         let sent = tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::Timeout)?;
         let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
         if response.status().is_success() {
-            return Ok(EventStream::new(response.into()));
+            return match headers::not_event_stream(response.headers()) {
+                None => Ok(EventStream::new(response.into())),
+                Some(what) => Err(ApiError::Body(format!("{what}, and no event stream"))),
+            };
         }
         let error = body::refusal(response).await;
         if matches!(error, ApiError::Status { status: 401, .. }) {

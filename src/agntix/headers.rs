@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 
 use super::RateLimit;
 use crate::clock::Timestamp;
@@ -41,6 +41,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Ok(_) => None,
         Err(_) => Some(http_date(wait)?.since(date(headers)?).min(LONGEST_WAIT)),
     }
+}
+
+/// What an answer is that is no stream of events, by its type; `None` of one that is. Without a type it is not known to be
+/// something else.
+pub(super) fn not_event_stream(headers: &HeaderMap) -> Option<String> {
+    const MAX_SHOWN: usize = 60;
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("of an unreadable type");
+    let media = value.split(';').next().unwrap_or_default().trim();
+    let is_stream = media.eq_ignore_ascii_case("text/event-stream");
+    (!is_stream).then(|| if media.is_empty() { "of no type".into() } else { media.chars().take(MAX_SHOWN).collect() })
 }
 
 /// The value of a header, if it is text.
@@ -127,6 +137,16 @@ mod tests {
             assert_eq!(read(nonsense, nonsense, ""), RateLimit::default(), "{nonsense:?}");
         }
         assert_eq!(RateLimit::read(&HeaderMap::new()), RateLimit::default());
+    }
+
+    #[test]
+    fn an_event_stream_says_that_it_is_one() {
+        let read = |value| not_event_stream(&headers(&[("content-type", value)]));
+        assert_eq!((read("text/event-stream"), read("Text/Event-Stream; charset=utf-8")), (None, None));
+        assert_eq!(read("text/html; charset=utf-8").as_deref(), Some("text/html"));
+        assert_eq!(read("").as_deref(), Some("of no type"));
+        assert_eq!(read(&"x".repeat(1_000)).map(|what| what.len()), Some(60));
+        assert_eq!(not_event_stream(&HeaderMap::new()), None);
     }
 
     #[test]

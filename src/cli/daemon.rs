@@ -38,11 +38,11 @@ fn load(global: &Global) -> Result<(Loaded, Guards), String> {
     Ok((loaded, guards))
 }
 
-/// Runs the daemon until a signal stops it. `announce` is told where it listens.
+/// Runs the daemon until a signal stops it. `announce` is given it as it begins to listen.
 pub(super) fn serve(
     loaded: Loaded,
     reloader: Reloader,
-    announce: impl FnOnce(std::net::SocketAddr) -> Result<(), Failure>,
+    announce: impl FnOnce(&App) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let log_level = telemetry::init(&loaded.config.log).map_err(Failure::running)?;
     agntix::install_crypto_provider();
@@ -71,7 +71,7 @@ pub(super) fn serve(
             let tls = guards.webhook.as_ref().is_some_and(|webhook| webhook.has_tls());
             tracing::info!(%address, tls, "deliveries are taken on a listener of their own");
         }
-        addresses.first().map_or(Ok(()), |address| announce(*address))?;
+        announce(&app)?;
         let shutdown = CancellationToken::new();
         lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;

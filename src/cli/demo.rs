@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
-use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig};
+use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, WebhookSecret};
 use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
@@ -23,13 +26,20 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
-    let (api, stop_api) = spawn_simulator("127.0.0.1:0".parse().map_err(Failure::running)?, simulation(args)?)?;
-    // The annotated config.toml states the default, which is every address of this machine; a demo is for its user.
-    if loaded.config.web.listen_address == Config::default().web.listen_address {
+    let simulator = Simulator::new(simulation(args)?);
+    let (api, stop_api) = spawn(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
+    if !is_address_chosen(&loaded) {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());
     loaded.api_key = Secret::new(DEFAULT_KEY);
+    // The simulated Agntix delivers over plain HTTP, whatever web.config_file says of the other listener.
+    let plain = state.path().join("webhook.yml");
+    std::fs::write(&plain, "").map_err(Failure::running)?;
+    loaded.config.webhook.web_config_file = Some(plain);
+    let secret = webhook_secret()?;
+    loaded.webhook_secret = Secret::new(&secret);
+    let webhook_path = loaded.config.webhook.path.clone();
     let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
     let (guards, warnings) = Guards::open(&loaded.config).map_err(Failure::mistake)?;
     loaded.warnings.extend(warnings);
@@ -38,12 +48,22 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     // Of simulated time, it is three minutes.
     let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
     let incident = humantime::format_duration(incident);
-    let done = daemon::serve(loaded, reloader, |address| {
+    let done = daemon::serve(loaded, reloader, |app| {
+        let address = app.address().map_err(Failure::running)?;
+        let webhook = app.webhook_address().ok_or_else(|| Failure::running("the webhook does not listen"))?;
+        let webhook = format!("http://{webhook}{webhook_path}");
+        let secret: WebhookSecret = secret.parse().map_err(Failure::running)?;
+        let deliveries = DeliveryConfig::new(&webhook, vec![secret]).map_err(Failure::running)?;
+        simulator.set_deliveries(Some(deliveries)).map_err(Failure::running)?;
         println!(
             "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
              landing page   {scheme}://{address}{prefix}/\n  \
              metrics        {scheme}://{address}{prefix}{path}\n  \
-             the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n\n\
+             the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n  \
+             webhook        {webhook}\n\n\
+             The exporter hears of sessions in three ways: it lists them, follows the event stream, and takes signed deliveries on\n\
+             the webhook. Each session is counted once: agntix_exporter_sessions_discovered_total says who told of it first,\n\
+             agntix_exporter_webhook_deliveries_total what became of each delivery.\n\n\
              Nothing is kept. Ctrl-C ends it."
         );
         Ok(())
@@ -52,7 +72,21 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     done
 }
 
-/// A demo is looked at for minutes, so that news must come in seconds.
+/// What the simulated Agntix signs its deliveries with; nobody else is to know it, even on this machine.
+fn webhook_secret() -> Result<String, Failure> {
+    let mut key = [0; 24];
+    SystemRandom::new().fill(&mut key).map_err(|_| Failure::running("the system gives no random numbers"))?;
+    Ok(format!("whsec_{}", BASE64.encode(key)))
+}
+
+/// The default is every address of this machine, and a demo is for its user: only who asks for that gets it. The annotated
+/// config.toml states the default, and does not ask.
+fn is_address_chosen(loaded: &Loaded) -> bool {
+    matches!(loaded.origins.get("web.listen_address"), Origin::Flag(_) | Origin::Environment(_))
+        || loaded.config.web.listen_address != Config::default().web.listen_address
+}
+
+/// A demo is looked at for minutes, so that news must come in seconds, and in all ways that there are.
 fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.api.base_url = format!("http://{api}");
     (config.api.key_file, config.api.bearer_token_file) = (None, None);
@@ -63,6 +97,11 @@ fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.poll.ended_interval = Duration::from_secs(3);
     config.metrics.new_series_hold = Duration::from_secs(15);
     config.sessions.look_back_deadline = Duration::from_secs(20);
+    config.stream.enabled = true;
+    config.webhook.enabled = true;
+    config.webhook.secret_file = None;
+    // Of its own and on this machine, wherever the metrics are shown.
+    config.webhook.listen_address = Some("127.0.0.1:0".into());
 }
 
 fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
@@ -73,10 +112,7 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
 }
 
 /// Runs a simulator on a thread of its own; it stops when the token is cancelled.
-fn spawn_simulator(
-    listen: SocketAddr,
-    simulation: SimulatorConfig,
-) -> Result<(SocketAddr, CancellationToken), Failure> {
+fn spawn(simulator: Arc<Simulator>, listen: SocketAddr) -> Result<(SocketAddr, CancellationToken), Failure> {
     let unusable = |e: std::io::Error| Failure::running(format!("the simulator cannot listen on {listen} ({e})"));
     let listener = std::net::TcpListener::bind(listen).map_err(unusable)?;
     listener.set_nonblocking(true).map_err(unusable)?;
@@ -84,8 +120,7 @@ fn spawn_simulator(
     let (stop, runtime) = (CancellationToken::new(), runtime()?);
     let stopped = stop.clone();
     std::thread::spawn(move || {
-        let served = runtime
-            .block_on(async { Simulator::new(simulation).serve(TcpListener::from_std(listener)?, stopped).await });
+        let served = runtime.block_on(async { simulator.serve(TcpListener::from_std(listener)?, stopped).await });
         if let Err(error) = served {
             tracing::error!(%error, "the simulator has stopped");
         }
@@ -128,4 +163,27 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         lifecycle::heed_signals(reload, shutdown.clone()).map_err(Failure::running)?;
         Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown).await.map_err(Failure::running)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides};
+
+    #[test]
+    fn every_address_is_served_only_where_someone_asks_for_it() {
+        let chosen = |flag: Option<&str>, variable: Option<&str>| {
+            let variables = variable.map(|value| ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS".to_owned(), value.to_owned()));
+            let overrides =
+                Overrides { listen_addresses: flag.map(Into::into).into_iter().collect(), ..Overrides::default() };
+            // The annotated config.toml.
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+            let environment = Environment::from_pairs(variables);
+            is_address_chosen(&config::load_without_credential(Some(&file), &environment, &overrides).unwrap())
+        };
+        assert!(!chosen(None, None));
+        assert!(chosen(Some("0.0.0.0:9899"), None));
+        assert!(chosen(None, Some("0.0.0.0:9899")));
+        assert!(chosen(None, Some("127.0.0.1:1")));
+    }
 }

@@ -2,7 +2,9 @@
 
 mod daemon;
 mod demo;
+mod healthcheck;
 mod session;
+mod state;
 mod webhook_test;
 
 use std::net::SocketAddr;
@@ -107,10 +109,18 @@ pub enum Command {
         /// Id of the session.
         id: String,
     },
+    /// Look at, compact, move or correct the state of an exporter that does not run.
+    State {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: state::StateCommand,
+    },
     /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
     ///
     /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
     WebhookTest(WebhookTestArgs),
+    /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
+    Healthcheck,
 }
 
 /// What is sent where.
@@ -182,7 +192,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&cli.global, &args),
         Some(Command::Simulate(args)) => demo::simulate(&cli.global, &args),
         Some(Command::Session { id }) => session::run(&cli.global, &id),
+        Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
+        Some(Command::Healthcheck) => healthcheck::run(&cli.global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

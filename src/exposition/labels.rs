@@ -38,6 +38,9 @@ impl LabelSet {
 
 /// Appends `value` with backslash, double quote and line feed escaped.
 pub fn escape_into(text: &mut String, value: &str) {
+    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        return text.push_str(value);
+    }
     for c in value.chars() {
         match c {
             '\\' => text.push_str("\\\\"),

@@ -87,7 +87,7 @@ const WEBHOOK_DELIVERIES: Descriptor = counter(
 const WEBHOOK_MISSED_SESSIONS: Descriptor = counter(
     "agntix_exporter_webhook_missed_sessions_total",
     &[],
-    "Sessions counted by polling that no delivery had told of, although the webhook is enabled; look-back left out.",
+    "Sessions that ended since the process started, counted by polling before any delivery told of them; only with the webhook.",
 );
 const SESSIONS_TRACKED: Descriptor = gauge(
     "agntix_exporter_sessions_tracked",

@@ -12,7 +12,9 @@ use crate::observation::Outcome;
 
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
-const OLD: &str = "counted_old";
+pub(super) const OLD: &str = "counted_old";
+/// Parts of a session that an operator has had forgotten before it was wholly counted. Real ones are not negative.
+pub(super) const UNKNOWN_PARTS: i64 = -1;
 
 /// Which partitions there are, and how far back the ledger remembers.
 #[derive(Debug)]
@@ -53,18 +55,31 @@ pub(super) fn changed_parts(before: i64, after: i64) -> impl Iterator<Item = &'s
         .map(|(name, _)| name)
 }
 
+/// The names of the partitions, by name, and the day of each; the one of the old sessions has none.
+pub(super) fn partitions(connection: &Connection) -> Result<Vec<(String, Option<i64>)>> {
+    connection
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'counted\\_%' ESCAPE '\\' ORDER BY name",
+        )?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .map(|name| name.map(|name| (name.clone(), name.strip_prefix("counted_").and_then(|day| day.parse().ok()))))
+        .collect()
+}
+
+/// Makes the partition of a day.
+pub(super) fn make_partition(connection: &Connection, day: i64) -> Result<String> {
+    let table = format!("counted_{day}");
+    connection.execute_batch(&format!(
+        "CREATE TABLE {table} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT"
+    ))?;
+    Ok(table)
+}
+
 impl Counted {
     /// Reads which partitions there are.
     pub(super) fn load(connection: &Connection, retention: Duration) -> Result<Self> {
-        let mut statement = connection
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'counted\\_%' ESCAPE '\\'")?;
-        let names = statement.query_map([], |row| row.get::<_, String>(0))?;
-        let mut days = BTreeSet::new();
-        for name in names {
-            days.extend(name?.strip_prefix("counted_").and_then(|day| day.parse::<i64>().ok()));
-        }
         Ok(Self {
-            days,
+            days: partitions(connection)?.into_iter().filter_map(|(_, day)| day).collect(),
             retention_days: retention_days(retention),
             initial_floor: Meta::InitialFloor.get(connection)?,
             floor: Meta::Floor.get(connection)?,
@@ -103,14 +118,10 @@ impl Counted {
         let day = created.day();
         let table = if self.initial_floor.is_some_and(|initial| day < initial) || self.is_forgotten(created) {
             OLD.to_owned()
+        } else if self.days.insert(day) {
+            make_partition(connection, day)?
         } else {
-            let table = format!("counted_{day}");
-            if self.days.insert(day) {
-                connection.execute_batch(&format!(
-                    "CREATE TABLE {table} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT"
-                ))?;
-            }
-            table
+            format!("counted_{day}")
         };
         connection
             .prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2)"))?

@@ -16,6 +16,7 @@ pub mod sqlite;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 
 use std::path::PathBuf;
 use std::pin::Pin;

@@ -12,7 +12,7 @@ const FILE: &str = "ledger.sqlite";
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 1;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;

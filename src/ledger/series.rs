@@ -192,11 +192,11 @@ fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState
     }))
 }
 
-fn encode(cells: &[u64]) -> Vec<u8> {
+pub(super) fn encode(cells: &[u64]) -> Vec<u8> {
     cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()
 }
 
-fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
+pub(super) fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
     let (chunks, rest) = blob.as_chunks::<8>();
     (rest.is_empty() && chunks.len() == width).then(|| chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
 }

@@ -294,7 +294,7 @@ impl Batch<'_> {
         // Without an analysis there is nothing to compare with: a session does not lose the one it had.
         let Some(outcome) = facts.outcome.as_ref().filter(|outcome| !outcome.timed_out) else { return Ok(()) };
         let after = counted::parts(outcome);
-        if after == before {
+        if after == before || before == counted::UNKNOWN_PARTS {
             return Ok(());
         }
         let folded = self.cached.admission.folded();

@@ -11,7 +11,7 @@ use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
-use crate::tracker::Progress;
+use crate::tracker::{Announced, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
 const MISSING_WAIT: Duration = Duration::from_secs(2);
@@ -157,10 +157,11 @@ impl Core {
     }
 
     /// A session of another organization is refused with 403, which says nothing of the rest; of a credential without the
-    /// scope, nothing else is ever heard. A webhook tells also of sessions that the credential cannot read.
+    /// scope, nothing else is ever heard. A webhook tells also of sessions that the credential cannot read, and may have had
+    /// one counted and forgotten by the time that it is refused.
     fn is_this_sessions_refusal(&mut self, ask: &Ask) -> bool {
         let Ask::Session(id) = ask else { return false };
-        if self.tracker.get(id).is_some_and(|tracked| tracked.announced) {
+        if self.tracker.get(id).is_none_or(|tracked| tracked.announced == Announced::Yes) {
             return true;
         }
         if !self.health.has_answered(Route::Session) {
@@ -245,6 +246,10 @@ impl Core {
 
     /// The API answered, but without the session: it refused it, or gave something else.
     fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
+        if self.tracker.get(id).is_none() {
+            // It was counted meanwhile, and is not missing.
+            return;
+        }
         let random = self.rng.f64();
         let mut again = Duration::ZERO;
         let missing = self.tracker.miss(id, refused, now.tick, |tracked| {

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::discovery::listing::{Next, PageSeen};
 use crate::ledger::{Change, Source, Stage, Verdict};
 use crate::observation::{Facts, MalformedReason};
-use crate::tracker::{Progress, Tracked};
+use crate::tracker::{Announced, Progress, Tracked};
 
 impl Core {
     /// The changes of a batch are durable.
@@ -90,11 +90,15 @@ impl Core {
                     self.discovered(source);
                 }
                 let tracked = self.tracker.get(&facts.id);
-                let (first, announced) = tracked.map_or((source, false), |t| (t.source, t.announced));
+                let (first, announced) = tracked.map_or((source, Announced::No), |t| (t.source, t.announced));
                 if let (false, Some(ended)) = (*historic, &facts.ended) {
                     let delay = api_now.since(ended.at).as_secs_f64();
                     self.own().count_delay.with_label_values(&[first.as_str()]).observe(delay);
-                    if self.config.webhook && !announced && source != Source::Webhook {
+                    // Of a session that was over before the process started, a delivery may have found nobody here, and
+                    // is on its way still.
+                    let up_since = api_now.minus(now.tick.saturating_sub(self.started));
+                    let is_missed = announced == Announced::No && source != Source::Webhook && ended.at >= up_since;
+                    if self.config.webhook && is_missed {
                         self.own().webhook_missed_sessions.inc();
                     }
                 }

@@ -24,9 +24,19 @@ pub enum Progress {
     Counted,
 }
 
+/// Whether a delivery has told of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// None has.
+    No,
+    /// It was heard of elsewhere, and before the process started, which no longer knows what was delivered then.
+    Unknown,
+    /// One has.
+    Yes,
+}
+
 /// A tracked session.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Tracked {
     /// How far it is.
     pub progress: Progress,
@@ -42,8 +52,8 @@ pub struct Tracked {
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
     pub end_unread: bool,
-    /// A delivery has told of it.
-    pub announced: bool,
+    /// Whether a delivery has told of it.
+    pub announced: Announced,
     /// The API has said that there is no such session; an answer that makes no sense does not.
     pub refused: bool,
     /// When it was created.
@@ -124,6 +134,11 @@ impl Tracker {
 
     /// Takes up a session that the ledger remembered over a restart; it is due at once.
     pub fn restore(&mut self, pending: Pending, now: Tick) {
+        let announced = if pending.source == Source::Webhook { Announced::Yes } else { Announced::Unknown };
+        self.take_up(pending, announced, now);
+    }
+
+    fn take_up(&mut self, pending: Pending, announced: Announced, now: Tick) {
         let tracked = Tracked {
             progress: Progress::Pending(pending.stage),
             source: pending.source,
@@ -132,8 +147,7 @@ impl Tracker {
             failures: 0,
             missing_since: None,
             end_unread: false,
-            // Of one that was heard of elsewhere first, this is no longer known.
-            announced: pending.source == Source::Webhook,
+            announced,
             refused: false,
             created: pending.created,
             ended: pending.ended,
@@ -151,7 +165,9 @@ impl Tracker {
             return false;
         }
         let (id, stage) = (Arc::clone(id), Stage::Known);
-        self.restore(Pending { id, created: None, stage, ended: None, channel: None, heard, source }, now);
+        let announced = if source == Source::Webhook { Announced::Yes } else { Announced::No };
+        let pending = Pending { id, created: None, stage, ended: None, channel: None, heard, source };
+        self.take_up(pending, announced, now);
         true
     }
 
@@ -259,7 +275,7 @@ impl Tracker {
     /// A delivery has told of the session.
     pub fn note_announced(&mut self, id: &str) {
         if let Some(tracked) = self.sessions.get_mut(id) {
-            tracked.announced = true;
+            tracked.announced = Announced::Yes;
         }
     }
 

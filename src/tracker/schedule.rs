@@ -63,6 +63,7 @@ impl Schedule {
 mod tests {
     use super::*;
     use crate::ledger::Source;
+    use crate::tracker::Announced;
 
     fn tracked(progress: Progress, looks: u16) -> Tracked {
         Tracked {
@@ -73,7 +74,7 @@ mod tests {
             failures: 0,
             missing_since: None,
             end_unread: false,
-            announced: false,
+            announced: Announced::No,
             refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),

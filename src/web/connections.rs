@@ -25,7 +25,11 @@ pub fn limit(limits: &str) -> usize {
 /// Whether a connection is answering a request. It is idle until the headers of one are complete, and again once the
 /// system has taken the whole answer.
 #[derive(Debug, Default)]
-pub struct Activity(AtomicU8);
+pub struct Activity {
+    state: AtomicU8,
+    /// Where it is one of many; none in a test of a single connection.
+    among: Option<(Arc<Connections>, u64)>,
+}
 
 impl Activity {
     const IDLE: u8 = 0;
@@ -34,22 +38,29 @@ impl Activity {
 
     /// A request has arrived.
     pub fn begin(&self) {
-        self.0.store(Self::ANSWERING, Ordering::Relaxed);
+        if self.state.swap(Self::ANSWERING, Ordering::Relaxed) == Self::IDLE {
+            self.tell(|open, age| Open::transfer(&mut open.idle, &mut open.busy, age));
+        }
     }
 
     /// Its answer is ready to be sent.
     pub fn answered(&self) {
-        self.0.store(Self::SENDING, Ordering::Relaxed);
+        self.state.store(Self::SENDING, Ordering::Relaxed);
     }
 
     /// All that was ready to be sent has been taken.
     pub fn flushed(&self) {
         // A flush while the answer is still being made, of what came before it, ends nothing.
-        let _ = self.0.compare_exchange(Self::SENDING, Self::IDLE, Ordering::Relaxed, Ordering::Relaxed);
+        let sent = self.state.compare_exchange(Self::SENDING, Self::IDLE, Ordering::Relaxed, Ordering::Relaxed);
+        if sent.is_ok() {
+            self.tell(|open, age| Open::transfer(&mut open.busy, &mut open.idle, age));
+        }
     }
 
-    fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::IDLE
+    fn tell(&self, change: impl FnOnce(&mut Open, u64)) {
+        if let Some((connections, age)) = &self.among {
+            change(&mut connections.lock(), *age);
+        }
     }
 }
 
@@ -60,10 +71,12 @@ pub struct Connections {
     open: Mutex<Open>,
 }
 
+/// Kept apart, so that the one which gives way is found at once however many others are busy.
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    by_age: BTreeMap<u64, (CancellationToken, Arc<Activity>)>,
+    idle: BTreeMap<u64, CancellationToken>,
+    busy: BTreeMap<u64, CancellationToken>,
 }
 
 /// A connection's place among the open ones; it is free again when this is dropped.
@@ -86,14 +99,16 @@ impl Connections {
     /// A place for a new connection. Where there is none left, the oldest connection on which no request is being
     /// answered gives way (half-open and idle ones are such), so that a flood of those never stops a scrape.
     pub fn admit(self: &Arc<Self>) -> Place {
+        let evicted = CancellationToken::new();
         let mut open = self.lock();
-        if open.by_age.len() >= self.limit {
+        if open.idle.len() + open.busy.len() >= self.limit {
             open.evict_oldest();
         }
         let age = open.next;
         open.next += 1;
-        let (evicted, activity) = (CancellationToken::new(), Arc::new(Activity::default()));
-        open.by_age.insert(age, (evicted.clone(), Arc::clone(&activity)));
+        open.idle.insert(age, evicted.clone());
+        drop(open);
+        let activity = Arc::new(Activity { among: Some((Arc::clone(self), age)), ..Activity::default() });
         Place { connections: Arc::clone(self), age, evicted, activity }
     }
 
@@ -109,18 +124,25 @@ impl Connections {
 
 impl Open {
     fn evict_oldest(&mut self) {
-        let idle = self.by_age.iter().find(|(_, (_, activity))| activity.is_idle());
-        if let Some(age) = idle.or_else(|| self.by_age.iter().next()).map(|(age, _)| *age)
-            && let Some((evicted, _)) = self.by_age.remove(&age)
-        {
+        if let Some((_, evicted)) = self.idle.pop_first().or_else(|| self.busy.pop_first()) {
             evicted.cancel();
+        }
+    }
+
+    fn transfer(from: &mut BTreeMap<u64, CancellationToken>, to: &mut BTreeMap<u64, CancellationToken>, age: u64) {
+        // One that has given way meanwhile is in neither.
+        if let Some(evicted) = from.remove(&age) {
+            to.insert(age, evicted);
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().by_age.remove(&self.age);
+        let mut open = self.connections.lock();
+        if open.idle.remove(&self.age).is_none() {
+            open.busy.remove(&self.age);
+        }
     }
 }
 

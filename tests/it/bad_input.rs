@@ -392,7 +392,8 @@ fn the_demo_needs_no_account_and_leaves_nothing_behind() {
     until("up to be 1", || (daemon.sample("agntix_up") == Some(1.0)).then_some(()));
     assert_eq!((daemon.get("/").0, daemon.get("/-/healthy").0), (200, 200));
     let address = daemon.address.to_string();
-    says(&printed.lock().unwrap(), &[&format!("http://{address}/metrics"), "the API behind", "Ctrl-C"]);
+    let shown = [&format!("http://{address}/metrics"), "the API behind", "webhook", "event stream", "Ctrl-C"];
+    says(&printed.lock().unwrap(), &shown);
     assert_eq!(left(), 1, "its state");
     daemon.stops_on("INT");
     assert_eq!(left(), 0, "the demo left something behind");
@@ -404,6 +405,26 @@ fn the_demo_needs_no_account_and_leaves_nothing_behind() {
     assert_eq!(code, Some(1), "{text}");
     says(&text, &[&address, "is taken"]);
     assert_eq!(left(), 0, "the demo left something behind");
+}
+
+/// Also where the operator's own configuration is at hand, which is not meant for the demo.
+#[test]
+fn the_demo_shows_the_faster_news() {
+    let (place, setup) = command(&["demo", "--speed", "60"]);
+    let setup = setup
+        .set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:1")
+        .set("WEBHOOK__SECRET_FILE", &place.path().join("none").display().to_string());
+    let (mut daemon, _) = setup.start_command();
+    for sample in [
+        r#"agntix_exporter_webhook_deliveries_total{event="session.created",outcome="pending"}"#,
+        r#"agntix_exporter_webhook_deliveries_total{event="session.ended",outcome="counted"}"#,
+        r#"agntix_exporter_sessions_discovered_total{source="webhook"}"#,
+        r#"agntix_exporter_source_last_success_timestamp_seconds{source="stream"}"#,
+    ] {
+        until(sample, || (daemon.sample(sample) > Some(0.0)).then_some(()));
+    }
+    assert_eq!(daemon.lines_with("level=warn") + daemon.lines_with("level=error"), 0, "{}", daemon.log());
+    daemon.stops_on("INT");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! long. Nothing may be lost, nothing counted twice, and it must go on by itself.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
+use crate::support::disk::{FailingSyncs, fill};
 use crate::support::{Api, Daemon, Setup, durable, samples, until};
 
 const UP: &str = "agntix_up";
@@ -51,14 +51,6 @@ fn nothing_fell(before: &BTreeMap<String, f64>, daemon: &Daemon) -> BTreeMap<Str
 
 fn needs(path: &str, package: &str) {
     assert!(Path::new(path).exists(), "this test needs {path}: install the Debian package {package}");
-}
-
-/// Writes until the disk takes not one byte more.
-fn fill(ballast: &Path) {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(ballast).unwrap();
-    for size in [1 << 16, 1 << 12, 1] {
-        while file.write_all(&vec![0x55; size]).is_ok() {}
-    }
 }
 
 #[test]
@@ -119,21 +111,15 @@ fn a_full_disk_pauses_the_counting_and_loses_nothing() {
 #[test]
 #[ignore = "needs fiu-utils"]
 fn syncs_that_fail_lose_nothing_and_count_nothing_twice() {
-    needs("/usr/bin/fiu-run", "fiu-utils");
     let (api, place) = (Api::start(live(6)), tempfile::tempdir().unwrap());
-    let fifo = place.path().join("fiu").display().to_string();
-    let control = |daemon: &Daemon, command: &str| {
-        let status = Command::new("fiu-ctrl").args(["-f", &fifo, "-c", command, &daemon.id().to_string()]).status();
-        assert!(status.unwrap().success(), "fiu-ctrl {command}");
-    };
-    let setup = Setup::new(api.address, &place.path().join("state"))
-        .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
-        .through(&["/usr/bin/fiu-run", "-x", "-f", &fifo]);
+    let syncs = FailingSyncs::new(place.path());
+    let setup = Setup::new(api.address, &place.path().join("state")).set("SESSIONS__LOOK_BACK_DEADLINE", "0s");
+    let setup = syncs.possible_in(setup);
     let mut before = BTreeMap::new();
     // Twice through a kill in the middle of it, and once until the disk is well again.
     for round in 0..3 {
         let daemon = setup.start();
-        control(&daemon, "enable_random name=posix/io/sync/*,probability=0.2,failinfo=5");
+        syncs.begin(&daemon, 0.2);
         let errors = r#"agntix_exporter_state_commits_total{outcome="error"}"#;
         let successes = r#"agntix_exporter_state_commits_total{outcome="success"}"#;
         until("commits that fail, and some that do not", || {
@@ -147,7 +133,7 @@ fn syncs_that_fail_lose_nothing_and_count_nothing_twice() {
         });
         before = nothing_fell(&before, &daemon);
         if round == 2 {
-            control(&daemon, "disable name=posix/io/sync/*");
+            syncs.end(&daemon);
             until("the state to be writable", || (daemon.sample(WRITABLE) == Some(1.0)).then_some(()));
             shows_all(&daemon, &api);
         } else {

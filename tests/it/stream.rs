@@ -113,6 +113,18 @@ fn a_stream_that_is_not_there_is_one_warning() {
     assert_eq!(requests(&api, Route::Other), 1);
 }
 
+/// Such as the page of a proxy, or another route of the API.
+#[test]
+fn an_address_that_answers_with_something_else_is_one_warning() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let setup = following(&api, &state).set("SESSIONS__LISTING", "false");
+    let daemon = setup.set("API__STREAM_PATH", "/api/v1/chat/sessions").start();
+    until("it to be tried again", || (requests(&api, Route::List) > 2).then_some(()));
+    assert_eq!(daemon.lines_with("application/json, and no event stream"), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines_with("level=warn") + daemon.lines_with("level=error"), 1, "{}", daemon.log());
+    assert_eq!(daemon.sample("agntix_up"), Some(1.0));
+}
+
 #[test]
 fn the_stream_does_not_count_against_the_budget() {
     let (api, state) = (asleep(), tempfile::tempdir().unwrap());

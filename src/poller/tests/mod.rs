@@ -36,7 +36,18 @@ struct World {
 
 impl World {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), Tick::ZERO, change)
+    }
+
+    /// What comes after a kill at this moment.
+    fn restarted(self, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { ledger, tick, _directory: directory, .. } = self;
+        // The file has one owner at a time.
+        drop(ledger);
+        Self::over(directory, tick, change)
+    }
+
+    fn over(directory: tempfile::TempDir, tick: Tick, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.state.path = directory.path().into();
         config.metrics.new_series_hold = Duration::ZERO;
@@ -50,6 +61,7 @@ impl World {
             }
         });
         let (ledger, opened) = SqliteLedger::open(ledger_config, observer).unwrap();
+        exposition.apply(&opened.series, Vec::new());
         let status = Arc::new(Status::default());
         let surroundings = Surroundings {
             exposition: Arc::clone(&exposition),
@@ -59,13 +71,13 @@ impl World {
             seed: 7,
         };
         let began = Instant::now();
-        let now = Now { tick: Tick::ZERO, instant: began, local: Timestamp::from_millis(T0) };
+        let now = Now { tick, instant: began + tick, local: Timestamp::from_millis(T0).plus(tick) };
         Self {
             core: Core::new(&config, &opened, surroundings, now),
             ledger,
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             began,
-            tick: Tick::ZERO,
+            tick,
             exposition,
             status,
             disk_full: false,

@@ -32,11 +32,13 @@ impl World {
     }
 }
 
+fn webhook_only(config: &mut Config) {
+    config.webhook.enabled = true;
+    config.sessions.listing = false;
+}
+
 fn with_webhook() -> World {
-    let mut world = World::new(|config| {
-        config.webhook.enabled = true;
-        config.sessions.listing = false;
-    });
+    let mut world = World::new(webhook_only);
     world.serve(nothing);
     world.advance(S);
     world.serve(nothing);
@@ -119,6 +121,23 @@ fn sessions_that_only_deliveries_told_of_may_all_be_refused() {
     assert_eq!(world.value("agntix_up"), Some(1.0));
 }
 
+/// By the time that it is refused, nothing is known any more of the session.
+#[test]
+fn a_session_that_is_counted_while_it_is_asked_for_may_be_refused() {
+    let mut world = with_webhook();
+    world.deliver(&session("s", S * 60, false));
+    world.advance(S * 120);
+    let ask = world.next().unwrap();
+    assert_eq!(ask, Ask::Session("s".into()));
+    world.deliver(&session("s", S * 60, true));
+    world.answer(&ask, Err(status(403)));
+    world.advance(S);
+    world.serve(nothing);
+    assert_eq!(world.value("agntix_up"), Some(1.0));
+    assert_eq!(world.value(OUTCOME), Some(1.0));
+    assert_eq!(sessions_asked(&world.serve(nothing)), 0);
+}
+
 #[test]
 fn what_deliveries_leave_out_is_found_by_polling_and_said() {
     let mut world = World::new(|config| config.webhook.enabled = true);
@@ -132,6 +151,59 @@ fn what_deliveries_leave_out_is_found_by_polling_and_said() {
         ask => nothing(ask),
     });
     assert_eq!(world.value("agntix_exporter_webhook_missed_sessions_total"), Some(1.0));
+}
+
+/// What was delivered before a restart is not known behind it; nor is what would have been, had somebody been here.
+#[test]
+fn a_restart_makes_no_delivery_look_missed() {
+    const MISSED: &str = "agntix_exporter_webhook_missed_sessions_total";
+    let enabled = |config: &mut Config| config.webhook.enabled = true;
+    let mut world = World::new(enabled);
+    world.serve(nothing);
+    world.advance(S);
+    world.serve(nothing);
+    world.advance(S * 60);
+    // 06:01:01: the listing tells of it first, a delivery next.
+    let listed = |sessions: &[String]| {
+        let page = list(sessions);
+        move |ask: &Ask| match ask {
+            Ask::List(_) => Ok(page.clone()),
+            ask => nothing(ask),
+        }
+    };
+    let open = session("announced", S * 60, false).replace("2026-04-08T05:59", "2026-04-08T06:01");
+    world.serve(listed(std::slice::from_ref(&open)));
+    world.deliver(&open);
+
+    let mut world = world.restarted(enabled);
+    world.advance(S * 60);
+    // Both are over, one of them since before the restart.
+    let over =
+        |id: &str, minute| session(id, S * 60, true).replace("2026-04-08T05:59", &format!("2026-04-08T{minute}"));
+    world.serve(listed(&[over("announced", "06:01"), over("late", "06:00")]));
+    assert_eq!(world.settled(OUTCOME), Some(2.0));
+    assert_eq!(world.value(MISSED), Some(0.0));
+    // What began and ended since is judged.
+    world.advance(S * 60);
+    world.serve(listed(&[over("missed", "06:02")]));
+    assert_eq!((world.settled(OUTCOME), world.value(MISSED)), (Some(3.0), Some(1.0)));
+}
+
+/// Svix tries for more than a day, and signs anew each time: the signature is fresh, the session is not.
+#[test]
+fn a_retry_after_a_day_and_a_restart_counts_nothing() {
+    let mut world = with_webhook();
+    let recent = session("s", S * 60, true).replace("2026-04-08T05:59", "2026-04-08T06:00");
+    world.advance(S * 60);
+    world.deliver(&recent);
+    assert_eq!(world.settled(OUTCOME), Some(1.0));
+    for hours in [24, 28, 47] {
+        world = world.restarted(webhook_only);
+        world.advance(S * 3_600 * hours);
+        world.deliver(&recent);
+        assert_eq!(sessions_asked(&world.serve(nothing)), 0);
+        assert_eq!(world.settled(OUTCOME), Some(1.0), "{hours} h later");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod listener;
 mod routes;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,12 +1,14 @@
 //! The real binary against the simulator, both on loopback, and pages as numbers.
 
+pub mod alertmanager;
 pub mod certificates;
+pub mod disk;
 pub mod https;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
 pub mod tool;
-mod wait;
+pub mod wait;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -105,6 +107,7 @@ impl Drop for Api {
 }
 
 /// How a daemon is started.
+#[derive(Clone)]
 pub struct Setup {
     pub state: PathBuf,
     environment: Vec<(String, String)>,

@@ -146,7 +146,16 @@ impl Prometheus {
 
     /// The answer to an instant query, now. A scalar has no labels.
     pub async fn query(&self, promql: &str) -> Vec<Sample> {
-        match self.ask("query", &[("query", promql)]).await {
+        self.instant(promql, &[("query", promql)]).await
+    }
+
+    /// The answer to an instant query at this Unix time.
+    pub async fn query_at(&self, promql: &str, time: f64) -> Vec<Sample> {
+        self.instant(promql, &[("query", promql), ("time", &time.to_string())]).await
+    }
+
+    async fn instant(&self, promql: &str, parameters: &[(&str, &str)]) -> Vec<Sample> {
+        match self.ask("query", parameters).await {
             QueryResult::Vector(result) => {
                 result.into_iter().map(|s| Sample { labels: s.metric, value: s.value.number() }).collect()
             }
@@ -207,6 +216,20 @@ impl Prometheus {
         }
         let targets: Targets = self.ask("targets", &[("state", "active")]).await;
         targets.active_targets
+    }
+
+    /// Every rule of every group, as the server writes it.
+    pub async fn rules(&self) -> Vec<Value> {
+        #[derive(Deserialize)]
+        struct Groups {
+            groups: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        struct Group {
+            rules: Vec<Value>,
+        }
+        let groups: Groups = self.ask("rules", &[]).await;
+        groups.groups.into_iter().flat_map(|group| group.rules).collect()
     }
 
     /// What the server has logged so far.

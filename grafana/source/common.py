@@ -1,0 +1,188 @@
+"""Panels that stand on several dashboards."""
+
+from .queries import (
+    ASSESSED,
+    DURATION,
+    ENDED,
+    EXPORTER,
+    NEGATIVE,
+    OUTCOMES,
+    RANGE,
+    RATE,
+    TONED,
+    UNRESOLVED,
+    alerts,
+    count,
+    gauge,
+    named,
+    per_minute,
+    quantile,
+    share,
+)
+from .style import (
+    BLUE,
+    CLOCK,
+    ORANGE,
+    PER_MINUTE,
+    SHARE,
+    VERMILLION,
+    Column,
+    Query,
+    beside,
+    course,
+    field,
+    figure,
+    grid,
+    link_to,
+    value,
+)
+
+# The shortest step of a share over time: what is divided needs some sessions in it.
+STEADY = "5m"
+# The shortest step of a count over time.
+CALM = "1m"
+
+
+def freshness(width: int = 4, height: int = 4):
+    """Whether the numbers are complete. Nothing on a dashboard is worth more than this."""
+    # The same agent from several exporters: they watch one organization, and every sum counts its sessions several times.
+    several = f"max(count by (agent_id) (agntix_agent_info{{{EXPORTER}}})) > bool 1 or vector(0)"
+    lag, refused = gauge("max", "agntix_exporter_catching_up"), f"(1 - {gauge('min', 'agntix_up')})"
+    twice = ("Counted twice", VERMILLION)
+    refuses = ("API refuses", VERMILLION)
+    return figure(
+        "Trust the numbers?",
+        "Yes: the API answers and what has ended is counted. Catching up: the look-back or a backlog is being worked off, so that recent "
+        "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted. Counted twice: "
+        "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance.",
+        [Query(f"{lag} + 2 * {refused} + 4 * ({several})")],
+        width=width,
+        height=height,
+        empty="No exporter",
+        texts={
+            "0": ("Yes", BLUE),
+            "1": ("Catching up", ORANGE),
+            "2": refuses,
+            "3": refuses,
+            "4": twice,
+            "5": twice,
+            "6": refuses,
+            "7": refuses,
+        },
+    )
+
+
+def alerts_table(width: int = 9, height: int = 8):
+    """Alerts that fire or are about to."""
+    one = "alertname, alertstate, severity, agent_id"
+    found = f"max by ({one}) ({alerts()})"
+    return grid(
+        "Which alerts?",
+        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those about the chosen "
+        "jobs and agents, and those about none in particular; instance is not followed.",
+        [Query(f"{named(found)} or on ({one}) {found}")],
+        [
+            Column(
+                "alertstate",
+                "State",
+                width=90,
+                texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)},
+            ),
+            Column("alertname", "Alert"),
+            Column("severity", "Severity", width=80),
+            Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
+            Column("agent_id", "Agent ID", hidden=True),
+            Column("Value", "Value", hidden=True),
+        ],
+        width=width,
+        height=height,
+        sort="State",
+        descending=False,
+        empty="No alert is pending or firing",
+    )
+
+
+def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
+    """All agents, the worst first."""
+    by = "agent_id"
+    queries = [
+        Query(named(count(ENDED, by))),
+        Query(named(count(OUTCOMES, by, UNRESOLVED))),
+        Query(named(share(OUTCOMES, UNRESOLVED, ASSESSED, by))),
+        Query(named(count(OUTCOMES, by, ASSESSED))),
+        Query(named(share(OUTCOMES, NEGATIVE, TONED, by))),
+        Query(named(count(OUTCOMES, by, TONED))),
+        Query(named(quantile(0.5, DURATION, by, window=RANGE))),
+        Query(named(gauge("sum", "agntix_sessions_open", by))),
+    ]
+    n = len(queries)
+    return grid(
+        title,
+        "Each agent in the time range, the most unresolved sessions first: how many ended, the share of unresolved ones among the assessed "
+        "and of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. "
+        "A click opens the agent.",
+        queries,
+        [
+            Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
+            Column("agent_id", "Agent ID", hidden=True),
+            Column(value(0, n), "Ended", decimals=0, width=70),
+            Column(value(1, n), "Unresolved", decimals=0, width=110),
+            Column(value(2, n), "Share", SHARE, 1, width=110, bar=VERMILLION),
+            Column(value(3, n), "of", decimals=0, width=65),
+            Column(value(4, n), "Negative", SHARE, 1, width=110, bar=VERMILLION),
+            Column(value(5, n), "of ", decimals=0, width=65),
+            Column(value(6, n), "Median", CLOCK, width=85),
+            Column(value(7, n), "Open", decimals=0, width=65),
+        ],
+        width=width,
+        height=height,
+        sort="Unresolved",
+    )
+
+
+def outcome_course(width: int = 12, height: int = 8):
+    """Sessions by resolution, stacked."""
+    return course(
+        "How do sessions end?",
+        "Sessions a minute by resolution, stacked. none: without an analysis. Points are unresolved sessions; a click on one opens it.",
+        [
+            Query(per_minute(OUTCOMES, "resolution", UNRESOLVED), "{{resolution}}", step=CALM, exemplar=True),
+            Query(per_minute(OUTCOMES, "resolution", 'resolution!="unresolved"'), "{{resolution}}", step=CALM),
+        ],
+        width=width,
+        height=height,
+        unit=PER_MINUTE,
+        stack="normal",
+    )
+
+
+def sentiment_course(width: int = 12, height: int = 8):
+    """Sessions by sentiment, stacked."""
+    return course(
+        "In what mood do they end?",
+        "Sessions a minute by sentiment, stacked. none: without an analysis. Points are negative sessions; a click on one opens it.",
+        [
+            Query(per_minute(OUTCOMES, "sentiment", NEGATIVE), "{{sentiment}}", step=CALM, exemplar=True),
+            Query(per_minute(OUTCOMES, "sentiment", 'sentiment!="negative"'), "{{sentiment}}", step=CALM),
+        ],
+        width=width,
+        height=height,
+        unit=PER_MINUTE,
+        stack="normal",
+    )
+
+
+def share_course(title: str, about: str, part: str, whole: str, width: int = 12, height: int = 8):
+    """A share by agent over time, and the number that all of them are shares of."""
+    panel = course(
+        title,
+        f"{about} Grey bars: how many sessions a minute that is, all agents together. A gap: no session.",
+        [
+            Query(named(share(OUTCOMES, part, whole, "agent_id", window=RATE)), "{{agent_name}}", step=STEADY),
+            Query(per_minute(OUTCOMES, "", whole), "sessions", step=STEADY),
+        ],
+        width=width,
+        height=height,
+        unit=SHARE,
+    )
+    return beside(panel, "sessions")

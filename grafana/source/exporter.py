@@ -1,0 +1,354 @@
+"""Exporter: can the numbers be trusted, and what do they cost?"""
+
+from .board import Board
+from .common import freshness
+from .queries import RANGE, RATE, count, gauge, of_exporters, per_minute, per_second, quantile, select
+from .style import (
+    BLUE,
+    DARK_GREY,
+    ORANGE,
+    PER_MINUTE,
+    SECONDS,
+    SHARE,
+    SKY,
+    VERMILLION,
+    Column,
+    Query,
+    course,
+    figure,
+    fixed,
+    grid,
+    heat,
+    prop,
+    thresholds,
+)
+
+NO_EXPORTER = "No exporter"
+GOOD = {"1": ("yes", BLUE), "0": ("no", VERMILLION)}
+API = "agntix_exporter_api_requests_total"
+LATENCY = "agntix_exporter_api_request_duration_seconds"
+DELAY = "agntix_exporter_count_delay_seconds"
+PENDING = "agntix_exporter_oldest_pending_timestamp_seconds"
+LIMIT = "agntix_exporter_api_rate_limit"
+
+# 0 while nothing waits, when the timestamp is absent; nothing without an exporter.
+WAITING = f"clamp_min(time() - {gauge('min', PENDING)}, 0) or 0 * {gauge('max', 'agntix_exporter_catching_up')}"
+
+BOARD = Board(
+    "agntix-exporter",
+    "Can the numbers be trusted, and what do they cost? Health, backlog and delay, the API budget, deliveries, and the process.",
+)
+BOARD.top(
+    freshness(width=4),
+    figure(
+        "Scraped",
+        "Whether Prometheus reaches every chosen exporter.",
+        [Query(f"min({of_exporters('up', RANGE)})")],
+        empty="No such target",
+        texts=GOOD,
+    ),
+    figure(
+        "Exporters",
+        "Exporters in the choice of job and instance. Each exporter of one organization counts all of its sessions: with "
+        "several of one organization chosen, the sums on all dashboards count each session that often. Choose one instance then.",
+        [Query(gauge("count", "agntix_exporter_build_info"))],
+        empty="None",
+        steps=thresholds((None, BLUE), (2, ORANGE)),
+    ),
+    figure(
+        "Oldest uncounted",
+        "How long ago the longest-waiting session that is not counted yet has ended. 0: none waits. "
+        "Sessions whose analysis is still to come are among them.",
+        [Query(WAITING)],
+        unit="dtdurations",
+        empty=NO_EXPORTER,
+        width=4,
+        decimals=0,
+        steps=thresholds((None, BLUE), (900, ORANGE), (3600, VERMILLION)),
+    ),
+    figure(
+        "State writable",
+        "Whether the last write to the state directory succeeded. If not, nothing is counted and webhooks are refused.",
+        [Query(gauge("min", "agntix_exporter_state_writable"))],
+        empty=NO_EXPORTER,
+        texts=GOOD,
+    ),
+    figure(
+        "Configuration in effect",
+        "Whether the configuration that was last read is in effect. If not, it was refused and the older one still is.",
+        [Query(gauge("min", "agntix_exporter_config_last_reload_successful"))],
+        empty=NO_EXPORTER,
+        texts=GOOD,
+        width=4,
+    ),
+    figure(
+        "Running for",
+        "Since the exporter's last start; the youngest, if several are chosen.",
+        [Query(f"time() - max({of_exporters('process_start_time_seconds')})")],
+        unit="dtdurations",
+        decimals=0,
+        empty=NO_EXPORTER,
+    ),
+)
+BOARD.row(
+    "How complete and how fresh are the numbers?",
+    course(
+        "What waits to be counted?",
+        "Sessions that are not counted yet. known: not yet fetched; open: still going on; ended: its analysis is waited for.",
+        [Query(gauge("sum", "agntix_exporter_sessions_tracked", "stage"), "{{stage}}")],
+        stack="normal",
+        width=8,
+        empty=NO_EXPORTER,
+    )
+    .override_by_name("known", [fixed(ORANGE)])
+    .override_by_name("open", [fixed(SKY)])
+    .override_by_name("ended", [fixed(BLUE)]),
+    course(
+        "How late are sessions counted?",
+        "Time from the end of a session until it was counted: median and 90th percentile by the source that first told of it. Waiting for the "
+        "analysis is part of it. A gap: none was counted.",
+        [
+            Query(quantile(0.5, DELAY, "source"), "median, {{source}}", step="1m"),
+            Query(quantile(0.9, DELAY, "source"), "p90, {{source}}", step="1m"),
+        ],
+        unit=SECONDS,
+        width=8,
+        empty="Nothing was counted in this window",
+    ),
+    course(
+        "How long has the oldest waited?",
+        "Time since the longest-waiting uncounted session ended, and whether a backlog is being worked off.",
+        [Query(WAITING, "oldest uncounted"), Query(gauge("max", "agntix_exporter_catching_up"), "catching up")],
+        unit=SECONDS,
+        width=8,
+        empty=NO_EXPORTER,
+    )
+    .override_by_name("oldest uncounted", [fixed(BLUE)])
+    .override_by_name(
+        "catching up",
+        [
+            fixed(ORANGE),
+            prop("unit", "bool_yes_no"),
+            prop("custom.axisPlacement", "hidden"),
+            prop("custom.fillOpacity", 25),
+            prop("custom.lineWidth", 0),
+            prop("max", 1),
+        ],
+    ),
+    course(
+        "Which source tells first?",
+        "Sessions first heard of, a minute, by source.",
+        [Query(per_minute("agntix_exporter_sessions_discovered_total", "source"), "{{source}}")],
+        unit=PER_MINUTE,
+        stack="normal",
+        width=8,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "When did each source last succeed?",
+        "Time since this source last gave its news without an error.",
+        [
+            Query(
+                f"clamp_min(time() - {gauge('max', 'agntix_exporter_source_last_success_timestamp_seconds', 'source')}, 0)",
+                "{{source}}",
+            )
+        ],
+        unit=SECONDS,
+        width=8,
+        empty="No source has succeeded yet",
+    ),
+    heat(
+        "How is the delay spread?",
+        "Time from end to count: each cell holds the sessions of one step that were counted within the time on the left.",
+        Query(f"sum by (le) (increase({select(DELAY + '_bucket')}[{RATE}]))", "{{le}}", step="1m"),
+        width=8,
+        empty="Nothing was counted in this window",
+    ),
+)
+BOARD.row(
+    "What does it cost?",
+    course(
+        "Is there budget left?",
+        "The organization's API requests a minute as the API states them, what is left in the current minute, and what this exporter uses. "
+        "Its share is bounded by api.budget_share.",
+        [
+            Query(gauge("max", LIMIT), "limit"),
+            Query(gauge("min", LIMIT + "_remaining"), "left"),
+            Query(per_minute(API), "used by the exporter"),
+        ],
+        width=8,
+        unit=PER_MINUTE,
+        empty="The API states no limit",
+    )
+    .override_by_name("limit", [fixed(DARK_GREY), prop("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})])
+    .override_by_name("left", [fixed(SKY)])
+    .override_by_name("used by the exporter", [fixed(ORANGE)]),
+    course(
+        "What is asked of the API?",
+        "Requests a minute by route.",
+        [Query(per_minute(API, "route"), "{{route}}")],
+        unit=PER_MINUTE,
+        stack="normal",
+        width=8,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "What fails?",
+        "Requests a minute whose status is not a success. timeout, connect and body: there was no whole answer. 429: the organization's budget "
+        "is used up.",
+        [Query(per_minute(API, "route, code", 'code!~"2.."'), "{{route}} {{code}}")],
+        unit=PER_MINUTE,
+        bars=True,
+        width=8,
+        empty="No request has failed",
+    ),
+    course(
+        "How fast does the API answer?",
+        "Median and 99th percentile of the time until the whole answer is there, by route.",
+        [
+            Query(quantile(0.5, LATENCY, "route"), "median, {{route}}", step="1m"),
+            Query(quantile(0.99, LATENCY, "route"), "p99, {{route}}", step="1m"),
+        ],
+        unit=SECONDS,
+        width=8,
+        empty="No request in this window",
+    ),
+    course(
+        "Is it throttled?",
+        "Share of the time in which due requests waited for the budget or for the API's Retry-After.",
+        [Query(per_second("agntix_exporter_api_throttled_seconds_total", "instance"), "{{instance}}")],
+        room=False,
+        unit=SHARE,
+        width=8,
+        empty=NO_EXPORTER,
+        decimals=1,
+    ),
+    figure(
+        "Requests for each counted session",
+        "Requests to the API over the sessions counted, in the time range. Webhooks with whole sessions bring it down.",
+        [Query(f"{count(API)} / ({count(DELAY + '_count')} > 0)")],
+        decimals=1,
+        width=8,
+        height=8,
+        empty="Nothing was counted in this window",
+    ),
+)
+BOARD.row(
+    "Deliveries and defects",
+    course(
+        "What becomes of deliveries?",
+        "Webhook deliveries a minute by event and outcome; what is not counted, pending, known or ignored was refused.",
+        [
+            Query(
+                per_minute("agntix_exporter_webhook_deliveries_total", "event, outcome") + " > 0",
+                "{{event}} {{outcome}}",
+            )
+        ],
+        unit=PER_MINUTE,
+        width=8,
+        empty="No delivery; is the webhook enabled?",
+    ),
+    figure(
+        "Missed by webhooks",
+        "Sessions counted by polling in the time range that no delivery had told of, although the webhook is enabled.",
+        [Query(count("agntix_exporter_webhook_missed_sessions_total"))],
+        width=4,
+        height=8,
+        empty="None",
+        steps=thresholds((None, BLUE), (1, ORANGE)),
+    ),
+    grid(
+        "What made no sense?",
+        "Answers about sessions in which something was left out, by reason, in the time range.",
+        [Query(count("agntix_exporter_malformed_sessions_total", "reason") + " > 0")],
+        [Column("reason", "Reason"), Column("Value", "Answers", decimals=0)],
+        width=6,
+        sort="Answers",
+        empty="Everything made sense",
+    ),
+    grid(
+        "Which labels overflow?",
+        "Sessions counted under other because a label had reached metrics.max_label_values or metrics.max_agents.",
+        [Query(count("agntix_exporter_label_overflow_total", "label") + " > 0")],
+        [Column("label", "Label"), Column("Value", "Sessions", decimals=0)],
+        width=6,
+        sort="Sessions",
+        empty="None",
+    ),
+)
+BOARD.row(
+    "The process",
+    course(
+        "Memory",
+        "Resident memory.",
+        [Query(of_exporters("process_resident_memory_bytes"), "{{instance}}")],
+        unit="bytes",
+        width=8,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "CPU",
+        "Seconds of CPU time a second; 1 is one core.",
+        [
+            Query(
+                f"rate({select('process_cpu_seconds_total')}[{RATE}]) and on (job, instance) {select('agntix_exporter_build_info')}",
+                "{{instance}}",
+            )
+        ],
+        room=False,
+        unit=SHARE,
+        width=8,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "Open files",
+        "File descriptors in use, of those that the process may have.",
+        [Query(f"{select('process_open_fds')} / ({of_exporters('process_max_fds')})", "{{instance}}")],
+        width=8,
+        unit=SHARE,
+        empty=NO_EXPORTER,
+        room=False,
+    ),
+    course(
+        "How long does a scrape take?",
+        "Time that Prometheus needs for a scrape.",
+        [Query(of_exporters("scrape_duration_seconds", RANGE), "{{instance}}")],
+        unit=SECONDS,
+        width=8,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "How many samples does a scrape bring?",
+        "Samples on the page: the series that Prometheus stores.",
+        [Query(of_exporters("scrape_samples_scraped", RANGE), "{{instance}}")],
+        width=8,
+        decimals=0,
+        empty=NO_EXPORTER,
+    ),
+    course(
+        "Does it keep what it counts?",
+        "Commits to the state directory, a second, by outcome.",
+        [Query(per_second("agntix_exporter_state_commits_total", "outcome"), "{{outcome}}")],
+        unit="ops",
+        width=8,
+        empty=NO_EXPORTER,
+    )
+    .override_by_name("success", [fixed(BLUE)])
+    .override_by_name("error", [fixed(VERMILLION)]),
+    grid(
+        "Which version?",
+        "Each exporter and its version.",
+        [Query(select("agntix_exporter_build_info"))],
+        [
+            Column("job", "Job"),
+            Column("instance", "Instance"),
+            Column("version", "Version"),
+            Column("Value", "Value", hidden=True),
+            Column("__name__", "Name", hidden=True),
+        ],
+        width=24,
+        height=5,
+        empty=NO_EXPORTER,
+    ),
+    folded=True,
+)

@@ -1,0 +1,211 @@
+//! `state …`: what an operator does to the state while no exporter runs on it. What is said goes to standard error, so
+//! that an export can go to standard output.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::{Failure, Global, environment};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::config;
+use crate::ledger::upkeep::{self, Inspection};
+
+/// What to do with the state.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StateCommand {
+    /// Show what is remembered, how much, and since when.
+    Inspect,
+    /// Give the disk back what forgotten sessions have left free; needs as much free space as the state is large.
+    Compact,
+    /// Write the whole state as lines of JSON; nothing personal is in it.
+    Export {
+        /// File to write; it must not exist [default: standard output].
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Make the state from exported lines, where there is none yet: all of it, or nothing.
+    Import {
+        /// File to read [default: standard input].
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// Forget what identifies a session; totals stay as they are.
+    ///
+    /// A session that is not yet wholly counted loses its row (id, times, channel) and is not counted any further. A hash
+    /// of its id stays, so that it is not counted anew.
+    Forget {
+        /// Id of the session.
+        id: String,
+        /// Forget the hash as well: the session is then COUNTED AGAIN if Agntix still gives it.
+        #[arg(long)]
+        hash: bool,
+    },
+}
+
+pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure> {
+    let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
+        .map_err(Failure::mistake)?;
+    let directory = &loaded.config.state.path;
+    match command {
+        StateCommand::Inspect => {
+            let inspection = upkeep::inspect(directory).map_err(Failure::running)?;
+            print!("{}", report(&inspection, SystemClock.now()));
+        }
+        StateCommand::Compact => {
+            let (before, after) = upkeep::compact(directory).map_err(Failure::running)?;
+            eprintln!("{}: {} before, {} now", directory.display(), size(before), size(after));
+        }
+        StateCommand::Export { to } => {
+            let lines = match to {
+                Some(path) => {
+                    let mut file = File::create_new(path).map_err(|e| file_failure("write", path, &e))?;
+                    let lines = export(directory, &mut file)?;
+                    file.sync_all().map_err(|e| file_failure("write", path, &e))?;
+                    lines
+                }
+                None => export(directory, &mut std::io::stdout().lock())?,
+            };
+            eprintln!("{lines} lines");
+        }
+        StateCommand::Import { from } => {
+            let mut progress = progress();
+            let lines = match from {
+                Some(path) => {
+                    let file = File::open(path).map_err(|e| file_failure("read", path, &e))?;
+                    upkeep::import(&loaded.config, &mut BufReader::new(file), &mut progress)
+                }
+                None => upkeep::import(&loaded.config, &mut std::io::stdin().lock(), &mut progress),
+            };
+            eprintln!("{} lines; the state is in {}", lines.map_err(Failure::running)?, directory.display());
+        }
+        StateCommand::Forget { id, hash } => {
+            let forgotten = upkeep::forget(directory, id, *hash).map_err(Failure::running)?;
+            eprintln!(
+                "{}",
+                match (forgotten.pending, forgotten.counted, *hash) {
+                    (false, false, _) => "nothing was remembered of it",
+                    (true, _, false) => "its row is gone; a hash of its id stays, so that it is not counted anew",
+                    (false, true, false) =>
+                        "only a hash of its id is remembered, which stays, so that it is not counted anew",
+                    (_, _, true) =>
+                        "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
+                }
+            );
+        }
+    }
+    Ok(())
+}
+
+fn export(directory: &Path, to: &mut impl Write) -> Result<u64, Failure> {
+    upkeep::export(directory, &mut BufWriter::new(to), &mut progress()).map_err(Failure::running)
+}
+
+fn file_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::running(format!("cannot {what} {} ({error})", path.display()))
+}
+
+/// Shows a long transfer to whoever sits at the terminal, and nobody else.
+fn progress() -> impl FnMut(u64) {
+    let shown = std::io::stderr().is_terminal();
+    move |lines| {
+        if shown {
+            eprint!("\r{lines} lines …\r");
+        }
+    }
+}
+
+fn report(inspection: &Inspection, now: Timestamp) -> String {
+    let time = |at: Option<Timestamp>, none: &str| {
+        at.map_or_else(|| none.to_owned(), |at| format!("{at} ({} ago)", ago(now, at)))
+    };
+    let Inspection { path, format, bytes, free_bytes, pending, series, .. } = inspection;
+    let mut rows = vec![
+        ("file", format!("{}, format {format}", path.display())),
+        ("size", format!("{}, of which {} would be given back by `state compact`", size(*bytes), size(*free_bytes))),
+        ("counting since", time(inspection.first_start, "the API has not been heard yet")),
+        ("look-back", if inspection.look_back_done { "done" } else { "not done" }.to_owned()),
+        ("heard of all until", time(inspection.watermark, "the listing has not been read yet")),
+        (
+            "sessions counted",
+            format!("{} remembered, the oldest of {}", inspection.counted, time(inspection.counted_since, "no day")),
+        ),
+    ];
+    rows.extend(pending.iter().map(|(stage, count)| ("sessions pending", format!("{count} {}", stage.as_str()))));
+    if inspection.oldest_ended.is_some() {
+        rows.push(("longest waiting", format!("ended {}", time(inspection.oldest_ended, ""))));
+    }
+    rows.push(("agents", inspection.agents.to_string()));
+    let total: u64 = series.iter().map(|(_, count)| count).sum();
+    rows.push(("series", format!("{total}, {} of them held at their birth value", inspection.held)));
+    let rows = rows.into_iter().map(|(name, value)| format!("{name:<20}{value}"));
+    let metrics = series.iter().map(|(metric, count)| format!("{count:>18}  {metric}"));
+    let mut lines: Vec<String> = rows.chain(metrics).collect();
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn ago(now: Timestamp, at: Timestamp) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(now.since(at).as_secs())).to_string()
+}
+
+/// Bytes for a person.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    while value >= 1024.0 {
+        let Some(larger) = units.next() else { break };
+        (value, unit) = (value / 1024.0, larger);
+    }
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Stage;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, text) in [(0, "0.0 KiB"), (4096, "4.0 KiB"), (34_603_008, "33.0 MiB"), (1 << 60, "1048576.0 TiB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_state_is_told_in_a_page() {
+        let inspection = Inspection {
+            path: "data/ledger.sqlite".into(),
+            format: 1,
+            bytes: 2_097_152,
+            free_bytes: 4096,
+            first_start: Some(Timestamp::from_millis(1_000)),
+            look_back_done: true,
+            watermark: None,
+            counted: 7,
+            counted_since: Some(Timestamp::from_millis(0)),
+            pending: vec![(Stage::Open, 2), (Stage::Ended, 1)],
+            oldest_ended: Some(Timestamp::from_millis(61_000)),
+            series: vec![("agntix_sessions_started_total", 3)],
+            agents: 1,
+            held: 1,
+        };
+        let text = report(&inspection, Timestamp::from_millis(121_000));
+        for expected in [
+            "file                data/ledger.sqlite, format 1\n",
+            "size                2.0 MiB, of which 4.0 KiB would be given back by `state compact`\n",
+            "counting since      1970-01-01T00:00:01.000Z (2m ago)\n",
+            "heard of all until  the listing has not been read yet\n",
+            "sessions pending    1 ended\n",
+            "longest waiting     ended 1970-01-01T00:01:01.000Z (1m ago)\n",
+            "series              3, 1 of them held at their birth value\n",
+            "                 3  agntix_sessions_started_total\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
+//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed.
+//!
+//! Nothing in here counts anything; only [`Store`](super::store) does.
+
+mod inspect;
+mod lines;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::counted::{self, Counted};
+use super::{LedgerError, schema};
+use crate::clock::Timestamp;
+pub use inspect::{Inspection, inspect};
+pub use transfer::{export, import};
+
+/// Why something could not be done to a state.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// The state cannot be opened, read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// There is none.
+    #[error("there is no state in {path}; set state.path to the directory that the exporter uses")]
+    NoState {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something would be overwritten.
+    #[error("there is a state in {path} already; move it away, or import into another state.path")]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What is imported is no export, or is damaged.
+    #[error("line {line} is not one of an exported state ({detail}); nothing was imported")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The end of the export is missing.
+    #[error(
+        "the export ends after line {line} without its closing line, so something is missing; nothing was imported"
+    )]
+    CutShort {
+        /// The last line that was there.
+        line: u64,
+    },
+    /// What is imported cannot be read, or what is exported cannot be written.
+    #[error("the exported lines cannot be transferred ({0})")]
+    Transfer(#[from] std::io::Error),
+}
+
+/// An existing state, locked.
+struct State {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl State {
+    fn open(directory: &Path) -> Result<Self, UpkeepError> {
+        let path = schema::file_in(directory);
+        if !path.exists() {
+            return Err(UpkeepError::NoState { path: directory.into() });
+        }
+        Ok(Self { connection: schema::open(directory)?, path })
+    }
+
+    /// Does something with the file, and says of an SQLite error what it means.
+    fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, UpkeepError> {
+        act(&self.connection).map_err(|e| schema::writing_error(&self.path, &e).into())
+    }
+
+    /// Bytes that the file takes.
+    fn size(&self) -> Result<u64, UpkeepError> {
+        self.with(|connection| {
+            connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+                number_in(row, 0)
+            })
+        })
+    }
+}
+
+/// A number that cannot be negative: SQLite has signed ones only.
+fn number_in(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
+/// Gives the disk back what forgotten sessions have left free: the size before and after, in bytes. It takes as much free
+/// space as the state is large while it runs; a crash leaves the state as it was.
+///
+/// # Errors
+/// If there is no state, a daemon has it open, or the disk is full.
+pub fn compact(directory: &Path) -> Result<(u64, u64), UpkeepError> {
+    let state = State::open(directory)?;
+    let before = state.size()?;
+    state.with(|connection| connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"))?;
+    Ok((before, state.size()?))
+}
+
+/// What was remembered of a session that is to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// It was not yet wholly counted: its id, times and channel were there.
+    pub pending: bool,
+    /// It was counted: a hash of its id and of its classifications was there.
+    pub counted: bool,
+}
+
+/// Forgets what is remembered of a session: its row while it is not yet wholly counted, and, if `hash` says so, the hash
+/// that tells that it was counted. Totals stay as they are.
+///
+/// A pending session leaves its hash behind (unless that goes as well), so that it is not counted anew when it is heard of
+/// again. Without its hash, a session that Agntix still gives is counted a second time.
+///
+/// # Errors
+/// If there is no state, a daemon has it open, or it cannot be written.
+pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, UpkeepError> {
+    let state = State::open(directory)?;
+    state.with(|connection| {
+        let transaction = connection.unchecked_transaction()?;
+        let created: Option<Option<i64>> =
+            transaction.query_row("SELECT created FROM pending WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+        transaction.execute("DELETE FROM pending WHERE id = ?1", [id])?;
+        let (key, mut counted) = (counted::key(id), false);
+        for (table, _) in counted::partitions(&transaction)? {
+            counted |= transaction.prepare(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?.exists([key])?;
+            if hash {
+                transaction.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key])?;
+            }
+        }
+        // Without a time of creation nothing of it was counted yet, so that nothing can be counted twice.
+        if let (false, false, Some(Some(created))) = (hash, counted, created) {
+            let created = Timestamp::from_millis(created);
+            // The retention is asked of nobody: nothing is dropped here.
+            Counted::load(&transaction, Duration::MAX)?.insert(&transaction, id, created, counted::UNKNOWN_PARTS)?;
+        }
+        transaction.commit()?;
+        Ok(Forgotten { pending: created.is_some(), counted })
+    })
+}

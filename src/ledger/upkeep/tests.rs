@@ -1,0 +1,201 @@
+//! What is done to a state leaves its counts alone, and a state comes back from its lines as it was.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
+use crate::ledger::{Change, Lease, Ledger as _, Opened, Source, Stage, Verdict};
+use crate::observation::{Channel, Ended, Facts, Outcome};
+
+const T0: i64 = 1_775_000_000_000;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(T0 + ms)
+}
+
+fn configuration(directory: &Path) -> Config {
+    let mut config = Config::default();
+    config.state.path = directory.into();
+    config
+}
+
+fn open(config: &Config) -> (SqliteLedger, Opened) {
+    SqliteLedger::open(LedgerConfig::from(config), Box::new(|_| {})).unwrap()
+}
+
+fn commit(config: &Config, changes: Vec<Change>) -> Vec<Verdict> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(open(config).0.commit(changes)).unwrap()
+}
+
+fn session(id: &str, ended: Option<i64>, intent: Option<&str>) -> Change {
+    let facts = Facts {
+        id: id.into(),
+        created: at(0),
+        channel: Channel {
+            agent_id: "A \"quoted\"".into(),
+            session_type: "voice".into(),
+            platform: "phone".into(),
+            direction: "inbound".into(),
+        },
+        state: "closed".into(),
+        last_activity: None,
+        ended: ended.map(|ms| Ended { at: at(ms), duration_ms: u64::try_from(ms).ok() }),
+        outcome: intent.map(|intent| Outcome {
+            resolution: Some("resolved".into()),
+            sentiment: Some("positive".into()),
+            sentiment_score: Some(300_000),
+            intent: Some(intent.into()),
+            ..Outcome::default()
+        }),
+        malformed: Vec::new(),
+    };
+    Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(3_600_000) }
+}
+
+/// A state with something of everything.
+fn filled(directory: &Path) -> Config {
+    let config = configuration(directory);
+    let heard = Change::Heard { id: "heard".into(), source: Source::Webhook, now: at(1) };
+    let lease = Change::Lease(Lease { granted: at(5), count: 7, per_window: 50 });
+    let counted = (0..40).map(|n| session(&format!("counted {n}"), Some(5_000), Some("Refund")));
+    let changes =
+        [Change::FirstStart(at(-1_000)), heard, lease, session("open", None, None), session("ended", Some(9), None)];
+    commit(&config, changes.into_iter().chain(counted).collect());
+    commit(&config, vec![Change::Watermark(at(50)), Change::LookBackDone]);
+    config
+}
+
+fn lines(config: &Config) -> String {
+    let mut text = Vec::new();
+    let count = export(&config.state.path, &mut text, &mut |_| ()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count() as u64, count);
+    text
+}
+
+fn import_text(config: &Config, text: &str) -> Result<u64, UpkeepError> {
+    import(config, &mut text.as_bytes(), &mut |_| ())
+}
+
+#[test]
+fn a_state_comes_back_from_its_lines_as_it_was() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (before, after) = (filled(from.path()), configuration(&to.path().join("new")));
+    let text = lines(&before);
+    assert_eq!(import_text(&after, &text).unwrap(), text.lines().count() as u64);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&lines(&after)), sorted(&text));
+    let (one, other) = (open(&before).1, open(&after).1);
+    assert_eq!((one.pending, one.series, one.leases), (other.pending, other.series, other.leases));
+    assert_eq!((one.first_start, one.watermark), (other.first_start, other.watermark));
+    // And it knows what it has counted.
+    let again = commit(&after, vec![session("counted 3", Some(5_000), Some("Refund"))]);
+    assert_eq!(again, [Verdict::AlreadyCounted]);
+    assert!(matches!(import_text(&after, &text), Err(UpkeepError::Occupied { .. })));
+}
+
+#[test]
+fn an_export_that_is_not_whole_makes_no_state() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = lines(&filled(from.path()));
+    let config = configuration(&to.path().join("new"));
+    let all: Vec<&str> = text.lines().collect();
+    let joined = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let without = |place: usize| joined(&[&all[..place], &all[place + 1..]].concat());
+    let twice = joined(&[&all[..all.len() - 1], &all[all.len() - 2..]].concat());
+    let newer = text.replacen("\"format\":1", "\"format\":99", 1);
+    for (what, broken, said) in [
+        ("no end", joined(&all[..all.len() - 1]), "without its closing line"),
+        ("half a line", text[..text.len() / 2].to_owned(), "is not one of an exported state"),
+        ("no head", without(0), "the first line must name the format"),
+        ("a hole", without(all.len() / 2), "it closes"),
+        ("a line twice", twice, "UNIQUE"),
+        ("a newer format", newer, "its format is 99"),
+        ("something else", "{\"meta\":[\"a\",1]}\n".into(), "the first line must name"),
+        ("more behind the end", format!("{text}{}\n", all[1]), "after the closing line"),
+        ("no hexadecimal", text.replacen("\"id\":\"", "\"id\":\"zz", 30), "hexadecimal"),
+        ("an unknown metric", text.replace("agntix_sessions_started_total", "agntix_x_total"), "there is no metric"),
+        ("cells of another histogram", text.replacen("\"cells\":[", "\"cells\":[1,", 1), "wrong length"),
+        ("nothing", String::new(), "without its closing line"),
+    ] {
+        let error = import_text(&config, &broken).expect_err(what).to_string();
+        assert!(error.contains(said), "{what}: {error}");
+        assert!(matches!(inspect(&config.state.path), Err(UpkeepError::NoState { .. })), "{what}");
+        assert_eq!(std::fs::read_dir(&config.state.path).unwrap().count(), 0, "{what} leaves something behind");
+    }
+    import_text(&config, &text).unwrap();
+}
+
+#[test]
+fn an_inspection_says_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let found = inspect(directory.path()).unwrap();
+    assert_eq!((found.format, found.counted, found.agents), (schema::FORMAT, 40, 1));
+    assert_eq!(found.pending, [(Stage::Known, 1), (Stage::Open, 1), (Stage::Ended, 1)]);
+    assert_eq!((found.first_start, found.watermark, found.oldest_ended), (Some(at(-1_000)), Some(at(50)), Some(at(9))));
+    assert_eq!(found.counted_since.unwrap().day(), at(0).day());
+    assert!(found.look_back_done && found.bytes > 4096 && found.series.len() > 5, "{found:?}");
+    assert!(matches!(inspect(&directory.path().join("none")), Err(UpkeepError::NoState { .. })));
+}
+
+#[test]
+fn nothing_is_done_to_a_state_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filled(directory.path());
+    let (_daemon, _) = open(&config);
+    let locked = |error: UpkeepError| matches!(error, UpkeepError::Ledger(LedgerError::Locked { .. }));
+    assert!(locked(inspect(directory.path()).unwrap_err()));
+    assert!(locked(compact(directory.path()).unwrap_err()));
+    assert!(locked(forget(directory.path(), "open", false).unwrap_err()));
+    assert!(locked(export(directory.path(), &mut Vec::new(), &mut |_| ()).unwrap_err()));
+}
+
+#[test]
+fn compacting_gives_room_back_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let many = (0..5_000).map(|n| session(&format!("{n}"), None, None)).collect();
+    commit(&config, many);
+    let ended = (0..5_000).map(|n| session(&format!("{n}"), Some(5), Some("Refund"))).collect();
+    commit(&config, ended);
+    let before = lines(&config);
+    let (large, small) = compact(directory.path()).unwrap();
+    assert!(small < large, "{large} {small}");
+    assert_eq!(lines(&config), before);
+    assert_eq!(inspect(directory.path()).unwrap().free_bytes, 0);
+}
+
+#[test]
+fn a_forgotten_session_is_not_counted_anew_unless_its_hash_went_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filled(directory.path());
+    let forget = |id, hash| forget(directory.path(), id, hash).unwrap();
+    let whole = |id| commit(&config, vec![session(id, Some(9), Some("Complaint"))]);
+    let totals = || lines(&config).lines().filter(|line| line.contains("\"series\"")).count();
+
+    assert_eq!(forget("ended", false), Forgotten { pending: true, counted: false });
+    assert!(!lines(&config).contains("\"ended\",\"created\""), "its row is still there");
+    let before = totals();
+    assert_eq!(whole("ended"), [Verdict::AlreadyCounted]);
+    // Neither counted, nor taken for a session whose analysis has changed.
+    assert_eq!(totals(), before);
+
+    assert_eq!(forget("counted 1", false), Forgotten { pending: false, counted: true });
+    assert_eq!(whole("counted 2"), [Verdict::AlreadyCounted]);
+    assert_eq!(forget("counted 1", true), Forgotten { pending: false, counted: true });
+    assert!(matches!(whole("counted 1")[..], [Verdict::Counted { .. }]));
+
+    // Only heard of: nothing of it was counted.
+    assert_eq!(forget("heard", false), Forgotten { pending: true, counted: false });
+    assert!(matches!(whole("heard")[..], [Verdict::Counted { .. }]));
+    assert_eq!(forget("never heard", true), Forgotten { pending: false, counted: false });
+}

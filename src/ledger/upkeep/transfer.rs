@@ -1,0 +1,264 @@
+//! A whole state as lines of JSON, and back: to look into it, to move it between formats of the store, to keep a copy that
+//! any program can read.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::lines::{Line, Pending, Series};
+use super::{State, UpkeepError};
+use crate::config::Config;
+use crate::exposition::catalogue::Family;
+use crate::ledger::store::{LedgerConfig, Store};
+use crate::ledger::{counted, schema, series};
+
+/// A line is a series at most, and its labels are bounded; what is longer is no export.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// Writes the state to `to`. `progress` is told the number of lines now and then. Gives the number of lines.
+///
+/// # Errors
+/// If there is no state, a daemon has it open, or `to` takes no more.
+pub fn export(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
+    let state = State::open(directory)?;
+    let mut out = Output { to, lines: 0, progress };
+    out.line(&Line::AgntixExporterState { format: schema::FORMAT, version: env!("CARGO_PKG_VERSION").into() })?;
+    out.rows(&state, "SELECT key, value FROM meta", |row| Ok(Line::Meta(row.get(0)?, row.get(1)?)))?;
+    out.rows(&state, "SELECT name, bounds FROM layouts", |row| Ok(Line::Layout(row.get(0)?, row.get(1)?)))?;
+    out.rows(&state, "SELECT label, agent, value FROM admitted", |row| {
+        Ok(Line::Admitted(row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    out.rows(&state, "SELECT family, labels, layout, created, cells, held FROM series", series_line)?;
+    out.rows(&state, "SELECT id, created, stage, ended, channel, heard, source FROM pending", pending_line)?;
+    out.rows(&state, "SELECT granted, count, per_window FROM leases ORDER BY rowid", |row| {
+        Ok(Line::Lease(row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    for (table, day) in state.with(counted::partitions)? {
+        out.rows(&state, &format!("SELECT id, parts FROM {table}"), |row| {
+            let id: [u8; 16] = row.get(0)?;
+            Ok(Line::Counted { day, id: format!("{:032x}", u128::from_be_bytes(id)), parts: row.get(1)? })
+        })?;
+    }
+    out.line(&Line::End { lines: out.lines })?;
+    out.to.flush()?;
+    Ok(out.lines)
+}
+
+struct Output<'o> {
+    to: &'o mut dyn Write,
+    lines: u64,
+    progress: &'o mut dyn FnMut(u64),
+}
+
+impl Output<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), UpkeepError> {
+        let mut text = serde_json::to_vec(line).map_err(std::io::Error::from)?;
+        text.push(b'\n');
+        self.to.write_all(&text)?;
+        self.lines += 1;
+        if self.lines.is_multiple_of(PROGRESS_EVERY) {
+            (self.progress)(self.lines);
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &mut self,
+        state: &State,
+        query: &str,
+        line: impl Fn(&Row<'_>) -> rusqlite::Result<Line>,
+    ) -> Result<(), UpkeepError> {
+        let broken = |e| UpkeepError::from(schema::writing_error(&state.path, &e));
+        let mut statement = state.connection.prepare(query).map_err(broken)?;
+        let mut rows = statement.query([]).map_err(broken)?;
+        while let Some(row) = rows.next().map_err(broken)? {
+            self.line(&line(row).map_err(broken)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// How many lines pass between two words of progress.
+const PROGRESS_EVERY: u64 = 100_000;
+
+fn series_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let damaged = |column, what: &str| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.to_owned().into())
+    };
+    let cells = |column| -> rusqlite::Result<Option<Vec<u64>>> {
+        let Some(blob) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(None) };
+        series::decode(blob, blob.len() / 8).map(|cells| Some(cells.into())).ok_or_else(|| damaged(column, "cells"))
+    };
+    let family = Family::from_code(row.get(0)?).ok_or_else(|| damaged(0, "unknown family"))?;
+    Ok(Line::Series(Series {
+        metric: family.descriptor().name.into(),
+        labels: row.get(1)?,
+        layout: row.get(2)?,
+        created: row.get(3)?,
+        cells: cells(4)?.unwrap_or_default(),
+        held: cells(5)?,
+    }))
+}
+
+fn pending_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let channel: Option<String> = row.get(4)?;
+    let channel = channel.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(Line::Pending(Pending {
+        id: row.get(0)?,
+        created: row.get(1)?,
+        stage: row.get(2)?,
+        ended: row.get(3)?,
+        channel: channel
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, e.into()))?,
+        heard: row.get(5)?,
+        source: row.get(6)?,
+    }))
+}
+
+/// Makes the state of `config` from exported lines: all of it, or nothing. `progress` is told the number of lines now and
+/// then. Gives the number of lines.
+///
+/// # Errors
+/// If there is a state already, the lines are not a whole export of this or an older format, or the disk cannot be
+/// written.
+pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
+    let directory = &config.state.path;
+    let target = schema::file_in(directory);
+    if target.exists() {
+        return Err(UpkeepError::Occupied { path: directory.clone() });
+    }
+    std::fs::create_dir_all(directory)?;
+    // Made beside its place and renamed into it when whole, so that what was broken off leaves no state behind.
+    let work = tempfile::Builder::new().prefix(".import-").tempdir_in(directory)?;
+    let made = schema::file_in(work.path());
+    let lines = {
+        let mut connection = schema::open(work.path())?;
+        let lines = read_all(&mut connection, &made, from, progress)?;
+        let close = "PRAGMA wal_checkpoint(TRUNCATE)";
+        connection.query_row(close, [], |_| Ok(())).map_err(|e| schema::writing_error(&made, &e))?;
+        lines
+    };
+    // Whatever the daemon would stumble over is found here. Buckets are carried over by the daemon's own start, as well.
+    let mut check = LedgerConfig::from(config);
+    check.directory = work.path().into();
+    Store::open(check)?.contents()?;
+    std::fs::rename(&made, &target)?;
+    std::fs::File::open(directory)?.sync_all()?;
+    Ok(lines)
+}
+
+fn read_all(
+    connection: &mut Connection,
+    path: &Path,
+    from: &mut dyn BufRead,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, UpkeepError> {
+    let unwritten = |e: rusqlite::Error| UpkeepError::from(schema::writing_error(path, &e));
+    let transaction = connection.transaction().map_err(unwritten)?;
+    let mut partitions = HashMap::new();
+    let (mut number, mut ended, mut text) = (0, false, Vec::new());
+    loop {
+        text.clear();
+        let read = std::io::Read::take(&mut *from, LONGEST_LINE).read_until(b'\n', &mut text)?;
+        if read == 0 {
+            break;
+        }
+        let wrong = |detail: String| UpkeepError::Line { line: number + 1, detail };
+        if ended {
+            return Err(wrong("it comes after the closing line".into()));
+        }
+        let line: Line = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        match (number, &line) {
+            (0, Line::AgntixExporterState { format, .. }) if *format <= schema::FORMAT => {}
+            (0, Line::AgntixExporterState { format, .. }) => {
+                let known = schema::FORMAT;
+                return Err(wrong(format!("its format is {format}, and this version knows up to {known}")));
+            }
+            (0, _) => return Err(wrong("the first line must name the format".into())),
+            (_, Line::AgntixExporterState { .. }) => return Err(wrong("it is a second first line".into())),
+            (_, Line::End { lines }) if *lines == number => ended = true,
+            (_, Line::End { lines }) => return Err(wrong(format!("it closes {lines} lines, but there are {number}"))),
+            _ => write(&transaction, &mut partitions, line).map_err(|refusal| match refusal {
+                Refusal::Line(detail) => wrong(detail),
+                // A line that is there twice, or holds what the table does not take, is the line's fault.
+                Refusal::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                    wrong(e.to_string())
+                }
+                Refusal::Sqlite(e) => unwritten(e),
+            })?,
+        }
+        number += 1;
+        if number.is_multiple_of(PROGRESS_EVERY) {
+            progress(number);
+        }
+    }
+    if !ended {
+        return Err(UpkeepError::CutShort { line: number });
+    }
+    transaction.commit().map_err(unwritten)?;
+    Ok(number)
+}
+
+enum Refusal {
+    Line(String),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Sqlite(e)
+    }
+}
+
+fn write(to: &Transaction<'_>, partitions: &mut HashMap<Option<i64>, String>, line: Line) -> Result<(), Refusal> {
+    match line {
+        // Told apart by their place, before.
+        Line::AgntixExporterState { .. } | Line::End { .. } => {}
+        Line::Meta(key, value) => {
+            to.prepare_cached("INSERT INTO meta VALUES (?1, ?2)")?.execute((key, value))?;
+        }
+        Line::Layout(name, bounds) => {
+            to.prepare_cached("INSERT INTO layouts VALUES (?1, ?2)")?.execute((name, bounds))?;
+        }
+        Line::Admitted(label, agent, value) => {
+            to.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3)")?.execute((label, agent, value))?;
+        }
+        Line::Series(Series { metric, labels, layout, created, cells, held }) => {
+            let family = Family::ALL.into_iter().find(|family| family.descriptor().name == metric);
+            let family = family.ok_or_else(|| Refusal::Line(format!("there is no metric {metric:?}")))?;
+            let (cells, held) = (series::encode(&cells), held.as_deref().map(series::encode));
+            to.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
+                family.code(),
+                labels,
+                layout,
+                created,
+                cells,
+                held,
+            ))?;
+        }
+        Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
+            let channel = channel.map(|channel| serde_json::json!(channel).to_string());
+            to.prepare_cached("INSERT INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+                .execute((id, created, stage, ended, channel, heard, source))?;
+        }
+        Line::Lease(granted, count, per_window) => {
+            to.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((granted, count, per_window))?;
+        }
+        Line::Counted { day, id, parts } => {
+            let key = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(&id, 16).ok());
+            let key = key.ok_or_else(|| Refusal::Line("id is not 32 hexadecimal digits".into()))?.to_be_bytes();
+            if !partitions.contains_key(&day) {
+                let table = match day {
+                    Some(day) => counted::make_partition(to, day)?,
+                    None => counted::OLD.to_owned(),
+                };
+                partitions.insert(day, table);
+            }
+            let table = partitions.get(&day).map_or(counted::OLD, String::as_str);
+            to.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![key, parts])?;
+        }
+    }
+    Ok(())
+}

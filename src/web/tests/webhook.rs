@@ -1,0 +1,133 @@
+//! What the webhook answers when too much is under way: at once, and without taking half of a delivery.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::agntix::{WebhookSecretSource, WebhookSecrets};
+use crate::clock::{ManualClock, Timestamp};
+use crate::config::{Config, WebhookConfig};
+use crate::discovery::News;
+use crate::discovery::webhook::Deliveries;
+use crate::exposition::catalogue::Family;
+use crate::exposition::own::ExporterMetrics;
+use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
+use crate::ledger::{Change, Commit, Ledger, Opened};
+use crate::observation::ObservationConfig;
+use crate::secret::Secret;
+use crate::web::webhook;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const PATH: &str = "/webhooks/agntix";
+/// 2026-04-08T06:00:00Z, in seconds.
+const NOW: i64 = 1_775_628_000;
+
+/// The routes of a webhook that makes deliveries durable in `ledger`, and what counts them.
+fn routes(ledger: Arc<dyn Ledger>, news: mpsc::Sender<News>) -> (Router, ExporterMetrics) {
+    let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref()).unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000)));
+    let observation = ObservationConfig::from(&Config::default());
+    let deliveries = Arc::new(Deliveries::new(source, ledger, news, observation, clock));
+    let own = ExporterMetrics::new().unwrap();
+    (webhook::route(PATH, deliveries, own.clone(), CancellationToken::new()), own)
+}
+
+fn delivery(id: &str) -> Request<Body> {
+    let body = format!(
+        r#"{{"eventType":"session.ended","id":"{id}","agentId":"A","type":"CHAT","platform":"WEB","direction":"INBOUND",
+        "state":"CLOSED","createdAt":"2026-04-08T05:58:00Z","endedAt":"2026-04-08T05:59:00Z","analysis":{{
+        "resolution":{{"classification":"RESOLVED","confidenceScore":1}},"intent":{{"conversation":{{"intent":"Refund"}}}},
+        "sentiment":{{"conversation":{{"sentiment":"POSITIVE","score":1}}}}}}}}"#
+    );
+    let signature = WebhookSecrets::parse(SECRET).unwrap().sign(id, NOW, body.as_bytes());
+    let request = Request::post(PATH).header("svix-id", id).header("svix-timestamp", NOW);
+    request.header("svix-signature", signature).body(Body::from(body)).unwrap()
+}
+
+async fn deliver(routes: &Router, id: &str) -> Response<Body> {
+    routes.clone().oneshot(delivery(id)).await.unwrap()
+}
+
+fn is_put_off(response: &Response<Body>) -> bool {
+    let retry_after = response.headers().get("retry-after").map(axum::http::HeaderValue::as_bytes);
+    response.status() == StatusCode::SERVICE_UNAVAILABLE && retry_after == Some(b"5")
+}
+
+fn open(config: &Config) -> (SqliteLedger, Opened) {
+    SqliteLedger::open(LedgerConfig::from(config), Box::new(|_| {})).unwrap()
+}
+
+/// How many sessions of this state on disk have ended, and how many wait for something.
+fn ended_and_pending(config: &Config) -> (u64, usize) {
+    let (_, opened) = open(config);
+    let ended = opened.series.iter().filter(|series| series.key.family == Family::SessionsEnded);
+    (ended.flat_map(|series| &series.cells).sum(), opened.pending.len())
+}
+
+#[tokio::test]
+async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_it_comes_again() {
+    let state = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.state.path = state.path().into();
+    let (news, mut inbox) = mpsc::channel(2);
+    let (ledger, _) = open(&config);
+    let (routes, own) = routes(Arc::new(ledger), news);
+    for id in ["a", "b"] {
+        assert_eq!(deliver(&routes, id).await.status(), StatusCode::OK);
+    }
+    for _ in 0..3 {
+        assert!(is_put_off(&deliver(&routes, "c").await));
+    }
+    let outcome = |outcome| own.webhook_deliveries.with_label_values(&["session.ended", outcome]).get();
+    assert_eq!((outcome("counted"), outcome("busy")), (2, 3));
+    // A kill here.
+    drop(routes);
+    assert_eq!(ended_and_pending(&config), (2, 0));
+
+    let (news, _) = (inbox.recv().await.unwrap(), inbox.recv().await.unwrap());
+    assert!(matches!(news, News::Session { ref facts, .. } if &*facts.id == "a"));
+    assert!(inbox.recv().await.is_none(), "nobody was told of what was put off");
+    let (news, _inbox) = mpsc::channel(2);
+    let (ledger, _) = open(&config);
+    let (routes, _) = self::routes(Arc::new(ledger), news);
+    assert_eq!(deliver(&routes, "c").await.status(), StatusCode::OK);
+    drop(routes);
+    assert_eq!(ended_and_pending(&config), (3, 0));
+}
+
+/// A disk that never answers.
+#[derive(Default)]
+struct Stuck(AtomicUsize);
+
+impl Ledger for Stuck {
+    fn commit(&self, _: Vec<Change>) -> Commit {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_cannot_swallow_is_put_off_at_once_and_the_rest_before_svix_gives_up() {
+    let (ledger, (news, _inbox)) = (Arc::new(Stuck::default()), mpsc::channel(1_000));
+    let (routes, _) = routes(Arc::clone(&ledger) as Arc<dyn Ledger>, news);
+    let began = Instant::now();
+    let waiting: Vec<_> = (0..512).map(|n| tokio::spawn(routes.clone().oneshot(delivery(&n.to_string())))).collect();
+    while ledger.0.load(Ordering::SeqCst) < 512 {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_put_off(&deliver(&routes, "one too many").await));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(ledger.0.load(Ordering::SeqCst), 512, "it was not taken");
+    for waiting in waiting {
+        assert!(is_put_off(&waiting.await.unwrap().unwrap()));
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}

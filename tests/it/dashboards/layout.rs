@@ -1,0 +1,256 @@
+//! What a reader sees: titles, places, colours, links.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Dashboard, Panel, is_row, list, none, text, texts};
+
+const UIDS: [&str; 7] = [
+    "agntix-agent",
+    "agntix-duration",
+    "agntix-exporter",
+    "agntix-intents",
+    "agntix-overview",
+    "agntix-quality",
+    "agntix-sessions",
+];
+
+/// Okabe and Ito's colours, and two greys.
+const PALETTE: [&str; 8] = ["#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#999999", "#6E6E6E"];
+
+/// Grafana's grid is so wide; a screen shows about so many of its lines below the header.
+const COLUMNS: u64 = 24;
+const SCREEN: u64 = 22;
+
+#[test]
+fn there_are_seven_with_fixed_uids_and_the_same_variables() {
+    let dashboards = Dashboard::all();
+    assert_eq!(dashboards.iter().map(|dashboard| &dashboard.uid).collect::<Vec<_>>(), UIDS);
+    let variables = |dashboard: &Dashboard| {
+        // Hidden where nothing follows it, but there, so that links carry it on.
+        let shown = |variable: &Value| {
+            let mut variable = variable.clone();
+            variable["hide"] = json!(0);
+            variable
+        };
+        dashboard.variables().iter().map(shown).collect::<Vec<_>>()
+    };
+    let names: Vec<_> = dashboards[0].variables().iter().map(|variable| text(&variable["name"])).collect();
+    assert_eq!(names, ["datasource", "job", "instance", "agent", "session_type", "channel", "language"]);
+    for dashboard in &dashboards {
+        assert_eq!(variables(dashboard), variables(&dashboards[0]), "{}", dashboard.uid);
+        assert_eq!(dashboard.annotations(), dashboards[0].annotations(), "{}", dashboard.uid);
+    }
+}
+
+#[test]
+fn a_variable_is_shown_where_something_follows_it() {
+    for dashboard in Dashboard::all() {
+        let all: String =
+            dashboard.panels().iter().flat_map(Panel::targets).map(|t| t.expr.to_owned() + "\n").collect();
+        for variable in dashboard.variables().iter().skip(3) {
+            let name = text(&variable["name"]);
+            let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
+            assert_eq!(variable["hide"] == 0, followed, "{}, {name}", dashboard.uid);
+        }
+    }
+}
+
+#[test]
+fn every_panel_says_what_it_is_and_what_it_means_when_it_is_empty() {
+    let mut complaints = Vec::new();
+    for dashboard in Dashboard::all() {
+        assert!(text(&dashboard.json["description"]).ends_with('.'));
+        let mut titles = BTreeSet::new();
+        for panel in dashboard.panels() {
+            let place = panel.place();
+            let mut check = |good: bool, what: &str| {
+                if !good {
+                    complaints.push(format!("{place}: {what}"));
+                }
+            };
+            check(titles.insert(panel.title()), "another panel has that title");
+            check(
+                !panel.title().ends_with('.') && panel.title().len() <= 55,
+                "the title is no question and no plain noun",
+            );
+            check(panel.json["description"].as_str().is_some_and(|text| text.ends_with('.')), "the description");
+            let defaults = &panel.json["fieldConfig"]["defaults"];
+            check(
+                defaults["noValue"].as_str().is_some_and(|text| !text.is_empty()),
+                "nothing is said when it is empty",
+            );
+            check(defaults["unit"].as_str().is_some_and(|unit| !unit.is_empty()), "no unit");
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn panels_stand_side_by_side_and_no_row_is_higher_than_a_screen() {
+    let mut complaints = Vec::new();
+    for dashboard in Dashboard::all() {
+        let mut ids = BTreeSet::new();
+        let mut taken: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let mut height_of_row = 0;
+        let mut place = |panel: &Value, taken: &mut BTreeMap<(u64, u64), u64>| {
+            let id = panel["id"].as_u64().unwrap();
+            assert!(ids.insert(id), "{}: two panels are number {id}", dashboard.uid);
+            let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+            assert!(w > 0 && h > 0 && x + w <= COLUMNS, "{}: {} is too wide", dashboard.uid, panel["title"]);
+            for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+                if let Some(other) = taken.insert(cell, id) {
+                    complaints.push(format!("{}: panels {id} and {other} overlap at {cell:?}", dashboard.uid));
+                    return h;
+                }
+            }
+            h
+        };
+        let mut first_line = 0;
+        for panel in list(&dashboard.json["panels"]) {
+            place(panel, &mut taken);
+            let (y, h) = (panel["gridPos"]["y"].as_u64().unwrap(), panel["gridPos"]["h"].as_u64().unwrap());
+            if is_row(panel) {
+                first_line = y + 1;
+                // What is folded lies over what follows until it is unfolded.
+                let mut unfolded = BTreeMap::new();
+                for inner in list(&panel["panels"]) {
+                    place(inner, &mut unfolded);
+                }
+                let lines: BTreeSet<u64> = unfolded.keys().map(|(_, y)| *y).collect();
+                assert!(lines.first().is_none_or(|first| *first == y + 1), "{}: {}", dashboard.uid, panel["title"]);
+                height_of_row = lines.len() as u64;
+                assert_eq!(panel["collapsed"] == true, !lines.is_empty());
+            } else {
+                height_of_row = (y + h).saturating_sub(first_line);
+            }
+            assert!(height_of_row <= SCREEN, "{}: {} is higher than a screen", dashboard.uid, panel["title"]);
+        }
+        assert!(height_of_row > 0);
+    }
+    none(&complaints);
+}
+
+#[test]
+fn colours_are_those_that_everybody_can_tell_apart_and_mean_the_same_everywhere() {
+    let meaning = [
+        ("resolved", "#0072B2"),
+        ("partially_resolved", "#56B4E9"),
+        ("unresolved", "#D55E00"),
+        ("not_applicable", "#999999"),
+        ("none", "#6E6E6E"),
+        ("positive", "#0072B2"),
+        ("neutral", "#999999"),
+    ];
+    let mut told = 0;
+    for dashboard in Dashboard::all() {
+        let mut colours = Vec::new();
+        texts(&dashboard.json, &mut |text| text.starts_with('#') && text.len() == 7, &mut colours);
+        for colour in colours {
+            assert!(PALETTE.contains(&colour), "{}: {colour}", dashboard.uid);
+        }
+        for panel in dashboard.panels() {
+            for rule in list(&panel.json["fieldConfig"]["overrides"]) {
+                let Some((_, wanted)) = meaning.iter().find(|(name, _)| rule["matcher"]["options"] == *name) else {
+                    continue;
+                };
+                let colour = list(&rule["properties"]).iter().find(|property| property["id"] == "color").unwrap();
+                assert_eq!(colour["value"]["fixedColor"], *wanted, "{}", panel.place());
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 20, "{told}");
+}
+
+#[test]
+fn links_lead_to_dashboards_that_exist_and_take_time_and_variables_along() {
+    let mut clicks = 0;
+    for dashboard in Dashboard::all() {
+        let links = list(&dashboard.json["links"]);
+        let mut reached: Vec<_> = links.iter().map(|link| text(&link["url"]).strip_prefix("/d/").unwrap()).collect();
+        for link in links {
+            assert!(link["keepTime"] == true && link["includeVars"] == true, "{}: {link}", dashboard.uid);
+        }
+        reached.push(&dashboard.uid);
+        reached.sort_unstable();
+        assert_eq!(reached, UIDS, "{} links to all others", dashboard.uid);
+        for panel in dashboard.panels() {
+            let mut urls = Vec::new();
+            let wanted = &mut |text: &str| text.starts_with("/d/") || text.starts_with("http");
+            texts(&panel.json["fieldConfig"], wanted, &mut urls);
+            for url in urls {
+                clicks += 1;
+                if let Some(rest) = url.strip_prefix("/d/") {
+                    let (uid, query) = rest.split_once('?').unwrap();
+                    assert!(UIDS.contains(&uid), "{}: {url}", panel.place());
+                    for variable in ["datasource", "job", "instance", "agent", "session_type", "channel", "language"] {
+                        let kept = query.contains(&format!("${{{variable}:queryparam}}"));
+                        let set = query.contains(&format!("var-{variable}="));
+                        assert!(kept ^ set, "{}: {variable} in {url}", panel.place());
+                    }
+                    assert!(query.ends_with("${__url_time_range}"), "{}: {url}", panel.place());
+                    uses_a_column(panel.json, url);
+                } else {
+                    assert_eq!(url, "https://app.agntix.ai/en/logs-history?opened=${__value.raw}", "{}", panel.place());
+                }
+            }
+        }
+    }
+    assert!(clicks > 10, "{clicks}");
+}
+
+/// `${__data.fields["Agent ID"]}` names a column that the table has after its columns are renamed.
+fn uses_a_column(panel: &Value, url: &str) {
+    let Some((_, rest)) = url.split_once("${__data.fields[\"") else { return };
+    let (column, _) = rest.split_once('"').unwrap();
+    let organize = list(&panel["transformations"]).iter().find(|step| step["id"] == "organize").unwrap();
+    let renamed = organize["options"]["renameByName"].as_object().unwrap();
+    assert!(renamed.values().any(|name| name == column), "{}: {column}", panel["title"]);
+}
+
+#[test]
+fn tables_sort_by_and_format_columns_that_they_have() {
+    for dashboard in Dashboard::all() {
+        for panel in dashboard.panels().iter().filter(|panel| panel.kind() == "table") {
+            let steps = list(&panel.json["transformations"]);
+            let organize = steps.iter().find(|step| step["id"] == "organize").unwrap();
+            let renamed = organize["options"]["renameByName"].as_object().unwrap();
+            let columns: BTreeSet<&str> = renamed.values().map(text).collect();
+            assert_eq!(columns.len(), renamed.len(), "{}: two columns have one name", panel.place());
+            let joined = steps.iter().any(|step| step["id"] == "merge");
+            assert_eq!(joined, panel.targets().len() > 1, "{}", panel.place());
+            for target in panel.targets() {
+                let letter = text(&target.json["refId"]);
+                let field = if joined { format!("Value #{letter}") } else { "Value".to_owned() };
+                assert!(renamed.contains_key(&field), "{}: nothing is made of {field}", panel.place());
+                assert!(target.json["format"] == "table" && target.json["instant"] == true, "{}", panel.place());
+            }
+            for rule in list(&panel.json["fieldConfig"]["overrides"]) {
+                assert!(columns.contains(text(&rule["matcher"]["options"])), "{}: {rule}", panel.place());
+            }
+            for sorted in list(&panel.json["options"]["sortBy"]) {
+                assert!(columns.contains(text(&sorted["displayName"])), "{}: {sorted}", panel.place());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_provisioned_data_source_is_the_one_that_the_dashboards_open_with() {
+    let read = |file: &str| std::fs::read_to_string(super::directory().join("provisioning").join(file)).unwrap();
+    let source = read("datasources/prometheus.yml");
+    let line = |key: &str| {
+        let mut found = source.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key));
+        found.next().unwrap_or_else(|| panic!("no {key} in {source}")).to_owned()
+    };
+    for dashboard in Dashboard::all() {
+        let chosen = &dashboard.variables()[0]["current"]["value"];
+        assert_eq!(line("uid: "), *chosen, "{}", dashboard.uid);
+    }
+    assert_eq!(line("name: session_id"), "");
+    // Grafana fills in the environment where a single dollar sign stands.
+    assert_eq!(line("url: https://app.agntix.ai/"), "en/logs-history?opened=$${__value.raw}");
+    assert!(read("dashboards/agntix.yml").contains("allowUiUpdates: false"));
+}

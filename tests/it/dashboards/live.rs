@@ -1,0 +1,393 @@
+//! Every query of the dashboards, put to both Prometheus servers after they have scraped a real daemon that watched a
+//! real simulation: none fails, none is empty or not a number without a reason, and the totals are the simulator's truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
+use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Route, SimulatorConfig};
+use serde_json::json;
+
+use super::{Dashboard, all_needed, text};
+use crate::support::prometheus::{Labels, Prometheus, Sample, Setup as Scrape, Version};
+use crate::support::{Api, Daemon, NOON, Setup, label, number, total, until};
+
+/// What is chosen in the variables, as Grafana writes it into a regular expression.
+struct Choice {
+    name: &'static str,
+    values: [(&'static str, String); 6],
+}
+
+/// Panels that this run leaves empty, and why.
+const EMPTY: [(&str, &str, &str); 3] = [
+    (
+        "agntix-exporter",
+        "Which labels overflow?",
+        "five agents with four intents each are far from the bounds of labels",
+    ),
+    ("agntix-exporter", "What becomes of deliveries?", "no webhook is enabled"),
+    ("agntix-quality", "How often does an analysis change afterwards?", "no analysis changes"),
+];
+
+/// Rates over so long, and steps of so long: four scrapes and one scrape, as Grafana does it.
+const RATE_INTERVAL: &str = "4s";
+const STEP: f64 = 1.0;
+
+fn simulation() -> SimulatorConfig {
+    let field = |field: &str, kind, buckets| ExtractedField { field: field.into(), kind, buckets };
+    SimulatorConfig {
+        now: Some(NOON),
+        speed: 0.0,
+        rhythm: false,
+        rate_limit: Some(1_000_000),
+        expired_share: 0.05,
+        // A minute of the simulation is a second here, too short to see an analysis before it changes.
+        reclassified_share: 0.0,
+        metrics: MetricsConfig {
+            extracted: vec![
+                field("department", ExtractedKind::Enum, vec![]),
+                field("basketValue", ExtractedKind::Number, vec![10.0, 100.0]),
+            ],
+            ..MetricsConfig::default()
+        },
+        ..SimulatorConfig::demo(NOON)
+    }
+}
+
+/// A daemon whose page shows the simulation as it stands.
+fn daemon(api: &Api, directory: &std::path::Path) -> Daemon {
+    let file = directory.join("exporter.toml");
+    let extracted = "[[metrics.extracted]]\nfield = \"department\"\nkind = \"enum\"\n\
+                     [[metrics.extracted]]\nfield = \"basketValue\"\nkind = \"number\"\nbuckets = [10, 100]\n";
+    std::fs::write(&file, extracted).unwrap();
+    let open = api.sessions().into_iter().filter(|session| session.ended > api.simulator.now());
+    let watched: Vec<String> = open.map(|session| session.id).collect();
+    Setup::new(api.address, &directory.join("state"))
+        .argument(&format!("--config.file={}", file.display()))
+        // The clock stands still, so that open sessions would be waited for.
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "2s")
+        .set("METRICS__WATCH_RECENT", "50")
+        .set("SESSIONS__IDS", &watched.join(","))
+        // Several scrapes, so that no series is first seen above 0.
+        .set("METRICS__NEW_SERIES_HOLD", "4s")
+        .set("POLL__AGENTS_INTERVAL", "1s")
+        .start()
+}
+
+/// Scrapes the daemon each second, with rules that make alerts of all kinds fire.
+async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Path) -> Prometheus {
+    let rules = json!({ "groups": [{ "name": "test", "rules": [
+        { "alert": "AgntixTestOfAll", "expr": "sum(agntix_up) == 1", "labels": { "severity": "page" } },
+        { "alert": "AgntixTestOfAgents", "expr": "sum by (agent_id) (agntix_sessions_open) >= 0", "labels": { "severity": "ticket" } },
+    ] }] });
+    let file = directory.join("rules.yml");
+    std::fs::write(&file, rules.to_string()).unwrap();
+    let mut setup = Scrape::scraping(daemon.address).flag("--enable-feature=exemplar-storage");
+    setup.top.insert("rule_files".into(), json!([file]));
+    let prometheus = Prometheus::start(version, setup).await;
+    prometheus
+        .query_until("count_over_time(agntix_up[1m])", |found| found.first().is_some_and(|f| f.value >= 2.0))
+        .await;
+    prometheus
+}
+
+/// When the last scrape was, in Unix time.
+async fn last_scrape(prometheus: &Prometheus) -> f64 {
+    prometheus.query("timestamp(agntix_up)").await[0].value
+}
+
+/// A server that has seen the whole run, and the span of it.
+struct Witness {
+    prometheus: Prometheus,
+    version: Version,
+    /// The last scrape before the simulation went on, and one after all of it was counted.
+    from: f64,
+    to: f64,
+}
+
+impl Witness {
+    /// The expression as Grafana would send it.
+    fn filled(&self, expr: &str, choice: &Choice) -> String {
+        // A hair more than the span, since Prometheus 3 leaves out what lies on its beginning.
+        let range = format!("{}ms", ((self.to - self.from) * 1_000.0).round() + 1.0);
+        let grafana = [("__rate_interval", RATE_INTERVAL), ("__range", &range), ("__interval", "1s")];
+        let mut values: Vec<(&str, &str)> = grafana.to_vec();
+        values.extend(choice.values.iter().map(|(name, value)| (*name, value.as_str())));
+        let filled =
+            values.iter().fold(expr.to_owned(), |expr, (name, value)| expr.replace(&format!("${name}"), value));
+        // `$1` is for Prometheus.
+        let left = filled.split('$').skip(1).any(|rest| !rest.starts_with('1'));
+        assert!(!left, "a variable is left in {filled}");
+        filled
+    }
+
+    /// What is wrong with the answer, if anything.
+    async fn complaint(&self, expr: &str, instant: bool) -> Option<String> {
+        let values: Vec<f64> = if instant {
+            self.prometheus.query_at(expr, self.to).await.iter().map(|sample| sample.value).collect()
+        } else {
+            let series = self.prometheus.query_range(expr, self.from, self.to, STEP).await;
+            series.iter().flat_map(|series| series.points.iter().map(|point| point.1)).collect()
+        };
+        if values.is_empty() {
+            return Some(format!("is empty: {expr}"));
+        }
+        values.iter().any(|value| !value.is_finite()).then(|| format!("is not a number: {expr}"))
+    }
+
+    /// Puts every query of every panel and annotation, and gives those that are empty for a reason that is known.
+    async fn every_query_is_answered(&self, dashboards: &[Dashboard], choice: &Choice) -> BTreeSet<(String, String)> {
+        let (mut excused, mut wrong) = (BTreeSet::new(), Vec::new());
+        for dashboard in dashboards {
+            for panel in dashboard.panels() {
+                for target in panel.targets() {
+                    let expr = self.filled(target.expr, choice);
+                    let Some(said) = self.complaint(&expr, target.json["instant"] == true).await else { continue };
+                    if EMPTY.iter().any(|(uid, title, _)| (*uid, *title) == (panel.uid, panel.title())) {
+                        excused.insert((panel.uid.to_owned(), panel.title().to_owned()));
+                    } else {
+                        wrong.push(format!("{} {}: {said}", panel.place(), target.json["refId"]));
+                    }
+                }
+            }
+            for note in dashboard.annotations() {
+                let said = self.complaint(&self.filled(text(&note["expr"]), choice), false).await;
+                wrong.extend(said.map(|said| format!("{}, annotation: {said}", dashboard.uid)));
+            }
+        }
+        assert!(wrong.is_empty(), "{:?}, {}:\n{}", self.version, choice.name, wrong.join("\n"));
+        excused
+    }
+
+    /// Every variable offers something, and the agents by their names.
+    async fn every_variable_has_values(&self, dashboard: &Dashboard, choice: &Choice) {
+        for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
+            let query = self.filled(text(&variable["query"]["query"]), choice);
+            assert_eq!(variable["definition"], variable["query"]["query"]);
+            let (call, rest) = query.split_once('(').unwrap();
+            let inner = rest.strip_suffix(')').unwrap();
+            if call == "label_values" {
+                let (selector, wanted) = inner.rsplit_once(", ").unwrap();
+                let series = self.prometheus.series(selector).await;
+                assert!(series.iter().any(|labels| labels.contains_key(wanted)), "{:?}: {query}", self.version);
+                continue;
+            }
+            assert_eq!((call, &variable["name"]), ("query_result", &json!("agent")));
+            assert_eq!(variable["regex"], r#"/agent_name="(?<text>[^"]+)|agent_id="(?<value>[^"]+)/g"#);
+            let agents = self.prometheus.query_at(inner, self.to).await;
+            let names: BTreeSet<_> = agents.iter().map(|agent| agent.labels["agent_name"].as_str()).collect();
+            let wanted = ["Appointments", "Delivery Desk", "Payment Reminder", "Service Hotline", "Shop Assistant"];
+            assert!(names.iter().eq(&wanted) && agents.iter().all(|agent| agent.labels.contains_key("agent_id")));
+        }
+    }
+
+    /// Where exemplars are asked for, there are some, and each names its session.
+    async fn exemplars_lead_to_sessions(&self, dashboards: &[Dashboard], choice: &Choice) {
+        for panel in dashboards.iter().flat_map(Dashboard::panels) {
+            for target in panel.targets().iter().filter(|target| target.json["exemplar"] == true) {
+                let expr = self.filled(target.expr, choice);
+                // An exemplar has the time of its session, which is the simulation's.
+                let found = self.prometheus.exemplars(&expr, NOON.as_seconds_f64() - 3_600.0, self.to).await;
+                assert!(!found.is_empty(), "{}: no exemplars of {expr}", panel.place());
+                let all = found.iter().flat_map(|series| &series.exemplars);
+                assert!(
+                    all.into_iter().all(|exemplar| exemplar.labels.contains_key("session_id")),
+                    "{}",
+                    panel.place()
+                );
+            }
+        }
+    }
+
+    async fn totals_are_the_truth(&self, dashboards: &[Dashboard], choice: &Choice, truth: &Growth) {
+        for total in TOTALS {
+            let dashboard = dashboards.iter().find(|dashboard| dashboard.uid == total.uid).unwrap();
+            let target = dashboard.panel(total.title).target(total.letter).expr;
+            let answer = self.prometheus.query_at(&self.filled(target, choice), self.to).await;
+            let shown = grouped(answer.iter().map(|sample: &Sample| (key(&sample.labels, total.by), sample.value)));
+            let wanted = truth.of(total, choice);
+            assert!(wanted.values().any(|value| *value > 0.0), "{} {:?} proves nothing", total.uid, total.title);
+            let place = || format!("{:?}, {}: {} {:?}", self.version, choice.name, total.uid, total.title);
+            for key in wanted.keys().chain(shown.keys()) {
+                let [wanted, shown] = [&wanted, &shown].map(|of| of.get(key).copied().unwrap_or_default());
+                // The hair of time that is extrapolated is a few parts in 100,000.
+                let near = (wanted - shown).abs() <= 0.001 * wanted.abs().max(1.0);
+                assert!(near, "{}: {key:?} is {shown}, in truth {wanted}", place());
+            }
+        }
+    }
+}
+
+/// A total on a dashboard, and what it must be: the growth of a metric, summed by labels, of the samples that match.
+struct Total {
+    uid: &'static str,
+    title: &'static str,
+    letter: &'static str,
+    metric: &'static str,
+    by: &'static [&'static str],
+    /// Label, and the values that count.
+    only: &'static [(&'static str, &'static [&'static str])],
+}
+
+const ASSESSED: (&str, &[&str]) = ("resolution", &["resolved", "partially_resolved", "unresolved"]);
+const UNRESOLVED: (&str, &[&str]) = ("resolution", &["unresolved"]);
+const TONED: (&str, &[&str]) = ("sentiment", &["positive", "neutral", "negative"]);
+
+const fn sum(uid: &'static str, title: &'static str, letter: &'static str, metric: &'static str) -> Total {
+    Total { uid, title, letter, metric, by: &[], only: &[] }
+}
+
+const TOTALS: &[Total] = &[
+    sum("agntix-overview", "Sessions ended", "A", "agntix_sessions_ended_total"),
+    Total { only: &[ASSESSED], ..sum("agntix-overview", "Unresolved", "B", "agntix_session_outcomes_total") },
+    Total { only: &[TONED], ..sum("agntix-overview", "Negative", "B", "agntix_session_outcomes_total") },
+    Total { by: &["agent_id"], ..sum("agntix-overview", "Which agent?", "A", "agntix_sessions_ended_total") },
+    Total {
+        by: &["agent_id"],
+        only: &[UNRESOLVED],
+        ..sum("agntix-overview", "Which agent?", "B", "agntix_session_outcomes_total")
+    },
+    Total {
+        by: &["intent"],
+        only: &[UNRESOLVED],
+        ..sum("agntix-overview", "Which intents stay unresolved?", "A", "agntix_session_intents_total")
+    },
+    Total {
+        by: &["session_type", "platform", "direction"],
+        ..sum("agntix-overview", "Which channel?", "A", "agntix_sessions_ended_total")
+    },
+    sum("agntix-quality", "Without an analysis", "B", "agntix_session_outcomes_total"),
+    Total {
+        by: &["agent_id"],
+        ..sum("agntix-quality", "Which agent does well?", "A", "agntix_session_outcomes_total")
+    },
+    Total {
+        by: &["agent_id", "language"],
+        ..sum("agntix-quality", "Which agent speaks what?", "A", "agntix_session_languages_total")
+    },
+    sum("agntix-intents", "Sessions with an intent", "A", "agntix_session_intents_total"),
+    Total {
+        by: &["intent", "resolution", "sentiment"],
+        ..sum("agntix-intents", "What becomes of each intent?", "A", "agntix_session_intents_total")
+    },
+    sum("agntix-duration", "Sessions ended", "A", "agntix_session_duration_seconds_count"),
+    sum("agntix-duration", "Total time", "A", "agntix_session_duration_seconds_sum"),
+    sum("agntix-agent", "Started", "A", "agntix_sessions_started_total"),
+    sum("agntix-agent", "Ended", "A", "agntix_sessions_ended_total"),
+    Total {
+        by: &["agent_id", "field", "value"],
+        ..sum("agntix-agent", "Which values were extracted?", "A", "agntix_session_extracted_values_total")
+    },
+];
+
+/// What the simulation added while it went on.
+struct Growth {
+    before: BTreeMap<String, f64>,
+    after: BTreeMap<String, f64>,
+}
+
+impl Growth {
+    fn of(&self, total: &Total, choice: &Choice) -> BTreeMap<Vec<String>, f64> {
+        let chosen = |sample: &str| {
+            let variables = [
+                ("agent_id", "agent"),
+                ("session_type", "session_type"),
+                ("platform", "channel"),
+                ("language", "language"),
+            ];
+            variables.iter().all(|(name, variable)| {
+                let value = choice.values.iter().find(|(known, _)| known == variable).map(|(_, value)| value.as_str());
+                label(sample, name).is_none_or(|found| value.is_none_or(|value| value == ".*" || value == found))
+            })
+        };
+        let matching = self.after.iter().filter(|(sample, _)| {
+            sample.split('{').next() == Some(total.metric)
+                && chosen(sample)
+                && total.only.iter().all(|(name, values)| values.contains(&label(sample, name).unwrap()))
+        });
+        grouped(matching.map(|(sample, after)| {
+            let key = total.by.iter().map(|name| label(sample, name).unwrap().to_owned()).collect();
+            (key, after - self.before.get(sample).copied().unwrap_or_default())
+        }))
+    }
+}
+
+fn key(labels: &Labels, by: &[&str]) -> Vec<String> {
+    by.iter().map(|name| labels.get(*name).cloned().unwrap_or_default()).collect()
+}
+
+fn grouped(values: impl Iterator<Item = (Vec<String>, f64)>) -> BTreeMap<Vec<String>, f64> {
+    let mut sums = BTreeMap::new();
+    for (key, value) in values {
+        *sums.entry(key).or_insert(0.0) += value;
+    }
+    sums
+}
+
+#[test]
+#[ignore = "needs Prometheus from .ci/tools"]
+fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
+    let api = Api::start(simulation());
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = daemon(&api, directory.path());
+    let before = api.truth();
+    daemon.shows(&before);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let started = runtime.block_on(async {
+        let mut started = Vec::new();
+        for version in [Version::V2, Version::V3] {
+            let prometheus = prometheus(version, &daemon, directory.path()).await;
+            started.push((version, last_scrape(&prometheus).await, prometheus));
+        }
+        started
+    });
+
+    // A minute of the simulation each second, in which some requests fail and some sessions make no sense.
+    let now = api.simulator.now();
+    let future = api.simulator.sessions(now, now.plus(Duration::from_secs(600)));
+    let bad_sessions = future.iter().skip(5).step_by(50).map(|session| session.id.clone()).collect();
+    let fails = FaultRule { route: Some(Route::Session), share: 0.05, kind: FaultKind::Status(500) };
+    api.simulator.set_faults(Faults { bad_sessions, rules: vec![fails], ..Faults::default() }).unwrap();
+    api.simulator.set_clock(None, Some(60.0)).unwrap();
+    let ended = |truth: &BTreeMap<String, f64>| total(truth, "agntix_sessions_ended_total");
+    until("enough sessions", || (ended(&api.truth()) >= ended(&before) + number(500)).then_some(()));
+    api.simulator.set_clock(None, Some(0.0)).unwrap();
+    let growth = Growth { after: api.truth(), before };
+    daemon.shows(&growth.after);
+
+    let dashboards = Dashboard::all();
+    let target = daemon.address.to_string();
+    let choice = |name, instance: &str, [agent, session_type, channel, language]: [&str; 4]| {
+        let job = if instance == ".+" { ".+" } else { "agntix" };
+        let values = [job, instance, agent, session_type, channel, language].map(str::to_owned);
+        let names = ["job", "instance", "agent", "session_type", "channel", "language"];
+        let mut values = values.into_iter();
+        Choice { name, values: names.map(|name| (name, values.next().unwrap())) }
+    };
+    let shop = "b1a7d7a2-0d5f-4f0e-9d0c-2f4e9f1f7c22";
+    let all = choice("all", ".+", [".*"; 4]);
+    let one = choice("one of each", &target, [shop, "chat", "web", "en"]);
+    let several = choice(
+        "several agents",
+        &target,
+        [&format!("({shop}|7c0f2b6e-51d4-4c53-8f0a-6f6a6f3f1e11)"), ".*", ".*", ".*"],
+    );
+    runtime.block_on(async {
+        for (version, from, prometheus) in started {
+            let shown = last_scrape(&prometheus).await;
+            // The page is complete by now, so that one more scrape sees all of it.
+            let after = prometheus
+                .query_until("timestamp(agntix_up)", |found| found.first().is_some_and(|f| f.value > shown + 1.0));
+            let witness = Witness { to: after.await[0].value, prometheus, version, from };
+            let excused = witness.every_query_is_answered(&dashboards, &all).await;
+            all_needed(&EMPTY, &excused);
+            witness.every_query_is_answered(&dashboards, &one).await;
+            witness.every_query_is_answered(&dashboards, &several).await;
+            witness.every_variable_has_values(&dashboards[0], &all).await;
+            witness.exemplars_lead_to_sessions(&dashboards, &all).await;
+            witness.totals_are_the_truth(&dashboards, &all, &growth).await;
+            witness.totals_are_the_truth(&dashboards, &one, &growth).await;
+        }
+    });
+}
