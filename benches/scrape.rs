@@ -23,7 +23,7 @@ use agntix_exporter::exposition::labels::LabelSet;
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::ExporterMetrics;
 use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
-use agntix_exporter::web::{self, Status, WebState};
+use agntix_exporter::web::{self, Security, Status, WebState};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -51,7 +51,8 @@ fn main() {
     let (exporter, socket) = listener(&runtime);
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
-    let state = WebState { exposition: Arc::clone(&exposition), status, reload, clock };
+    let state =
+        WebState { exposition: Arc::clone(&exposition), status, reload, clock, security: Arc::new(Security::none()) };
     runtime.spawn(web::serve(socket, state, WebConfig::default(), CancellationToken::new()));
     let (peers, socket) = listener(&runtime);
     runtime.spawn(web::serve_routes(socket, peer_routes(plain, gzip), WebConfig::default(), CancellationToken::new()));

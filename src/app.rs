@@ -24,7 +24,7 @@ use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
 use crate::telemetry::LogLevel;
-use crate::web::{self, Status, StatusSnapshot, WebError, WebState};
+use crate::web::{self, Access, Guards, Status, StatusSnapshot, WebConfigError, WebError, WebState};
 
 /// Reads the configuration again, from where it was read at the start; the error is a sentence.
 pub type Reloader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
@@ -38,6 +38,9 @@ pub enum AppError {
     /// The listener.
     #[error(transparent)]
     Web(#[from] WebError),
+    /// What guards a listener.
+    #[error(transparent)]
+    WebConfig(#[from] WebConfigError),
     /// The client of the API.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -73,7 +76,8 @@ pub struct App {
     clock: Arc<dyn Clock>,
     reloader: Reloader,
     log_level: LogLevel,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    guards: Guards,
     webhook: Option<Webhook>,
     news: mpsc::Sender<News>,
     clients: watch::Sender<Client>,
@@ -87,7 +91,7 @@ pub struct App {
 }
 
 impl App {
-    /// Takes the port, opens the state, and makes the parts.
+    /// Takes the ports, or the sockets that were handed over if there are any, opens the state, and makes the parts.
     ///
     /// # Errors
     /// If the port, the state or the client cannot be had; nothing has been asked of the API then.
@@ -96,10 +100,13 @@ impl App {
         reloader: Reloader,
         log_level: LogLevel,
         clock: Arc<dyn Clock>,
+        sockets: Vec<std::net::TcpListener>,
     ) -> Result<Self, AppError> {
         let Loaded { config, api_key, webhook_secret, .. } = loaded;
         let client = Client::new(&config.api, api_key)?;
-        let listener = web::bind(&config.web.listen_address).await?;
+        // Who loaded the configuration has told the warnings.
+        let (guards, _) = Guards::open(&config)?;
+        let listeners = listen(&config, sockets).await?;
         let webhook_listener = match &config.webhook {
             webhook if !webhook.enabled => None,
             webhook => match &webhook.listen_address {
@@ -108,7 +115,12 @@ impl App {
             },
         };
         let ledger_config = LedgerConfig::from(&config);
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new()?));
+        let own = if config.web.disable_exporter_metrics {
+            ExporterMetrics::without_process()?
+        } else {
+            ExporterMetrics::new()?
+        };
+        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), own));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = observer(Arc::clone(&exposition), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.
@@ -159,7 +171,8 @@ impl App {
             clock,
             reloader,
             log_level,
-            listener,
+            listeners,
+            guards,
             webhook,
             news,
             clients,
@@ -173,12 +186,25 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens; of several addresses the first.
     ///
     /// # Errors
     /// If the system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.first().ok_or(std::io::ErrorKind::NotConnected)?.local_addr()
+    }
+
+    /// Everywhere that it listens.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// What guards the listeners.
+    pub fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// Where deliveries are taken, if they have a listener of their own.
@@ -196,14 +222,18 @@ impl App {
     /// # Errors
     /// If a part of it cannot go on.
     pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { exposition, status, clock, config, listener, poller, ledger, .. } = self;
+        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, .. } = self;
         let (reload_sender, wishes) = self.reload;
         let web_state = WebState {
             exposition: Arc::clone(&exposition),
             status: Arc::clone(&status),
             reload: reload_sender,
             clock: Arc::clone(&clock),
+            security: Arc::clone(&guards.web),
         };
+        for security in guards.each() {
+            tokio::spawn(Arc::clone(security).watch(shutdown.clone()));
+        }
         let mut routes = web::router(web_state, &config.web)?;
         let deliveries = self.webhook.as_ref().map(|webhook| Arc::clone(&webhook.deliveries));
         let mut receiving = None;
@@ -213,11 +243,12 @@ impl App {
                 None => routes = routes.merge(web::webhook::route(path, deliveries, own, shutdown.clone())),
                 Some(listener) => {
                     let routes = web::webhook::listener_routes(path, deliveries, own, shutdown.clone());
-                    receiving = Some(serve(listener, routes, &config, &shutdown));
+                    let access = guards.webhook_access(&config).unwrap_or_else(|| guards.access(&config));
+                    receiving = Some(serve(vec![listener], routes, access, &config, &shutdown));
                 }
             }
         }
-        let mut serving = serve(listener, routes, &config, &shutdown);
+        let mut serving = serve(listeners, routes, guards.access(&config), &config, &shutdown);
         let following = config
             .stream
             .enabled
@@ -225,6 +256,7 @@ impl App {
         let mut polling = tokio::spawn(poller.run(shutdown.clone()));
         let mut reloads = Reloads {
             watcher: watch_files(&config, &self.watched, &shutdown),
+            guards,
             config,
             clock,
             reloader: self.reloader,
@@ -260,8 +292,27 @@ impl App {
     }
 }
 
-fn serve(listener: TcpListener, routes: Router, config: &Config, shutdown: &CancellationToken) -> JoinHandle<()> {
-    tokio::spawn(web::serve_routes(listener, routes, config.web.clone(), shutdown.clone()))
+async fn listen(config: &Config, sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, AppError> {
+    let mut listeners = Vec::new();
+    if sockets.is_empty() {
+        for address in config.web.listen_addresses() {
+            listeners.push(web::bind(address).await?);
+        }
+    }
+    for (number, socket) in sockets.into_iter().enumerate() {
+        listeners.push(TcpListener::from_std(socket).map_err(|source| WebError::Socket { number, source })?);
+    }
+    Ok(listeners)
+}
+
+fn serve(
+    listeners: Vec<TcpListener>,
+    routes: Router,
+    access: Access,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
+    tokio::spawn(web::serve_guarded(listeners, routes, access, config.web.clone(), shutdown.clone()))
 }
 
 /// Shows what a commit has made durable, and whether commits succeed.
@@ -294,6 +345,7 @@ fn watch_files(config: &Config, watched: &mpsc::Sender<Watched>, shutdown: &Canc
 /// The reloading of the configuration: all of it, or nothing.
 struct Reloads {
     config: Config,
+    guards: Guards,
     clock: Arc<dyn Clock>,
     reloader: Reloader,
     log_level: LogLevel,
@@ -339,6 +391,9 @@ impl Reloads {
             return Err(format!("{} cannot change while the exporter runs; restart it", restart.join(", ")));
         }
         let client = Client::new(&config.api, api_key).map_err(|e| e.to_string())?;
+        let guards = self.guards.clone();
+        // They read files.
+        tokio::task::spawn_blocking(move || guards.reread()).await.map_err(|e| e.to_string())??;
         let (done, in_effect) = oneshot::channel();
         let wish = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
         let stopping = "the daemon is stopping";

@@ -24,6 +24,7 @@ pub mod observation;
 pub mod poller;
 pub mod secret;
 pub mod simulator;
+mod stamp;
 pub mod telemetry;
 pub mod tracker;
 pub mod web;

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::error::CredentialFault;
 use crate::secret::Secret;
+use crate::stamp::Stamp;
 
 /// How often a file is looked at, at most. Looking is a `stat`; it is read only when that shows a change.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -36,16 +37,6 @@ struct Known<T, E> {
     fault: Option<E>,
     /// Somebody has reason to think that a new value is there or on its way.
     suspect: bool,
-}
-
-/// What tells two states of a file apart without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-    /// Inode and time of the inode's change: a replaced file may have kept length and modification time.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
 }
 
 impl<T, E> SecretFile<T, E>
@@ -124,21 +115,6 @@ where
                 self.fault = Some(fault);
             }
         }
-    }
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            length: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            inode: {
-                use std::os::unix::fs::MetadataExt as _;
-                (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-            },
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! No command: the exporter itself, and `--config.check`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -8,19 +9,33 @@ use super::{Failure, Global, environment, runtime};
 use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded};
+use crate::web::{Guards, systemd};
 use crate::{agntix, lifecycle, telemetry};
 
+/// How long to wait for what nobody waits for.
+const LEFT_OVER: Duration = Duration::from_millis(200);
+
 pub(super) fn run(global: Global) -> Result<(), Failure> {
-    let loaded = load(&global).map_err(Failure::Mistake)?;
+    let (loaded, guards) = load(&global).map_err(Failure::Mistake)?;
     if global.config_check {
-        println!("{}", loaded.report());
+        print!("{}", loaded.report());
+        println!("# web: {}", guards.web.summary());
+        if let Some(webhook) = &guards.webhook {
+            println!("# webhook: {}", webhook.summary());
+        }
         return Ok(());
     }
-    serve(loaded, Box::new(move || load(&global)), |_| Ok(()))
+    serve(loaded, Box::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))
 }
 
-fn load(global: &Global) -> Result<Loaded, String> {
-    config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(|e| e.to_string())
+/// The configuration, and with it the web configuration files that it names: a mistake in any of them is one before
+/// anything is opened.
+fn load(global: &Global) -> Result<(Loaded, Guards), String> {
+    let mut loaded = config::load(global.config_file.as_deref(), &environment(), &global.overrides())
+        .map_err(|error| error.to_string())?;
+    let (guards, warnings) = Guards::open(&loaded.config).map_err(|error| error.to_string())?;
+    loaded.warnings.extend(warnings);
+    Ok((loaded, guards))
 }
 
 /// Runs the daemon until a signal stops it. `announce` is given it as it begins to listen.
@@ -34,18 +49,27 @@ pub(super) fn serve(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Before there are other threads.
+    let systemd_socket = loaded.config.web.systemd_socket;
+    let sockets = if systemd_socket { systemd::take_sockets().map_err(Failure::running)? } else { Vec::new() };
     let runtime = runtime()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             file = loaded.file.as_ref().map(|file| file.display().to_string()),
             "agntix-exporter starts"
         );
-        let app = App::build(loaded, reloader, log_level, Arc::new(SystemClock)).await.map_err(Failure::running)?;
-        let address = app.address().map_err(Failure::running)?;
-        tracing::info!(%address, "listening");
+        let app =
+            App::build(loaded, reloader, log_level, Arc::new(SystemClock), sockets).await.map_err(Failure::running)?;
+        let addresses = app.addresses().map_err(Failure::running)?;
+        let guards = app.guards();
+        for address in &addresses {
+            let (tls, users) = (guards.web.has_tls(), guards.web.has_users());
+            tracing::info!(%address, tls, basic_auth = users, "listening");
+        }
         if let Some(address) = app.webhook_address() {
-            tracing::info!(%address, "deliveries are taken on a listener of their own");
+            let tls = guards.webhook.as_ref().is_some_and(|webhook| webhook.has_tls());
+            tracing::info!(%address, tls, "deliveries are taken on a listener of their own");
         }
         announce(&app)?;
         let shutdown = CancellationToken::new();
@@ -53,5 +77,8 @@ pub(super) fn serve(
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // Everything has been waited for but the check of a password, which may take long and decides nothing any more.
+    runtime.shutdown_timeout(LEFT_OVER);
+    done
 }

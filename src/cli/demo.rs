@@ -16,6 +16,7 @@ use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, WebhookSecret};
+use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
@@ -32,11 +33,18 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     }
     adapt(&mut loaded.config, api, state.path());
     loaded.api_key = Secret::new(DEFAULT_KEY);
+    // The simulated Agntix delivers over plain HTTP, whatever web.config_file says of the other listener.
+    let plain = state.path().join("webhook.yml");
+    std::fs::write(&plain, "").map_err(Failure::running)?;
+    loaded.config.webhook.web_config_file = Some(plain);
     let secret = webhook_secret()?;
     loaded.webhook_secret = Secret::new(&secret);
     let webhook_path = loaded.config.webhook.path.clone();
     let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
-    let path = loaded.config.web.telemetry_path.clone();
+    let (guards, warnings) = Guards::open(&loaded.config).map_err(Failure::mistake)?;
+    loaded.warnings.extend(warnings);
+    let scheme = if guards.web.has_tls() { "https" } else { "http" };
+    let (prefix, path) = (loaded.config.web.prefix().to_owned(), loaded.config.web.telemetry_path.clone());
     // Of simulated time, it is three minutes.
     let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
     let incident = humantime::format_duration(incident);
@@ -49,8 +57,8 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         simulator.set_deliveries(Some(deliveries)).map_err(Failure::running)?;
         println!(
             "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
-             landing page   http://{address}/\n  \
-             metrics        http://{address}{path}\n  \
+             landing page   {scheme}://{address}{prefix}/\n  \
+             metrics        {scheme}://{address}{prefix}{path}\n  \
              the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n  \
              webhook        {webhook}\n\n\
              The exporter hears of sessions in three ways: it lists them, follows the event stream, and takes signed deliveries on\n\
@@ -166,7 +174,8 @@ mod tests {
     fn every_address_is_served_only_where_someone_asks_for_it() {
         let chosen = |flag: Option<&str>, variable: Option<&str>| {
             let variables = variable.map(|value| ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS".to_owned(), value.to_owned()));
-            let overrides = Overrides { listen_address: flag.map(Into::into), ..Overrides::default() };
+            let overrides =
+                Overrides { listen_addresses: flag.map(Into::into).into_iter().collect(), ..Overrides::default() };
             // The annotated config.toml.
             let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
             let environment = Environment::from_pairs(variables);

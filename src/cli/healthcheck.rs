@@ -4,7 +4,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::StatusCode;
+use tokio::net::TcpStream;
+
 use super::{Failure, Global, environment, runtime};
+use crate::web::Guards;
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -13,13 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
-    let url = format!("http://{}/-/healthy", reachable(&loaded.config.web.listen_address));
+    let config = &loaded.config;
+    let (guards, _) = Guards::open(config).map_err(Failure::mistake)?;
+    let address = reachable(config.web.listen_addresses().next().unwrap_or_default());
+    if guards.web.requires_certificates() {
+        // There is none to show: that it takes connections is all that can be found out.
+        return runtime()?.block_on(takes_connections(&address));
+    }
+    let scheme = if guards.web.has_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{}/-/healthy", config.web.prefix());
     // Even a client that never speaks TLS cannot be made without it.
     agntix::install_crypto_provider();
     let client = reqwest::Client::builder()
         .user_agent(concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"), " healthcheck"))
         .timeout(PATIENCE)
         .no_proxy()
+        // It asks this machine, by another name than the one in the certificate, and tells nothing.
+        .tls_danger_accept_invalid_certs(true)
         .build()
         .map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {e}")))?;
     let unhealthy = |why: String| Failure::running(format!("{url} {why}"));
@@ -27,9 +41,19 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         let answer = client.get(&url).send().await.map_err(|e| unhealthy(said(&e)))?;
         match answer.status() {
             status if status.is_success() => Ok(()),
+            // With web.probes_without_credentials = false; it is alive all the same.
+            StatusCode::UNAUTHORIZED => Ok(()),
             status => Err(unhealthy(format!("answers {status}"))),
         }
     })
+}
+
+async fn takes_connections(address: &str) -> Result<(), Failure> {
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::running(format!("{address} takes no connection ({error})"))),
+        Err(_) => Err(Failure::running(format!("{address} takes no connection within {PATIENCE:?}"))),
+    }
 }
 
 fn said(error: &reqwest::Error) -> String {
@@ -39,6 +63,9 @@ fn said(error: &reqwest::Error) -> String {
 /// Where what listens on `address` is reached from this machine: the loopback interface for every address.
 fn reachable(address: &str) -> String {
     let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
+    if host.is_empty() {
+        return format!("127.0.0.1:{port}");
+    }
     match host.trim_matches(['[', ']']).parse() {
         Ok(IpAddr::V4(ip)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
         Ok(IpAddr::V6(ip)) if ip.is_unspecified() => format!("[::1]:{port}"),
@@ -54,6 +81,7 @@ mod tests {
     fn every_address_is_reached_through_loopback() {
         for (listens, reached) in [
             ("0.0.0.0:9899", "127.0.0.1:9899"),
+            (":9899", "127.0.0.1:9899"),
             ("[::]:9899", "[::1]:9899"),
             ("10.0.0.7:9899", "10.0.0.7:9899"),
             ("[fd00::7]:9899", "[fd00::7]:9899"),

@@ -47,12 +47,30 @@ pub struct Global {
     /// Check the configuration, print what is in effect and where each value comes from, and stop.
     #[arg(long = "config.check")]
     pub config_check: bool,
-    /// Address to listen on, as host:port.
+    /// Address to listen on, as host:port, or :port for every address; may be repeated [default: 0.0.0.0:9899].
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
-    pub listen_address: Option<String>,
-    /// Path of the metrics.
+    pub listen_addresses: Vec<String>,
+    /// Listen on the sockets that systemd hands over, in place of addresses.
+    #[arg(long = "web.systemd-socket", global = true)]
+    pub systemd_socket: bool,
+    /// File that sets TLS and users, in the format of the other Prometheus exporters.
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    pub web_config_file: Option<PathBuf>,
+    /// Path of the metrics [default: /metrics].
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     pub telemetry_path: Option<String>,
+    /// URL under which users reach the exporter, if a proxy stands before it.
+    #[arg(long = "web.external-url", value_name = "URL", global = true)]
+    pub external_url: Option<String>,
+    /// What all paths begin with [default: the path of --web.external-url].
+    #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
+    pub route_prefix: Option<String>,
+    /// Scrapes answered at once, 0 for no bound; further ones get 503 [default: 40].
+    #[arg(long = "web.max-requests", value_name = "NUMBER", global = true)]
+    pub max_requests: Option<u32>,
+    /// Leave out the metrics of the process itself (process_*).
+    #[arg(long = "web.disable-exporter-metrics", global = true)]
+    pub disable_exporter_metrics: bool,
     /// error, warn, info, debug or trace.
     #[arg(long = "log.level", value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
@@ -65,8 +83,14 @@ impl Global {
     /// What the flags set of the configuration.
     pub fn overrides(&self) -> Overrides {
         Overrides {
-            listen_address: self.listen_address.clone(),
+            listen_addresses: self.listen_addresses.clone(),
+            systemd_socket: self.systemd_socket,
+            web_config_file: self.web_config_file.clone(),
             telemetry_path: self.telemetry_path.clone(),
+            external_url: self.external_url.clone(),
+            route_prefix: self.route_prefix.clone(),
+            max_requests: self.max_requests,
+            disable_exporter_metrics: self.disable_exporter_metrics,
             log_level: self.log_level.clone(),
             log_format: self.log_format,
         }
@@ -230,7 +254,9 @@ mod tests {
         let read = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
         let demo = read("agntix-exporter --log.level debug demo --web.listen-address 127.0.0.1:1 --speed 60");
         let overrides = demo.global.overrides();
-        assert_eq!(overrides.listen_address.as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(overrides.listen_addresses, ["127.0.0.1:1"]);
+        let many = read("agntix-exporter --web.listen-address :1 --web.listen-address=[::1]:2").global.overrides();
+        assert_eq!(many.listen_addresses, [":1", "[::1]:2"]);
         assert_eq!(overrides.log_level.as_deref(), Some("debug"));
         assert!(matches!(demo.command, Some(Command::Demo(DemoArgs { speed: 60.0, .. }))));
         assert!(read("agntix-exporter --config.check").global.config_check);

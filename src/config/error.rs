@@ -122,7 +122,7 @@ impl Violation {
 }
 
 /// Text in quotes as an error shows it: cut, without control characters, and not at all if it may be a credential.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     if looks_like_a_credential(text) {
         return "something that looks like a credential (not shown)".into();
     }
@@ -136,7 +136,7 @@ pub(super) fn shown(text: &str) -> String {
 /// Whether the text may be a key, a token or a secret, or a URL with one in it.
 pub(super) fn looks_like_a_credential(text: &str) -> bool {
     let text = text.trim_start();
-    ["pk_", "sk_", "eyJ", "whsec_", "Bearer "].iter().any(|start| text.starts_with(start))
+    ["pk_", "sk_", "eyJ", "whsec_", "Bearer ", "-----BEGIN", "$2"].iter().any(|start| text.starts_with(start))
         || (text.contains("://") && text.contains(['@', '?']))
 }
 
@@ -147,7 +147,7 @@ pub(super) fn may_name_a_credential(name: &str) -> bool {
 }
 
 /// A name as an error shows it: names come from files and may be anything.
-pub(super) fn shown_name(name: &str) -> String {
+pub(crate) fn shown_name(name: &str) -> String {
     if let Some(secret) = name.split('.').find(|part| looks_like_a_credential(part)) {
         return shown(secret);
     }

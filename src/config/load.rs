@@ -25,10 +25,22 @@ const DEFAULT_FILE: &str = "config.toml";
 /// What the command line sets; a flag beats everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--web.listen-address`
-    pub listen_address: Option<String>,
+    /// `--web.listen-address`, each time that it was given.
+    pub listen_addresses: Vec<String>,
+    /// `--web.systemd-socket`
+    pub systemd_socket: bool,
+    /// `--web.config.file`
+    pub web_config_file: Option<PathBuf>,
     /// `--web.telemetry-path`
     pub telemetry_path: Option<String>,
+    /// `--web.external-url`
+    pub external_url: Option<String>,
+    /// `--web.route-prefix`
+    pub route_prefix: Option<String>,
+    /// `--web.max-requests`
+    pub max_requests: Option<u32>,
+    /// `--web.disable-exporter-metrics`
+    pub disable_exporter_metrics: bool,
     /// `--log.level`
     pub log_level: Option<String>,
     /// `--log.format`
@@ -132,15 +144,25 @@ fn flags(overrides: &Overrides) -> Result<Layer, ConfigError> {
         Some(format) => toml::Value::try_from(format).map_err(internal)?.as_str().map(Into::into),
         None => None,
     };
+    let addresses = (!overrides.listen_addresses.is_empty()).then(|| overrides.listen_addresses.join(","));
+    let file = overrides.web_config_file.as_ref().map(|file| file.display().to_string());
+    let text = |text: &Option<String>| text.clone().map(ValueKind::from);
+    let switch = |on: bool| on.then_some(ValueKind::Boolean(true));
     for (key, flag, value) in [
-        ("web.listen_address", "--web.listen-address", &overrides.listen_address),
-        ("web.telemetry_path", "--web.telemetry-path", &overrides.telemetry_path),
-        ("log.level", "--log.level", &overrides.log_level),
-        ("log.format", "--log.format", &format),
+        ("web.listen_address", "--web.listen-address", text(&addresses)),
+        ("web.systemd_socket", "--web.systemd-socket", switch(overrides.systemd_socket)),
+        ("web.config_file", "--web.config.file", text(&file)),
+        ("web.telemetry_path", "--web.telemetry-path", text(&overrides.telemetry_path)),
+        ("web.external_url", "--web.external-url", text(&overrides.external_url)),
+        ("web.route_prefix", "--web.route-prefix", text(&overrides.route_prefix)),
+        ("web.max_requests", "--web.max-requests", overrides.max_requests.map(|most| ValueKind::I64(most.into()))),
+        ("web.disable_exporter_metrics", "--web.disable-exporter-metrics", switch(overrides.disable_exporter_metrics)),
+        ("log.level", "--log.level", text(&overrides.log_level)),
+        ("log.format", "--log.format", text(&format)),
     ] {
         if let Some(value) = value {
             let tag = Origin::Flag(flag.into()).to_tag();
-            layer.0.insert(key.into(), Value::new(tag.as_ref(), value.clone()));
+            layer.0.insert(key.into(), Value::new(tag.as_ref(), value));
         }
     }
     Ok(layer)

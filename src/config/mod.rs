@@ -32,6 +32,8 @@ pub use api::ApiConfig;
 pub use changes::restart_only_changes;
 pub use environment::Environment;
 pub use error::{ConfigError, Violation};
+pub(crate) use error::{shown, shown_name};
+pub(crate) use keys::nearest_of;
 pub use load::{Loaded, Overrides, load, load_without_credential};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::{ExtractedField, ExtractedKind, MetricsConfig};

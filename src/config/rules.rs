@@ -60,7 +60,7 @@ pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violatio
     check(plain, key, shown(path), rule)
 }
 
-/// Refuses what is not `host:port`. `example` is an address of IPv4 that would do.
+/// Refuses what is not `host:port` or, for every address, `:port`. `example` is an address of IPv4 that would do.
 pub(super) fn listen_address(key: &'static str, address: &str, example: &str) -> Result<(), Violation> {
     let v6 = example.replace("0.0.0.0", "[::]");
     check(
@@ -75,7 +75,7 @@ fn is_host_and_port(address: &str) -> bool {
     let Some((host, port)) = address.rsplit_once(':') else { return false };
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
+        None => host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
     };
     host && port.parse::<u16>().is_ok() && !port.starts_with('+')
 }
@@ -159,21 +159,11 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for good in ["0.0.0.0:9899", "localhost:0", "[::]:9899", "[::1]:65535", "my-host.example:80"] {
+        for good in [":9899", "0.0.0.0:9899", "localhost:0", "[::]:9899", "[::1]:65535", "my-host.example:80"] {
             assert!(is_host_and_port(good), "{good}");
         }
-        for bad in [
-            "",
-            "9899",
-            ":9899",
-            "localhost",
-            "localhost:",
-            "localhost:65536",
-            "a:+1",
-            "::1:9899",
-            "[x]:1",
-            "http://a:1",
-        ] {
+        for bad in ["", "9899", "localhost", "localhost:", "localhost:65536", "a:+1", "::1:9899", "[x]:1", "http://a:1"]
+        {
             assert!(!is_host_and_port(bad), "{bad}");
         }
     }

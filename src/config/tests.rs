@@ -44,7 +44,7 @@ fn error(text: &str) -> String {
 fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     let file = File::new("[web]\nlisten_address = \"file:1\"");
     let variables = [KEY, ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS", "variable:1")];
-    let overrides = Overrides { listen_address: Some("flag:1".into()), ..Overrides::default() };
+    let overrides = Overrides { listen_addresses: vec!["flag:1".into()], ..Overrides::default() };
     let address = |loaded: Loaded| {
         let origin = loaded.origins.get("web.listen_address").to_string();
         (loaded.config.web.listen_address, file.without_directory(&origin))
@@ -63,13 +63,30 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 #[test]
 fn every_flag_reaches_its_key() {
     let overrides = Overrides {
-        listen_address: Some("a:1".into()),
+        listen_addresses: vec!["a:1".into(), "[::1]:2".into()],
+        systemd_socket: true,
+        web_config_file: Some("web.yml".into()),
         telemetry_path: Some("/m".into()),
+        external_url: Some("https://x/y/".into()),
+        route_prefix: Some("/z".into()),
+        max_requests: Some(7),
+        disable_exporter_metrics: true,
         log_level: Some("debug".into()),
         log_format: Some(LogFormat::Json),
     };
     let config = File::new("").load(&[KEY], &overrides).unwrap().config;
-    assert_eq!((config.web.listen_address.as_str(), config.web.telemetry_path.as_str()), ("a:1", "/m"));
+    let web = WebConfig {
+        listen_address: "a:1,[::1]:2".into(),
+        systemd_socket: true,
+        config_file: Some("web.yml".into()),
+        telemetry_path: "/m".into(),
+        external_url: Some("https://x/y/".into()),
+        route_prefix: Some("/z".into()),
+        max_requests: 7,
+        disable_exporter_metrics: true,
+        ..WebConfig::default()
+    };
+    assert_eq!(config.web, web);
     assert_eq!(config.log, LogConfig { level: "debug".into(), format: LogFormat::Json });
     let overrides = Overrides { log_level: Some("inof".into()), ..Overrides::default() };
     assert_eq!(
@@ -317,7 +334,7 @@ fn the_report_lists_every_key_with_its_origin_and_no_secret() {
         "[api]\ntimeout = \"9s\"\n[sessions]\nids = [\"a\", \"a\"]\n[[metrics.extracted]]\nfield = \"plan\"\nkind = \"enum\"\n",
     );
     let variables = [KEY, ("AGNTIX_EXPORTER__POLL__OPEN_INTERVAL", "50ms")];
-    let overrides = Overrides { listen_address: Some("[::1]:0".into()), ..Overrides::default() };
+    let overrides = Overrides { listen_addresses: vec!["[::1]:0".into()], ..Overrides::default() };
     let report = file.without_directory(&file.load(&variables, &overrides).unwrap().report());
     for line in [
         "api.base_url = \"https://api.agntix.ai\"           # default",
@@ -346,8 +363,11 @@ fn the_reference_is_the_default() {
     assert!(reference.warnings.is_empty());
     for key in keys::all() {
         let set = matches!(reference.origins.get(&key.name), Origin::File { .. });
-        let optional =
-            key.name.ends_with("_file") || matches!(key.name.as_str(), "metrics.extracted" | "webhook.listen_address");
+        let optional = key.name.ends_with("_file")
+            || matches!(
+                key.name.as_str(),
+                "metrics.extracted" | "webhook.listen_address" | "web.external_url" | "web.route_prefix"
+            );
         assert_eq!(set, !optional, "{}", key.name);
     }
 }

@@ -21,11 +21,19 @@ pub struct WebhookConfig {
     pub secret_file: Option<PathBuf>,
     /// A listener of its own for the deliveries; `web.listen_address` if absent.
     pub listen_address: Option<String>,
+    /// File that sets TLS for that listener; `web.config_file` if absent.
+    pub web_config_file: Option<PathBuf>,
 }
 
 impl Default for WebhookConfig {
     fn default() -> Self {
-        Self { enabled: false, path: "/webhooks/agntix".into(), secret_file: None, listen_address: None }
+        Self {
+            enabled: false,
+            path: "/webhooks/agntix".into(),
+            secret_file: None,
+            listen_address: None,
+            web_config_file: None,
+        }
     }
 }
 
@@ -43,16 +51,29 @@ impl WebhookConfig {
         if let Some(file) = &self.secret_file {
             rules::path("webhook.secret_file", file, "file")?;
         }
-        match &self.listen_address {
-            Some(address) => {
-                rules::listen_address("webhook.listen_address", address, "0.0.0.0:9897")?;
-                // With port 0 the system chooses two.
-                let apart = *address != web.listen_address || address.ends_with(":0");
-                let rule = "must differ from web.listen_address, or be left out to share that listener";
-                rules::check(apart, "webhook.listen_address", shown(address), rule)
-            }
-            None => check(*path != web.telemetry_path, "must differ from web.telemetry_path, on the same listener"),
+        if let Some(file) = &self.web_config_file {
+            rules::path("webhook.web_config_file", file, "file")?;
         }
+        let Some(address) = &self.listen_address else { return self.validate_shared(web) };
+        rules::listen_address("webhook.listen_address", address, "0.0.0.0:9897")?;
+        // With port 0 the system chooses two.
+        let apart = address.ends_with(":0") || web.listen_addresses().all(|other| other != address);
+        let rule = "must differ from web.listen_address, or be left out to share that listener";
+        rules::check(apart, "webhook.listen_address", shown(address), rule)
+    }
+
+    /// Refuses what could not be served on the listener of the metrics.
+    fn validate_shared(&self, web: &WebConfig) -> Result<(), Violation> {
+        let (path, prefix) = (&self.path, web.prefix());
+        let check = |kept, rule: &str| rules::check(kept, "webhook.path", shown(path), rule);
+        let metrics = format!("{prefix}{}", web.telemetry_path);
+        check(*path != metrics, "must differ from web.telemetry_path, on the same listener")?;
+        let below = path.strip_prefix(prefix).filter(|_| !prefix.is_empty());
+        let free = below.is_none_or(|rest| !matches!(rest, "" | "/") && !rest.starts_with("/-/"));
+        check(free, "must be another path: the exporter serves something else there")?;
+        let file = self.web_config_file.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
+        let rule = "must be left out without webhook.listen_address: on the shared listener web.config_file holds";
+        rules::check(self.web_config_file.is_none(), "webhook.web_config_file", shown(&file), rule)
     }
 }
 
@@ -112,6 +133,26 @@ mod tests {
         assert_eq!(
             said(|c| c.secret_file = Some("whsec_hunter2".into())),
             "webhook.secret_file is something that looks like a credential (not shown); it must be the path of a file, not what is in it"
+        );
+    }
+
+    #[test]
+    fn the_path_is_the_whole_one_and_free_below_the_prefix_too() {
+        let web = WebConfig { route_prefix: Some("/a".into()), ..WebConfig::default() };
+        let kept = |path: &str| WebhookConfig { path: path.into(), ..WebhookConfig::default() }.validate(&web).is_ok();
+        assert!(kept("/metrics") && kept("/a/hook") && kept("/ab"));
+        assert!(!["/a/metrics", "/a", "/a/", "/a/-/ready", "/-/ready"].into_iter().any(kept));
+    }
+
+    #[test]
+    fn a_file_of_its_own_is_for_a_listener_of_its_own() {
+        let with = |listener: Option<&str>| {
+            said(|c| (c.listen_address, c.web_config_file) = (listener.map(Into::into), Some("hook.yml".into())))
+        };
+        assert_eq!(with(Some("127.0.0.1:9897")), "kept");
+        assert_eq!(
+            with(None),
+            "webhook.web_config_file is \"hook.yml\"; it must be left out without webhook.listen_address: on the shared listener web.config_file holds"
         );
     }
 }

@@ -181,11 +181,22 @@ pub const OWN: &[Descriptor] = &[
 ];
 
 impl ExporterMetrics {
-    /// Registers all of them, each known label value at 0, in a registry of their own.
+    /// Registers all of them, each known label value at 0, in a registry of their own, and the metrics of this process.
     ///
     /// # Errors
     /// Only if two descriptors share a name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
+        let metrics = Self::without_process()?;
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The same without the metrics of this process.
+    ///
+    /// # Errors
+    /// Only if two descriptors share a name, which a test rules out.
+    pub fn without_process() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
             up: plain(&registry, &UP)?,
@@ -218,8 +229,6 @@ impl ExporterMetrics {
             )?,
             registry,
         };
-        #[cfg(target_os = "linux")]
-        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         for outcome in ["success", "error"] {
             metrics.state_commits.with_label_values(&[outcome]);
@@ -278,5 +287,9 @@ mod tests {
     fn every_metric_registers_once() {
         let metrics = ExporterMetrics::new().unwrap();
         assert!(metrics.registry.gather().iter().any(|family| family.name() == "agntix_up"));
+        let has_process = |metrics: &ExporterMetrics| {
+            metrics.registry.gather().iter().any(|family| family.name().starts_with("process_"))
+        };
+        assert!(has_process(&metrics) && !has_process(&ExporterMetrics::without_process().unwrap()));
     }
 }

@@ -25,7 +25,8 @@ const HEADERS: [(HeaderName, &str); 4] = [
 #[template(path = "landing.html")]
 struct Landing<'a> {
     status: &'a StatusSnapshot,
-    telemetry_path: &'a str,
+    links: &'a Links,
+    transport: String,
     mood: &'static str,
     headline: String,
     explanation: String,
@@ -37,10 +38,20 @@ struct Landing<'a> {
     now: String,
 }
 
+/// Where the links of the page lead.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// What all of them begin with, without a slash at its end.
+    pub prefix: String,
+    /// Route of the metrics, behind that.
+    pub telemetry_path: String,
+}
+
 /// `GET` and `HEAD` of `/`.
-pub fn page(state: &WebState, telemetry_path: &str) -> Response {
+pub fn page(state: &WebState, links: &Links) -> Response {
     let status = state.status.snapshot();
-    match render(&status, telemetry_path, state.exposition.series(), state.clock.now()) {
+    let transport = state.security.summary();
+    match render(&status, links, transport, state.exposition.series(), state.clock.now()) {
         Ok(html) => (HEADERS, Html(html)).into_response(),
         Err(error) => {
             tracing::error!(%error, "the landing page could not be made");
@@ -51,14 +62,16 @@ pub fn page(state: &WebState, telemetry_path: &str) -> Response {
 
 fn render(
     status: &StatusSnapshot,
-    telemetry_path: &str,
+    links: &Links,
+    transport: String,
     series: usize,
     now: Timestamp,
 ) -> Result<String, askama::Error> {
     let (mood, headline, explanation) = verdict(status);
     Landing {
         status,
-        telemetry_path,
+        links,
+        transport,
         mood,
         headline,
         explanation,
@@ -143,9 +156,18 @@ mod tests {
             oldest_pending: Some(Timestamp::from_millis(0)),
             ..StatusSnapshot::default()
         };
-        let html = render(&status, "/metrics", 7, Timestamp::from_millis(201_000)).unwrap();
+        let links = Links { prefix: "/agntix".into(), telemetry_path: "/metrics".into() };
+        let html = render(&status, &links, "TLS, 2 users".into(), 7, Timestamp::from_millis(201_000)).unwrap();
         assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("@import"), "{html}");
-        for expected in ["href=\"/metrics\"", "listing", "3m 20s ago", "ended 3m 21s ago", "alert(1)"] {
+        for expected in [
+            "href=\"/agntix/metrics\"",
+            "href=\"/agntix/-/ready\"",
+            "TLS, 2 users",
+            "listing",
+            "3m 20s ago",
+            "ended 3m 21s ago",
+            "alert(1)",
+        ] {
             assert!(html.contains(expected), "{expected} in {html}");
         }
     }

@@ -4,23 +4,30 @@
 //! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`](crate::exposition) and
 //! [`status`] give it.
 
+pub mod access;
 mod connections;
+pub mod guards;
 mod landing;
 mod metrics;
 mod router;
 pub mod server;
 pub mod status;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
+pub mod web_config;
 pub mod webhook;
 mod write_deadline;
 
 use std::sync::Arc;
 
-pub use router::router;
-pub use server::{bind, serve, serve_routes};
+pub use access::Access;
+pub use guards::Guards;
+pub use router::{probes, router};
+pub use server::{bind, serve, serve_guarded, serve_routes};
 pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};
 use tokio::sync::mpsc;
+pub use web_config::{Security, WebConfigError};
 
 use crate::clock::Clock;
 use crate::exposition::Exposition;
@@ -37,6 +44,8 @@ pub struct WebState {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// For "so long ago" on the landing page.
     pub clock: Arc<dyn Clock>,
+    /// Whether the landing page came encrypted, and to whom.
+    pub security: Arc<Security>,
 }
 
 /// Why there is no web server.
@@ -67,6 +76,21 @@ pub enum WebError {
     Listen {
         /// As configured.
         address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nothing was handed over.
+    #[error(
+        "web.systemd_socket is on, but systemd has handed over no socket; start the exporter by its .socket unit, or leave the key out"
+    )]
+    NoSockets,
+    /// Something else than a listening TCP socket was handed over.
+    #[error(
+        "socket {number} that systemd has handed over cannot be listened on ({source}); write ListenStream=9899 in the .socket unit"
+    )]
+    Socket {
+        /// Counted from 0.
+        number: usize,
         /// What the system said.
         source: std::io::Error,
     },

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::landing;
+use super::landing::{self, Links};
 use super::metrics::{MetricsState, metrics};
 use super::{WebError, WebState};
 use crate::config::{FIXED_PATHS, WebConfig};
@@ -46,21 +46,34 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
         slots: (config.max_requests > 0)
             .then(|| Arc::new(Semaphore::new(config.max_requests.min(Semaphore::MAX_PERMITS)))),
     };
+    let prefix = config.prefix();
+    let at = |path: &str| format!("{prefix}{path}");
     let mut router = Router::new()
-        .route("/-/healthy", get(|| async { "Healthy.\n" }))
-        .route("/-/ready", get(ready))
-        .route("/-/reload", post(reload))
-        .route("/-/reference", get(|| async { reference::reference() }));
+        .route(&at("/-/healthy"), get(|| async { "Healthy.\n" }))
+        .route(&at("/-/ready"), get(ready))
+        .route(&at("/-/reload"), post(reload))
+        .route(&at("/-/reference"), get(|| async { reference::reference() }));
     if path != "/" {
-        let telemetry_path: Arc<str> = path.into();
-        router =
-            router.route("/", get(move |State(s): State<WebState>| async move { landing::page(&s, &telemetry_path) }));
+        let links = Arc::new(Links { prefix: config.link_prefix().to_owned(), telemetry_path: path.to_owned() });
+        let page = get(move |State(s): State<WebState>| async move { landing::page(&s, &links) });
+        router = router.route(&at("/"), page);
     }
+    if !prefix.is_empty() {
+        let home = format!("{}/", config.link_prefix());
+        let go = get(move || async move { (StatusCode::FOUND, [(header::LOCATION, home)]) });
+        router = router.route("/", go.clone()).route(prefix, go);
+    }
+    let elsewhere = format!("Nothing is here; the landing page is at {}.\n", at("/"));
     let router = router
         .with_state(state)
-        .route(path, get(metrics).with_state(scrape))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here; the landing page is at /.\n") });
+        .route(&at(path), get(metrics).with_state(scrape))
+        .fallback(|| async { (StatusCode::NOT_FOUND, elsewhere) });
     Ok(protect(router))
+}
+
+/// The paths that say how the exporter is, for those who have no password.
+pub fn probes(config: &WebConfig) -> [String; 2] {
+    ["/-/healthy", "/-/ready"].map(|path| format!("{}{path}", config.prefix()))
 }
 
 /// Routes on which a panic costs one request.

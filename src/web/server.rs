@@ -3,20 +3,29 @@
 //! It drives hyper itself. `axum::serve` has no time-outs at all, and a client that is slow to read, or ten thousand
 //! that never send a request, must neither stop a scrape nor stay.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::Access;
 use super::connections::{self, Connections, Place};
 use super::router::router;
 use super::write_deadline::WriteDeadline;
@@ -34,14 +43,14 @@ const QUEUE: u32 = 4096;
 /// Request headers are a few hundred bytes; a connection gets this much memory for them.
 const HEADER_BYTES: usize = 16 * 1024;
 
-/// Listens on `address`, a `host:port`.
+/// Listens on `address`, a `host:port`; without a host, on every address of this machine.
 ///
 /// # Errors
 /// If it is not an address, is taken, or may not be used; the message says what to do.
 pub async fn bind(address: &str) -> Result<TcpListener, WebError> {
     let listener = async {
         let mut refusal = io::Error::new(ErrorKind::InvalidInput, "the name has no address");
-        for resolved in tokio::net::lookup_host(address).await? {
+        for resolved in resolve(address).await? {
             match listen(resolved) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => refusal = error,
@@ -57,6 +66,14 @@ pub async fn bind(address: &str) -> Result<TcpListener, WebError> {
             _ => WebError::Address { address, source },
         }
     })
+}
+
+async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
+    // As in Go: IPv6 and IPv4 by one socket, or IPv4 alone where there is no IPv6.
+    if let Some(port) = address.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        return Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]);
+    }
+    Ok(tokio::net::lookup_host(address).await?.collect())
 }
 
 /// As `TcpListener::bind` does it, but with a longer queue.
@@ -85,10 +102,33 @@ pub async fn serve(
 
 /// Serves any routes as [`serve`] does the exporter's: with the same time-outs and the same bound on connections.
 pub async fn serve_routes(listener: TcpListener, routes: Router, config: WebConfig, shutdown: CancellationToken) {
+    serve_guarded(vec![listener], routes, Access::open(), config, shutdown).await;
+}
+
+/// Serves routes on several listeners, which share the bound on connections, to those whom `access` lets in.
+pub async fn serve_guarded(
+    listeners: Vec<TcpListener>,
+    routes: Router,
+    access: Access,
+    config: WebConfig,
+    shutdown: CancellationToken,
+) {
     // Where there is no such file (outside Linux) the limit is a cautious guess.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let connections = Connections::new(connections::limit(&limits));
-    Arc::new(Server { router: routes, config, connections, shutdown }).run(listener).await;
+    let server = Arc::new(Server { router: routes, access, config, connections, shutdown });
+    let mut running = JoinSet::new();
+    for listener in listeners {
+        running.spawn(Arc::clone(&server).run(listener));
+    }
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            // Whoever waits for this task is to know.
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// [`serve`], with at most `limit` connections open.
@@ -100,14 +140,27 @@ pub(super) async fn serve_within(
     config: WebConfig,
     shutdown: CancellationToken,
 ) -> Result<(), WebError> {
-    let router = router(state, &config)?;
-    let server = Arc::new(Server { router, config, connections: Connections::new(limit), shutdown });
-    server.run(listener).await;
+    serve_guarded_within(limit, listener, router(state, &config)?, Access::open(), config, shutdown).await;
     Ok(())
+}
+
+/// [`serve_guarded`], with at most `limit` connections open.
+#[cfg(test)]
+pub(super) async fn serve_guarded_within(
+    limit: usize,
+    listener: TcpListener,
+    router: Router,
+    access: Access,
+    config: WebConfig,
+    shutdown: CancellationToken,
+) {
+    let server = Server { router, access, config, connections: Connections::new(limit), shutdown };
+    Arc::new(server).run(listener).await;
 }
 
 struct Server {
     router: Router,
+    access: Access,
     config: WebConfig,
     connections: Arc<Connections>,
     shutdown: CancellationToken,
@@ -124,13 +177,13 @@ impl Server {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     complained = false;
                     let (server, place, abort) = (Arc::clone(&self), self.connections.admit(), abort.clone());
                     tasks.spawn(async move {
                         tokio::select! {
                             () = abort.cancelled() => {}
-                            () = server.converse(stream, place) => {}
+                            () = server.converse(stream, peer.ip(), place) => {}
                         }
                     });
                 }
@@ -154,19 +207,41 @@ impl Server {
         }
     }
 
-    async fn converse(&self, stream: TcpStream, place: Place) {
+    async fn converse(&self, stream: TcpStream, peer: IpAddr, place: Place) {
         // Answers are written whole; waiting to fill packets would only add delay. Failing to set it costs just that.
         let _ = stream.set_nodelay(true);
+        let Some(tls) = self.access.security().tls() else { return self.answer(stream, peer, place).await };
+        let handshake = tokio::time::timeout(self.config.header_timeout, handshake(stream, tls));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = place.evicted.cancelled() => return,
+            () = self.shutdown.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.answer(stream, peer, place).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+        }
+    }
+
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr, place: Place) {
         let io = TokioIo::new(WriteDeadline::new(stream, self.config.write_timeout, Arc::clone(&place.activity)));
         let routes = TowerToHyperService::new(self.router.clone());
         let activity = Arc::clone(&place.activity);
-        let service = hyper::service::service_fn(move |request| {
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (routes, activity) = (routes.clone(), Arc::clone(&activity));
             async move {
                 activity.begin();
-                let response = routes.call(request).await;
+                let mut response = match self.access.refuse(&request, peer).await {
+                    Some(refusal) => refusal,
+                    None => match routes.call(request).await {
+                        Ok(response) => response,
+                        Err(never) => match never {},
+                    },
+                };
+                self.access.complete(&mut response);
                 activity.answered();
-                response
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = http1::Builder::new()
@@ -188,6 +263,24 @@ impl Server {
             tracing::debug!(%error, "a connection ended early");
         }
     }
+}
+
+/// The encrypted stream. A client that does not speak TLS is told so in plain HTTP, as Go's servers do it.
+async fn handshake(mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
+    // A handshake begins with the byte 22, a request with the name of its method.
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if first.iter().all(u8::is_ascii_uppercase) {
+        const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+            This port speaks HTTPS; write https:// in the address, or scheme: https in the scrape configuration.\n";
+        stream.write_all(ANSWER).await?;
+        stream.shutdown().await?;
+        // What the client has sent is read, or the system would cut the answer short with a reset.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        return Err(io::Error::new(ErrorKind::InvalidData, "the client does not speak TLS"));
+    }
+    TlsAcceptor::from(tls).accept(stream).await
 }
 
 /// Whether a failed accept says something of the one client only, rather than of a lack of files, which passes.

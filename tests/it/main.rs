@@ -26,4 +26,5 @@ mod state;
 mod stream;
 mod support;
 mod upkeep;
+mod web_config;
 mod webhook;

@@ -10,7 +10,7 @@ use agntix_exporter::exposition::Exposition;
 use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::OWN;
-use agntix_exporter::web::{self, Status, WebState};
+use agntix_exporter::web::{self, Security, Status, WebState};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,8 @@ async fn serve(exposition: Arc<Exposition>) -> SocketAddr {
     let listener = web::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (reload, _) = mpsc::channel(1);
-    let state = WebState { exposition, status: Arc::new(Status::default()), reload, clock: Arc::new(SystemClock) };
+    let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
+    let state = WebState { exposition, status, reload, clock, security: Arc::new(Security::none()) };
     tokio::spawn(web::serve(listener, state, WebConfig::default(), CancellationToken::new()));
     address
 }

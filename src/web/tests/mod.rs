@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::{Status, WebState};
+use super::{Security, Status, WebState};
 use crate::clock::ManualClock;
 use crate::config::MetricsConfig;
 use crate::exposition::Exposition;
@@ -42,6 +42,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
         status: Arc::new(Status::default()),
         reload,
         clock: Arc::new(ManualClock::default()),
+        security: Arc::new(Security::none()),
     };
     (state, requests)
 }

@@ -1,7 +1,9 @@
 //! The real binary against the simulator, both on loopback, and pages as numbers.
 
 pub mod alertmanager;
+pub mod certificates;
 pub mod disk;
+pub mod https;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
@@ -416,6 +418,16 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The answer in the bytes of a connection.
+    pub fn parse(answer: &[u8]) -> Option<Self> {
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&answer[..end]).ok()?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        Some(Self { status, headers, body: answer[end + 4..].to_vec() })
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
@@ -442,12 +454,7 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
     stream.write_all(head.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Some(Reply { status, headers, body: answer[end + 4..].to_vec() })
+    Reply::parse(&answer)
 }
 
 /// Every metric on a text page must be in the reference, and every sample under its own metric.

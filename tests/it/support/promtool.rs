@@ -1,7 +1,7 @@
-//! promtool: where it is, and `promtool check metrics`, Prometheus' own linter of pages.
+//! promtool: where it is, and `promtool check`, Prometheus' own linter of pages and of web configuration files.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::prometheus::Version;
@@ -33,4 +33,11 @@ pub fn check_metrics(version: Version, page: &[u8]) -> String {
         said = format!("promtool ended with {}", output.status);
     }
     said
+}
+
+/// Whether promtool takes a web configuration file, and what it said.
+pub fn check_web_config(version: Version, file: &Path) -> (bool, String) {
+    let output = Command::new(locate(version)).args(["check", "web-config"]).arg(file).output().expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }

@@ -1,0 +1,82 @@
+//! What guards the listeners of a configuration: the web configuration file of each.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::web_config::{Security, WebConfigError};
+use super::{Access, probes};
+use crate::config::Config;
+
+/// What guards each listener.
+#[derive(Clone)]
+pub struct Guards {
+    /// The one of the metrics.
+    pub web: Arc<Security>,
+    /// The webhook's own, if it has one; the same as the other where both have one file.
+    pub webhook: Option<Arc<Security>>,
+}
+
+impl Guards {
+    /// Reads the files that the configuration names. With what is probably not meant in them, a sentence each.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and why.
+    pub fn open(config: &Config) -> Result<(Self, Vec<String>), WebConfigError> {
+        let (web_file, webhook) = (config.web.config_file.as_deref(), &config.webhook);
+        let mut warnings = Vec::new();
+        let web = open(web_file, &mut warnings)?;
+        let has_listener = webhook.enabled && webhook.listen_address.is_some();
+        let own = match &webhook.web_config_file {
+            _ if !has_listener => None,
+            Some(file) if Some(file.as_path()) != web_file => Some(open(Some(file), &mut warnings)?),
+            _ => Some(Arc::clone(&web)),
+        };
+        if webhook.enabled && own.as_ref().unwrap_or(&web).requires_certificates() {
+            warnings.push(
+                "deliveries cannot come in: Agntix has no client certificate, which their listener asks for; give the webhook a listener of its own (webhook.listen_address) with a file of its own (webhook.web_config_file)".into(),
+            );
+        }
+        Ok((Self { web, webhook: own }, warnings))
+    }
+
+    /// Reads the files again now.
+    ///
+    /// # Errors
+    /// Why one of them cannot be used; what was in force stays so.
+    pub fn reread(&self) -> Result<(), String> {
+        self.each().try_for_each(|security| security.reread())
+    }
+
+    /// Each of them once.
+    pub fn each(&self) -> impl Iterator<Item = &Arc<Security>> {
+        let other = self.webhook.as_ref().filter(|webhook| !Arc::ptr_eq(webhook, &self.web));
+        std::iter::once(&self.web).chain(other)
+    }
+
+    /// What is let in to the listener of the metrics.
+    pub fn access(&self, config: &Config) -> Access {
+        let shares = config.webhook.enabled && self.webhook.is_none();
+        let access = Access::guarded(Arc::clone(&self.web)).with_open_probes(open_probes(config));
+        if shares { access.with_webhook(&config.webhook.path) } else { access }
+    }
+
+    /// What is let in to the webhook's own listener, if there is one.
+    pub fn webhook_access(&self, config: &Config) -> Option<Access> {
+        let access = Access::guarded(Arc::clone(self.webhook.as_ref()?));
+        // Its one probe is where it always was: the prefix is of the other listener.
+        let probe = config.web.probes_without_credentials.then(|| "/-/healthy".to_owned());
+        Some(access.with_open_probes(probe).with_webhook(&config.webhook.path))
+    }
+}
+
+fn open_probes(config: &Config) -> impl Iterator<Item = String> + use<> {
+    let probes = config.web.probes_without_credentials.then(|| probes(&config.web));
+    probes.into_iter().flatten()
+}
+
+fn open(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Arc<Security>, WebConfigError> {
+    let Some(file) = file else { return Ok(Arc::new(Security::none())) };
+    let (security, more) = Security::open(file)?;
+    warnings.extend(more);
+    Ok(Arc::new(security))
+}
