@@ -2,6 +2,7 @@
 //! any program can read.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
@@ -249,14 +250,13 @@ fn write(to: &Transaction<'_>, partitions: &mut HashMap<Option<i64>, String>, li
         Line::Counted { day, id, parts } => {
             let key = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(&id, 16).ok());
             let key = key.ok_or_else(|| Refusal::Line("id is not 32 hexadecimal digits".into()))?.to_be_bytes();
-            if !partitions.contains_key(&day) {
-                let table = match day {
+            let table = match partitions.entry(day) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(match day {
                     Some(day) => counted::make_partition(to, day)?,
                     None => counted::OLD.to_owned(),
-                };
-                partitions.insert(day, table);
-            }
-            let table = partitions.get(&day).map_or(counted::OLD, String::as_str);
+                }),
+            };
             to.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![key, parts])?;
         }
     }
