@@ -6,7 +6,12 @@
 //! Every receiver takes its turn in every round, so that what disturbs the machine disturbs them all; what is compared are
 //! medians. Client and receivers share the processors. Each second, somebody reads `/metrics`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot be set up should stop"
+)]
 
 mod deliveries;
 mod receivers;
@@ -240,7 +245,7 @@ fn watch_memory(plan: &Plan, ours: &Receiving, deliveries: &Arc<Deliveries>) {
             (plan.memory / PARTS * part).as_secs(),
             counted(&ours.page()),
             ours.memory()
-        )
+        );
     };
     line(0);
     for part in 1..=PARTS {

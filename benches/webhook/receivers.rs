@@ -76,8 +76,8 @@ impl Receiving {
     pub fn go(directory: &Path) -> Option<Self> {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/webhook.go");
         let program = directory.join("webhook-go");
-        let mut build = Command::new("go");
-        let built = build.arg("build").arg("-o").arg(&program).arg(source).status().ok()?;
+        let mut go = Command::new("go");
+        let built = go.arg("build").arg("-o").arg(&program).arg(source).status().ok()?;
         let mut command = Command::new(program);
         command.args([SECRET, PATH]).arg(directory.join("go.log"));
         if built.success() { Self::printing(command) } else { None }

@@ -69,7 +69,7 @@ async fn send_slowly(to: SocketAddr, number: u32, counts: &Counts) {
     // Half of them are slow with the body already, the others with the head.
     let head =
         format!("POST {PATH} HTTP/1.1\r\nhost: {to}\r\ncontent-type: application/json\r\ncontent-length: 2200\r\n");
-    let first = if number % 2 == 0 { format!("{head}\r\n") } else { head };
+    let first = if number.is_multiple_of(2) { format!("{head}\r\n") } else { head };
     let Ok(mut stream) = TcpStream::connect(to).await else { return };
     counts.open.fetch_add(1, Ordering::Relaxed);
     counts.opened.fetch_add(1, Ordering::Relaxed);

@@ -108,7 +108,7 @@ fn an_export_that_is_not_whole_makes_no_state() {
     let text = lines(&filled(from.path()));
     let config = configuration(&to.path().join("new"));
     let all: Vec<&str> = text.lines().collect();
-    let joined = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let joined = |lines: &[&str]| lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>();
     let without = |place: usize| joined(&[&all[..place], &all[place + 1..]].concat());
     let twice = joined(&[&all[..all.len() - 1], &all[all.len() - 2..]].concat());
     let newer = text.replacen("\"format\":1", "\"format\":99", 1);
