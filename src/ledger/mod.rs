@@ -16,6 +16,7 @@ pub mod sqlite;
 mod store;
 #[cfg(test)]
 mod tests;
+mod totals;
 pub mod upkeep;
 
 use std::path::PathBuf;

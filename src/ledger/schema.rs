@@ -12,7 +12,7 @@ const FILE: &str = "ledger.sqlite";
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
@@ -30,7 +30,11 @@ CREATE TABLE admitted (
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE leases (granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL) STRICT;
 CREATE TABLE counted_old (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT;
 ";
+
+/// What each format has that the one before it had not, from format 2 on.
+const MIGRATIONS: [&str; 1] = ["CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT;"];
 
 /// The file inside a state directory.
 pub(super) fn file_in(directory: &Path) -> PathBuf {
@@ -94,6 +98,15 @@ fn prepare(connection: &Connection) -> Result<(), Refusal> {
         connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?;
         // After a failed sync the log may be in the page cache only: writing it through says whether the disk has it.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        migrate(connection, format)?;
+    }
+    Ok(())
+}
+
+/// Brings the tables from `format` to the newest one.
+fn migrate(connection: &Connection, format: i64) -> rusqlite::Result<()> {
+    for (migration, to) in MIGRATIONS.into_iter().zip(2..).filter(|(_, to)| *to > format) {
+        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {migration} PRAGMA user_version = {to}; COMMIT;"))?;
     }
     Ok(())
 }

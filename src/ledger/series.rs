@@ -1,4 +1,4 @@
-//! The table of the series: additions summed per batch, and histograms carried over when their buckets change.
+//! The table of the series, additions summed per batch, and histograms carried over when their buckets change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
-use super::Committed;
 use crate::clock::Timestamp;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
@@ -15,20 +14,20 @@ use crate::observation::Addition;
 
 /// What a batch adds to one series.
 #[derive(Debug)]
-struct Delta {
+pub(super) struct Delta {
     layout: LayoutId,
-    cells: Box<[u64]>,
+    pub(super) cells: Box<[u64]>,
     /// The part of `cells` that happened before the first start.
     historic: Box<[u64]>,
     earliest_historic: Option<Timestamp>,
-    rises: bool,
+    pub(super) rises: bool,
 }
 
-/// The additions of a batch, summed per series, so that a row is read and written once a batch.
+/// The additions of a batch, summed per series.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    deltas: HashMap<SeriesKey, Delta>,
-    exemplars: HashMap<(SeriesKey, u16), Exemplar>,
+    pub(super) deltas: HashMap<SeriesKey, Delta>,
+    pub(super) exemplars: HashMap<(SeriesKey, u16), Exemplar>,
 }
 
 /// When the daemon first started, and whether the look-back behind it is done.
@@ -36,6 +35,36 @@ pub(super) struct Sums {
 pub(super) struct LookBack {
     pub(super) first_start: Timestamp,
     pub(super) done: bool,
+}
+
+impl Delta {
+    pub(super) fn new(layout: LayoutId, width: usize) -> Self {
+        let zeros = || vec![0; width].into();
+        Self { layout, cells: zeros(), historic: zeros(), earliest_historic: None, rises: false }
+    }
+
+    /// The state of a series that begins with it.
+    pub(super) fn born(self, key: SeriesKey, now: Timestamp) -> SeriesState {
+        SeriesState {
+            key,
+            layout: self.layout,
+            created: self.earliest_historic.unwrap_or(now),
+            cells: self.cells,
+            held_at: Some(self.historic),
+        }
+    }
+
+    /// Adds it to the state of a series.
+    pub(super) fn add_to(&self, state: &mut SeriesState, look_back: LookBack) {
+        add_all(&mut state.cells, &self.cells);
+        if !look_back.done {
+            // The page is not shown yet, so what the look-back finds still belongs to the starting value.
+            if let Some(held) = &mut state.held_at {
+                add_all(held, &self.historic);
+            }
+            state.created = self.earliest_historic.map_or(state.created, |at| state.created.min(at));
+        }
+    }
 }
 
 impl Sums {
@@ -47,14 +76,7 @@ impl Sums {
                 let exemplar = Exemplar { key: key.clone(), cell, session_id: Arc::clone(session), value, at };
                 self.exemplars.insert((key.clone(), cell), exemplar);
             }
-            let width = layouts.cells(layout);
-            let delta = self.deltas.entry(key).or_insert_with(|| Delta {
-                layout,
-                cells: vec![0; width].into(),
-                historic: vec![0; width].into(),
-                earliest_historic: None,
-                rises: false,
-            });
+            let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(layout, layouts.cells(layout)));
             if amount == 0 {
                 continue;
             }
@@ -65,67 +87,6 @@ impl Sums {
                 delta.earliest_historic = Some(delta.earliest_historic.map_or(at, |earliest| earliest.min(at)));
             }
         }
-    }
-
-    /// Writes the sums into the running transaction and gives the new states of the series that changed.
-    pub(super) fn store(
-        self,
-        connection: &Connection,
-        layouts: &Layouts,
-        look_back: LookBack,
-        now: Timestamp,
-    ) -> Result<Committed> {
-        let mut insert = connection.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-        let mut update = connection.prepare_cached(
-            "UPDATE series SET created = ?3, cells = ?4, held = ?5 WHERE family = ?1 AND labels = ?2",
-        )?;
-        let mut committed = Committed::default();
-        for (key, delta) in self.deltas {
-            let code = key.family.code();
-            let state = match find(connection, &key, layouts)? {
-                None => {
-                    let state = SeriesState {
-                        created: delta.earliest_historic.unwrap_or(now),
-                        layout: delta.layout,
-                        cells: delta.cells,
-                        held_at: Some(delta.historic),
-                        key,
-                    };
-                    let name = layouts.get(state.layout).map_or("", |layout| &layout.name);
-                    insert.execute((
-                        code,
-                        state.key.labels.as_str(),
-                        name,
-                        state.created.as_millis(),
-                        encode(&state.cells),
-                        state.held_at.as_deref().map(encode),
-                    ))?;
-                    state
-                }
-                Some(_) if !delta.rises => continue,
-                Some(mut state) => {
-                    add_all(&mut state.cells, &delta.cells);
-                    if !look_back.done {
-                        // The page is not shown yet, so what the look-back finds still belongs to the starting value.
-                        if let Some(held) = &mut state.held_at {
-                            add_all(held, &delta.historic);
-                        }
-                        state.created = delta.earliest_historic.map_or(state.created, |at| state.created.min(at));
-                    }
-                    update.execute((
-                        code,
-                        state.key.labels.as_str(),
-                        state.created.as_millis(),
-                        encode(&state.cells),
-                        state.held_at.as_deref().map(encode),
-                    ))?;
-                    state
-                }
-            };
-            committed.series.push(state);
-        }
-        committed.exemplars = self.exemplars.into_values().collect();
-        Ok(committed)
     }
 }
 
@@ -145,6 +106,55 @@ fn add_all(to: &mut [u64], from: &[u64]) {
     }
 }
 
+/// Writes a series that is not in the table yet.
+pub(super) fn insert(connection: &Connection, state: &SeriesState, layouts: &Layouts) -> Result<()> {
+    connection.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
+        state.key.family.code(),
+        state.key.labels.as_str(),
+        layouts.get(state.layout).map_or("", |layout| &layout.name),
+        state.created.as_millis(),
+        encode(&state.cells),
+        state.held_at.as_deref().map(encode),
+    ))?;
+    Ok(())
+}
+
+/// Writes what can change of a series that is in the table.
+pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE series SET created = ?3, cells = ?4, held = ?5 WHERE family = ?1 AND labels = ?2")?
+        .execute((
+            state.key.family.code(),
+            state.key.labels.as_str(),
+            state.created.as_millis(),
+            encode(&state.cells),
+            state.held_at.as_deref().map(encode),
+        ))?;
+    Ok(())
+}
+
+/// Adds to each series what `raised` gives for its family's code and labels.
+pub(super) fn raise_all(connection: &Connection, mut raised: impl FnMut(u8, &str) -> Option<Vec<u64>>) -> Result<()> {
+    let mut new = Vec::new();
+    let mut statement = connection.prepare("SELECT family, labels, cells FROM series")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (family, labels) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+        let Some(by) = raised(family, labels) else { continue };
+        let blob = row.get_ref(2)?.as_blob()?;
+        let cells = decode(blob, blob.len() / 8).filter(|cells| cells.len() >= by.len());
+        let mut cells = cells.ok_or_else(|| damaged(2, "cells of the wrong length"))?;
+        add_all(&mut cells, &by);
+        new.push((family, labels.to_owned(), encode(&cells)));
+    }
+    let mut update = connection.prepare("UPDATE series SET cells = ?3 WHERE family = ?1 AND labels = ?2")?;
+    new.into_iter().try_for_each(|row| update.execute(row).map(drop))
+}
+
+fn damaged(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("series: {what}").into())
+}
+
 /// Ends the hold of the series called `key`.
 pub(super) fn release(connection: &Connection, key: &SeriesKey) -> Result<()> {
     connection
@@ -153,7 +163,8 @@ pub(super) fn release(connection: &Connection, key: &SeriesKey) -> Result<()> {
     Ok(())
 }
 
-fn find(connection: &Connection, key: &SeriesKey, layouts: &Layouts) -> Result<Option<SeriesState>> {
+/// The series called `key`, as far as the table has it.
+pub(super) fn find(connection: &Connection, key: &SeriesKey, layouts: &Layouts) -> Result<Option<SeriesState>> {
     let row = connection
         .prepare_cached(
             "SELECT family, labels, layout, created, cells, held FROM series WHERE family = ?1 AND labels = ?2",
@@ -172,9 +183,6 @@ pub(super) fn load(connection: &Connection, layouts: &Layouts) -> Result<Vec<Ser
 }
 
 fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState>> {
-    let damaged = |column: usize, what: &str| {
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, format!("series: {what}").into())
-    };
     let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
     let Some(layout) = layouts.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
     let width = layouts.cells(layout);

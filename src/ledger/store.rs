@@ -12,6 +12,7 @@ use super::admission::{Admission, Bounds};
 use super::counted::{self, Counted};
 use super::meta::Meta;
 use super::series::{self, LookBack, Sums};
+use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
@@ -68,6 +69,7 @@ pub(super) struct Store {
 struct Cached {
     admission: Admission,
     counted: Counted,
+    totals: Totals,
     /// Shared with everything that a channel is told to: a tracker holds 100,000 sessions of a few hundred channels.
     born: HashSet<Arc<Channel>>,
     look_back: Option<LookBack>,
@@ -80,6 +82,7 @@ impl Store {
         let path = schema::file_in(&config.directory);
         let opened = (|| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
+            totals::catch_up_after_crash(&connection)?;
             series::carry_over(&connection, &config.layouts)?;
             connection.execute_batch("COMMIT")?;
             Cached::load(&connection, &config)
@@ -149,6 +152,7 @@ impl Cached {
         Ok(Self {
             admission: Admission::load(connection, config.bounds)?,
             counted: Counted::load(connection, config.retention)?,
+            totals: Totals::default(),
             born: HashSet::new(),
             look_back: Meta::FirstStart.time(connection)?.map(|first_start| LookBack { first_start, done }),
         })
@@ -171,7 +175,8 @@ impl Batch<'_> {
             Change::Heard { id, source, now } => self.heard(id, *source, *now),
             Change::GiveUp { id, now } => self.give_up(id, *now),
             Change::Release(keys) => {
-                keys.iter().try_for_each(|key| series::release(self.connection, key)).map(|()| Verdict::Done)
+                let totals = &mut self.cached.totals;
+                keys.iter().try_for_each(|key| totals.release(self.connection, key)).map(|()| Verdict::Done)
             }
             Change::FirstStart(at) => self.look_back(*at).map(|_| Verdict::Done),
             Change::Watermark(at) => {
@@ -360,7 +365,8 @@ impl Batch<'_> {
         let overflow = self.cached.admission.take_overflow();
         let mut committed = Committed::default();
         if let Some(look_back) = self.cached.look_back {
-            committed = self.sums.store(self.connection, &self.config.layouts, look_back, self.now)?;
+            committed =
+                self.cached.totals.add(self.connection, self.sums, &self.config.layouts, look_back, self.now)?;
         }
         if self.now > Timestamp::default() {
             self.cached.counted.forget(self.connection, self.now)?;

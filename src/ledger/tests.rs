@@ -265,6 +265,7 @@ proptest! {
         telling in prop::collection::vec((0..8_u8, 0..4_u8), 1..40),
         cuts in prop::collection::vec(1..6_usize, 40),
         restarts in prop::collection::vec(any::<bool>(), 40),
+        looked_back in any::<bool>(),
     ) {
         let told = |id: u8, stage: u8| {
             if stage == 3 {
@@ -279,6 +280,9 @@ proptest! {
 
         let mut ledger = open(&shuffled).unwrap().0;
         commit(&ledger, vec![Change::FirstStart(at(20_000))]);
+        if looked_back {
+            commit(&ledger, vec![Change::LookBackDone]);
+        }
         let mut rest = &telling[..];
         for (cut, restart) in cuts.iter().zip(restarts) {
             let (batch, later) = rest.split_at((*cut).min(rest.len()));
@@ -301,6 +305,67 @@ proptest! {
         drop(ledger);
         prop_assert_eq!(totals(&shuffled), totals(&plain));
     }
+}
+
+/// Additions are brought into the table of the series only now and then; whenever it is opened, nothing is missing.
+#[test]
+fn totals_are_whole_however_many_commits_were_made_since_they_were_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (mut ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(-1_000)), Change::LookBackDone]);
+    let mut counted = 0;
+    for commits in [1, 255, 1, 256, 257, 300] {
+        for _ in 0..commits {
+            counted += 1;
+            commit(&ledger, vec![session(&facts(&counted.to_string(), Some(counted), Some("Refund")))]);
+        }
+        drop(ledger);
+        let opened;
+        (ledger, opened) = open(&config).unwrap();
+        let of = |family| opened.series.iter().find(|s| s.key.family == family && s.cells.iter().any(|cell| *cell > 0));
+        let counted = u64::try_from(counted).unwrap();
+        assert_eq!(of(Family::SessionsEnded).unwrap().cells[..], [counted]);
+        assert_eq!(of(Family::Outcomes).unwrap().cells[..], [counted]);
+        assert_eq!(of(Family::Duration).unwrap().cells.last(), Some(&(counted * (counted + 1) / 2)));
+        assert_eq!(of(Family::SentimentPositive).unwrap().cells[..], [counted * 300_000]);
+    }
+    let held = ledger_series(&config, ledger).into_iter().filter(|series| series.held_at.is_some()).map(|s| s.key);
+    let held: Vec<SeriesKey> = held.collect();
+    assert!(!held.is_empty());
+    let (ledger, _) = open(&config).unwrap();
+    // To a series whose additions are not in the table yet, and before the next ones.
+    commit(&ledger, vec![session(&facts("last but one", Some(1), Some("Refund")))]);
+    commit(&ledger, vec![Change::Release(held), session(&facts("last", Some(1), Some("Refund")))]);
+    assert!(ledger_series(&config, ledger).iter().all(|series| series.held_at.is_none()));
+}
+
+/// The series after a restart.
+fn ledger_series(config: &Config, ledger: SqliteLedger) -> Vec<SeriesState> {
+    drop(ledger);
+    open(config).unwrap().1.series
+}
+
+#[test]
+fn a_state_of_format_1_is_carried_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("s", Some(5_000), Some("Refund")))]);
+    drop(ledger);
+    let before = totals(&config);
+    let connection = rusqlite::Connection::open(directory.path().join("ledger.sqlite")).unwrap();
+    connection.execute_batch("DROP TABLE additions; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    assert_eq!(totals(&config), before);
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::LookBackDone, session(&facts("t", Some(5_000), Some("Refund")))]);
+    drop(ledger);
+    assert_eq!(totals(&config).len(), before.len());
+    let ended = |totals: &BTreeMap<String, Vec<u64>>| {
+        totals.iter().find(|(name, _)| name.starts_with("agntix_sessions_ended_total")).map(|(_, cells)| cells[0])
+    };
+    assert_eq!((ended(&before), ended(&totals(&config))), (Some(1), Some(2)));
 }
 
 /// Else they would count anew at every start until their time has come.

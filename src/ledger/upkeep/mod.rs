@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::counted::{self, Counted};
-use super::{LedgerError, schema};
+use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
 pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
@@ -71,7 +71,13 @@ impl State {
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
         }
-        Ok(Self { connection: schema::open(directory)?, path })
+        let state = Self { connection: schema::open(directory)?, path };
+        state.with(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            totals::catch_up_after_crash(&transaction)?;
+            transaction.commit()
+        })?;
+        Ok(state)
     }
 
     /// Does something with the file, and says of an SQLite error what it means.

@@ -1,0 +1,223 @@
+//! Totals between the commits: what a commit adds to the series is appended as one row, and brought into the table of
+//! the series only now and then.
+//!
+//! A commit of 64 sessions touches hundreds of series, all over their table. To look up and write each of them would cost
+//! more than all the rest. The row with the additions is written by the same transaction as the ids of the counted
+//! sessions, so that either both are durable or neither is; and it is deleted by the same transaction that brings the
+//! table up to date. What is left after a crash is added before anything else is done.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Result};
+
+use super::Committed;
+use super::series::{self, Delta, LookBack, Sums};
+use crate::clock::Timestamp;
+use crate::exposition::series::{Layouts, SeriesKey, SeriesState};
+
+/// Series that the table may lag behind. It bounds how long the commit takes that brings them up to date.
+const MOST_LAGGING: usize = 4096;
+/// Rows of additions. It bounds what is added after a crash.
+const MOST_ROWS: usize = 256;
+/// Series kept in memory, so that they need no look-up: those of two hundred channels.
+const MOST_RECENT: usize = 8192;
+
+/// What a row of additions calls a series: half of the SHA-256 of its family and labels.
+type Name = [u8; 16];
+
+/// The series to which something was added lately.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    recent: HashMap<SeriesKey, Recent>,
+    /// How many of them the table lags behind.
+    lagging: usize,
+    /// Rows of additions that are not in the table.
+    rows: usize,
+}
+
+/// A series with all that was added to it.
+#[derive(Debug)]
+struct Recent {
+    name: Name,
+    state: SeriesState,
+    lags: bool,
+}
+
+impl Recent {
+    fn new(state: SeriesState) -> Self {
+        let name = name(state.key.family.code(), state.key.labels.as_str());
+        Self { name, state, lags: false }
+    }
+
+    /// Where it stands in the table.
+    fn place(&self) -> (u8, &str) {
+        (self.state.key.family.code(), self.state.key.labels.as_str())
+    }
+}
+
+impl Totals {
+    /// Writes `sums` into the running transaction and gives the new states of the series that changed.
+    pub(super) fn add(
+        &mut self,
+        connection: &Connection,
+        sums: Sums,
+        layouts: &Layouts,
+        look_back: LookBack,
+        now: Timestamp,
+    ) -> Result<Committed> {
+        let mut committed = Committed::default();
+        let mut row = Vec::new();
+        for (key, delta) in sums.deltas {
+            let recent = match self.recent.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => match series::find(connection, free.key(), layouts)? {
+                    Some(state) => free.insert(Recent::new(state)),
+                    None => {
+                        let state = delta.born(free.key().clone(), now);
+                        series::insert(connection, &state, layouts)?;
+                        committed.series.push(state.clone());
+                        free.insert(Recent::new(state));
+                        continue;
+                    }
+                },
+            };
+            if !delta.rises {
+                continue;
+            }
+            delta.add_to(&mut recent.state, look_back);
+            if look_back.done {
+                append(&mut row, &recent.name, &delta);
+                self.lagging += usize::from(!std::mem::replace(&mut recent.lags, true));
+            } else {
+                // Starting values change with it. Nothing is appended before the look-back is done.
+                series::update(connection, &recent.state)?;
+            }
+            committed.series.push(recent.state.clone());
+        }
+        committed.exemplars = sums.exemplars.into_values().collect();
+        if !row.is_empty() {
+            connection.prepare_cached("INSERT INTO additions (cells) VALUES (?1)")?.execute([row])?;
+            self.rows += 1;
+        }
+        if self.rows >= MOST_ROWS || self.lagging >= MOST_LAGGING {
+            self.catch_up(connection)?;
+        }
+        Ok(committed)
+    }
+
+    /// Ends the hold of the series called `key`.
+    pub(super) fn release(&mut self, connection: &Connection, key: &SeriesKey) -> Result<()> {
+        if let Some(recent) = self.recent.get_mut(key) {
+            recent.state.held_at = None;
+        }
+        series::release(connection, key)
+    }
+
+    /// Brings the table up to date.
+    fn catch_up(&mut self, connection: &Connection) -> Result<()> {
+        let mut lagging: Vec<&mut Recent> = self.recent.values_mut().filter(|recent| recent.lags).collect();
+        // As they stand in the table, where neighbours share a page.
+        lagging.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        for recent in lagging {
+            series::update(connection, &recent.state)?;
+            recent.lags = false;
+        }
+        connection.prepare_cached("DELETE FROM additions")?.execute([])?;
+        (self.lagging, self.rows) = (0, 0);
+        if self.recent.len() > MOST_RECENT {
+            self.recent.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Adds what the table lacks: to be called in a transaction, before anything is read of the series.
+pub(super) fn catch_up_after_crash(connection: &Connection) -> Result<()> {
+    let mut sums = HashMap::new();
+    let mut statement = connection.prepare("SELECT cells FROM additions")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        read(row.get_ref(0)?.as_blob()?, &mut sums).ok_or_else(|| damaged("a row of additions is broken"))?;
+    }
+    if sums.is_empty() {
+        return Ok(());
+    }
+    series::raise_all(connection, |family, labels| sums.remove(&name(family, labels)))?;
+    if !sums.is_empty() {
+        return Err(damaged("something was added to a series that is not there"));
+    }
+    connection.execute("DELETE FROM additions", [])?;
+    Ok(())
+}
+
+fn damaged(what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, format!("additions: {what}").into())
+}
+
+fn name(family: u8, labels: &str) -> Name {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(&[family]);
+    context.update(labels.as_bytes());
+    let mut name = [0; 16];
+    name.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+    name
+}
+
+/// A series in a row: its name, how many cells rise, and of each its place (2 bytes) and by how much (8 bytes).
+fn append(row: &mut Vec<u8>, name: &Name, delta: &Delta) {
+    let rising = || (0_u16..).zip(&delta.cells).filter(|(_, amount)| **amount > 0);
+    row.extend_from_slice(name);
+    row.extend_from_slice(&u16::try_from(rising().count()).unwrap_or(u16::MAX).to_le_bytes());
+    for (cell, amount) in rising() {
+        row.extend_from_slice(&cell.to_le_bytes());
+        row.extend_from_slice(&amount.to_le_bytes());
+    }
+}
+
+/// Adds what a row says to `sums`; `None` if it is not a row.
+fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option<()> {
+    while !row.is_empty() {
+        let (name, rest) = row.split_first_chunk()?;
+        let (rising, mut rest) = rest.split_first_chunk()?;
+        let cells = sums.entry(*name).or_default();
+        for _ in 0..u16::from_le_bytes(*rising) {
+            let (cell, more) = rest.split_first_chunk()?;
+            let (amount, more) = more.split_first_chunk()?;
+            let cell = usize::from(u16::from_le_bytes(*cell));
+            if cells.len() <= cell {
+                cells.resize(cell + 1, 0);
+            }
+            let sum = cells.get_mut(cell)?;
+            *sum = sum.saturating_add(u64::from_le_bytes(*amount));
+            rest = more;
+        }
+        row = rest;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::series::LayoutId;
+
+    #[test]
+    fn a_row_of_additions_is_read_as_it_was_written_and_a_broken_one_is_not() {
+        let (one, two) = (name(1, "one"), name(1, "two"));
+        let delta = |cells: &[u64]| {
+            let mut delta = Delta::new(LayoutId::NONE, 0);
+            delta.cells = cells.into();
+            delta
+        };
+        let mut row = Vec::new();
+        append(&mut row, &one, &delta(&[0, 7, 0, u64::MAX]));
+        append(&mut row, &two, &delta(&[1]));
+        let mut sums = HashMap::new();
+        assert_eq!(read(&row, &mut sums), Some(()));
+        assert_eq!(read(&row, &mut sums), Some(()));
+        assert_eq!(sums, HashMap::from([(one, vec![0, 14, 0, u64::MAX]), (two, vec![2])]));
+        assert_eq!(read(&row[..row.len() - 1], &mut sums), None);
+    }
+}
