@@ -101,7 +101,7 @@ impl Totals {
             connection.prepare_cached("INSERT INTO additions (cells) VALUES (?1)")?.execute([row])?;
             self.rows += 1;
         }
-        if self.rows >= MOST_ROWS || self.lagging >= MOST_LAGGING {
+        if self.rows >= MOST_ROWS || self.lagging >= MOST_LAGGING || self.recent.len() > MOST_RECENT {
             self.catch_up(connection)?;
         }
         Ok(committed)
