@@ -1,8 +1,8 @@
 //! The table of the series, additions summed per batch, and histograms carried over when their buckets change.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 

@@ -6,9 +6,8 @@
 //! sessions, so that either both are durable or neither is; and it is deleted by the same transaction that brings the
 //! table up to date. What is left after a crash is added before anything else is done.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Result};
 
