@@ -96,7 +96,12 @@ impl Stack {
             .unwrap();
         let (sender, lines) = channel();
         let stdout = BufReader::new(script.stdout.take().unwrap());
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // Read on when nobody waits for lines any more: a script that writes into a closed pipe is ended by the system.
+                let _ = sender.send(line);
+            }
+        });
         let mut stack = Self { script, temporary, addresses: Vec::new() };
         while stack.addresses.len() < 3 {
             let line = lines.recv_timeout(PATIENCE).expect("the script prints three addresses");
