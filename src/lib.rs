@@ -24,6 +24,7 @@ pub mod observation;
 pub mod poller;
 pub mod secret;
 pub mod simulator;
+pub mod supervisor;
 pub mod telemetry;
 pub mod tracker;
 pub mod web;

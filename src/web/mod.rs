@@ -5,7 +5,7 @@
 //! [`status`] give it.
 
 mod connections;
-mod landing;
+pub(crate) mod landing;
 mod metrics;
 mod router;
 pub mod server;

@@ -24,5 +24,6 @@ mod scrapes;
 mod stack;
 mod state;
 mod stream;
+mod supervisor;
 mod support;
 mod webhook;
