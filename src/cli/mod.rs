@@ -2,6 +2,7 @@
 
 mod daemon;
 mod demo;
+mod generate;
 mod healthcheck;
 mod session;
 mod webhook_test;
@@ -32,6 +33,12 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+Examples:
+  agntix-exporter demo                                       see it work, without an account
+  AGNTIX_API_KEY=pk_live_... agntix-exporter                 run it, with every default
+  agntix-exporter --config.file=config.toml --config.check   see what is in effect, and why
+  agntix-exporter session 6f0c...                            see what one session adds
+
 Every key of the configuration can also be set in the environment: AGNTIX_EXPORTER__POLL__LISTING_INTERVAL=1m.
 A flag wins over the environment, the environment over the file, the file over the defaults.
 Signals: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration.
@@ -90,6 +97,15 @@ pub enum Command {
     WebhookTest(WebhookTestArgs),
     /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
     Healthcheck,
+    /// Print the completions of a shell.
+    ///
+    /// bash: agntix-exporter completions bash >/usr/share/bash-completion/completions/agntix-exporter
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, as roff: agntix-exporter man | man -l -
+    Man,
 }
 
 /// What is sent where.
@@ -163,6 +179,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Session { id }) => session::run(&cli.global, &id),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
+        Some(Command::Completions { shell }) => generate::completions(shell),
+        Some(Command::Man) => generate::man(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ mod freshness;
 mod late_analysis;
 mod lifecycle;
 mod new_series;
+mod packaging;
 mod personal_data;
 mod prometheus;
 mod reference;
