@@ -52,14 +52,23 @@ fn page() -> std::io::Result<Vec<u8>> {
                 writeln!(text, "{}", escaped(&says.to_string()))?;
             }
         }
+        if let Some(after) = sub.get_after_help() {
+            writeln!(text, ".PP")?;
+            verbatim(&mut text, &after.to_string())?;
+        }
     }
-    // Its lines and columns are meant as they are.
-    writeln!(text, ".SH NOTES\n.nf")?;
-    for line in AFTER_HELP.lines() {
+    writeln!(text, ".SH NOTES")?;
+    verbatim(&mut text, AFTER_HELP)?;
+    Ok(text)
+}
+
+/// Text whose lines and columns are meant as they are.
+fn verbatim(text: &mut Vec<u8>, lines: &str) -> std::io::Result<()> {
+    writeln!(text, ".nf")?;
+    for line in lines.lines() {
         writeln!(text, "{}", escaped(line))?;
     }
-    writeln!(text, ".fi")?;
-    Ok(text)
+    writeln!(text, ".fi")
 }
 
 fn is_help(argument: &clap::Arg) -> bool {

@@ -83,8 +83,10 @@ impl Global {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the exporter against a built-in simulation of Agntix: no account needed, nothing kept.
+    #[command(after_help = "Example: agntix-exporter demo --speed 60")]
     Demo(DemoArgs),
     /// Run only the simulation of the Agntix API, to develop or test against.
+    #[command(after_help = "Example: agntix-exporter simulate --listen 127.0.0.1:9898 --rate-limit 0")]
     Simulate(SimulateArgs),
     /// Fetch one session and print the series that it would add to; nothing personal, nothing is counted.
     Session {
@@ -94,8 +96,12 @@ pub enum Command {
     /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
     ///
     /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
+    #[command(after_help = "\
+Example: agntix-exporter webhook-test --to https://hooks.example.com/webhooks/agntix --secret-file secret --forged --stale --repeated
+Exit codes: 0 every answer was right, 1 one was not, 2 a mistake in the flags or the secret.")]
     WebhookTest(WebhookTestArgs),
     /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
+    #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
     /// Print the completions of a shell.
     ///
