@@ -23,6 +23,7 @@ use agntix_exporter::ledger::{Committed, Ledger, LedgerError};
 use agntix_exporter::poller::{Inbox, Poller};
 use agntix_exporter::secret::Secret;
 use agntix_exporter::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig};
+use agntix_exporter::supervisor::Pulse;
 use agntix_exporter::web::Status;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -211,7 +212,7 @@ impl Daemon {
             Inbox { watched, news, reconfigure },
         );
         let stop = CancellationToken::new();
-        Self { exposition, status, polling: runtime.spawn(poller.run(stop.clone())), stop }
+        Self { exposition, status, polling: runtime.spawn(poller.run(Pulse::default(), stop.clone())), stop }
     }
 
     fn stop(self, runtime: &Runtime) {

@@ -23,6 +23,7 @@ use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
+use crate::supervisor::{self, Pulse, Reloading};
 use crate::telemetry::LogLevel;
 use crate::web::{self, Access, Guards, Status, StatusSnapshot, WebConfigError, WebError, WebState};
 
@@ -253,7 +254,9 @@ impl App {
             .stream
             .enabled
             .then(|| tokio::spawn(stream::follow(self.clients.subscribe(), self.news.clone(), shutdown.clone())));
-        let mut polling = tokio::spawn(poller.run(shutdown.clone()));
+        let pulse = Pulse::default();
+        let supervised = tokio::spawn(supervisor::attend(status, pulse.clone(), shutdown.clone()));
+        let mut polling = tokio::spawn(poller.run(pulse, shutdown.clone()));
         let mut reloads = Reloads {
             watcher: watch_files(&config, &self.watched, &shutdown),
             guards,
@@ -279,7 +282,7 @@ impl App {
         if !serving.is_finished() {
             serving.await?;
         }
-        for task in [receiving, following].into_iter().flatten() {
+        for task in [receiving, following, Some(supervised)].into_iter().flatten() {
             task.await?;
         }
         if !polling.is_finished() {
@@ -367,7 +370,9 @@ impl Reloads {
                 wish = wishes.recv() => wish,
             };
             let Some(wish) = wish else { return };
+            let reloading = Reloading::begin();
             let result = self.reload().await;
+            drop(reloading);
             let own = self.exposition.own();
             own.config_last_reload_successful.set(i64::from(result.is_ok()));
             match &result {

@@ -25,6 +25,7 @@ pub mod poller;
 pub mod secret;
 pub mod simulator;
 mod stamp;
+pub mod supervisor;
 pub mod telemetry;
 pub mod tracker;
 pub mod web;

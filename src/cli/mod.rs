@@ -2,6 +2,7 @@
 
 mod daemon;
 mod demo;
+mod generate;
 mod healthcheck;
 mod session;
 mod state;
@@ -33,6 +34,12 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+Examples:
+  agntix-exporter demo                                       see it work, without an account
+  AGNTIX_API_KEY=pk_live_... agntix-exporter                 run it, with every default
+  agntix-exporter --config.file=config.toml --config.check   see what is in effect, and why
+  agntix-exporter session 6f0c...                            see what one session adds
+
 Every key of the configuration can also be set in the environment: AGNTIX_EXPORTER__POLL__LISTING_INTERVAL=1m.
 A flag wins over the environment, the environment over the file, the file over the defaults.
 Signals: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration.
@@ -101,8 +108,10 @@ impl Global {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the exporter against a built-in simulation of Agntix: no account needed, nothing kept.
+    #[command(after_help = "Example: agntix-exporter demo --speed 60")]
     Demo(DemoArgs),
     /// Run only the simulation of the Agntix API, to develop or test against.
+    #[command(after_help = "Example: agntix-exporter simulate --listen 127.0.0.1:9898 --rate-limit 0")]
     Simulate(SimulateArgs),
     /// Fetch one session and print the series that it would add to; nothing personal, nothing is counted.
     Session {
@@ -118,9 +127,22 @@ pub enum Command {
     /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
     ///
     /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
+    #[command(after_help = "\
+Example: agntix-exporter webhook-test --to https://hooks.example.com/webhooks/agntix --secret-file secret --forged --stale --repeated
+Exit codes: 0 every answer was right, 1 one was not, 2 a mistake in the flags or the secret.")]
     WebhookTest(WebhookTestArgs),
     /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
+    #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
+    /// Print the completions of a shell.
+    ///
+    /// bash: agntix-exporter completions bash >/usr/share/bash-completion/completions/agntix-exporter
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, as roff: agntix-exporter man | man -l -
+    Man,
 }
 
 /// What is sent where.
@@ -195,6 +217,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
+        Some(Command::Completions { shell }) => generate::completions(shell),
+        Some(Command::Man) => generate::man(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

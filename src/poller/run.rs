@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::discovery::{News, Watched};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
+use crate::supervisor::Pulse;
 use crate::web::Status;
 
 /// How long commits under way may take once the daemon stops.
@@ -102,14 +103,15 @@ impl Poller {
         }
     }
 
-    /// Runs until `shutdown`, and then until the commits under way are done.
+    /// Runs until `shutdown`, and then until the commits under way are done; `pulse` beats as long as it does.
     ///
     /// # Errors
     /// If a part of it has a defect and ends.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), PollerError> {
+    pub async fn run(mut self, pulse: Pulse, shutdown: CancellationToken) -> Result<(), PollerError> {
         let mut next_tick = self.began;
         loop {
             let now = self.now();
+            pulse.beat(now.instant);
             if now.instant >= next_tick {
                 if self.core.health.waits_for_credential() && self.client.credential_has_changed() {
                     self.core.health.credential_changed();

@@ -95,6 +95,12 @@ fn render(
     .render()
 }
 
+/// The same for those who have one line only: a headline, and why.
+pub fn summary(status: &StatusSnapshot) -> (String, String) {
+    let (_, headline, explanation) = verdict(status);
+    (headline, explanation)
+}
+
 /// How it is on the whole, the worst first: a colour, a headline, and why.
 fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
     let host = if status.api_host.is_empty() { "the Agntix API" } else { &status.api_host };

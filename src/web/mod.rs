@@ -7,7 +7,7 @@
 pub mod access;
 mod connections;
 pub mod guards;
-mod landing;
+pub(crate) mod landing;
 mod metrics;
 mod router;
 pub mod server;

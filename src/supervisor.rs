@@ -1,0 +1,181 @@
+//! What systemd is told, where it is asked for (`Type=notify`): that the daemon listens, reloads or stops, how it is in one
+//! line, and that it still works. Without `NOTIFY_SOCKET` in the environment nothing of this happens.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::web::{Status, landing};
+
+/// How often the line of `systemctl status` may change.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// The poller turns at least once a second; one that has not done so for this long does not get over it by itself.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// When a part of the daemon last did something; clones are of the same part.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    began: Instant,
+    /// In milliseconds since `began`.
+    last: Arc<AtomicU64>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { began: Instant::now(), last: Arc::default() }
+    }
+}
+
+impl Pulse {
+    /// The part does something at `now`.
+    pub fn beat(&self, now: Instant) {
+        let since = u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
+        self.last.fetch_max(since, Ordering::Relaxed);
+    }
+
+    /// For how long it has done nothing at `now`.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
+        now.saturating_duration_since(last)
+    }
+}
+
+/// Whether a daemon whose poller has been silent for so long is worth keeping; if not, systemd gets to restart it.
+const fn works(silence: Duration) -> bool {
+    silence.as_millis() <= SILENCE.as_millis()
+}
+
+/// How often the watchdog is to be fed, and the status looked at.
+fn interval(watchdog: Option<Duration>) -> Duration {
+    // Half of it, as sd_watchdog_enabled(3) recommends.
+    watchdog.map_or(STATUS_EVERY, |watchdog| (watchdog / 2).min(STATUS_EVERY)).max(Duration::from_millis(1))
+}
+
+/// Tells that the daemon listens; from here on, feeds the watchdog while `pulse` beats, keeps the line of `systemctl status`
+/// up to date, and at `shutdown` tells that the daemon stops.
+pub async fn attend(status: Arc<Status>, pulse: Pulse, shutdown: CancellationToken) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let mut line = line(&status);
+    tell(&[NotifyState::Ready, NotifyState::Status(&line)]);
+    // systemd says 0 where there is none.
+    let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| !watchdog.is_zero());
+    let mut turns = tokio::time::interval(interval(watchdog));
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut worked = true;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = turns.tick() => {}
+        }
+        if watchdog.is_some() {
+            let silence = pulse.silence(Instant::now());
+            if works(silence) {
+                tell(&[NotifyState::Watchdog]);
+            } else if worked {
+                tracing::error!(
+                    ?silence,
+                    "the poller has stopped working; systemd will restart the exporter, which loses nothing"
+                );
+            }
+            worked = works(silence);
+        }
+        let new = self::line(&status);
+        if new != line {
+            tell(&[NotifyState::Status(&new)]);
+            line = new;
+        }
+    }
+    tell(&[NotifyState::Stopping, NotifyState::Status("Stopping.")]);
+}
+
+/// A reload that systemd knows of; it is over when this is dropped.
+#[derive(Debug)]
+pub struct Reloading(());
+
+impl Reloading {
+    /// Tells that a reload begins.
+    pub fn begin() -> Self {
+        match NotifyState::monotonic_usec_now() {
+            // systemd 253 and newer tell by the time which reload this is; older ones do not read it.
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(_) => tell(&[NotifyState::Reloading]),
+        }
+        Self(())
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        tell(&[NotifyState::Ready]);
+    }
+}
+
+/// How the daemon is, in one line.
+fn line(status: &Status) -> String {
+    let status = status.snapshot();
+    let (headline, explanation) = landing::summary(&status);
+    let text =
+        format!("{headline}: {explanation} Sessions counted: {}, open: {}.", status.counted, status.sessions_open);
+    // A new line would begin another message to systemd, and part of this may have come from outside.
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// One datagram, which systemd takes at once.
+fn tell(states: &[NotifyState<'_>]) {
+    static COMPLAINT: Once = Once::new();
+    if let Err(error) = sd_notify::notify(states) {
+        COMPLAINT
+            .call_once(|| tracing::warn!(%error, "systemd cannot be told how the exporter is; look at NOTIFY_SOCKET"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::{ApiStatus, StatusSnapshot};
+
+    #[test]
+    fn only_a_poller_that_is_long_silent_is_given_up() {
+        assert!(works(Duration::ZERO));
+        assert!(works(SILENCE));
+        assert!(!works(SILENCE + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_pulse_tells_how_long_ago_the_last_beat_was() {
+        let (pulse, began) = (Pulse::default(), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let other = pulse.clone();
+        other.beat(at(100));
+        // Read to the millisecond.
+        let silence = pulse.silence(at(107));
+        assert!((Duration::from_secs(7)..=Duration::from_millis(7_001)).contains(&silence), "{silence:?}");
+        assert_eq!(pulse.silence(at(99)), Duration::ZERO);
+        other.beat(at(50));
+        assert!(works(pulse.silence(at(110))), "an older beat takes nothing back");
+        assert!(!works(pulse.silence(at(116))));
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_twice_in_its_time() {
+        let ms = Duration::from_millis;
+        assert_eq!(interval(Some(ms(300))), ms(150));
+        assert_eq!(interval(Some(ms(60_000))), STATUS_EVERY);
+        assert_eq!(interval(None), STATUS_EVERY);
+        assert!(!interval(Some(Duration::from_nanos(1))).is_zero(), "an interval of nothing would be a panic");
+    }
+
+    #[test]
+    fn the_line_is_one_line_and_says_the_worst() {
+        let down = ApiStatus::Down("host answered\nWATCHDOG=trigger\r.".into());
+        let line = line(&Status::new(StatusSnapshot { counted: 412, api: down, ..StatusSnapshot::default() }));
+        assert!(!line.contains(['\n', '\r']), "{line:?}");
+        assert!(line.starts_with("Agntix does not answer: host answered WATCHDOG=trigger"), "{line}");
+        assert!(line.contains("counted: 412"), "{line}");
+    }
+}
