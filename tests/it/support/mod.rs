@@ -249,6 +249,8 @@ fn follow(log: std::process::ChildStderr) -> (Arc<Mutex<String>>, Receiver<Socke
     let keep = Arc::clone(&kept);
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
+            // Before the address is sent, so that whoever waits for that finds the line in the log.
+            keep.lock().unwrap().extend([line.as_str(), "\n"]);
             if let (true, Some((_, rest))) = (line.contains("listening"), line.split_once("address=")) {
                 let address = rest.split_whitespace().next().and_then(|a| a.trim_matches('"').parse().ok());
                 if let Some(address) = address {
@@ -256,9 +258,6 @@ fn follow(log: std::process::ChildStderr) -> (Arc<Mutex<String>>, Receiver<Socke
                     let _ = sender.send(address);
                 }
             }
-            let mut kept = keep.lock().unwrap();
-            kept.push_str(&line);
-            kept.push('\n');
         }
     });
     (kept, found)

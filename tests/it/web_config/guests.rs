@@ -165,10 +165,16 @@ fn a_password_that_is_being_checked_does_not_hold_up_the_stop() {
             stream
         })
         .collect();
+    // Another password each time: the same one would only join those that wait.
+    let mut guess = 0;
     until("the queue to be full", || {
+        guess += 1;
         let mut probe = std::net::TcpStream::connect(daemon.address).unwrap();
         probe.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let request = format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n", basic("alice", "probe"));
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n",
+            basic("alice", &format!("guess {guess}"))
+        );
         std::io::Write::write_all(&mut probe, request.as_bytes()).unwrap();
         let mut answer = [0; 12];
         std::io::Read::read_exact(&mut probe, &mut answer).ok()?;
