@@ -71,16 +71,17 @@ impl Totals {
         for (key, delta) in sums.deltas {
             let recent = match self.recent.entry(key) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(free) => match series::find(connection, free.key(), layouts)? {
-                    Some(state) => free.insert(Recent::new(state)),
-                    None => {
+                Entry::Vacant(free) => {
+                    if let Some(state) = series::find(connection, free.key(), layouts)? {
+                        free.insert(Recent::new(state))
+                    } else {
                         let state = delta.born(free.key().clone(), now);
                         series::insert(connection, &state, layouts)?;
                         committed.series.push(state.clone());
                         free.insert(Recent::new(state));
                         continue;
                     }
-                },
+                }
             };
             if !delta.rises {
                 continue;
