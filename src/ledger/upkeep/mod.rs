@@ -1,7 +1,7 @@
 //! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
 //! forget a session. Each takes the state's lock, so that a running daemon is never disturbed.
 //!
-//! Nothing in here counts anything; only [`Store`](super::store) does.
+//! Nothing in here counts anything.
 
 mod inspect;
 mod lines;
