@@ -152,36 +152,22 @@ fn a_password_that_is_being_checked_does_not_hold_up_the_stop() {
     // Minutes of work.
     let endless = bcrypt::hash("x", 4).unwrap().replace("$04$", "$22$");
     let mut daemon = site.start(&format!("basic_auth_users:\n  alice: {endless}\n"));
-    let mut stream = std::net::TcpStream::connect(daemon.address).unwrap();
-    let request = format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n", basic("alice", "x"));
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-    // The next one waits behind it, and is there when the fifth is put off.
-    let more: Vec<_> = (0..3)
-        .map(|n| {
-            let mut stream = std::net::TcpStream::connect(daemon.address).unwrap();
-            let request =
-                format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n", basic("alice", &n.to_string()));
-            std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-            stream
-        })
-        .collect();
-    // Another password each time: the same one would only join those that wait.
-    let mut guess = 0;
+    // Another password each time: the same one would only join those that wait. And each stays connected: one that goes
+    // away gives up its place, so that only those that stay make it sure that there comes one too many.
+    let mut guesses = Vec::new();
     until("the queue to be full", || {
-        guess += 1;
-        let mut probe = std::net::TcpStream::connect(daemon.address).unwrap();
-        probe.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let request = format!(
-            "GET / HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\n\r\n",
-            basic("alice", &format!("guess {guess}"))
-        );
-        std::io::Write::write_all(&mut probe, request.as_bytes()).unwrap();
+        let mut guess = std::net::TcpStream::connect(daemon.address).unwrap();
+        guess.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let header = basic("alice", &format!("guess {}", guesses.len()));
+        let request = format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: {header}\r\n\r\n");
+        std::io::Write::write_all(&mut guess, request.as_bytes()).unwrap();
         let mut answer = [0; 12];
-        std::io::Read::read_exact(&mut probe, &mut answer).ok()?;
-        (&answer == b"HTTP/1.1 429").then_some(())
+        let is_put_off = std::io::Read::read_exact(&mut guess, &mut answer).is_ok() && &answer == b"HTTP/1.1 429";
+        guesses.push(guess);
+        is_put_off.then_some(())
     });
     daemon.stops_on("TERM");
-    drop((stream, more));
+    drop(guesses);
 }
 
 #[test]
