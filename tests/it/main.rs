@@ -13,6 +13,7 @@ mod dashboards;
 mod exactly_once;
 mod first_events;
 mod freshness;
+mod kubernetes;
 mod late_analysis;
 mod lifecycle;
 mod new_series;

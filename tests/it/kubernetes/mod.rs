@@ -1,0 +1,93 @@
+//! The chart and the manifests of `deploy/`, as Helm 3, Helm 4 and kubectl make them, against the schemas of Kubernetes and of
+//! Prometheus Operator, the files that they must not copy, and the program that they start. No cluster is needed.
+
+mod manifests;
+mod pod;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::tool;
+
+/// The oldest Kubernetes that the chart asks for, one between, and the newest with a schema.
+const VERSIONS: [&str; 3] = ["1.27.0", "1.31.0", "1.37.0"];
+const CREDENTIAL: [&str; 2] = ["--set", "credential.existingSecret=agntix"];
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn helms() -> [PathBuf; 2] {
+    [tool::locate("HELM_3", "helm3/helm/helm"), tool::locate("HELM_4", "helm4/helm/helm")]
+}
+
+/// What a program prints, with this on its standard input; or what it says is wrong.
+fn ask(command: &mut Command, input: &str) -> Result<String, String> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    if output.status.success() { Ok(stdout) } else { Err(stderr) }
+}
+
+/// What a Helm makes of a chart as release `acme` in the namespace `agntix`.
+fn rendered_by(helm: &Path, chart: &Path, arguments: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(helm);
+    ask(command.args(["template", "acme"]).arg(chart).args(["--namespace", "agntix"]).args(arguments), "")
+}
+
+/// The objects in a text, which must be as all these versions of Kubernetes want them.
+fn objects(text: &str, versions: &[&str]) -> Vec<Value> {
+    let python = tool::locate("KUBERNETES_PYTHON", "kubernetes-python/bin/python");
+    let program = repository("tests/it/kubernetes/schemas.py");
+    let printed = ask(Command::new(python).arg(program).args(versions), text).unwrap();
+    serde_json::from_str(&printed).unwrap()
+}
+
+/// The objects that the chart makes of these arguments, whichever Helm it is.
+fn chart(arguments: &[&str]) -> Vec<Value> {
+    let [old, new] = helms().map(|helm| {
+        rendered_by(&helm, &repository("deploy/helm/agntix-exporter"), arguments)
+            .unwrap_or_else(|e| panic!("{}: {e}", helm.display()))
+    });
+    let made = objects(&new, &VERSIONS);
+    let by_name = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+        objects.into_iter().map(|one| (format!("{} {}", one["kind"], one["metadata"]["name"]), one)).collect()
+    };
+    assert_eq!(by_name(objects(&old, &[])), by_name(made.clone()), "Helm 3 and 4 differ");
+    made
+}
+
+fn everything() -> Vec<Value> {
+    chart(&["--values", repository("tests/it/kubernetes/everything.yaml").to_str().unwrap()])
+}
+
+/// The only object of this kind.
+fn only<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
+    let mut found = objects.iter().filter(|object| object["kind"] == kind);
+    let first = found.next().unwrap_or_else(|| panic!("there is no {kind}"));
+    assert!(found.next().is_none(), "there are several {kind}");
+    first
+}
+
+fn kinds(objects: &[Value]) -> Vec<&str> {
+    let mut kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// The YAML files of a folder of the repository by their names, or JSON files, which are YAML as well.
+fn files(folder: &str) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(repository(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    entries.map(read).collect()
+}
