@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
 use super::{Failure, Global, environment, runtime};
-use crate::web::Guards;
+use crate::web::{Guards, Security};
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -19,13 +19,20 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
     let (guards, _) = Guards::open(config).map_err(Failure::mistake)?;
-    let address = reachable(config.web.listen_addresses().next().unwrap_or_default());
-    if guards.web.requires_certificates() {
+    let address = config.web.listen_addresses().next().unwrap_or_default();
+    let path = format!("{}/-/healthy", config.web.prefix());
+    runtime()?.block_on(is_alive(address, &path, &guards.web)).map_err(Failure::Running)
+}
+
+/// Whether an exporter that listens on `address`, guarded by `security`, says at `path` that it is alive; or why not.
+pub(super) async fn is_alive(address: &str, path: &str, security: &Security) -> Result<(), String> {
+    let address = reachable(address);
+    if security.requires_certificates() {
         // There is none to show: that it takes connections is all that can be found out.
-        return runtime()?.block_on(takes_connections(&address));
+        return takes_connections(&address).await;
     }
-    let scheme = if guards.web.has_tls() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}{}/-/healthy", config.web.prefix());
+    let scheme = if security.has_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{path}");
     // Even a client that never speaks TLS cannot be made without it.
     agntix::install_crypto_provider();
     let client = reqwest::Client::builder()
@@ -35,24 +42,21 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         // It asks this machine, by another name than the one in the certificate, and tells nothing.
         .tls_danger_accept_invalid_certs(true)
         .build()
-        .map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {e}")))?;
-    let unhealthy = |why: String| Failure::running(format!("{url} {why}"));
-    runtime()?.block_on(async {
-        let answer = client.get(&url).send().await.map_err(|e| unhealthy(said(&e)))?;
-        match answer.status() {
-            status if status.is_success() => Ok(()),
-            // With web.probes_without_credentials = false; it is alive all the same.
-            StatusCode::UNAUTHORIZED => Ok(()),
-            status => Err(unhealthy(format!("answers {status}"))),
-        }
-    })
+        .map_err(|e| format!("the HTTP client cannot be set up: {e}"))?;
+    let answer = client.get(&url).send().await.map_err(|e| format!("{url} {}", said(&e)))?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        // With web.probes_without_credentials = false; it is alive all the same.
+        StatusCode::UNAUTHORIZED if security.has_users() => Ok(()),
+        status => Err(format!("{url} answers {status}")),
+    }
 }
 
-async fn takes_connections(address: &str) -> Result<(), Failure> {
+async fn takes_connections(address: &str) -> Result<(), String> {
     match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure::running(format!("{address} takes no connection ({error})"))),
-        Err(_) => Err(Failure::running(format!("{address} takes no connection within {PATIENCE:?}"))),
+        Ok(Err(error)) => Err(format!("{address} takes no connection ({error})")),
+        Err(_) => Err(format!("{address} takes no connection within {PATIENCE:?}")),
     }
 }
 

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::counted::{self, Counted};
 use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, format_of, inspect};
 pub use transfer::{export, import};
 
 /// Why something could not be done to a state.
