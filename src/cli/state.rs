@@ -17,9 +17,9 @@ use crate::ledger::upkeep::{self, Inspection};
 pub enum StateCommand {
     /// Show what is remembered, how much, and since when.
     Inspect,
-    /// Give the disk back what forgotten sessions have left free; needs as much free space as the state is large.
+    /// Give the disk back what forgotten sessions have left free; needs twice as much free space as the state is large.
     Compact,
-    /// Write the whole state as lines of JSON; nothing personal is in it.
+    /// Write the whole state as lines of JSON: ids of sessions under way, hashes of counted ones, and the series.
     Export {
         /// File to write; it must not exist [default: standard output].
         #[arg(long, value_name = "FILE")]
@@ -34,7 +34,8 @@ pub enum StateCommand {
     /// Forget what identifies a session; totals stay as they are.
     ///
     /// A session that is not yet wholly counted loses its row (id, times, channel) and is not counted any further. A hash
-    /// of its id stays, so that it is not counted anew.
+    /// of its id stays, so that it is not counted anew, unless nothing but the id was known. What is forgotten is
+    /// overwritten in the file; copies from before in free space go with `state compact`.
     Forget {
         /// Id of the session.
         id: String,
@@ -59,12 +60,7 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
         }
         StateCommand::Export { to } => {
             let lines = match to {
-                Some(path) => {
-                    let mut file = File::create_new(path).map_err(|e| file_failure("write", path, &e))?;
-                    let lines = export(directory, &mut file)?;
-                    file.sync_all().map_err(|e| file_failure("write", path, &e))?;
-                    lines
-                }
+                Some(path) => export_to(directory, path)?,
                 None => export(directory, &mut std::io::stdout().lock())?,
             };
             eprintln!("{lines} lines");
@@ -86,6 +82,8 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
                 "{}",
                 match (forgotten.pending, forgotten.counted, *hash) {
                     (false, false, _) => "nothing was remembered of it",
+                    (true, false, false) if !forgotten.keeps_hash =>
+                        "its row is gone; only its id was known, and it is stored and counted when it is heard of again",
                     (true, _, false) => "its row is gone; a hash of its id stays, so that it is not counted anew",
                     (false, true, false) =>
                         "only a hash of its id is remembered, which stays, so that it is not counted anew",
@@ -96,6 +94,21 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
         }
     }
     Ok(())
+}
+
+/// The file is there when all of it is, and for this user alone: ids of sessions are in it.
+fn export_to(directory: &Path, path: &Path) -> Result<u64, Failure> {
+    let unwritten = |error: &std::io::Error| file_failure("write", path, error);
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::Running(format!("{} exists; name another file, or remove it", path.display())));
+    }
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(beside).map_err(|e| unwritten(&e))?;
+    let lines = export(directory, &mut file)?;
+    file.as_file().sync_all().map_err(|e| unwritten(&e))?;
+    file.persist_noclobber(path).map_err(|e| unwritten(&e.error))?;
+    File::open(beside).and_then(|directory| directory.sync_all()).map_err(|e| unwritten(&e))?;
+    Ok(lines)
 }
 
 fn export(directory: &Path, to: &mut impl Write) -> Result<u64, Failure> {

@@ -259,7 +259,7 @@ pub enum LedgerError {
     },
     /// The file is not a ledger, or is broken.
     #[error(
-        "the state in {path} is damaged or not an agntix-exporter state ({detail}); nothing was changed: restore it from a backup, or move it away to start counting anew"
+        "the state in {path} is damaged or not an agntix-exporter state ({detail}); nothing was changed: restore it from a backup, or move its directory away to start counting anew"
     )]
     Damaged {
         /// The file.

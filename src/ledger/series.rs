@@ -236,7 +236,12 @@ pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<(
             let mut update =
                 connection.prepare("UPDATE series SET cells = ?3, held = ?4 WHERE family = ?1 AND labels = ?2")?;
             for (family, labels, cells, held) in rows {
-                let Some(cells) = cells.map(|cells| encode(&moved(&cells, &old, layout))) else { continue };
+                // Its layout is about to be another one, under which nobody could tell what the cells were.
+                let Some(cells) = cells else {
+                    let text = format!("the buckets of {labels} have the wrong length").into();
+                    return Err(rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Blob, text));
+                };
+                let cells = encode(&moved(&cells, &old, layout));
                 update.execute((family, labels, cells, held.map(|held| encode(&moved(&held, &old, layout)))))?;
             }
         }
@@ -253,11 +258,11 @@ fn text(bounds: &[f64]) -> String {
 }
 
 fn moved(cells: &[u64], old: &[f64], layout: &Layout) -> Vec<u64> {
-    let mut new = vec![0; layout.cells()];
+    let mut new = vec![0_u64; layout.cells()];
     for (index, count) in cells.iter().take(cells.len().saturating_sub(1)).enumerate() {
         let to = old.get(index).map_or(layout.bounds.len(), |bound| usize::from(layout.bucket(*bound)));
         if let Some(cell) = new.get_mut(to) {
-            *cell += count;
+            *cell = cell.saturating_add(*count);
         }
     }
     if let (Some(to), Some(sum)) = (new.last_mut(), cells.last()) {

@@ -126,6 +126,7 @@ impl Store {
             config: &self.config,
             cached: &mut self.cached,
             sums: Sums::default(),
+            earlier: Committed::default(),
             now: Timestamp::default(),
         };
         let verdicts = changes.iter().map(|change| batch.apply(change)).collect::<Result<Vec<_>>>()?;
@@ -165,6 +166,8 @@ struct Batch<'s> {
     config: &'s LedgerConfig,
     cached: &'s mut Cached,
     sums: Sums,
+    /// What came of the sums before the look-back was done, if that is one of the changes.
+    earlier: Committed,
     now: Timestamp,
 }
 
@@ -187,6 +190,8 @@ impl Batch<'_> {
                 Ok(Verdict::Done)
             }
             Change::LookBackDone => {
+                // What came before it in the same transaction is in the starting values still.
+                self.earlier = self.add_up()?;
                 Meta::LookBackDone.set(self.connection, 1)?;
                 if let Some(look_back) = &mut self.cached.look_back {
                     look_back.done = true;
@@ -360,14 +365,20 @@ impl Batch<'_> {
         Ok(Verdict::Done)
     }
 
-    fn finish(self) -> Result<Committed> {
+    /// Writes the sums so far, as the look-back stands.
+    fn add_up(&mut self) -> Result<Committed> {
+        let sums = std::mem::take(&mut self.sums);
+        let Some(look_back) = self.cached.look_back else { return Ok(Committed::default()) };
+        self.cached.totals.add(self.connection, sums, &self.config.layouts, look_back, self.now)
+    }
+
+    fn finish(mut self) -> Result<Committed> {
         self.cached.admission.store(self.connection)?;
         let overflow = self.cached.admission.take_overflow();
-        let mut committed = Committed::default();
-        if let Some(look_back) = self.cached.look_back {
-            committed =
-                self.cached.totals.add(self.connection, self.sums, &self.config.layouts, look_back, self.now)?;
-        }
+        let later = self.add_up()?;
+        let mut committed = self.earlier;
+        committed.series.extend(later.series);
+        committed.exemplars.extend(later.exemplars);
         if self.now > Timestamp::default() {
             self.cached.counted.forget(self.connection, self.now)?;
         }

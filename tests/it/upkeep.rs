@@ -55,6 +55,10 @@ fn without_a_state_nothing_is_made() {
     let place = tempfile::tempdir().unwrap();
     let setup =
         Setup::plain(&place.path().join("state")).set("STATE__PATH", &place.path().join("none").display().to_string());
+    // Nothing is left that would be in the way of the next attempt.
+    let exported = place.path().join("exported").display().to_string();
+    assert_eq!(state(&setup, &["export", "--to", &exported]).0, Some(1));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
     for command in ["inspect", "compact", "export"] {
         let (code, said) = state(&setup, &[command]);
         assert_eq!(code, Some(1), "{said}");

@@ -33,10 +33,24 @@ pub enum UpkeepError {
         path: PathBuf,
     },
     /// Something would be overwritten.
-    #[error("there is a state in {path} already; move it away, or import into another state.path")]
+    #[error(
+        "there is a state in {path} already, or a part of one; move the directory away, or import into another state.path"
+    )]
     Occupied {
         /// The directory.
         path: PathBuf,
+    },
+    /// Looking at it would make it unreadable for the version that wrote it.
+    #[error(
+        "the state in {path} has format {found}, which the next start of the exporter turns into {known} and earlier versions then cannot read; use the version that wrote it, or start this one once"
+    )]
+    Older {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format of this version.
+        known: i64,
     },
     /// What is imported is no export, or is damaged.
     #[error("line {line} is not one of an exported state ({detail}); nothing was imported")]
@@ -71,6 +85,12 @@ impl State {
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
         }
+        if let Ok(Some((found, known))) = format_of(directory)
+            && found < known
+            && found > 0
+        {
+            return Err(UpkeepError::Older { path: directory.into(), found, known });
+        }
         let state = Self { connection: schema::open(directory)?, path };
         state.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
@@ -100,14 +120,21 @@ fn number_in(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
-/// Gives the disk back what forgotten sessions have left free: the size before and after, in bytes. It takes as much free
-/// space as the state is large while it runs; a crash leaves the state as it was.
+/// Gives the disk back what forgotten sessions have left free: the size before and after, in bytes. It takes twice as much
+/// free space as the state is large while it runs, all of it in the directory of the state; a crash leaves the state as it
+/// was.
 ///
 /// # Errors
 /// If there is no state, a daemon has it open, or the disk is full.
 pub fn compact(directory: &Path) -> Result<(u64, u64), UpkeepError> {
     let state = State::open(directory)?;
     let before = state.size()?;
+    // The copy that VACUUM makes would otherwise be in a directory for temporary files, which may be small, or missing in
+    // a container. (https://www.sqlite.org/pragma.html#pragma_temp_store_directory)
+    let here = std::path::absolute(directory).ok().and_then(|path| path.to_str().map(|path| path.replace('\'', "''")));
+    if let Some(here) = here {
+        state.with(|connection| connection.execute_batch(&format!("PRAGMA temp_store_directory = '{here}'")))?;
+    }
     state.with(|connection| connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"))?;
     Ok((before, state.size()?))
 }
@@ -119,19 +146,24 @@ pub struct Forgotten {
     pub pending: bool,
     /// It was counted: a hash of its id and of its classifications was there.
     pub counted: bool,
+    /// A hash of its id is there now, so that it is not counted anew.
+    pub keeps_hash: bool,
 }
 
 /// Forgets what is remembered of a session: its row while it is not yet wholly counted, and, if `hash` says so, the hash
 /// that tells that it was counted. Totals stay as they are.
 ///
 /// A pending session leaves its hash behind (unless that goes as well), so that it is not counted anew when it is heard of
-/// again. Without its hash, a session that Agntix still gives is counted a second time.
+/// again; but for one of which only the id was known, and nothing was counted. Without its hash, a session that Agntix still
+/// gives is counted, and stored while it is. What is forgotten is overwritten in the file.
 ///
 /// # Errors
 /// If there is no state, a daemon has it open, or it cannot be written.
 pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, UpkeepError> {
     let state = State::open(directory)?;
     state.with(|connection| {
+        // Otherwise it would stay readable in the file until its place is used again.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         let transaction = connection.unchecked_transaction()?;
         let created: Option<Option<i64>> =
             transaction.query_row("SELECT created FROM pending WHERE id = ?1", [id], |row| row.get(0)).optional()?;
@@ -143,13 +175,17 @@ pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, Upkee
                 transaction.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key])?;
             }
         }
+        let mut keeps_hash = counted && !hash;
         // Without a time of creation nothing of it was counted yet, so that nothing can be counted twice.
         if let (false, false, Some(Some(created))) = (hash, counted, created) {
             let created = Timestamp::from_millis(created);
             // The retention is asked of nobody: nothing is dropped here.
             Counted::load(&transaction, Duration::MAX)?.insert(&transaction, id, created, counted::UNKNOWN_PARTS)?;
+            keeps_hash = true;
         }
         transaction.commit()?;
-        Ok(Forgotten { pending: created.is_some(), counted })
+        // The log has it, too.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(Forgotten { pending: created.is_some(), counted, keeps_hash })
     })
 }

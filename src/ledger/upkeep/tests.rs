@@ -124,6 +124,12 @@ fn an_export_that_is_not_whole_makes_no_state() {
         ("no hexadecimal", text.replacen("\"id\":\"", "\"id\":\"zz", 30), "hexadecimal"),
         ("an unknown metric", text.replace("agntix_sessions_started_total", "agntix_x_total"), "there is no metric"),
         ("cells of another histogram", text.replacen("\"cells\":[", "\"cells\":[1,", 1), "wrong length"),
+        (
+            "buckets that no line has",
+            text.replacen("\"layout\":\"duration\"", "\"layout\":\"x\"", 1),
+            "has the buckets",
+        ),
+        ("no day", text.replacen("\"day\":", "\"day\":-", 1), "days since 1970"),
         ("nothing", String::new(), "without its closing line"),
     ] {
         let error = import_text(&config, &broken).expect_err(what).to_string();
@@ -182,20 +188,102 @@ fn a_forgotten_session_is_not_counted_anew_unless_its_hash_went_too() {
     let whole = |id| commit(&config, vec![session(id, Some(9), Some("Complaint"))]);
     let totals = || lines(&config).lines().filter(|line| line.contains("\"series\"")).count();
 
-    assert_eq!(forget("ended", false), Forgotten { pending: true, counted: false });
+    assert_eq!(forget("ended", false), Forgotten { pending: true, counted: false, keeps_hash: true });
     assert!(!lines(&config).contains("\"ended\",\"created\""), "its row is still there");
     let before = totals();
     assert_eq!(whole("ended"), [Verdict::AlreadyCounted]);
     // Neither counted, nor taken for a session whose analysis has changed.
     assert_eq!(totals(), before);
 
-    assert_eq!(forget("counted 1", false), Forgotten { pending: false, counted: true });
+    assert_eq!(forget("counted 1", false), Forgotten { pending: false, counted: true, keeps_hash: true });
     assert_eq!(whole("counted 2"), [Verdict::AlreadyCounted]);
-    assert_eq!(forget("counted 1", true), Forgotten { pending: false, counted: true });
+    assert_eq!(forget("counted 1", true), Forgotten { pending: false, counted: true, keeps_hash: false });
     assert!(matches!(whole("counted 1")[..], [Verdict::Counted { .. }]));
 
     // Only heard of: nothing of it was counted.
-    assert_eq!(forget("heard", false), Forgotten { pending: true, counted: false });
+    assert_eq!(forget("heard", false), Forgotten { pending: true, counted: false, keeps_hash: false });
     assert!(matches!(whole("heard")[..], [Verdict::Counted { .. }]));
-    assert_eq!(forget("never heard", true), Forgotten { pending: false, counted: false });
+    assert_eq!(forget("never heard", true), Forgotten { pending: false, counted: false, keeps_hash: false });
+}
+
+/// Whether the files of a state have this text anywhere in them.
+fn holds(directory: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.into_iter().any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[test]
+fn what_is_forgotten_is_in_no_byte_of_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    commit(&config, vec![Change::FirstStart(at(-1_000)), session("3f9e-only-this-one", None, None)]);
+    assert!(holds(directory.path(), "3f9e-only-this-one"), "what follows would find nothing");
+    forget(directory.path(), "3f9e-only-this-one", false).unwrap();
+    assert!(!holds(directory.path(), "3f9e-only-this-one"));
+}
+
+#[test]
+fn a_log_that_was_left_behind_is_no_place_for_an_import() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (text, config) = (lines(&filled(from.path())), configuration(to.path()));
+    // What a killed daemon leaves when only the larger of its two files is moved away.
+    for ending in ["-wal", "-journal"] {
+        let left = to.path().join(format!("ledger.sqlite{ending}"));
+        std::fs::write(&left, "old").unwrap();
+        assert!(matches!(import_text(&config, &text), Err(UpkeepError::Occupied { .. })), "{ending}");
+        assert_eq!(std::fs::read(&left).unwrap(), b"old");
+        std::fs::remove_file(left).unwrap();
+    }
+    import_text(&config, &text).unwrap();
+}
+
+#[test]
+fn a_state_that_is_made_during_an_import_is_not_replaced() {
+    /// Lets a daemon start when the last line has been read.
+    struct Meanwhile<'t>(&'t [u8], &'t Config, Option<SqliteLedger>);
+    impl std::io::Read for Meanwhile<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.0.is_empty() && self.2.is_none() {
+                self.2 = Some(open(self.1).0);
+            }
+            self.0.read(buffer)
+        }
+    }
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (text, config) = (lines(&filled(from.path())), configuration(to.path()));
+    let mut reader = std::io::BufReader::new(Meanwhile(text.as_bytes(), &config, None));
+    let refused = import(&config, &mut reader, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, UpkeepError::Occupied { .. }), "{refused}");
+    drop(reader);
+    assert_eq!(inspect(to.path()).unwrap().counted, 0, "the daemon's own state is there");
+}
+
+#[test]
+fn an_import_leaves_the_buckets_as_they_were_exported() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = lines(&filled(from.path()));
+    let mut config = configuration(to.path());
+    config.metrics.duration_buckets = vec![1.0, 1_000.0];
+    import_text(&config, &text).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    assert_eq!(sorted(&lines(&config)), sorted(&text));
+}
+
+#[test]
+fn a_state_of_an_older_format_is_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let file = schema::file_in(directory.path());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[60..64].copy_from_slice(&1_i32.to_be_bytes());
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(format_of(directory.path()).unwrap(), Some((1, schema::FORMAT)));
+    let error = inspect(directory.path()).unwrap_err();
+    assert!(matches!(error, UpkeepError::Older { found: 1, .. }), "{error}");
+    assert!(std::fs::read(&file).unwrap() == bytes);
+    assert_eq!(format_of(&directory.path().join("none")).unwrap(), None);
 }

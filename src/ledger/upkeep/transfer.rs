@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::lines::{Line, Pending, Series};
 use super::{State, UpkeepError};
@@ -127,9 +127,7 @@ fn pending_line(row: &Row<'_>) -> rusqlite::Result<Line> {
 pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
     let directory = &config.state.path;
     let target = schema::file_in(directory);
-    if target.exists() {
-        return Err(UpkeepError::Occupied { path: directory.clone() });
-    }
+    refuse_occupied(directory)?;
     std::fs::create_dir_all(directory)?;
     // Made beside its place and renamed into it when whole, so that what was broken off leaves no state behind.
     let work = tempfile::Builder::new().prefix(".import-").tempdir_in(directory)?;
@@ -141,13 +139,37 @@ pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(
         connection.query_row(close, [], |_| Ok(())).map_err(|e| schema::writing_error(&made, &e))?;
         lines
     };
-    // Whatever the daemon would stumble over is found here. Buckets are carried over by the daemon's own start, as well.
+    // Whatever the daemon would stumble over is found here, in a copy: the buckets of this configuration may not be those
+    // that it will start with, and to carry counts over to them cannot be undone.
+    let copy = tempfile::Builder::new().prefix("check-").tempdir_in(work.path())?;
+    std::fs::copy(&made, schema::file_in(copy.path()))?;
     let mut check = LedgerConfig::from(config);
-    check.directory = work.path().into();
+    check.directory = copy.path().into();
     Store::open(check)?.contents()?;
-    std::fs::rename(&made, &target)?;
+    drop(copy);
+    // A daemon that was started meanwhile has made a state of its own, which a rename would replace under its feet.
+    refuse_occupied(directory)?;
+    match std::fs::hard_link(&made, &target) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(UpkeepError::Occupied { path: directory.clone() });
+        }
+        other => other?,
+    }
     std::fs::File::open(directory)?.sync_all()?;
     Ok(lines)
+}
+
+/// There may be neither a state nor what one has left: SQLite would play a log that lies beside the new file into it.
+fn refuse_occupied(directory: &Path) -> Result<(), UpkeepError> {
+    let file = schema::file_in(directory);
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let mut name = file.clone().into_os_string();
+        name.push(ending);
+        if std::fs::symlink_metadata(name).is_ok() {
+            return Err(UpkeepError::Occupied { path: directory.into() });
+        }
+    }
+    Ok(())
 }
 
 fn read_all(
@@ -198,9 +220,20 @@ fn read_all(
     if !ended {
         return Err(UpkeepError::CutShort { line: number });
     }
+    let strange = "SELECT layout FROM series WHERE layout <> '' AND layout NOT IN (SELECT name FROM layouts) LIMIT 1";
+    let strange: Option<String> = transaction.query_row(strange, [], |row| row.get(0)).optional().map_err(unwritten)?;
+    if let Some(layout) = strange {
+        return Err(UpkeepError::Line {
+            line: number,
+            detail: format!("no line before it has the buckets {layout:?}"),
+        });
+    }
     transaction.commit().map_err(unwritten)?;
     Ok(number)
 }
+
+/// The end of the year 9999.
+const MOST_DAYS: i64 = 2_932_896;
 
 enum Refusal {
     Line(String),
@@ -250,6 +283,9 @@ fn write(to: &Transaction<'_>, partitions: &mut HashMap<Option<i64>, String>, li
         Line::Counted { day, id, parts } => {
             let key = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(&id, 16).ok());
             let key = key.ok_or_else(|| Refusal::Line("id is not 32 hexadecimal digits".into()))?.to_be_bytes();
+            if day.is_some_and(|day| !(0..=MOST_DAYS).contains(&day)) {
+                return Err(Refusal::Line("day is not a number of days since 1970".into()));
+            }
             let table = match partitions.entry(day) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => place.insert(match day {
