@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use axum::Router;
@@ -56,7 +56,7 @@ pub enum AppError {
     Metrics(#[from] prometheus::Error),
     /// A part of the daemon ended without being told to.
     #[error("a part of the daemon has stopped ({0}); this is a defect")]
-    Part(#[from] tokio::task::JoinError),
+    Part(#[from] JoinError),
 }
 
 /// Lists of watched sessions that may wait for the poller.
@@ -275,6 +275,7 @@ impl App {
         // Whichever part ends first, by itself or because it was told to, takes the others with it.
         let first: Result<(), AppError> = tokio::select! {
             ended = &mut serving => ended.map_err(AppError::from),
+            ended = ended(&mut receiving) => ended.map_err(AppError::from),
             ended = &mut polling => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
             () = reloads.run(wishes) => Ok(()),
         };
@@ -282,6 +283,7 @@ impl App {
         if !serving.is_finished() {
             serving.await?;
         }
+        let receiving = receiving.filter(|task| !task.is_finished());
         for task in [receiving, following, Some(supervised)].into_iter().flatten() {
             task.await?;
         }
@@ -292,6 +294,14 @@ impl App {
         // Closing the state waits for its writer, which must not hold up this thread.
         tokio::task::spawn_blocking(move || drop(ledger)).await?;
         first
+    }
+}
+
+/// The end of a task; never, if there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

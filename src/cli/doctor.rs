@@ -296,7 +296,7 @@ fn secret(loaded: &Loaded) -> Finding {
 async fn listener(address: &str, path: &str, security: &Security) -> Listener {
     match web::bind(address).await {
         Ok(_) => Listener::Free,
-        Err(WebError::Taken { .. }) => match is_alive(address, path, security).await {
+        Err(WebError::Taken { .. }) => match is_alive(address, path, Some(security)).await {
             Ok(()) => Listener::Alive,
             Err(why) => Listener::Other(why),
         },

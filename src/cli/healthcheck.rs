@@ -18,19 +18,23 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
-    let (guards, _) = Guards::open(config).map_err(Failure::mistake)?;
+    // A daemon goes on with the last good state of a file that is broken now.
+    let guards = Guards::open(config).ok();
+    let security = guards.as_ref().map(|(guards, _)| &*guards.web);
     let address = config.web.listen_addresses().next().unwrap_or_default();
     let path = format!("{}/-/healthy", config.web.prefix());
-    runtime()?.block_on(is_alive(address, &path, &guards.web)).map_err(Failure::Running)
+    runtime()?.block_on(is_alive(address, &path, security)).map_err(Failure::Running)
 }
 
-/// Whether an exporter that listens on `address`, guarded by `security`, says at `path` that it is alive; or why not.
-pub(super) async fn is_alive(address: &str, path: &str, security: &Security) -> Result<(), String> {
+/// Whether an exporter that listens on `address`, guarded by `security` if that is known, says at `path` that it is alive;
+/// or why not.
+pub(super) async fn is_alive(address: &str, path: &str, security: Option<&Security>) -> Result<(), String> {
     let address = reachable(address);
-    if security.requires_certificates() {
-        // There is none to show: that it takes connections is all that can be found out.
+    // Where there is no certificate to show, or nobody can tell how it speaks, that it takes connections is all that can be
+    // found out.
+    let Some(security) = security.filter(|security| !security.requires_certificates()) else {
         return takes_connections(&address).await;
-    }
+    };
     let scheme = if security.has_tls() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{path}");
     // Even a client that never speaks TLS cannot be made without it.
@@ -47,7 +51,7 @@ pub(super) async fn is_alive(address: &str, path: &str, security: &Security) -> 
     match answer.status() {
         status if status.is_success() => Ok(()),
         // With web.probes_without_credentials = false; it is alive all the same.
-        StatusCode::UNAUTHORIZED if security.has_users() => Ok(()),
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS if security.has_users() => Ok(()),
         status => Err(format!("{url} answers {status}")),
     }
 }

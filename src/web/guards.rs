@@ -12,7 +12,8 @@ use crate::config::Config;
 pub struct Guards {
     /// The one of the metrics.
     pub web: Arc<Security>,
-    /// The webhook's own, if it has one; the same as the other where both have one file.
+    /// The webhook's own, if it has one. Where both have one file it is read twice: strangers who knock at the public
+    /// listener use up neither the rate limit of the scrapes nor their turns to have a password checked.
     pub webhook: Option<Arc<Security>>,
 }
 
@@ -29,7 +30,8 @@ impl Guards {
         let own = match &webhook.web_config_file {
             _ if !has_listener => None,
             Some(file) if Some(file.as_path()) != web_file => Some(open(Some(file), &mut warnings)?),
-            _ => Some(Arc::clone(&web)),
+            // What there is to warn of has been said.
+            _ => Some(open(web_file, &mut Vec::new())?),
         };
         if webhook.enabled && own.as_ref().unwrap_or(&web).requires_certificates() {
             warnings.push(
@@ -47,10 +49,9 @@ impl Guards {
         self.each().try_for_each(|security| security.reread())
     }
 
-    /// Each of them once.
+    /// Each of them.
     pub fn each(&self) -> impl Iterator<Item = &Arc<Security>> {
-        let other = self.webhook.as_ref().filter(|webhook| !Arc::ptr_eq(webhook, &self.web));
-        std::iter::once(&self.web).chain(other)
+        std::iter::once(&self.web).chain(&self.webhook)
     }
 
     /// What is let in to the listener of the metrics.

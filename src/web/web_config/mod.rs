@@ -37,6 +37,8 @@ use crate::stamp::Stamp;
 
 /// How often the files are looked at. Looking is a `stat`; they are read only when that shows a change.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks between two attempts to read files that could not be used and have not changed.
+const RETRY_AFTER: u32 = 60;
 /// A longer file is another one.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -58,6 +60,8 @@ pub(crate) struct Snapshot {
     pub rate_limit: Option<RateLimit>,
     client_auth: ClientAuth,
     names_clients: bool,
+    /// Whether it names the authority that vouches for clients.
+    names_authority: bool,
 }
 
 /// What has been seen of the files.
@@ -68,6 +72,9 @@ struct Looks {
     seen: Stamps,
     /// Why the latest state is not in force.
     complaint: Option<String>,
+    /// Looks until files that could not be used are read again although they look the same: the reason may have been
+    /// that the system had no memory or no file left.
+    until_retry: u32,
 }
 
 /// Files, and their states.
@@ -96,7 +103,7 @@ impl Security {
             file: path.to_owned(),
             reason: "the system gives no random numbers".into(),
         })?;
-        let looks = Looks { read: stamps.clone(), seen: stamps, complaint: None };
+        let looks = Looks { read: stamps.clone(), seen: stamps, complaint: None, until_retry: 0 };
         let guard = Guard {
             path: path.to_owned(),
             current: ArcSwap::from_pointee(snapshot),
@@ -168,7 +175,7 @@ impl Security {
             }
             let security = Arc::clone(&self);
             // A disk that is slow to answer must not hold up the requests.
-            if tokio::task::spawn_blocking(move || security.look()).await.is_err() {
+            if tokio::task::spawn_blocking(move || security.look()).await.is_err_and(|error| error.is_cancelled()) {
                 return;
             }
         }
@@ -183,7 +190,9 @@ impl Security {
         let rests = now == looks.seen;
         let is_new = now != looks.read;
         looks.seen = now;
-        if is_new && rests {
+        looks.until_retry = looks.until_retry.saturating_sub(1);
+        let is_due = looks.complaint.is_some() && looks.until_retry == 0;
+        if (is_new || is_due) && rests {
             // The log has it.
             let _ = guard.read_again(&mut looks);
         }
@@ -231,6 +240,7 @@ impl Guard {
                 Ok(())
             }
             Err(why) => {
+                looks.until_retry = RETRY_AFTER;
                 if looks.complaint.as_ref() != Some(&why) {
                     tracing::warn!("{why}; the last good web configuration stays in force");
                     looks.complaint = Some(why.clone());
@@ -251,8 +261,15 @@ impl Snapshot {
         if !self.users.is_empty() && new.users.is_empty() {
             return Some("it would let everybody in without a password");
         }
+        let verified = |s: &Self| s.client_auth.verifies() && (s.client_auth.requires() || s.names_clients);
+        if verified(self) && verified(new) && self.names_authority && !new.names_authority {
+            return Some("it would let any authority of the system vouch for clients");
+        }
         let asked = |s: &Self| s.client_auth.verifies() && s.client_auth.requires();
-        if (asked(self) && !asked(new)) || (self.names_clients && !new.names_clients) {
+        if (asked(self) && !asked(new))
+            || (verified(self) && !verified(new))
+            || (self.names_clients && !new.names_clients)
+        {
             return Some("it would let clients in whose certificates are refused now");
         }
         None
@@ -279,6 +296,7 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
     let contents = file::read(root.as_ref(), directory).map_err(|mistake| mistake.in_file(path))?;
     let mut warnings = contents.warnings;
     let (mut config, mut client_auth, mut names_clients) = (None, ClientAuth::None, false);
+    let names_authority = contents.tls.as_ref().is_some_and(|section| section.client_ca.is_some());
     if let Some(section) = &contents.tls {
         stamps.extend(tls::files(section).map(|file| (file.to_owned(), Stamp::of(file))));
         let ready = tls::configure(section).map_err(|mistake| mistake.in_file(path))?;
@@ -294,6 +312,7 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
         rate_limit,
         client_auth,
         names_clients,
+        names_authority,
     };
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())).collect();
     Ok((snapshot, warnings))

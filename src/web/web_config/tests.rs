@@ -393,6 +393,54 @@ fn clients_that_are_refused_stay_refused_until_a_restart() {
     }
     files.write("web.yml", &strict.replace("[a]", "[a, b]"));
     assert_eq!(security.reread(), Ok(()));
+    // As a file looks that is cut off behind a line: whoever the system trusts could then vouch for a client.
+    files.write("web.yml", &strict.replace("  client_ca_file: clients.crt\n", ""));
+    let error = security.reread().unwrap_err();
+    assert!(error.contains("it would let any authority of the system vouch for clients"), "{error}");
+    // Named, but no longer verified.
+    let if_given = strict.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven");
+    let (security, _) = files.open(&if_given).unwrap();
+    files.write(
+        "web.yml",
+        &strict
+            .replace("RequireAndVerifyClientCert", "RequestClientCert")
+            .replace("  client_ca_file: clients.crt\n", ""),
+    );
+    let error = security.reread().unwrap_err();
+    assert!(error.contains("it would let clients in whose certificates are refused now"), "{error}");
+}
+
+#[test]
+fn a_client_is_asked_for_its_certificate_at_every_connection() {
+    let files = Files::new();
+    let strict = format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.crt\n");
+    let (asks, _) = files.open(&strict).unwrap();
+    let (asks_not, _) = files.open(TLS).unwrap();
+    // One that is resumed would not be asked again.
+    assert_eq!(asks.tls().unwrap().send_tls13_tickets, 0);
+    assert!(!asks.tls().unwrap().session_storage.can_cache());
+    assert!(asks_not.tls().unwrap().session_storage.can_cache());
+}
+
+#[test]
+fn what_could_not_be_read_is_tried_again_though_it_looks_the_same() {
+    let files = Files::new();
+    let (security, _) = files.open(TLS).unwrap();
+    let first = certificate(&security);
+    let guard = security.0.as_ref().unwrap();
+    // As after a moment without memory: the new files are seen, and were not read.
+    files.write("web.yml", "tls_server_config: {");
+    look_twice(&security);
+    files.write("web.yml", TLS);
+    let now: Stamps = guard.looks().read.iter().map(|(path, _)| (path.clone(), Stamp::of(path))).collect();
+    guard.looks().read.clone_from(&now);
+    guard.looks().seen = now;
+    assert!(guard.looks().complaint.is_some());
+    for _ in 0..=RETRY_AFTER {
+        security.look();
+    }
+    assert_eq!(guard.looks().complaint, None);
+    assert_ne!(certificate(&security), first, "it was read again");
 }
 
 #[test]

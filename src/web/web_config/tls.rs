@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::clients::{self, Clients};
@@ -49,7 +49,9 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| at(&tls.cert, &format!("cannot be served ({error})")))?;
-    let builder = match verifier(tls, &provider)? {
+    let verifier = verifier(tls, &provider)?;
+    let asks_clients = verifier.is_some();
+    let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
@@ -73,6 +75,11 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
     // HTTP/2 is not offered; every client of metrics speaks 1.1.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ignore_client_order = tls.prefers_own_order;
+    if asks_clients {
+        // A resumed session is not asked for its certificate again, which may have expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     let warnings = dates.map(|dates| format!("the certificate in {} {dates}", named(&tls.cert))).into_iter().collect();
     Ok(Ready { config: Arc::new(config), warnings })
 }

@@ -78,6 +78,19 @@ fn deliveries_need_no_password_on_either_listener() {
     assert_eq!(statuses(address, None, &["/-/healthy", "/metrics"]), [200, 401]);
     drop(daemon);
 
+    // Strangers at the public listener use up nothing of what the scrapes are given.
+    let limited = own.clone();
+    site.write("web.yml", &format!("{web}rate_limit:\n  interval: 1h\n  burst: 2\n"));
+    let daemon = limited.start();
+    let address = until("the address of the webhook's listener", || {
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
+        line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
+    });
+    assert_eq!(statuses(address, None, &["/a", "/b", "/c", "/d"]), [401, 401, 429, 429]);
+    assert_eq!(statuses(daemon.address, Some(&basic("alice", "alice's")), &["/metrics"]), [200]);
+    drop(daemon);
+
     // A file of its own: TLS with client certificates for the metrics, TLS alone for the deliveries.
     crate::support::certificates::Authority::new(site.path(), "clients");
     site.write("webhook.yml", TLS);

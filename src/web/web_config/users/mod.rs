@@ -104,31 +104,20 @@ impl Authenticator {
         if let Some(verdict) = self.remembered(&trace) {
             return verdict;
         }
-        let Some(_waits) = Waits::begin(&self.waiting, block_of(peer)) else { return Verdict::Busy };
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Verdict::Busy };
-        // Somebody with the same credentials may have been before us in the queue.
-        if let Some(verdict) = self.remembered(&trace) {
-            return verdict;
-        }
+        let Some(waits) = Waits::begin(&self.waiting, block_of(peer)) else { return Verdict::Busy };
         let (is_known, hash) = (known.is_some(), hash.clone());
-        let (compare, memory) = (Arc::clone(&self.compare), Arc::clone(&self.memory));
-        let compared = tokio::task::spawn_blocking(move || {
-            let is_accepted = compare(&hash, &password) && is_known;
-            lock(&memory).keep(trace, is_accepted);
-            // The turn ends here, on this thread and with the answer remembered: neither a client that goes away nor the
-            // next one with the same question lets a comparison begin that is not needed.
-            drop(turn);
-            if is_accepted { Verdict::Accepted } else { Verdict::Refused }
+        let (compare, memory, turn) = (Arc::clone(&self.compare), Arc::clone(&self.memory), Arc::clone(&self.turn));
+        // On its own, so that it keeps its place when the client has no more patience: behind a flood of guesses a scrape
+        // would otherwise begin at the end of the queue each time, and never be known.
+        let checked = tokio::spawn(async move {
+            let _waits = waits;
+            compare_in_turn(turn, memory, compare, trace, hash, is_known, password).await
         });
-        compared.await.unwrap_or(Verdict::Busy)
+        checked.await.unwrap_or(Verdict::Busy)
     }
 
     fn remembered(&self, trace: &Trace) -> Option<Verdict> {
-        let memory = lock(&self.memory);
-        if memory.accepted.traces.contains(trace) {
-            return Some(Verdict::Accepted);
-        }
-        memory.refused.traces.contains(trace).then_some(Verdict::Refused)
+        lock(&self.memory).verdict(trace)
     }
 
     fn stand_in<'u>(&self, users: &'u BTreeMap<String, PasswordHash>, user: &str) -> Option<&'u PasswordHash> {
@@ -152,12 +141,46 @@ impl Authenticator {
     }
 }
 
+/// Compares a password with a hash when its turn has come, and remembers what came of it.
+async fn compare_in_turn(
+    turn: Arc<Semaphore>,
+    memory: Arc<Mutex<Memory>>,
+    compare: Compare,
+    trace: Trace,
+    hash: PasswordHash,
+    is_known: bool,
+    password: Vec<u8>,
+) -> Verdict {
+    let Ok(turn) = turn.acquire_owned().await else { return Verdict::Busy };
+    // Somebody with the same credentials may have been before us in the queue.
+    let known = lock(&memory).verdict(&trace);
+    if let Some(verdict) = known {
+        return verdict;
+    }
+    let compared = tokio::task::spawn_blocking(move || {
+        let is_accepted = compare(&hash, &password) && is_known;
+        lock(&memory).keep(trace, is_accepted);
+        // The turn ends here, on this thread and with the answer remembered: neither a client that goes away nor the next
+        // one with the same question lets a comparison begin that is not needed.
+        drop(turn);
+        if is_accepted { Verdict::Accepted } else { Verdict::Refused }
+    });
+    compared.await.unwrap_or(Verdict::Busy)
+}
+
 /// No code panics while it holds a lock, and if it did, what that guards is still good.
 fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
     guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Memory {
+    fn verdict(&self, trace: &Trace) -> Option<Verdict> {
+        if self.accepted.traces.contains(trace) {
+            return Some(Verdict::Accepted);
+        }
+        self.refused.traces.contains(trace).then_some(Verdict::Refused)
+    }
+
     fn keep(&mut self, trace: Trace, is_accepted: bool) {
         if is_accepted { &mut self.accepted } else { &mut self.refused }.keep(trace);
     }
