@@ -2,7 +2,7 @@
 //! and false alarms, beside the rules that people usually write.
 //!
 //! `cargo bench --bench alert_quality -- --seeds 5`. Options: `--seeds N` (1), `--first-seed N` (1), `--weeks N` (8), `--warm-up N` (4, the weeks
-//! before the first incident, from which the rules learn what is usual), `--rules DIRECTORY` (`deploy/prometheus/rules`),
+//! before the first incident, from which the rules learn what is usual), `--by-day` (incidents begin on working days), `--rules DIRECTORY` (`deploy/prometheus/rules`),
 //! `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
 //! gigabytes below `target/`, and minutes a seed.
 
@@ -40,6 +40,7 @@ struct Options {
     seeds: u64,
     weeks: u64,
     warm_up: u64,
+    by_day: bool,
     rules: PathBuf,
     keep: bool,
 }
@@ -47,7 +48,7 @@ struct Options {
 impl Options {
     fn read() -> Self {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-        let mut options = Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, rules, keep: false };
+        let mut options = Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, by_day: false, rules, keep: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
@@ -57,6 +58,7 @@ impl Options {
                 "--weeks" => options.weeks = value().parse().unwrap(),
                 "--warm-up" => options.warm_up = value().parse().unwrap(),
                 "--rules" => options.rules = value().into(),
+                "--by-day" => options.by_day = true,
                 "--keep" => options.keep = true,
                 "--bench" => {}
                 _ => panic!("{argument} is not an option"),
@@ -93,11 +95,12 @@ fn main() {
     }
     let hours = agents.each_ref().map(|agent| format!("{} {} h", agent.name, agent.incident_hours())).join(", ");
     println!(
-        "Seeds {} to {}, {} weeks each, of which the first {} without incidents; incidents last: {hours}.\n",
+        "Seeds {} to {}, {} weeks each, of which the first {} without incidents; incidents {}last: {hours}.\n",
         seeds.start,
         seeds.end - 1,
         options.weeks,
-        options.warm_up
+        options.warm_up,
+        if options.by_day { "begin by day, and " } else { "" }
     );
     println!("{}", score.markdown(&agents));
 }
@@ -115,7 +118,8 @@ async fn measure(seed: u64, options: &Options, directory: &Path, rules: &[Rule],
     let (from, end) = (START + options.warm_up * WEEK, START + options.weeks * WEEK);
     let number = |agent: usize| seed * 100 + u64::try_from(agent).unwrap();
     let numbered = || agents.iter().enumerate();
-    let scripts: Vec<Vec<Scripted>> = numbered().map(|(n, agent)| agent.script(number(n), from, end)).collect();
+    let scripts: Vec<Vec<Scripted>> =
+        numbered().map(|(n, agent)| agent.script(number(n), from, end, options.by_day)).collect();
     let configs = || numbered().map(|(n, agent)| agent.simulation(number(n), START, end, &scripts[n]));
 
     let base = directory.join("base");

@@ -102,8 +102,9 @@ impl Agent {
         self.lasts / HOUR
     }
 
-    /// Incidents from `from` to `to`: a kind each in an order of chance, at hours of chance, nights and weekends too.
-    pub fn script(&self, seed: u64, from: u64, to: u64) -> Vec<Scripted> {
+    /// Incidents from `from` to `to`: a kind each in an order of chance, at hours of chance, nights and weekends too unless
+    /// they are to begin `by_day`.
+    pub fn script(&self, seed: u64, from: u64, to: u64, by_day: bool) -> Vec<Scripted> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut troubles = Trouble::ALL;
         rng.shuffle(&mut troubles);
@@ -111,7 +112,15 @@ impl Agent {
         begins
             .zip(troubles.iter().cycle())
             .map(|(begin, trouble)| {
-                let from = begin + rng.u64(0..self.every - self.lasts - self.settle) / MINUTE * MINUTE;
+                let mut draw = || begin + rng.u64(0..self.every - self.lasts - self.settle) / MINUTE * MINUTE;
+                let mut from = draw();
+                // Some places are nothing but a weekend.
+                for _ in 0..1_000 {
+                    if !by_day || is_by_day(from) {
+                        break;
+                    }
+                    from = draw();
+                }
                 Scripted { trouble: *trouble, from, to: from + self.lasts }
             })
             .collect()
@@ -138,6 +147,12 @@ impl Agent {
             ..SimulatorConfig::default()
         }
     }
+}
+
+/// Whether an incident that begins then begins on a working day between 08:00 and 20:00 UTC, when there are sessions to tell it by.
+pub fn is_by_day(at: u64) -> bool {
+    // Day 0 of Unix time was a Thursday.
+    !matches!(at / 86_400 % 7, 2 | 3) && (8..20).contains(&(at / 3600 % 24))
 }
 
 pub fn timestamp(seconds: u64) -> Timestamp {

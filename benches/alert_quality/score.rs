@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::organization::{Agent, Scripted, Trouble};
+use super::organization::{Agent, Scripted, Trouble, is_by_day};
 use super::prometheus::Series;
 use super::rules::{self, Rule};
 
@@ -127,6 +127,8 @@ type Found = Option<(u64, u64)>;
 pub struct Score {
     /// By rule set, agent and trouble, of each incident.
     found: BTreeMap<(RuleSet, usize, Trouble), Vec<Found>>,
+    /// Our rules, by agent, trouble and whether it began by day: of each incident.
+    by_day: BTreeMap<(usize, Trouble, bool), Vec<Found>>,
     /// By rule set, agent (or the organization, after the last) and signal: false alarms.
     false_alarms: BTreeMap<(RuleSet, usize, Signal), u32>,
     /// By signal and agent: the time in which an alarm would have been false.
@@ -226,6 +228,10 @@ impl Score {
                         about.flat_map(|(_, spans)| spans).map(|span| span.0).filter(|at| within.contains(at)).min();
                     let found = first.map(|at| (at - incident.from, sessions(agent, incident.from, at)));
                     self.found.entry((set, agent, incident.trouble)).or_default().push(found);
+                    if set == RuleSet::Ours {
+                        let when = (agent, incident.trouble, is_by_day(incident.from));
+                        self.by_day.entry(when).or_default().push(found);
+                    }
                 }
             }
         }
@@ -235,6 +241,7 @@ impl Score {
     pub fn markdown(&self, agents: &[Agent]) -> String {
         let mut text = String::new();
         self.incidents(agents, &mut text);
+        self.hours(agents, &mut text);
         self.alarms(agents, &mut text);
         self.alerts(agents, &mut text);
         text
@@ -270,6 +277,27 @@ impl Score {
                     }
                 }
                 text.push_str(" |\n");
+            }
+        }
+        text.push('\n');
+    }
+
+    fn hours(&self, agents: &[Agent], text: &mut String) {
+        text.push_str("| agent | incident | began by day: found after | at night or on a weekend: found after |\n");
+        text.push_str("| --- | --- | --- | --- |\n");
+        for (agent, who) in agents.iter().enumerate() {
+            for trouble in [Trouble::Unresolved(3), Trouble::Negative(3)] {
+                let found = |by_day| {
+                    let found = self.by_day.get(&(agent, trouble, by_day)).map_or(&[][..], Vec::as_slice);
+                    // What was not found comes last.
+                    let mut found: Vec<u64> =
+                        found.iter().map(|found| found.map_or(u64::MAX, |found| found.0)).collect();
+                    found.sort_unstable();
+                    let each =
+                        found.into_iter().map(|seconds| if seconds == u64::MAX { "not".into() } else { time(seconds) });
+                    each.collect::<Vec<_>>().join(", ")
+                };
+                writeln!(text, "| {} | {} | {} | {} |", who.name, trouble.name(), found(true), found(false)).unwrap();
             }
         }
         text.push('\n');
