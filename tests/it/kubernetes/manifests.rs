@@ -96,12 +96,12 @@ fn a_threshold_and_a_link_of_ones_own_change_that_rule_alone() {
         said,
         [
             r#""agntix:setting:links" "vector(1)""#,
-            r#""agntix:threshold:z" "vector(4)""#,
-            r#""agntix:threshold:flood_ratio" "vector(3.5)""#
+            r#""agntix:threshold:flood_ratio" "vector(3.5)""#,
+            r#""agntix:threshold:burn_rate" "vector(4)""#
         ]
     );
     assert_eq!(other[0]["labels"]["grafana_url"], "https://grafana.example");
-    assert_eq!(other[1]["labels"]["pace"], "fast");
+    assert_eq!(other[2]["labels"]["pace"], "fast");
 }
 
 #[test]
@@ -117,9 +117,9 @@ fn mistakes_are_refused_in_words() {
         (
             &[
                 "--set",
-                "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:z,rules.thresholds[0].value=4",
+                "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:min_sessions,rules.thresholds[0].value=4",
             ],
-            "agntix-settings.yml has no agntix:threshold:z with exactly the labels {}",
+            "agntix-settings.yml has no agntix:threshold:min_sessions with exactly the labels {}",
         ),
     ];
     for helm in helms() {
