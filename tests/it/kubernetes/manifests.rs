@@ -1,6 +1,8 @@
 //! What is rendered: its schemas, what is the very file of another folder, and what is refused.
 
 use super::*;
+use crate::support::prometheus::Version;
+use crate::support::promtool;
 
 /// Rules of all files, as a `PrometheusRule` holds them.
 fn groups() -> Vec<Value> {
@@ -63,6 +65,7 @@ fn every_object_is_as_kubernetes_and_prometheus_operator_want_it() {
         .collect();
     assert_eq!(chosen.len(), 1, "the metrics alone are scraped");
     assert_eq!(chosen[0]["spec"]["ports"][0]["name"], monitor["spec"]["endpoints"][0]["port"]);
+    assert_eq!(monitor["spec"]["endpoints"][0]["scheme"], "https", "as webConfig.tls says");
 }
 
 #[test]
@@ -82,13 +85,15 @@ fn rules_and_dashboards_are_the_very_files() {
 
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
-fn a_threshold_and_a_link_of_ones_own_change_that_rule_alone() {
+fn a_threshold_a_link_and_a_disabled_alert_change_that_rule_alone() {
     let all = everything();
     let changed = only(&all, "PrometheusRule")["spec"]["groups"].as_array().unwrap();
     let rules = |groups: &[Value]| -> Vec<Value> {
         groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
     };
-    let (old, new) = (rules(&groups()), rules(changed));
+    let (mut old, new) = (rules(&groups()), rules(changed));
+    old.retain(|rule| rule["alert"] != "AgntixWatchedSessionIdle");
+    assert_eq!(old.len() + 1, rules(&groups()).len());
     assert_eq!(old.len(), new.len());
     let other: Vec<&Value> = new.iter().zip(&old).filter(|(new, old)| new != old).map(|(new, _)| new).collect();
     let said: Vec<String> = other.iter().map(|rule| format!("{} {}", rule["record"], rule["expr"])).collect();
@@ -96,12 +101,18 @@ fn a_threshold_and_a_link_of_ones_own_change_that_rule_alone() {
         said,
         [
             r#""agntix:setting:links" "vector(1)""#,
-            r#""agntix:threshold:z" "vector(4)""#,
-            r#""agntix:threshold:flood_ratio" "vector(3.5)""#
+            r#""agntix:threshold:flood_ratio" "vector(3.5)""#,
+            r#""agntix:threshold:burn_rate" "vector(4)""#
         ]
     );
     assert_eq!(other[0]["labels"]["grafana_url"], "https://grafana.example");
-    assert_eq!(other[1]["labels"]["pace"], "fast");
+    assert_eq!(other[2]["labels"]["pace"], "fast");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("rules.yml");
+    std::fs::write(&file, serde_json::json!({"groups": changed}).to_string()).unwrap();
+    for version in [Version::V2, Version::V3] {
+        ask(Command::new(promtool::locate(version)).args(["check", "rules"]).arg(&file), "").unwrap();
+    }
 }
 
 #[test]
@@ -113,13 +124,16 @@ fn mistakes_are_refused_in_words() {
         (&["--set", "credential.existingSecret=agntix,webhook.enabled=true"], "webhook.existingSecret is empty"),
         (&["--set", "credential.existingSecret=agntix,credential.apiKey=pk"], "apiKey"),
         (&["--set", "demo=true,extraEnv[0].name=AGNTIX_API_KEY,extraEnv[0].value=pk"], "extraEnv"),
+        (&["--set", "demo=true,extraVolumes[0].name=a,extraVolumes[0].hostPath.path=/"], "hostPath"),
+        (&["--set", "demo=true,podLabels.app\\.kubernetes\\.io/name=x"], "app.kubernetes.io/name"),
+        (&["--set", "demo=true,rules.enabled=true,rules.disabled[0]=AgntixNone"], "there is no alert AgntixNone"),
         (&["--set", "demo=true,persistence.accessModes[0]=ReadWriteMany"], "accessModes"),
         (
             &[
                 "--set",
-                "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:z,rules.thresholds[0].value=4",
+                "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:min_sessions,rules.thresholds[0].value=4",
             ],
-            "agntix-settings.yml has no agntix:threshold:z with exactly the labels {}",
+            "agntix-settings.yml has no agntix:threshold:min_sessions with exactly the labels {}",
         ),
     ];
     for helm in helms() {
@@ -141,6 +155,7 @@ fn a_packaged_chart_is_whole_and_of_the_programs_version() {
         let package = place.path().join(format!("agntix-exporter-{}.tgz", env!("CARGO_PKG_VERSION")));
         let values = repository("tests/it/kubernetes/everything.yaml");
         let arguments = ["--values", values.to_str().unwrap()];
+        ask(Command::new(&helm).args(["lint", "--strict"]).arg(&package).args(arguments), "").unwrap();
         let from_package = rendered_by(&helm, &package, &arguments).unwrap();
         let from_folder = rendered_by(&helm, &repository("deploy/helm/agntix-exporter"), &arguments).unwrap();
         assert_eq!(from_package, from_folder);
@@ -156,4 +171,62 @@ fn the_manifests_for_kustomize_are_those_of_the_chart() {
         let kept = std::fs::read_to_string(repository("deploy/kubernetes/agntix-exporter.yaml")).unwrap();
         assert!(made == kept, "run deploy/kubernetes/generate > deploy/kubernetes/agntix-exporter.yaml");
     }
+}
+
+/// The paths of all values below one, as far as the schema names them.
+fn paths(of: &Value, below: &str, list: fn(&Value) -> Option<&serde_json::Map<String, Value>>) -> BTreeSet<String> {
+    let Some(children) = list(of).filter(|children| !children.is_empty()) else {
+        return BTreeSet::from([below.into()]);
+    };
+    children.iter().flat_map(|(name, child)| paths(child, &format!("{below}.{name}"), list)).collect()
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn each_value_has_a_default_a_schema_and_a_line_in_the_readme() {
+    let text = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
+    let mut schema: Value = serde_json::from_str(&text("deploy/helm/agntix-exporter/values.schema.json")).unwrap();
+    // Helm's own, which every chart has.
+    schema["properties"].as_object_mut().unwrap().remove("global").unwrap();
+    let values = &parsed(&text("deploy/helm/agntix-exporter/values.yaml"))[0];
+    let in_schema = paths(&schema, "", |one| one["properties"].as_object());
+    let (labels, annotations) = (".dashboards.labels.grafana_dashboard", ".dashboards.annotations.grafana_folder");
+    let resources = [".resources.requests.cpu", ".resources.requests.memory", ".resources.limits.memory"];
+    let mut with_default = paths(values, "", Value::as_object);
+    // Maps of the user's own keys, which have defaults.
+    for (own, map) in [(labels, ".dashboards.labels"), (annotations, ".dashboards.annotations")]
+        .into_iter()
+        .chain(resources.map(|own| (own, ".resources")))
+    {
+        assert!(with_default.remove(own), "{own}");
+        with_default.insert(map.into());
+    }
+    assert_eq!(in_schema, with_default);
+    let readme = text("deploy/helm/agntix-exporter/README.md");
+    for name in values.as_object().unwrap().keys() {
+        assert!(["`", "."].iter().any(|end| readme.contains(&format!("`{name}{end}"))), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn a_configuration_comes_through_as_it_is() {
+    for text in ["", "  [sessions]\n[metrics]\n", "\n\n[log]\nlevel = \"{{ warn }}\" # a: \"b\"\n", "# \u{fc}: |\n"] {
+        let place = tempfile::tempdir().unwrap();
+        let values = place.path().join("values.yaml");
+        let wish = serde_json::json!({"credential": {"existingSecret": "agntix"}, "config": text});
+        std::fs::write(&values, wish.to_string()).unwrap();
+        let made = chart(&["--values", values.to_str().unwrap()]);
+        let held = only(&made, "ConfigMap")["data"]["config.toml"].as_str().unwrap();
+        assert_eq!(held.trim_end(), text.trim_end());
+    }
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn the_demo_takes_no_deliveries() {
+    let wish = "demo=true,webhook.enabled=true,webhook.ingress.enabled=true,webhook.ingress.host=hooks.example";
+    let demo = chart(&["--set", wish]);
+    assert_eq!(kinds(&demo), ["Service", "ServiceAccount", "StatefulSet"]);
+    only(&demo, "Service");
 }

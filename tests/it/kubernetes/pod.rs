@@ -47,11 +47,25 @@ fn it_is_restricted_and_alone() {
     for objects in [chart(&CREDENTIAL), chart(&["--set", "demo=true"]), everything(), kustomized()] {
         assert_restricted(pod(&objects));
         assert_eq!(only(&objects, "StatefulSet")["spec"]["replicas"], 1);
+        let container = &pod(&objects)["containers"][0];
+        for (probe, path) in
+            [("startupProbe", "/-/healthy"), ("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")]
+        {
+            assert_eq!(container[probe]["httpGet"]["path"], path);
+            assert_eq!(container[probe]["httpGet"]["port"], "metrics");
+        }
     }
-    let namespace = kustomized();
-    assert_eq!(only(&namespace, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    let kustomized = kustomized();
+    // With the namespace among them `kubectl delete -k` would delete the claim and so the counts.
+    assert_eq!(kinds(&kustomized), ["ConfigMap", "Service", "ServiceAccount", "StatefulSet"]);
+    let namespace = std::fs::read_to_string(repository("deploy/kubernetes/namespace.yaml")).unwrap();
+    let namespace = &objects(&namespace, &VERSIONS)[0];
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    assert!(kustomized.iter().all(|object| object["metadata"]["namespace"] == namespace["metadata"]["name"]));
     // A claim of its own, kept when the release goes, is what makes a new pod go on counting.
-    let claim = &only(&namespace, "StatefulSet")["spec"];
+    let claim = &only(&kustomized, "StatefulSet")["spec"];
+    // By the other policy a pod that never becomes ready is not replaced by a mended one.
+    assert_eq!(claim["podManagementPolicy"], "Parallel");
     assert_eq!(claim["volumeClaimTemplates"][0]["metadata"]["name"], "state");
     assert_eq!(claim["persistentVolumeClaimRetentionPolicy"]["whenDeleted"], "Retain");
 }

@@ -9,7 +9,9 @@ import sys
 import kubernetes_validate
 import yaml
 
-objects = [document for document in yaml.safe_load_all(sys.stdin) if document is not None]
+# The loader in C, where there is one: the dashboards take the other ten seconds.
+loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+objects = [document for document in yaml.load_all(sys.stdin, Loader=loader) if document is not None]
 for version in sys.argv[1:]:
     for thing in objects:
         if not thing["apiVersion"].startswith("monitoring.coreos.com/"):
