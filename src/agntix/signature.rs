@@ -131,11 +131,6 @@ impl WebhookSecrets {
         if keys.is_empty() { Err(SecretError::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether `body`, as it came, was signed with one of the secrets, at most five minutes from `now` on this machine's
     /// clock.
     ///

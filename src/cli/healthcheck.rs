@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
 use super::{Failure, Global, environment, runtime};
-use crate::web::{Guards, Security};
+use crate::web::Guards;
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -18,25 +18,14 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
-    // A daemon goes on with the last good state of a file that is broken now.
-    let guards = Guards::open(config).ok();
-    let security = guards.as_ref().map(|(guards, _)| &*guards.web);
-    let address = config.web.listen_addresses().next().unwrap_or_default();
-    let path = format!("{}/-/healthy", config.web.prefix());
-    runtime()?.block_on(is_alive(address, &path, security)).map_err(Failure::Running)
-}
-
-/// Whether an exporter that listens on `address`, guarded by `security` if that is known, says at `path` that it is alive;
-/// or why not.
-pub(super) async fn is_alive(address: &str, path: &str, security: Option<&Security>) -> Result<(), String> {
-    let address = reachable(address);
-    // Where there is no certificate to show, or nobody can tell how it speaks, that it takes connections is all that can be
-    // found out.
-    let Some(security) = security.filter(|security| !security.requires_certificates()) else {
-        return takes_connections(&address).await;
-    };
-    let scheme = if security.has_tls() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}{path}");
+    let (guards, _) = Guards::open(config).map_err(Failure::mistake)?;
+    let address = reachable(config.web.listen_addresses().next().unwrap_or_default());
+    if guards.web.requires_certificates() {
+        // There is none to show: that it takes connections is all that can be found out.
+        return runtime()?.block_on(takes_connections(&address));
+    }
+    let scheme = if guards.web.has_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{}/-/healthy", config.web.prefix());
     // Even a client that never speaks TLS cannot be made without it.
     agntix::install_crypto_provider();
     let client = reqwest::Client::builder()
@@ -46,21 +35,24 @@ pub(super) async fn is_alive(address: &str, path: &str, security: Option<&Securi
         // It asks this machine, by another name than the one in the certificate, and tells nothing.
         .tls_danger_accept_invalid_certs(true)
         .build()
-        .map_err(|e| format!("the HTTP client cannot be set up: {e}"))?;
-    let answer = client.get(&url).send().await.map_err(|e| format!("{url} {}", said(&e)))?;
-    match answer.status() {
-        status if status.is_success() => Ok(()),
-        // With web.probes_without_credentials = false; it is alive all the same.
-        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS if security.has_users() => Ok(()),
-        status => Err(format!("{url} answers {status}")),
-    }
+        .map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {e}")))?;
+    let unhealthy = |why: String| Failure::running(format!("{url} {why}"));
+    runtime()?.block_on(async {
+        let answer = client.get(&url).send().await.map_err(|e| unhealthy(said(&e)))?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            // With web.probes_without_credentials = false; it is alive all the same.
+            StatusCode::UNAUTHORIZED => Ok(()),
+            status => Err(unhealthy(format!("answers {status}"))),
+        }
+    })
 }
 
-async fn takes_connections(address: &str) -> Result<(), String> {
+async fn takes_connections(address: &str) -> Result<(), Failure> {
     match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("{address} takes no connection ({error})")),
-        Err(_) => Err(format!("{address} takes no connection within {PATIENCE:?}")),
+        Ok(Err(error)) => Err(Failure::running(format!("{address} takes no connection ({error})"))),
+        Err(_) => Err(Failure::running(format!("{address} takes no connection within {PATIENCE:?}"))),
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod daemon;
 mod demo;
-mod doctor;
 mod generate;
 mod healthcheck;
 mod session;
@@ -40,7 +39,6 @@ Examples:
   AGNTIX_API_KEY=pk_live_... agntix-exporter                 run it, with every default
   agntix-exporter --config.file=config.toml --config.check   see what is in effect, and why
   agntix-exporter session 6f0c...                            see what one session adds
-  agntix-exporter doctor                                     find out what is wrong, and what to do
 
 Every key of the configuration can also be set in the environment: AGNTIX_EXPORTER__POLL__LISTING_INTERVAL=1m.
 A flag wins over the environment, the environment over the file, the file over the defaults.
@@ -133,18 +131,6 @@ pub enum Command {
 Example: agntix-exporter webhook-test --to https://hooks.example.com/webhooks/agntix --secret-file secret --forged --stale --repeated
 Exit codes: 0 every answer was right, 1 one was not, 2 a mistake in the flags or the secret.")]
     WebhookTest(WebhookTestArgs),
-    /// Check the installation: credential, scopes, clock, budget, secrets, listeners, state, series; and say what to do.
-    ///
-    /// It sends five requests to the API at most, counts nothing, and may be run beside the exporter, as the same user and
-    /// with the same configuration.
-    #[command(after_help = "\
-Example: sudo -u agntix-exporter agntix-exporter doctor --config.file=/etc/agntix-exporter/config.toml
-Exit codes: 0 nothing is broken (there may be warnings), 1 something is, 2 a mistake in flags or configuration.")]
-    Doctor {
-        /// Print the findings as JSON.
-        #[arg(long)]
-        json: bool,
-    },
     /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
     #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
@@ -230,7 +216,6 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Session { id }) => session::run(&cli.global, &id),
         Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
-        Some(Command::Doctor { json }) => doctor::run(&cli.global, json),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
         Some(Command::Completions { shell }) => generate::completions(shell),
         Some(Command::Man) => generate::man(),
