@@ -1,14 +1,13 @@
 //! `healthcheck`: whether the exporter on this machine answers, as an exit code. An image made from scratch has no other
 //! program that could ask.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
 use super::{Failure, Global, environment, runtime};
-use crate::web::Guards;
+use crate::web::{Guards, reachable};
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -58,36 +57,4 @@ async fn takes_connections(address: &str) -> Result<(), Failure> {
 
 fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() { format!("does not answer within {PATIENCE:?}") } else { "does not answer".to_owned() }
-}
-
-/// Where what listens on `address` is reached from this machine: the loopback interface for every address.
-fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
-    if host.is_empty() {
-        return format!("127.0.0.1:{port}");
-    }
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(ip)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
-        Ok(IpAddr::V6(ip)) if ip.is_unspecified() => format!("[::1]:{port}"),
-        _ => address.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_address_is_reached_through_loopback() {
-        for (listens, reached) in [
-            ("0.0.0.0:9899", "127.0.0.1:9899"),
-            (":9899", "127.0.0.1:9899"),
-            ("[::]:9899", "[::1]:9899"),
-            ("10.0.0.7:9899", "10.0.0.7:9899"),
-            ("[fd00::7]:9899", "[fd00::7]:9899"),
-            ("exporter:9899", "exporter:9899"),
-        ] {
-            assert_eq!(reachable(listens), reached);
-        }
-    }
 }

@@ -79,7 +79,7 @@ pub fn inspect(directory: &Path) -> Result<Inspection, UpkeepError> {
     })
 }
 
-fn pending(connection: &Connection) -> rusqlite::Result<Vec<(Stage, u64)>> {
+pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<(Stage, u64)>> {
     connection
         .prepare("SELECT stage, count(*) FROM pending GROUP BY stage ORDER BY stage")?
         .query_map([], |row| Ok((Stage::from_code(row.get(0)?), number_in(row, 1)?)))?

@@ -1,8 +1,10 @@
 //! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
-//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed.
+//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed, but for [`glance`], which
+//! takes none and writes nothing.
 //!
 //! Nothing in here counts anything.
 
+mod glance;
 mod inspect;
 mod lines;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::counted::{self, Counted};
 use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
+pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
 

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::rate_limit::RateLimit;
 use self::users::Authenticator;
+use crate::clock::Timestamp;
 use crate::stamp::Stamp;
 
 /// How often the files are looked at. Looking is a `stat`; they are read only when that shows a change.
@@ -58,6 +59,7 @@ pub(crate) struct Snapshot {
     pub rate_limit: Option<RateLimit>,
     client_auth: ClientAuth,
     names_clients: bool,
+    certificate_ends: Option<Timestamp>,
 }
 
 /// What has been seen of the files.
@@ -147,6 +149,11 @@ impl Security {
     /// Whether requests are asked for a user.
     pub fn has_users(&self) -> bool {
         self.current().is_some_and(|snapshot| !snapshot.users.is_empty())
+    }
+
+    /// When the certificate that is shown ends.
+    pub fn certificate_ends(&self) -> Option<Timestamp> {
+        self.current()?.certificate_ends
     }
 
     /// Whether clients must show a certificate, which Agntix has not got.
@@ -279,10 +286,12 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
     let contents = file::read(root.as_ref(), directory).map_err(|mistake| mistake.in_file(path))?;
     let mut warnings = contents.warnings;
     let (mut config, mut client_auth, mut names_clients) = (None, ClientAuth::None, false);
+    let mut certificate_ends = None;
     if let Some(section) = &contents.tls {
         stamps.extend(tls::files(section).map(|file| (file.to_owned(), Stamp::of(file))));
         let ready = tls::configure(section).map_err(|mistake| mistake.in_file(path))?;
         config = Some(ready.config);
+        certificate_ends = ready.ends;
         warnings.extend(ready.warnings);
         (client_auth, names_clients) = (section.client_auth, !section.allowed_sans.is_empty());
     }
@@ -294,6 +303,7 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
         rate_limit,
         client_auth,
         names_clients,
+        certificate_ends,
     };
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())).collect();
     Ok((snapshot, warnings))
