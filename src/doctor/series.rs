@@ -128,9 +128,10 @@ fn expected(inputs: &Inputs, config: &Config) -> (u64, String) {
         intents: listed.intents.max(USUAL.intents),
         languages: listed.languages.max(1),
     });
-    let how = if inputs.listed.is_some() { "as the newest sessions show" } else { "as is usual" };
+    let how = if inputs.listed.is_some() { "from the newest sessions and what is usual" } else { "as is usual" };
+    let unsure = if inputs.agents.is_some() { "" } else { ", though how many there are is not known" };
     let text = format!(
-        "reckoned from {} with {}, {} and {} each, {how}",
+        "reckoned from {} with {}, {} and {} each, {how}{unsure}",
         many(agents, "agent"),
         many(shape.channels, "channel"),
         many(shape.intents, "intent"),

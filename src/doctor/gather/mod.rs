@@ -77,7 +77,8 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
         by: "the running exporter",
     });
     let contents = state.as_ref().and_then(|state| state.glance.as_ref().ok()?.as_ref()?.contents.as_ref());
-    if answered {
+    // Without either, there is nothing to reckon from.
+    if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
         let pending = contents.map_or(0, |contents| {
             let pending = contents.pending.iter().filter(|(stage, _)| *stage != Stage::Known);
             pending.map(|(_, count)| count).sum()

@@ -1,5 +1,5 @@
 //! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
-//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed, but for [`glance`], which
+//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed, but for [`glance()`], which
 //! takes none and writes nothing.
 //!
 //! Nothing in here counts anything.
