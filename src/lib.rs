@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod discovery;
+pub mod doctor;
 pub mod exposition;
 pub mod ledger;
 pub mod lifecycle;

@@ -131,6 +131,12 @@ impl WebhookSecrets {
         if keys.is_empty() { Err(SecretError::Empty) } else { Ok(Self(keys)) }
     }
 
+    /// How many there are; never none.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether `body`, as it came, was signed with one of the secrets, at most five minutes from `now` on this machine's
     /// clock.
     ///

@@ -136,11 +136,20 @@ pub struct IdOnly<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct Pagination<'a> {
+    /// How many items there are.
+    pub total: Scalar<'a>,
     /// How many pages there are.
     pub total_pages: Scalar<'a>,
 }
 
 impl Page<'_> {
+    /// How many items the list has, where the answer says so.
+    pub fn total(&self) -> Option<u64> {
+        let total = self.pagination.value()?.total.number()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+        (0.0..=9e15).contains(&total).then_some(total as u64)
+    }
+
     /// How many pages the list has, where the answer says so.
     pub fn total_pages(&self) -> Option<u32> {
         let pages = self.pagination.value()?.total_pages.number()?;

@@ -1,14 +1,13 @@
 //! `healthcheck`: whether the exporter on this machine answers, as an exit code. An image made from scratch has no other
 //! program that could ask.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
 use super::{Failure, Global, environment, runtime};
-use crate::web::Guards;
+use crate::web::{Guards, reachable};
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -18,12 +17,13 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
-    let (guards, _) = Guards::open(config).map_err(Failure::mistake)?;
     let address = reachable(config.web.listen_addresses().next().unwrap_or_default());
-    if guards.web.requires_certificates() {
-        // There is none to show: that it takes connections is all that can be found out.
+    // A daemon goes on with the last good state of a file that is broken now. How it speaks nobody can tell then, or there
+    // is no certificate to show: that it takes connections is all that can be found out.
+    let guards = Guards::open(config).ok().map(|(guards, _)| guards);
+    let Some(guards) = guards.filter(|guards| !guards.web.requires_certificates()) else {
         return runtime()?.block_on(takes_connections(&address));
-    }
+    };
     let scheme = if guards.web.has_tls() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}/-/healthy", config.web.prefix());
     // Even a client that never speaks TLS cannot be made without it.
@@ -42,7 +42,7 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         match answer.status() {
             status if status.is_success() => Ok(()),
             // With web.probes_without_credentials = false; it is alive all the same.
-            StatusCode::UNAUTHORIZED => Ok(()),
+            StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS if guards.web.has_users() => Ok(()),
             status => Err(unhealthy(format!("answers {status}"))),
         }
     })
@@ -58,36 +58,4 @@ async fn takes_connections(address: &str) -> Result<(), Failure> {
 
 fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() { format!("does not answer within {PATIENCE:?}") } else { "does not answer".to_owned() }
-}
-
-/// Where what listens on `address` is reached from this machine: the loopback interface for every address.
-fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
-    if host.is_empty() {
-        return format!("127.0.0.1:{port}");
-    }
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(ip)) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
-        Ok(IpAddr::V6(ip)) if ip.is_unspecified() => format!("[::1]:{port}"),
-        _ => address.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_address_is_reached_through_loopback() {
-        for (listens, reached) in [
-            ("0.0.0.0:9899", "127.0.0.1:9899"),
-            (":9899", "127.0.0.1:9899"),
-            ("[::]:9899", "[::1]:9899"),
-            ("10.0.0.7:9899", "10.0.0.7:9899"),
-            ("[fd00::7]:9899", "[fd00::7]:9899"),
-            ("exporter:9899", "exporter:9899"),
-        ] {
-            assert_eq!(reachable(listens), reached);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod demo;
+mod doctor;
 mod generate;
 mod healthcheck;
 mod session;
@@ -131,6 +132,18 @@ pub enum Command {
 Example: agntix-exporter webhook-test --to https://hooks.example.com/webhooks/agntix --secret-file secret --forged --stale --repeated
 Exit codes: 0 every answer was right, 1 one was not, 2 a mistake in the flags or the secret.")]
     WebhookTest(WebhookTestArgs),
+    /// Check an installation: credential, scopes, clock, routes, budget, secrets, listeners, state, disk, series.
+    ///
+    /// Each line says how one thing is (ok, warning, failure), and below it what to do. It works beside a running exporter
+    /// and before the first start, with the same flags, environment and configuration file. Run it as the exporter's user,
+    /// or it cannot tell what that user may read and write. It counts nothing, writes nothing, shows no secret, sends at
+    /// most four requests to the API, opens the event stream once, and ends within half a minute.
+    #[command(after_help = "\
+Examples:
+  agntix-exporter doctor --config.file=/etc/agntix-exporter/config.toml
+  agntix-exporter doctor --format json | jq '.findings[] | select(.status != \"ok\")'
+Exit codes: 0 no failure (there may be warnings), 1 a failure, 2 a mistake in flags or configuration.")]
+    Doctor(doctor::DoctorArgs),
     /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
     #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
@@ -216,6 +229,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Session { id }) => session::run(&cli.global, &id),
         Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&cli.global, &args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
         Some(Command::Completions { shell }) => generate::completions(shell),
         Some(Command::Man) => generate::man(),

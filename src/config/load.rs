@@ -76,6 +76,30 @@ pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Override
     Ok(loaded)
 }
 
+/// What is wrong with the credentials of a configuration that is valid otherwise.
+#[derive(Debug, Default)]
+pub struct CredentialFaults {
+    /// With the one for the API.
+    pub api: Option<ConfigError>,
+    /// With the secret of an enabled webhook.
+    pub webhook: Option<ConfigError>,
+}
+
+/// Like [`load`], for who tells all that is wrong: a mistake in the credentials is told beside the configuration.
+///
+/// # Errors
+/// The first other mistake, as a sentence for the operator.
+pub fn load_with_faults(
+    file: Option<&Path>,
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<(Loaded, CredentialFaults), ConfigError> {
+    let mut loaded = settle(file, Path::new(DEFAULT_FILE), environment, overrides)?;
+    let api = credential::choose(&mut loaded, environment).err();
+    let webhook = credential::choose_webhook_secret(&mut loaded, environment).err();
+    Ok((loaded, CredentialFaults { api, webhook }))
+}
+
 /// Like [`load`], for a daemon that needs no account, such as the demo: neither `AGNTIX_API_KEY` nor
 /// `AGNTIX_WEBHOOK_SECRET` is looked at, the files of credentials are cleared, so that a real one cannot reach a
 /// simulator, and the webhook is not enabled.

@@ -34,7 +34,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Violation};
 pub(crate) use error::{shown, shown_name};
 pub(crate) use keys::nearest_of;
-pub use load::{Loaded, Overrides, load, load_without_credential};
+pub use load::{CredentialFaults, Loaded, Overrides, load, load_with_faults, load_without_credential};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::{ExtractedField, ExtractedKind, MetricsConfig};
 pub use origin::{Origin, Origins};

@@ -10,7 +10,7 @@ use super::LedgerError;
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
-const APPLICATION_ID: i64 = 0x4167_7478;
+pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
 pub(super) const FORMAT: i64 = 2;
 

@@ -9,6 +9,7 @@ mod connections;
 pub mod guards;
 pub(crate) mod landing;
 mod metrics;
+mod reach;
 mod router;
 pub mod server;
 pub mod status;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use guards::Guards;
+pub use reach::reachable;
 pub use router::{probes, router};
 pub use server::{bind, serve, serve_guarded, serve_routes};
 pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};

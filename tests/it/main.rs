@@ -10,6 +10,7 @@ mod bounded;
 mod budget;
 mod compose;
 mod dashboards;
+mod doctor;
 mod exactly_once;
 mod first_events;
 mod freshness;

@@ -44,29 +44,6 @@ pub struct Inspection {
     pub held: u64,
 }
 
-/// The format of the state in `directory`, and the one that this version writes; none if there is no state yet. Only the
-/// head of the file is read, so that nothing is carried over to a newer format, nor locked.
-///
-/// # Errors
-/// If the file cannot be read, or is none of SQLite's.
-pub fn format_of(directory: &Path) -> std::io::Result<Option<(i64, i64)>> {
-    // Where the head of an SQLite file has `user_version` (the SQLite file format, 1.3).
-    const AT: usize = 60;
-    let mut head = [0; 100];
-    let mut file = match std::fs::File::open(schema::file_in(directory)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    match std::io::Read::read_exact(&mut file, &mut head) {
-        // Nothing was ever checkpointed into it: it is as good as new.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        other => other?,
-    }
-    let version = head.get(AT..).and_then(|rest| rest.first_chunk()).filter(|_| head.starts_with(b"SQLite format 3\0"));
-    let version = version.ok_or_else(|| std::io::Error::other("it is no SQLite file"))?;
-    Ok(Some((i64::from(i32::from_be_bytes(*version)), schema::FORMAT)))
-}
-
 /// Reads what the state in `directory` remembers; nothing is changed.
 ///
 /// # Errors
@@ -102,7 +79,7 @@ pub fn inspect(directory: &Path) -> Result<Inspection, UpkeepError> {
     })
 }
 
-fn pending(connection: &Connection) -> rusqlite::Result<Vec<(Stage, u64)>> {
+pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<(Stage, u64)>> {
     connection
         .prepare("SELECT stage, count(*) FROM pending GROUP BY stage ORDER BY stage")?
         .query_map([], |row| Ok((Stage::from_code(row.get(0)?), number_in(row, 1)?)))?

@@ -1,8 +1,10 @@
 //! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
-//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed.
+//! forget a session. Each takes the state's lock, so that a running daemon is never disturbed, but for [`glance()`], which
+//! takes none and writes nothing.
 //!
 //! Nothing in here counts anything.
 
+mod glance;
 mod inspect;
 mod lines;
 #[cfg(test)]
@@ -17,7 +19,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::counted::{self, Counted};
 use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
-pub use inspect::{Inspection, format_of, inspect};
+pub use glance::{Contents, Glance, Holder, glance};
+pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
 
 /// Why something could not be done to a state.
@@ -85,11 +88,10 @@ impl State {
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
         }
-        if let Ok(Some((found, known))) = format_of(directory)
-            && found < known
-            && found > 0
+        if let Ok(Some(Glance { format: Some(found), .. })) = glance(directory)
+            && found < schema::FORMAT
         {
-            return Err(UpkeepError::Older { path: directory.into(), found, known });
+            return Err(UpkeepError::Older { path: directory.into(), found, known: schema::FORMAT });
         }
         let state = Self { connection: schema::open(directory)?, path };
         state.with(|connection| {

@@ -82,6 +82,38 @@ fn import_text(config: &Config, text: &str) -> Result<u64, UpkeepError> {
 }
 
 #[test]
+fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    assert_eq!(glance(place.path()).unwrap(), None);
+    let config = filled(place.path());
+    let path = schema::file_in(place.path());
+    let before = std::fs::read(&path).unwrap();
+    let seen = glance(place.path()).unwrap().unwrap();
+    assert_eq!((seen.format, seen.holder, seen.log_bytes), (Some(schema::FORMAT), None, 0));
+    let contents = seen.contents.unwrap();
+    let inspection = inspect(place.path()).unwrap();
+    assert_eq!((contents.agents, &contents.pending), (inspection.agents, &inspection.pending));
+    let rows = |rows: &mut dyn Iterator<Item = u64>| rows.sum::<u64>();
+    assert_eq!(
+        rows(&mut contents.series.iter().map(|(_, _, count)| *count)),
+        rows(&mut inspection.series.iter().map(|(_, count)| *count))
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "a file was made beside it");
+
+    // As the header of a later version says.
+    drop(config);
+    let mut newer = before.clone();
+    newer[60..64].copy_from_slice(&99_i32.to_be_bytes());
+    std::fs::write(&path, newer).unwrap();
+    assert!(matches!(glance(place.path()), Err(LedgerError::Newer { found: 99, .. })));
+    std::fs::write(&path, &before[..50]).unwrap();
+    assert!(matches!(glance(place.path()), Err(LedgerError::Damaged { .. })));
+    std::fs::write(&path, [&before[..68], b"none", &before[72..]].concat()).unwrap();
+    assert!(matches!(glance(place.path()), Err(LedgerError::Damaged { .. })));
+}
+
+#[test]
 fn a_state_comes_back_from_its_lines_as_it_was() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (before, after) = (filled(from.path()), configuration(&to.path().join("new")));
@@ -281,9 +313,8 @@ fn a_state_of_an_older_format_is_not_touched() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[60..64].copy_from_slice(&1_i32.to_be_bytes());
     std::fs::write(&file, &bytes).unwrap();
-    assert_eq!(format_of(directory.path()).unwrap(), Some((1, schema::FORMAT)));
+    assert_eq!(glance(directory.path()).unwrap().unwrap().format, Some(1));
     let error = inspect(directory.path()).unwrap_err();
     assert!(matches!(error, UpkeepError::Older { found: 1, .. }), "{error}");
     assert!(std::fs::read(&file).unwrap() == bytes);
-    assert_eq!(format_of(&directory.path().join("none")).unwrap(), None);
 }

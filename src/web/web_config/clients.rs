@@ -12,6 +12,8 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, X509Certificate};
 
+use crate::clock::Timestamp;
+
 /// Looks at the certificates of clients.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -143,6 +145,12 @@ pub(super) fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Op
         .then(|| format!("is not valid yet (from {} on); clients will refuse it", validity.not_before))
 }
 
+/// The last second of a certificate's validity.
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType, date_time_ymd};
@@ -203,6 +211,12 @@ mod tests {
         let junk = CertificateDer::from(vec![0x30, 0x82, 0xff, 0xff, 1, 2, 3]);
         assert!(clients(Vec::new(), &["x"]).verify_client_cert(&junk, &[], UnixTime::now()).is_err());
         assert_eq!(out_of_date(&junk, UnixTime::now()), None);
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        let certificate = certificate(|p| p.not_after = date_time_ymd(2031, 4, 8));
+        assert_eq!(ends(&certificate), Timestamp::parse_rfc3339("2031-04-08T00:00:00Z"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::rate_limit::RateLimit;
 use self::users::Authenticator;
+use crate::clock::Timestamp;
 use crate::stamp::Stamp;
 
 /// How often the files are looked at. Looking is a `stat`; they are read only when that shows a change.
@@ -62,6 +63,7 @@ pub(crate) struct Snapshot {
     names_clients: bool,
     /// Whether it names the authority that vouches for clients.
     names_authority: bool,
+    certificate_ends: Option<Timestamp>,
 }
 
 /// What has been seen of the files.
@@ -154,6 +156,11 @@ impl Security {
     /// Whether requests are asked for a user.
     pub fn has_users(&self) -> bool {
         self.current().is_some_and(|snapshot| !snapshot.users.is_empty())
+    }
+
+    /// When the certificate that is shown ends.
+    pub fn certificate_ends(&self) -> Option<Timestamp> {
+        self.current()?.certificate_ends
     }
 
     /// Whether clients must show a certificate, which Agntix has not got.
@@ -297,10 +304,12 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
     let mut warnings = contents.warnings;
     let (mut config, mut client_auth, mut names_clients) = (None, ClientAuth::None, false);
     let names_authority = contents.tls.as_ref().is_some_and(|section| section.client_ca.is_some());
+    let mut certificate_ends = None;
     if let Some(section) = &contents.tls {
         stamps.extend(tls::files(section).map(|file| (file.to_owned(), Stamp::of(file))));
         let ready = tls::configure(section).map_err(|mistake| mistake.in_file(path))?;
         config = Some(ready.config);
+        certificate_ends = ready.ends;
         warnings.extend(ready.warnings);
         (client_auth, names_clients) = (section.client_auth, !section.allowed_sans.is_empty());
     }
@@ -313,6 +322,7 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
         client_auth,
         names_clients,
         names_authority,
+        certificate_ends,
     };
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())).collect();
     Ok((snapshot, warnings))

@@ -16,6 +16,7 @@ use super::clients::{self, Clients};
 use super::error::Mistake;
 use super::file::{Pem, Source, Tls, Versions};
 use super::names::ClientAuth;
+use crate::clock::Timestamp;
 
 /// A chain has kilobytes, a bundle of all authorities of the world less than one megabyte.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -23,6 +24,7 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// A configuration that is ready, and what is probably not meant in it.
 pub(super) struct Ready {
     pub config: Arc<ServerConfig>,
+    pub ends: Option<Timestamp>,
     pub warnings: Vec<String>,
 }
 
@@ -56,6 +58,7 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
         None => builder.with_no_client_auth(),
     };
     let dates = chain.first().and_then(|certificate| clients::out_of_date(certificate, UnixTime::now()));
+    let ends = chain.first().and_then(clients::ends);
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             at(&tls.key, &format!("is not the key of the certificate in tls_server_config.{}", tls.cert.key))
@@ -81,7 +84,7 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
         config.send_tls13_tickets = 0;
     }
     let warnings = dates.map(|dates| format!("the certificate in {} {dates}", named(&tls.cert))).into_iter().collect();
-    Ok(Ready { config: Arc::new(config), warnings })
+    Ok(Ready { config: Arc::new(config), ends, warnings })
 }
 
 /// The suites and curves of ring that the file allows, in its order.

@@ -1,0 +1,83 @@
+//! `doctor`: what is the matter with an installation, and what to do about it.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, Global, environment, runtime};
+use crate::config;
+use crate::doctor::{self, Status};
+
+/// How the findings are told.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// text for a person; json for a program: findings with check, status, says and advice, and a summary.
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// A form of the findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+pub(super) fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
+    let (loaded, faults) = config::load_with_faults(global.config_file.as_deref(), &environment(), &global.overrides())
+        .map_err(Failure::mistake)?;
+    let runtime = runtime()?;
+    let progress = Progress::new();
+    let report = runtime.block_on(doctor::examine(&loaded, &faults, &|what| progress.show(what)));
+    progress.clear();
+    // A disk or a name service that never answers must not hold up the end.
+    runtime.shutdown_background();
+    let text = match args.format {
+        Format::Text => report.text(is_coloured()),
+        Format::Json => report.json(),
+    };
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Failure::running(format!("standard output cannot be written ({e})")))?;
+    match report.count(Status::Failure) {
+        0 => Ok(()),
+        1 => Err(Failure::running("one check has failed")),
+        failures => Err(Failure::running(format!("{failures} checks have failed"))),
+    }
+}
+
+/// <https://no-color.org>
+fn is_coloured() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// What is being done, for who sits at the terminal, and nobody else.
+struct Progress {
+    shown: bool,
+}
+
+/// As wide as a terminal may be expected to be.
+const WIDTH: usize = 79;
+
+impl Progress {
+    fn new() -> Self {
+        Self { shown: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&self, what: &str) {
+        if self.shown {
+            let line: String = format!("{what} …").chars().take(WIDTH).collect();
+            eprint!("\r{line:<WIDTH$}");
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r{:<WIDTH$}\r", "");
+        }
+    }
+}

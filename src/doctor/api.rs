@@ -1,0 +1,200 @@
+//! What the API said: whether it can be reached, and whether it takes the credential.
+
+use std::time::Duration;
+
+use super::Finding;
+use super::clock::ClockSeen;
+use super::finding::many;
+use super::routes::{Agents, Listing, SessionSeen};
+use crate::agntix::{ApiError, RateLimit};
+
+/// What was asked of the API, and what it said. `None` was not asked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ApiSeen {
+    /// Host and port.
+    pub host: String,
+    /// How the credential is named to a person.
+    pub credential: String,
+    /// Requests that were sent, the opening of the stream included.
+    pub requests: u32,
+    /// The clocks, from the first good answer.
+    pub clock: Option<ClockSeen>,
+    /// What the answers said of the rate limit.
+    pub rate_limit: RateLimit,
+    /// A page of agents.
+    pub agents: Option<Result<Agents, ApiError>>,
+    /// A page of the sessions of the last day.
+    pub listing: Option<Result<Listing, ApiError>>,
+    /// How many sessions are open, if the listing says so.
+    pub open: Option<u64>,
+    /// One session.
+    pub session: Option<SessionSeen>,
+    /// The head of the event stream.
+    pub stream: Option<Result<(), ApiError>>,
+    /// Why the rest was not asked.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why no further request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// It would bring the same error.
+    SameError,
+    /// The organization has so many requests left, or the configured budget holds no more.
+    Budget(u32),
+    /// The API asks for a pause.
+    Paused(Option<Duration>),
+    /// It has taken too long already.
+    Slow,
+}
+
+impl ApiSeen {
+    /// The first thing that went wrong, if there is any.
+    fn errors(&self) -> impl Iterator<Item = &ApiError> {
+        let agents = self.agents.as_ref().and_then(|answer| answer.as_ref().err());
+        let listing = self.listing.as_ref().and_then(|answer| answer.as_ref().err());
+        let session = self.session.as_ref().and_then(|session| session.answer.as_ref().err());
+        let stream = self.stream.as_ref().and_then(|answer| answer.as_ref().err());
+        [agents, listing, session, stream].into_iter().flatten()
+    }
+
+    fn any_good(&self) -> bool {
+        let session = self.session.as_ref().is_some_and(|session| session.answer.is_ok());
+        matches!(self.agents, Some(Ok(_))) || matches!(self.listing, Some(Ok(_))) || session
+    }
+}
+
+/// Judges whether the API can be reached, and whether it takes the credential.
+pub(super) fn judge(seen: &ApiSeen) -> Vec<Finding> {
+    [reached(seen), credential(seen)].into_iter().flatten().collect()
+}
+
+fn reached(seen: &ApiSeen) -> Option<Finding> {
+    const CHECK: &str = "api";
+    let host = &seen.host;
+    if seen.errors().any(|error| matches!(error, ApiError::Credential(_))) {
+        // Nothing was sent.
+        return None;
+    }
+    let lost =
+        seen.errors().find(|error| matches!(error, ApiError::Connect(_) | ApiError::Timeout | ApiError::Body(_)));
+    Some(match (lost, seen.left_out) {
+        (Some(error @ (ApiError::Connect(_) | ApiError::Timeout)), _) => Finding::failure(
+            CHECK,
+            format!("{host}: {error}; what needs an answer was not checked"),
+            "check api.base_url, the name service, the firewall, and HTTPS_PROXY if there is a proxy; the exporter itself would try again",
+        ),
+        (Some(error), _) => Finding::warning(
+            CHECK,
+            format!("{host}: {error}"),
+            "check whether api.base_url leads to the API, and not to a proxy or another program",
+        ),
+        (None, Some(LeftOut::Paused(pause))) => {
+            let pause =
+                pause.map_or_else(|| "a minute".to_owned(), |pause| humantime::format_duration(pause).to_string());
+            let says = format!("{host} answers 429: the organization has no requests left, so the rest was not asked");
+            Finding::warning(
+                CHECK,
+                says,
+                format!("run this again in {pause}, and see who else uses the organization's limit"),
+            )
+        }
+        (None, Some(LeftOut::Budget(left))) => {
+            let left = many(left.into(), "request");
+            let says = format!("{host} answers, but only {left} may be sent in this minute, so the rest was not asked");
+            Finding::warning(CHECK, says, "run this again in a minute")
+        }
+        (None, Some(LeftOut::Slow)) => Finding::warning(
+            CHECK,
+            format!("{host} answers, but so slowly that the rest was not asked"),
+            "run this again; if it stays so, check the network and any proxy, and ask the vendor",
+        ),
+        (None, Some(LeftOut::SameError) | None) => {
+            let broken = seen.errors().find(|error| matches!(error, ApiError::Status { status: 500.., .. }));
+            match broken {
+                Some(error) => Finding::warning(
+                    CHECK,
+                    format!("{host}: {error}"),
+                    "nothing, if it passes: the exporter tries again; else give the vendor's support the request id",
+                ),
+                None => Finding::ok(CHECK, format!("{host} answers")),
+            }
+        }
+    })
+}
+
+fn credential(seen: &ApiSeen) -> Option<Finding> {
+    const CHECK: &str = "credential";
+    let name = &seen.credential;
+    let refused = seen.errors().find(|error| matches!(error, ApiError::Status { status: 401, .. }));
+    let unusable = seen.errors().find_map(|error| match error {
+        ApiError::Credential(why) => Some(why),
+        _ => None,
+    });
+    if let Some(why) = unusable {
+        let advice = "write the key, and nothing else, into that file, and let the exporter's user read it";
+        return Some(Finding::failure(CHECK, why.clone(), advice));
+    }
+    if let Some(error) = refused {
+        let says = format!("{} does not accept the credential in {name}: {error}", seen.host);
+        let advice = "it is wrong, expired or deleted: make a new key in Agntix and put it there; a file is read again by itself, a variable needs a restart";
+        return Some(Finding::failure(CHECK, says, advice));
+    }
+    // A key that is known but lacks a scope is answered 403; which routes it may read is told by those.
+    let known = seen.any_good() || seen.errors().any(|error| matches!(error, ApiError::Status { status: 403, .. }));
+    known.then(|| Finding::ok(CHECK, format!("{} accepts the credential in {name}", seen.host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    fn status(status: u16) -> ApiError {
+        ApiError::Status { status, code: None, request_id: Some("req_1".into()), retry_after: None }
+    }
+
+    fn seen(agents: Result<Agents, ApiError>, left_out: Option<LeftOut>) -> ApiSeen {
+        let (host, credential) = ("api.example".into(), "AGNTIX_API_KEY".into());
+        ApiSeen { host, credential, requests: 1, agents: Some(agents), left_out, ..ApiSeen::default() }
+    }
+
+    fn judged(seen: &ApiSeen) -> Vec<(&'static str, Status)> {
+        judge(seen).iter().map(|finding| (finding.check, finding.status)).collect()
+    }
+
+    #[test]
+    fn an_accepted_key_is_told_so_also_without_a_scope() {
+        let all_well = [("api", Status::Ok), ("credential", Status::Ok)];
+        assert_eq!(judged(&seen(Ok(Agents::default()), None)), all_well);
+        assert_eq!(judged(&seen(Err(status(403)), None)), all_well);
+    }
+
+    #[test]
+    fn a_refused_key_fails_and_names_the_request() {
+        let refused = seen(Err(status(401)), Some(LeftOut::SameError));
+        assert_eq!(judged(&refused), [("api", Status::Ok), ("credential", Status::Failure)]);
+        assert!(judge(&refused)[1].says.ends_with("AGNTIX_API_KEY: the API answered 401, request id req_1"));
+        let empty = seen(Err(ApiError::Credential("api.key_file k is empty".into())), Some(LeftOut::SameError));
+        assert_eq!(judged(&empty), [("credential", Status::Failure)]);
+        assert_eq!(judge(&empty)[0].says, "api.key_file k is empty");
+    }
+
+    #[test]
+    fn a_dead_api_says_nothing_of_the_credential() {
+        let dead = seen(Err(ApiError::Connect("connection refused".into())), Some(LeftOut::SameError));
+        assert_eq!(judged(&dead), [("api", Status::Failure)]);
+        assert_eq!(judged(&seen(Err(ApiError::Timeout), Some(LeftOut::SameError))), [("api", Status::Failure)]);
+        assert_eq!(judged(&seen(Err(status(503)), None)), [("api", Status::Warning)]);
+        assert_eq!(judged(&seen(Err(ApiError::Body("cut off".into())), None)), [("api", Status::Warning)]);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told() {
+        for left_out in [LeftOut::Budget(2), LeftOut::Paused(Some(Duration::from_secs(7))), LeftOut::Slow] {
+            let findings = judge(&seen(Ok(Agents::default()), Some(left_out)));
+            assert_eq!(findings[0].status, Status::Warning, "{left_out:?}");
+            assert!(findings[0].says.contains("the rest was not asked"), "{findings:?}");
+        }
+    }
+}

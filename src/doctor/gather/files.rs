@@ -1,0 +1,47 @@
+//! The files with secrets: who may read them, and how many secrets the webhook's holds. What is in them stays there.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use super::bounded;
+use crate::agntix::WebhookSecretSource;
+use crate::config::Loaded;
+use crate::doctor::secrets::SecretFileSeen;
+
+/// What was seen of them.
+pub(super) struct Files {
+    pub secrets: Vec<SecretFileSeen>,
+    /// Where the webhook's secret is and how many there are, or why none; `None` if the webhook is off.
+    pub webhook: Option<Result<(String, usize), String>>,
+}
+
+/// Looks at the files; `None` if the disk does not answer.
+pub(super) async fn look(loaded: Loaded) -> Option<Files> {
+    bounded(move || {
+        let (api, webhook) = (&loaded.config.api, &loaded.config.webhook);
+        let files = [
+            ("api.key_file", api.key_file.as_deref().filter(|_| loaded.api_key.is_none())),
+            ("api.bearer_token_file", api.bearer_token_file.as_deref()),
+            (
+                "webhook.secret_file",
+                webhook.secret_file.as_deref().filter(|_| webhook.enabled && loaded.webhook_secret.is_none()),
+            ),
+        ];
+        let secrets = files.into_iter().filter_map(|(key, path)| seen(key, path?)).collect();
+        let webhook = webhook.enabled.then(|| {
+            let source = WebhookSecretSource::new(webhook, loaded.webhook_secret.as_ref());
+            let source = source.map_err(|error| error.to_string())?;
+            let current = source.current(Instant::now()).map_err(|error| error.to_string())?;
+            Ok((source.name().to_owned(), current.len()))
+        });
+        Files { secrets, webhook }
+    })
+    .await
+}
+
+fn seen(key: &'static str, path: &Path) -> Option<SecretFileSeen> {
+    const OTHERS_READ: u32 = 0o004;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    Some(SecretFileSeen { key, path: path.to_owned(), open_to_all: mode & OTHERS_READ != 0 })
+}

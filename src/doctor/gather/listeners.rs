@@ -1,0 +1,144 @@
+//! Our own listeners: whether each can be had, or an exporter answers there; and the files that guard them.
+
+use super::page::{self, Page};
+use super::{LISTENER_PATIENCE, bounded, own_client, webhook_listener};
+use crate::agntix;
+use crate::config::Config;
+use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
+use crate::web::{self, Guards, Security, WebError, reachable};
+
+/// A listen address.
+pub(super) struct Listeners {
+    pub check: &'static str,
+    pub key: &'static str,
+    pub address: String,
+    pub seen: ListenerSeen,
+}
+
+/// What was seen of all of them.
+pub(super) struct Seen {
+    pub all: Vec<Listeners>,
+    /// The web configuration files, or why one cannot be used.
+    pub guards: Result<GuardsSeen, String>,
+    /// What a running exporter shows, if it can be asked.
+    pub page: Option<Page>,
+}
+
+impl Seen {
+    /// Whether an exporter answers on a listener for metrics; `None` if that cannot be known.
+    pub(super) fn exporter_answers(&self) -> Option<bool> {
+        let mut metrics = self.all.iter().filter(|listener| listener.key == WEB_KEY).map(|listener| &listener.seen);
+        match metrics.next()? {
+            ListenerSeen::Exporter => Some(true),
+            ListenerSeen::Free | ListenerSeen::Other(_) => Some(false),
+            ListenerSeen::Unasked | ListenerSeen::Unusable(_) | ListenerSeen::Chosen => None,
+        }
+    }
+}
+
+const WEB_KEY: &str = "web.listen_address";
+
+/// Looks at the listeners.
+pub(super) async fn look(config: &Config) -> Seen {
+    // A client cannot be made without it, and neither can a server's certificate be read.
+    agntix::install_crypto_provider();
+    let owned = config.clone();
+    let opened = bounded(move || Guards::open(&owned)).await;
+    let opened = match opened {
+        Some(opened) => opened.map_err(|error| error.to_string()),
+        None => Err("the web configuration file cannot be read: the disk does not answer".to_owned()),
+    };
+    let client = own_client();
+    let mut all = Vec::new();
+    if config.web.systemd_socket {
+        let address = "web.systemd_socket".to_owned();
+        all.push(Listeners { check: "listener", key: WEB_KEY, address, seen: ListenerSeen::Chosen });
+    } else {
+        for address in config.web.listen_addresses() {
+            let guard = opened.as_ref().ok().map(|(guards, _)| &*guards.web);
+            let seen = listener(address, config.web.prefix(), guard, client.as_ref()).await;
+            all.push(Listeners { check: "listener", key: WEB_KEY, address: address.to_owned(), seen });
+        }
+    }
+    if let Some(address) = webhook_listener(config) {
+        let guard = opened.as_ref().ok().and_then(|(guards, _)| guards.webhook.as_deref());
+        let seen = listener(address, "", guard, client.as_ref()).await;
+        let (check, key) = ("webhook-listener", "webhook.listen_address");
+        all.push(Listeners { check, key, address: address.to_owned(), seen });
+    }
+    let running = all.iter().find(|listener| listener.key == WEB_KEY && listener.seen == ListenerSeen::Exporter);
+    let page = match (running, &client, &opened) {
+        (Some(running), Some(client), Ok((guards, _))) if !guards.web.has_users() => {
+            let url = url(&running.address, &guards.web, config.web.prefix(), &config.web.telemetry_path);
+            page::read(client, &url).await
+        }
+        _ => None,
+    };
+    let guards = opened.map(|(guards, warnings)| {
+        let mut seen = vec![("metrics", guard(&guards.web))];
+        seen.extend(guards.webhook.as_ref().map(|webhook| ("webhook", guard(webhook))));
+        GuardsSeen { guards: seen, warnings }
+    });
+    Seen { all, guards, page }
+}
+
+fn guard(security: &Security) -> GuardSeen {
+    GuardSeen { summary: security.summary(), certificate_ends: security.certificate_ends() }
+}
+
+fn url(address: &str, guard: &Security, prefix: &str, path: &str) -> String {
+    let scheme = if guard.has_tls() { "https" } else { "http" };
+    format!("{scheme}://{}{prefix}{path}", reachable(address))
+}
+
+async fn listener(
+    address: &str,
+    prefix: &str,
+    guard: Option<&Security>,
+    client: Option<&reqwest::Client>,
+) -> ListenerSeen {
+    if address.ends_with(":0") {
+        return ListenerSeen::Chosen;
+    }
+    let bound = tokio::time::timeout(LISTENER_PATIENCE, web::bind(address)).await;
+    match bound {
+        Ok(Ok(_)) => ListenerSeen::Free,
+        Ok(Err(WebError::Taken { .. })) => holder(address, prefix, guard, client).await,
+        Ok(Err(WebError::Listen { source, .. } | WebError::Address { source, .. })) => {
+            ListenerSeen::Unusable(format!("{address} cannot be listened on ({source})"))
+        }
+        Ok(Err(error)) => ListenerSeen::Unusable(error.to_string()),
+        Err(_) => ListenerSeen::Unusable(format!("{address}: the name service does not answer")),
+    }
+}
+
+/// Who listens there.
+async fn holder(
+    address: &str,
+    prefix: &str,
+    guard: Option<&Security>,
+    client: Option<&reqwest::Client>,
+) -> ListenerSeen {
+    let other = |what: &str| ListenerSeen::Other(what.to_owned());
+    let (Some(guard), Some(client)) = (guard, client) else {
+        return other("who it is could not be asked");
+    };
+    if guard.requires_certificates() {
+        return ListenerSeen::Unasked;
+    }
+    match client.get(url(address, guard, prefix, "/-/healthy")).send().await {
+        // With web.probes_without_credentials = false.
+        Ok(answer) if answer.status() == 401 && guard.has_users() => ListenerSeen::Exporter,
+        Ok(answer) if answer.status().is_success() && answer.content_length() == Some(HEALTHY.len() as u64) => {
+            match answer.bytes().await {
+                Ok(body) if body.as_ref() == HEALTHY => ListenerSeen::Exporter,
+                _ => other("it says nothing that an exporter says"),
+            }
+        }
+        Ok(answer) => ListenerSeen::Other(format!("/-/healthy is answered {}", answer.status().as_u16())),
+        Err(error) if error.is_timeout() => other("it does not answer"),
+        Err(_) => other("it does not speak HTTP, or not over TLS as the web configuration file says"),
+    }
+}
+
+const HEALTHY: &[u8] = b"Healthy.\n";

@@ -1,0 +1,171 @@
+//! The edge of the examination: everything that opens, asks or waits. What was seen is judged by the modules beside this
+//! one.
+//!
+//! The checks run side by side, each bounded, so that the whole ends in half a minute whatever does not answer.
+
+mod api;
+mod files;
+mod listeners;
+mod page;
+mod state;
+
+use std::time::Duration;
+
+use self::listeners::Listeners;
+use super::api::ApiSeen;
+use super::budget::{self, Load};
+use super::series::{self, Inputs, Known, Shape};
+use super::{Finding, Report};
+use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, CredentialFaults, Loaded};
+use crate::ledger::Stage;
+
+/// How long a disk may take.
+const DISK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one of our own listeners may take.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Told what is being done, for whoever waits.
+pub type Told<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Looks at everything. It sends at most four requests to the API and opens the event stream once.
+pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>) -> Report {
+    let config = &loaded.config;
+    let asking = async {
+        match &faults.api {
+            Some(_) => Ok(None),
+            None => api::ask(loaded, told).await.map(Some),
+        }
+    };
+    let (asked, state, listeners, files) = tokio::join!(
+        asking,
+        state::look(config.state.path.clone()),
+        listeners::look(config),
+        files::look(loaded.clone()),
+    );
+    let mut findings = vec![configuration(loaded)];
+    findings.extend(
+        loaded
+            .warnings
+            .iter()
+            .map(|warning| Finding::warning("configuration", warning.clone(), "change it if it is not meant")),
+    );
+    if let Some(fault) = &faults.api {
+        let advice = "put the organization's key into AGNTIX_API_KEY, or into the file that api.key_file names";
+        findings.push(Finding::failure("credential", format!("{fault}; so the API was not asked"), advice));
+    }
+    let (asked, unasked) = match asked {
+        Ok(asked) => (asked.unwrap_or_default(), None),
+        Err(why) => (ApiSeen::default(), Some(why)),
+    };
+    let was_asked = faults.api.is_none() && unasked.is_none();
+    if let Some(why) = unasked {
+        findings.push(Finding::failure("api", why, "correct what the sentence names; the exporter does not start so"));
+    }
+    let answered = asked.clock.is_some() || matches!(asked.agents, Some(Ok(_))) || matches!(asked.listing, Some(Ok(_)));
+    if was_asked {
+        findings.extend(super::api::judge(&asked));
+        if answered {
+            findings.push(clock::judge(asked.clock, config.webhook.enabled));
+        }
+        findings.extend(routes::judge(&asked, config));
+    }
+    let page = listeners.page.as_ref().map(|page| Known {
+        series: page.series,
+        agents: page.agents,
+        by: "the running exporter",
+    });
+    let contents = state.as_ref().and_then(|state| state.glance.as_ref().ok()?.as_ref()?.contents.as_ref());
+    // Without either, there is nothing to reckon from.
+    if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
+        let pending = contents.map_or(0, |contents| {
+            let pending = contents.pending.iter().filter(|(stage, _)| *stage != Stage::Known);
+            pending.map(|(_, count)| count).sum()
+        });
+        findings.push(budget::judge(&load(&asked, pending), asked.rate_limit, config));
+    }
+    match &faults.webhook {
+        Some(fault) => findings.push(secrets::judge_webhook(Some(&Err(fault.to_string())))),
+        None => findings.push(secrets::judge_webhook(files.as_ref().and_then(|files| files.webhook.as_ref()))),
+    }
+    findings.extend(files.iter().flat_map(|files| secrets::judge_files(&files.secrets)));
+    findings.extend(judged_listeners::judge_guards(&listeners.guards, SystemClock.now()));
+    for Listeners { check, key, address, seen } in &listeners.all {
+        findings.push(judged_listeners::judge(check, key, address, seen));
+    }
+    match &state {
+        Some(state) => findings.extend(judged_state::judge(state, listeners.exporter_answers())),
+        None => findings.push(Finding::failure(
+            "state",
+            format!("{} does not answer within {DISK_PATIENCE:?}", config.state.path.display()),
+            "mend the disk or the mount; the state must be on a local disk",
+        )),
+    }
+    let known = page.or(contents.map(|contents| Known {
+        series: series::of_rows(
+            contents.series.iter().map(|(f, layout, rows)| (*f, layout.as_str(), *rows)),
+            &config.metrics,
+        ),
+        agents: contents.agents,
+        by: "the state",
+    }));
+    findings.extend(series::judge(&Inputs { known, ..inputs(&asked) }, config));
+    Report { findings, requests: asked.requests }
+}
+
+fn configuration(loaded: &Loaded) -> Finding {
+    let says = match &loaded.file {
+        Some(file) => format!("{} is read; every value is valid", file.display()),
+        None => {
+            "no file is read, as there is no config.toml here and --config.file names none; every value is valid".into()
+        }
+    };
+    Finding::ok("configuration", says)
+}
+
+/// What there is to follow, from what the API said and from what the state waits for.
+fn load(asked: &ApiSeen, pending: u64) -> Load {
+    let listing = asked.listing.as_ref().and_then(|listing| listing.as_ref().ok()).copied().unwrap_or_default();
+    let agents = asked.agents.as_ref().and_then(|agents| agents.as_ref().ok()).copied().unwrap_or_default();
+    Load {
+        pending: pending.max(asked.open.unwrap_or_default()),
+        starts_per_minute: listing.starts_per_minute,
+        listed_whole: listing.ended > 0 && listing.analysed * 2 > listing.ended,
+        agent_pages: agents.pages,
+    }
+}
+
+fn inputs(asked: &ApiSeen) -> Inputs {
+    let listing = asked.listing.as_ref().and_then(|listing| listing.as_ref().ok());
+    let listed = listing.filter(|listing| listing.agents > 0).map(|listing| Shape {
+        channels: listing.channels.div_ceil(listing.agents),
+        intents: listing.intents.div_ceil(listing.agents),
+        languages: listing.languages.div_ceil(listing.agents),
+    });
+    let agents = asked.agents.as_ref().and_then(|agents| agents.as_ref().ok()).map(|agents| agents.total);
+    Inputs { known: None, agents, listed }
+}
+
+/// Does something that may block for ever; `None` if it does.
+async fn bounded<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::time::timeout(DISK_PATIENCE, tokio::task::spawn_blocking(act)).await.ok()?.ok()
+}
+
+/// A client for our own listeners: no proxy, and no look at certificates, since it asks this machine by another name than
+/// the one in them, and tells nothing.
+fn own_client() -> Option<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"), " doctor"))
+        .timeout(LISTENER_PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .ok()
+}
+
+/// Whether the configuration has a listener of its own for deliveries.
+fn webhook_listener(config: &Config) -> Option<&str> {
+    config.webhook.listen_address.as_deref().filter(|_| config.webhook.enabled)
+}

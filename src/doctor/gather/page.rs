@@ -1,0 +1,77 @@
+//! The page of a running exporter: how many series it shows, and of how many agents. Nothing of it is kept.
+
+use std::collections::HashSet;
+
+/// A larger page is not read to its end.
+const MAX_BYTES: usize = 256 << 20;
+const STARTED: &[u8] = b"agntix_sessions_started_total{agent_id=\"";
+
+/// What a page shows.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Samples about sessions and agents.
+    pub series: u64,
+    /// Agents among them.
+    pub agents: u64,
+    names: HashSet<Box<[u8]>>,
+    line: Vec<u8>,
+}
+
+/// Reads the page at `url`; `None` if it is not there, or not whole within bounds.
+pub(super) async fn read(client: &reqwest::Client, url: &str) -> Option<Page> {
+    let mut answer = client.get(url).send().await.ok()?;
+    if !answer.status().is_success() {
+        return None;
+    }
+    let (mut page, mut bytes) = (Page::default(), 0);
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        bytes += chunk.len();
+        if bytes > MAX_BYTES {
+            return None;
+        }
+        page.take(&chunk);
+    }
+    Some(page)
+}
+
+impl Page {
+    fn take(&mut self, chunk: &[u8]) {
+        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                self.line_of(&line);
+            }
+        }
+    }
+
+    fn line_of(&mut self, line: &[u8]) {
+        if !line.starts_with(b"agntix_") || line.starts_with(b"agntix_exporter_") {
+            return;
+        }
+        self.series += 1;
+        if let Some(rest) = line.strip_prefix(STARTED) {
+            // An escaped quote would split a name, and still tell agents apart.
+            let name = rest.split(|byte| *byte == b'"').next().unwrap_or_default();
+            self.names.insert(name.into());
+            self.agents = self.names.len() as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_and_agents_are_counted_over_any_pieces() {
+        let text = b"# HELP agntix_up x\nagntix_up 1\nagntix_exporter_catching_up 0\nprocess_x 1\n\
+            agntix_sessions_started_total{agent_id=\"a\",x=\"1\"} 1\nagntix_sessions_started_total{agent_id=\"a\",x=\"2\"} 1\n\
+            agntix_sessions_started_total{agent_id=\"b\"} 1\n";
+        for size in [1, 7, text.len()] {
+            let mut page = Page::default();
+            text.chunks(size).for_each(|chunk| page.take(chunk));
+            assert_eq!((page.series, page.agents), (4, 2), "in pieces of {size}");
+        }
+    }
+}

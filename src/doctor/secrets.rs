@@ -1,0 +1,80 @@
+//! The files with secrets, and the webhook's secret. Nothing of a secret comes here: only how many there are, and who may
+//! read the file.
+
+use std::path::PathBuf;
+
+use super::Finding;
+use super::finding::many;
+
+const WEBHOOK: &str = "webhook-secret";
+
+/// A file with a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretFileSeen {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Every user of this machine may read it.
+    pub open_to_all: bool,
+}
+
+/// Judges who may read the files.
+pub(super) fn judge_files(files: &[SecretFileSeen]) -> Vec<Finding> {
+    let open = files.iter().filter(|file| file.open_to_all);
+    open.map(|SecretFileSeen { key, path, .. }| {
+        let says = format!("every user of this machine may read {} ({key})", path.display());
+        Finding::warning(
+            "secret-file",
+            says,
+            format!("chmod 0400 {0}, and chown it to the exporter's user", path.display()),
+        )
+    })
+    .collect()
+}
+
+/// Judges the webhook's secret: where it is, and how many it holds, or why none. `None` if the webhook is off.
+pub(super) fn judge_webhook(seen: Option<&Result<(String, usize), String>>) -> Finding {
+    match seen {
+        None => Finding::ok(WEBHOOK, "the webhook is off (webhook.enabled), so no secret is needed"),
+        Some(Err(why)) => Finding::failure(
+            WEBHOOK,
+            why.clone(),
+            "copy the whole signing secret, whsec_ and what follows, from the endpoint in Agntix",
+        ),
+        Some(Ok((name, 1))) => Finding::ok(WEBHOOK, format!("{name} holds a signing secret")),
+        Some(Ok((name, count))) => {
+            let secrets = many(*count as u64, "signing secret");
+            Finding::ok(
+                WEBHOOK,
+                format!("{name} holds {secrets}, as while one is replaced; take the old one out when that is done"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    #[test]
+    fn a_secret_for_everybody_is_a_warning() {
+        let file = |open_to_all| SecretFileSeen { key: "api.key_file", path: "key".into(), open_to_all };
+        let found = judge_files(&[file(false), file(true)]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].status, found[0].says.as_str()),
+            (Status::Warning, "every user of this machine may read key (api.key_file)")
+        );
+    }
+
+    #[test]
+    fn a_webhook_needs_a_secret_that_can_be_one() {
+        let status = |seen: Option<Result<(String, usize), String>>| judge_webhook(seen.as_ref()).status;
+        assert_eq!(status(None), Status::Ok);
+        assert_eq!(status(Some(Err("it holds none".into()))), Status::Failure);
+        assert_eq!(status(Some(Ok(("f".into(), 1)))), Status::Ok);
+        assert!(judge_webhook(Some(&Ok(("f".into(), 2)))).says.starts_with("f holds 2 signing secrets"));
+    }
+}

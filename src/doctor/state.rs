@@ -1,0 +1,175 @@
+//! The state directory: whether it can be used, who uses it, and how much room there is.
+
+use std::path::PathBuf;
+
+use super::Finding;
+use super::finding::{grouped, many};
+use crate::ledger::Stage;
+use crate::ledger::upkeep::Glance;
+
+const CHECK: &str = "state";
+const DISK: &str = "disk";
+/// The log of the state alone may take so much between two commits.
+const LEAST_ROOM: u64 = 64 << 20;
+/// A busy organization fills it in weeks.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+/// What was seen of the state.
+#[derive(Debug)]
+pub(super) struct StateSeen {
+    /// `state.path`
+    pub directory: PathBuf,
+    /// Whether the directory is there.
+    pub exists: bool,
+    /// Whether this user may write to it, or to where it would be made, and to the files in it; else why not.
+    pub writable: Result<(), String>,
+    /// What is in it; else why that cannot be used.
+    pub glance: Result<Option<Glance>, String>,
+    /// Bytes that this user may still write.
+    pub room: Option<u64>,
+}
+
+/// Judges the state. `answers`: whether an exporter answers on the configured listener, if that can be known.
+pub(super) fn judge(seen: &StateSeen, answers: Option<bool>) -> Vec<Finding> {
+    let mut findings = vec![directory(seen, answers)];
+    findings.extend(disk(seen));
+    findings
+}
+
+fn directory(seen: &StateSeen, answers: Option<bool>) -> Finding {
+    let path = seen.directory.display();
+    if let Err(why) = &seen.writable {
+        return Finding::failure(
+            CHECK,
+            format!("{path} cannot be written by this user ({why})"),
+            "give it to the exporter's user, on a local disk that is mounted read-write, or set another state.path; run doctor as that user",
+        );
+    }
+    let glance = match &seen.glance {
+        Ok(glance) => glance,
+        Err(why) => {
+            let advice = "the exporter will not start on it, and changes nothing: do as the sentence says";
+            return Finding::failure(CHECK, why.clone(), advice);
+        }
+    };
+    let Some(glance) = glance else {
+        let made = if seen.exists { "is there, and the state will begin in it" } else { "will be made" };
+        return Finding::ok(CHECK, format!("{path} {made} at the first start"));
+    };
+    let format = glance.format.map_or(String::new(), |format| format!(", format {format}"));
+    let size = size(glance.bytes + glance.log_bytes);
+    if let Some(holder) = &glance.holder {
+        let process = holder.process.map_or_else(|| "a process".to_owned(), |id| format!("process {id}"));
+        return match answers {
+            Some(false) => Finding::failure(
+                CHECK,
+                format!("{path} is held by {process}, but no exporter answers on web.listen_address"),
+                "stop that process, or give this exporter another state.path: two must never share one",
+            ),
+            _ => Finding::ok(CHECK, format!("{path} is held by {process}, as by a running exporter: {size}{format}")),
+        };
+    }
+    if answers == Some(true) {
+        return Finding::warning(
+            CHECK,
+            format!("an exporter answers on web.listen_address, but does not hold {path}"),
+            "check that doctor reads the configuration of that exporter (--config.file, working directory)",
+        );
+    }
+    let held = glance.contents.as_ref().map_or_else(
+        || "; it was not closed, so the next start first reads in what was left in its log".to_owned(),
+        |contents| {
+            let pending = contents.pending.iter().filter(|(stage, _)| *stage != Stage::Known).map(|(_, count)| count);
+            format!(
+                ", {} of {}, {} in progress",
+                many(contents.series.iter().map(|(_, _, rows)| rows).sum(), "label set"),
+                many(contents.agents, "agent"),
+                many(pending.sum(), "session")
+            )
+        },
+    );
+    Finding::ok(CHECK, format!("{path} can be used: {size}{format}{held}"))
+}
+
+fn disk(seen: &StateSeen) -> Option<Finding> {
+    let room = seen.room?;
+    let taken = seen.glance.as_ref().ok().and_then(Option::as_ref).map_or(0, |glance| glance.bytes);
+    let says = format!("{} are free for the state", size(room));
+    if room < LEAST_ROOM {
+        let advice = "make room: a full disk pauses the counting (nothing is lost, and it goes on by itself)";
+        return Some(Finding::failure(DISK, format!("only {says}"), advice));
+    }
+    if room < LITTLE_ROOM || room < taken {
+        let advice = "make room, or lower sessions.retention; `state compact` needs as much room as the state is large";
+        return Some(Finding::warning(DISK, format!("only {says}, which takes {}", size(taken)), advice));
+    }
+    Some(Finding::ok(DISK, says))
+}
+
+/// Bytes for a person.
+fn size(bytes: u64) -> String {
+    if bytes < 10 << 20 { format!("{} KiB", grouped(bytes >> 10)) } else { format!("{} MiB", grouped(bytes >> 20)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+    use crate::ledger::upkeep::{Contents, Holder};
+
+    fn glance(holder: Option<Holder>, contents: Option<Contents>) -> Glance {
+        Glance { bytes: 40_960, log_bytes: 0, format: Some(2), holder, contents }
+    }
+
+    fn seen(glance: Result<Option<Glance>, String>) -> StateSeen {
+        StateSeen { directory: "data".into(), exists: true, writable: Ok(()), glance, room: Some(50 << 30) }
+    }
+
+    fn state(seen: &StateSeen, answers: Option<bool>) -> (Status, String) {
+        let finding = judge(seen, answers).remove(0);
+        (finding.status, finding.says)
+    }
+
+    #[test]
+    fn a_state_that_can_be_used_says_what_is_in_it() {
+        let contents = Contents { agents: 3, series: Vec::new(), pending: vec![(Stage::Known, 5), (Stage::Open, 2)] };
+        let (status, says) = state(&seen(Ok(Some(glance(None, Some(contents))))), Some(false));
+        assert_eq!(status, Status::Ok);
+        assert_eq!(says, "data can be used: 40 KiB, format 2, 0 label sets of 3 agents, 2 sessions in progress");
+        assert!(state(&seen(Ok(Some(glance(None, None)))), None).1.contains("was not closed"));
+        assert_eq!(state(&seen(Ok(None)), None).0, Status::Ok);
+    }
+
+    #[test]
+    fn who_holds_it_must_be_the_exporter_that_answers() {
+        let held = seen(Ok(Some(glance(Some(Holder { process: Some(7) }), None))));
+        assert_eq!(
+            state(&held, Some(true)),
+            (Status::Ok, "data is held by process 7, as by a running exporter: 40 KiB, format 2".into())
+        );
+        assert_eq!((state(&held, None).0, state(&held, Some(false)).0), (Status::Ok, Status::Failure));
+        assert_eq!(state(&seen(Ok(Some(glance(None, None)))), Some(true)).0, Status::Warning);
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_read_fails() {
+        let refused = StateSeen { writable: Err("Permission denied".into()), ..seen(Ok(None)) };
+        assert_eq!(
+            state(&refused, None),
+            (Status::Failure, "data cannot be written by this user (Permission denied)".into())
+        );
+        assert_eq!(state(&seen(Err("damaged".into())), None), (Status::Failure, "damaged".into()));
+    }
+
+    #[test]
+    fn room_is_judged_by_what_the_state_needs() {
+        let disk = |room| judge(&StateSeen { room, ..seen(Ok(None)) }, None).into_iter().nth(1).map(|f| f.status);
+        assert_eq!(disk(None), None);
+        assert_eq!(disk(Some(60 << 20)), Some(Status::Failure));
+        assert_eq!(disk(Some(1 << 29)), Some(Status::Warning));
+        assert_eq!(disk(Some(2 << 30)), Some(Status::Ok));
+        let large = Glance { bytes: 3 << 30, ..glance(None, None) };
+        let finding = judge(&StateSeen { room: Some(2 << 30), ..seen(Ok(Some(large))) }, None).remove(1);
+        assert_eq!(finding.status, Status::Warning, "{finding:?}");
+    }
+}

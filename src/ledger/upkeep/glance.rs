@@ -1,0 +1,134 @@
+//! A look at a state that takes no lock and writes nothing, so that it is safe also beside a running daemon. What a daemon
+//! holds, or has left unfinished, is not read.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+use super::{inspect, number_in};
+use crate::exposition::catalogue::Family;
+use crate::ledger::{LedgerError, Stage, schema};
+
+/// What a look at a state shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Bytes of its log, which is there while a daemon runs, and after one that was not stopped but ended.
+    pub log_bytes: u64,
+    /// Its format; absent while that is in the log only.
+    pub format: Option<i64>,
+    /// Who has it open.
+    pub holder: Option<Holder>,
+    /// What is in it, if nobody has it open and nothing is in its log.
+    pub contents: Option<Contents>,
+}
+
+/// A process that has a state open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id, if it can be seen from here.
+    pub process: Option<i32>,
+}
+
+/// What is in a state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Agents that have series of their own.
+    pub agents: u64,
+    /// Label sets by metric and by the name of their buckets.
+    pub series: Vec<(Family, String, u64)>,
+    /// Sessions not yet wholly counted, by stage.
+    pub pending: Vec<(Stage, u64)>,
+}
+
+/// What stands in the first bytes of an SQLite file (<https://sqlite.org/fileformat.html>).
+struct Header {
+    application: i64,
+    format: i64,
+}
+
+const HEADER_BYTES: usize = 72;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Where SQLite's locks lie in a file, and over how many bytes.
+const LOCKS: (u64, u64) = (0x4000_0000, 512);
+
+/// Looks at the state in `directory`; `None` if there is none.
+///
+/// # Errors
+/// If it cannot be read, is damaged, or of a newer version or another program.
+pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
+    let path = schema::file_in(directory);
+    let unreadable = |e: std::io::Error| LedgerError::Directory { path: directory.into(), detail: e.to_string() };
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(unreadable(e)),
+    };
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    let mut log = path.clone().into_os_string();
+    log.push("-wal");
+    let log_bytes = std::fs::metadata(log).map_or(0, |log| log.len());
+    let damaged = |detail: &str| LedgerError::Damaged { path: path.clone(), detail: detail.into() };
+    let header = read_header(&mut file).map_err(unreadable)?.map_err(damaged)?;
+    let lock = Flock { start: LOCKS.0, length: LOCKS.1, pid: None, ..Flock::from(FlockType::WriteLock) };
+    let holder = fcntl_getlk(&file, &lock).map_err(|e| unreadable(e.into()))?;
+    let holder =
+        holder.map(|lock| Holder { process: lock.pid.map(rustix::process::Pid::as_raw_nonzero).map(Into::into) });
+    let is_ours = header.as_ref().is_some_and(|header| header.application == schema::APPLICATION_ID);
+    let format = header.filter(|_| is_ours).map(|header| header.format);
+    if let Some(found) = format.filter(|format| *format > schema::FORMAT) {
+        return Err(LedgerError::Newer { path, found, known: schema::FORMAT });
+    }
+    // What a new file is begins in its log.
+    let contents = if holder.is_some() || log_bytes > 0 || bytes == 0 {
+        None
+    } else if is_ours {
+        Some(contents(&path).map_err(|e| schema::writing_error(&path, &e))?)
+    } else {
+        return Err(damaged("it is an SQLite file of another program"));
+    };
+    Ok(Some(Glance { bytes, log_bytes, format, holder, contents }))
+}
+
+/// The header of an SQLite file, nothing of an empty one, or why it is no such file.
+fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'static str>> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    file.take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Ok(Ok(None));
+    }
+    let number = |at: usize| {
+        let four = bytes.get(at..at + 4)?;
+        Some(i64::from(i32::from_be_bytes(four.try_into().ok()?)))
+    };
+    Ok(match (bytes.starts_with(MAGIC), number(60), number(68)) {
+        (true, Some(format), Some(application)) => Ok(Some(Header { application, format })),
+        _ => Err("it is no SQLite file"),
+    })
+}
+
+fn contents(path: &Path) -> rusqlite::Result<Contents> {
+    // Immutable: SQLite takes no lock and makes no file beside it.
+    let name = path.as_os_str().as_encoded_bytes();
+    let name = percent_encode(name, NON_ALPHANUMERIC);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+    let series: Vec<(u8, String, u64)> = connection
+        .prepare("SELECT family, layout, count(*) FROM series GROUP BY family, layout")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, number_in(row, 2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Contents {
+        agents: connection
+            .query_row("SELECT count(*) FROM admitted WHERE label = 'agent_id'", [], |row| number_in(row, 0))?,
+        series: series
+            .into_iter()
+            .filter_map(|(code, layout, rows)| Some((Family::from_code(code)?, layout, rows)))
+            .collect(),
+        pending: inspect::pending(&connection)?,
+    })
+}
