@@ -36,6 +36,23 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_never() {
 }
 
 #[test]
+fn a_broken_file_does_not_make_the_health_check_call_the_exporter_dead() {
+    let site = Site::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = site.setup(TLS).set("WEB__LISTEN_ADDRESS", &port.to_string());
+    let health = setup.clone().argument("healthcheck");
+    let daemon = setup.start();
+    assert_eq!(health.run().0, Some(0));
+    // The daemon goes on with what it has.
+    site.write("web.yml", "tls_server_config: {");
+    assert_eq!(health.run().0, Some(0));
+    drop(daemon);
+    let (code, said) = health.run();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("takes no connection"), "{said}");
+}
+
+#[test]
 fn a_reload_reads_it_at_once_and_fails_with_it() {
     let site = Site::new();
     let users = |text: &str| format!("basic_auth_users:\n{text}");
