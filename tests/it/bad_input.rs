@@ -313,9 +313,9 @@ fn a_state_that_is_damaged_foreign_or_newer_is_left_as_it_is() {
     for (content, words) in [
         (newer, &["newer version", "99", "run that version"][..]),
         (foreign, &["of another program", "restore it from a backup"]),
-        (garbage, &["damaged", "restore it from a backup", "move it away"]),
-        (cut, &["damaged", "restore it from a backup", "move it away"]),
-        (patched(&good, 100, &[0xff; 4000]), &["damaged", "restore it from a backup", "move it away"]),
+        (garbage, &["damaged", "restore it from a backup", "move its directory away"]),
+        (cut, &["damaged", "restore it from a backup", "move its directory away"]),
+        (patched(&good, 100, &[0xff; 4000]), &["damaged", "restore it from a backup", "move its directory away"]),
     ] {
         std::fs::write(&file, &content).unwrap();
         let before = files(&world.setup.state);
