@@ -140,7 +140,8 @@ fn a_limit_that_is_used_up_is_left_alone() {
 
 #[test]
 fn a_budget_that_is_too_small_is_told() {
-    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let config = SimulatorConfig { rate_limit: Some(600), ..organization() };
+    let (api, place) = (Api::start(config), tempfile::tempdir().unwrap());
     let found = doctor(&installation(api.address, place.path()).set("API__BUDGET_SHARE", "0.02"));
     assert_eq!((found.code, found.wrong()), (Some(0), vec![("budget", "warning")]), "{}", found.all);
     assert!(found.only("budget").1.ends_with(": counts will come late"), "{}", found.all);
