@@ -5,11 +5,19 @@ use std::time::Duration;
 
 use super::{Site, TLS, user};
 use crate::support::https::{Https, basic};
-use crate::support::{ask, until};
+use crate::support::{Daemon, ask, until};
 
 fn statuses(address: std::net::SocketAddr, authorization: Option<&str>, paths: &[&str]) -> Vec<u16> {
     let headers: Vec<_> = authorization.iter().map(|value| ("authorization", *value)).collect();
     paths.iter().map(|path| ask(address, "GET", path, &headers).unwrap().status).collect()
+}
+
+fn webhook_address(daemon: &Daemon) -> std::net::SocketAddr {
+    until("the address of the webhook's listener", || {
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
+        line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
+    })
 }
 
 #[test]
@@ -69,24 +77,15 @@ fn deliveries_need_no_password_on_either_listener() {
 
     let own = shared.set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0");
     let daemon = own.start();
-    let address = until("the address of the webhook's listener", || {
-        let log = daemon.log();
-        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
-        line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
-    });
+    let address = webhook_address(&daemon);
     assert_eq!(post(address, "/webhooks/agntix").header("www-authenticate"), None);
     assert_eq!(statuses(address, None, &["/-/healthy", "/metrics"]), [200, 401]);
     drop(daemon);
 
     // Strangers at the public listener use up nothing of what the scrapes are given.
-    let limited = own.clone();
     site.write("web.yml", &format!("{web}rate_limit:\n  interval: 1h\n  burst: 2\n"));
-    let daemon = limited.start();
-    let address = until("the address of the webhook's listener", || {
-        let log = daemon.log();
-        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
-        line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
-    });
+    let daemon = own.start();
+    let address = webhook_address(&daemon);
     assert_eq!(statuses(address, None, &["/a", "/b", "/c", "/d"]), [401, 401, 429, 429]);
     assert_eq!(statuses(daemon.address, Some(&basic("alice", "alice's")), &["/metrics"]), [200]);
     drop(daemon);
@@ -102,11 +101,7 @@ fn deliveries_need_no_password_on_either_listener() {
     assert_eq!(daemon.lines_with("deliveries cannot come in: Agntix has no client certificate"), 1, "{}", daemon.log());
     drop(daemon);
     let daemon = setup.set("WEBHOOK__WEB_CONFIG_FILE", &file).start();
-    let address = until("the address of the webhook's listener", || {
-        let log = daemon.log();
-        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
-        line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
-    });
+    let address = webhook_address(&daemon);
     let client = Https::trusting(&site.authority);
     assert_eq!(client.get(address, "/-/healthy", &[]).unwrap().status, 200);
     assert!(client.get(daemon.address, "/-/healthy", &[]).is_err());
@@ -165,8 +160,7 @@ fn a_password_that_is_being_checked_does_not_hold_up_the_stop() {
     // Minutes of work.
     let endless = bcrypt::hash("x", 4).unwrap().replace("$04$", "$22$");
     let mut daemon = site.start(&format!("basic_auth_users:\n  alice: {endless}\n"));
-    // Another password each time: the same one would only join those that wait. And each stays connected: one that goes
-    // away gives up its place, so that only those that stay make it sure that there comes one too many.
+    // Another password each time: the same one would only join those that wait.
     let mut guesses = Vec::new();
     until("the queue to be full", || {
         let mut guess = std::net::TcpStream::connect(daemon.address).unwrap();
