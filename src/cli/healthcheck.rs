@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
 use super::{Failure, Global, environment, runtime};
-use crate::web::{Guards, reachable};
+use crate::web::{Guards, local_client, local_url, reachable};
 use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
@@ -17,23 +17,16 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
-    let address = reachable(config.web.listen_addresses().next().unwrap_or_default());
+    let address = config.web.listen_addresses().next().unwrap_or_default();
     // A daemon goes on with the last good state of a file that is broken now. How it speaks nobody can tell then, or there
     // is no certificate to show: that it takes connections is all that can be found out.
     let guards = Guards::open(config).ok().map(|(guards, _)| guards);
     let Some(guards) = guards.filter(|guards| !guards.web.requires_certificates()) else {
-        return runtime()?.block_on(takes_connections(&address));
+        return runtime()?.block_on(takes_connections(&reachable(address)));
     };
-    let scheme = if guards.web.has_tls() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}{}/-/healthy", config.web.prefix());
-    // Even a client that never speaks TLS cannot be made without it.
+    let url = local_url(address, &guards.web, &format!("{}/-/healthy", config.web.prefix()));
     agntix::install_crypto_provider();
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"), " healthcheck"))
-        .timeout(PATIENCE)
-        .no_proxy()
-        // It asks this machine, by another name than the one in the certificate, and tells nothing.
-        .tls_danger_accept_invalid_certs(true)
+    let client = local_client("healthcheck", PATIENCE)
         .build()
         .map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {e}")))?;
     let unhealthy = |why: String| Failure::running(format!("{url} {why}"));

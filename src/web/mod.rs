@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use guards::Guards;
-pub use reach::reachable;
+pub use reach::{local_client, local_url, reachable};
 pub use router::{probes, router};
 pub use server::{bind, serve, serve_guarded, serve_routes};
 pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};

@@ -1,6 +1,25 @@
-//! From an address to listen on to one to connect to, on this machine.
+//! How a listener of this machine is asked: from an address to listen on to one to connect to, and with which client.
 
 use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Security;
+
+/// The URL of `path` on what listens on `address`, guarded by `security`.
+pub fn local_url(address: &str, security: &Security, path: &str) -> String {
+    let scheme = if security.has_tls() { "https" } else { "http" };
+    format!("{scheme}://{}{path}", reachable(address))
+}
+
+/// A client for `command` that asks this machine: no proxy, and no look at certificates, since it asks by another name than
+/// the one in them, and tells nothing. A TLS provider must be installed, even if it never speaks TLS.
+pub fn local_client(command: &str, patience: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(format!("agntix-exporter/{} {command}", env!("CARGO_PKG_VERSION")))
+        .timeout(patience)
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+}
 
 /// Where what listens on `address` is reached from this machine: the loopback interface for every address.
 pub fn reachable(address: &str) -> String {

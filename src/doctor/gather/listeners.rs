@@ -1,14 +1,14 @@
 //! Our own listeners: whether each can be had, or an exporter answers there; and the files that guard them.
 
 use super::page::{self, Page};
-use super::{LISTENER_PATIENCE, bounded, own_client, webhook_listener};
+use super::{LISTENER_PATIENCE, bounded, webhook_listener};
 use crate::agntix;
 use crate::config::Config;
 use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
-use crate::web::{self, Guards, Security, WebError, reachable};
+use crate::web::{self, Guards, Security, WebError, local_client, local_url};
 
 /// A listen address.
-pub(super) struct Listeners {
+pub(super) struct Listener {
     pub check: &'static str,
     pub key: &'static str,
     pub address: String,
@@ -17,7 +17,7 @@ pub(super) struct Listeners {
 
 /// What was seen of all of them.
 pub(super) struct Seen {
-    pub all: Vec<Listeners>,
+    pub all: Vec<Listener>,
     /// The web configuration files, or why one cannot be used.
     pub guards: Result<GuardsSeen, String>,
     /// What a running exporter shows, if it can be asked.
@@ -48,28 +48,29 @@ pub(super) async fn look(config: &Config) -> Seen {
         Some(opened) => opened.map_err(|error| error.to_string()),
         None => Err("the web configuration file cannot be read: the disk does not answer".to_owned()),
     };
-    let client = own_client();
+    let client = local_client("doctor", LISTENER_PATIENCE).redirect(reqwest::redirect::Policy::none()).build().ok();
     let mut all = Vec::new();
     if config.web.systemd_socket {
         let address = "web.systemd_socket".to_owned();
-        all.push(Listeners { check: "listener", key: WEB_KEY, address, seen: ListenerSeen::Chosen });
+        all.push(Listener { check: "listener", key: WEB_KEY, address, seen: ListenerSeen::Chosen });
     } else {
         for address in config.web.listen_addresses() {
             let guard = opened.as_ref().ok().map(|(guards, _)| &*guards.web);
             let seen = listener(address, config.web.prefix(), guard, client.as_ref()).await;
-            all.push(Listeners { check: "listener", key: WEB_KEY, address: address.to_owned(), seen });
+            all.push(Listener { check: "listener", key: WEB_KEY, address: address.to_owned(), seen });
         }
     }
     if let Some(address) = webhook_listener(config) {
         let guard = opened.as_ref().ok().and_then(|(guards, _)| guards.webhook.as_deref());
         let seen = listener(address, "", guard, client.as_ref()).await;
         let (check, key) = ("webhook-listener", "webhook.listen_address");
-        all.push(Listeners { check, key, address: address.to_owned(), seen });
+        all.push(Listener { check, key, address: address.to_owned(), seen });
     }
     let running = all.iter().find(|listener| listener.key == WEB_KEY && listener.seen == ListenerSeen::Exporter);
     let page = match (running, &client, &opened) {
         (Some(running), Some(client), Ok((guards, _))) if !guards.web.has_users() => {
-            let url = url(&running.address, &guards.web, config.web.prefix(), &config.web.telemetry_path);
+            let path = format!("{}{}", config.web.prefix(), config.web.telemetry_path);
+            let url = local_url(&running.address, &guards.web, &path);
             page::read(client, &url).await
         }
         _ => None,
@@ -84,11 +85,6 @@ pub(super) async fn look(config: &Config) -> Seen {
 
 fn guard(security: &Security) -> GuardSeen {
     GuardSeen { summary: security.summary(), certificate_ends: security.certificate_ends() }
-}
-
-fn url(address: &str, guard: &Security, prefix: &str, path: &str) -> String {
-    let scheme = if guard.has_tls() { "https" } else { "http" };
-    format!("{scheme}://{}{prefix}{path}", reachable(address))
 }
 
 async fn listener(
@@ -126,7 +122,7 @@ async fn holder(
     if guard.requires_certificates() {
         return ListenerSeen::Unasked;
     }
-    match client.get(url(address, guard, prefix, "/-/healthy")).send().await {
+    match client.get(local_url(address, guard, &format!("{prefix}/-/healthy"))).send().await {
         // With web.probes_without_credentials = false.
         Ok(answer) if answer.status() == 401 && guard.has_users() => ListenerSeen::Exporter,
         Ok(answer) if answer.status().is_success() && answer.content_length() == Some(HEALTHY.len() as u64) => {

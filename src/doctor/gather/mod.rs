@@ -11,7 +11,7 @@ mod state;
 
 use std::time::Duration;
 
-use self::listeners::Listeners;
+use self::listeners::Listener;
 use super::api::ApiSeen;
 use super::budget::{self, Load};
 use super::series::{self, Inputs, Known, Shape};
@@ -91,7 +91,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
     }
     findings.extend(files.iter().flat_map(|files| secrets::judge_files(&files.secrets)));
     findings.extend(judged_listeners::judge_guards(&listeners.guards, SystemClock.now()));
-    for Listeners { check, key, address, seen } in &listeners.all {
+    for Listener { check, key, address, seen } in &listeners.all {
         findings.push(judged_listeners::judge(check, key, address, seen));
     }
     match &state {
@@ -150,19 +150,6 @@ fn inputs(asked: &ApiSeen) -> Inputs {
 /// Does something that may block for ever; `None` if it does.
 async fn bounded<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::time::timeout(DISK_PATIENCE, tokio::task::spawn_blocking(act)).await.ok()?.ok()
-}
-
-/// A client for our own listeners: no proxy, and no look at certificates, since it asks this machine by another name than
-/// the one in them, and tells nothing.
-fn own_client() -> Option<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"), " doctor"))
-        .timeout(LISTENER_PATIENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .tls_danger_accept_invalid_certs(true)
-        .build()
-        .ok()
 }
 
 /// Whether the configuration has a listener of its own for deliveries.

@@ -95,6 +95,12 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
     Ok(Some(Glance { bytes, log_bytes, format, holder, contents }))
 }
 
+/// The format of the state in the file at `path`, if its header says one.
+pub(super) fn format(path: &Path) -> Option<i64> {
+    let header = read_header(&mut File::open(path).ok()?).ok()?.ok()??;
+    (header.application == schema::APPLICATION_ID).then_some(header.format)
+}
+
 /// The header of an SQLite file, nothing of an empty one, or why it is no such file.
 fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'static str>> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);

@@ -88,9 +88,7 @@ impl State {
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
         }
-        if let Ok(Some(Glance { format: Some(found), .. })) = glance(directory)
-            && found < schema::FORMAT
-        {
+        if let Some(found) = glance::format(&path).filter(|found| *found < schema::FORMAT) {
             return Err(UpkeepError::Older { path: directory.into(), found, known: schema::FORMAT });
         }
         let state = Self { connection: schema::open(directory)?, path };
