@@ -2,6 +2,7 @@
 //! of birth. A series is never removed, so an index into either stays good.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
@@ -74,7 +75,7 @@ pub struct FamilySeries {
     index: HashTable<u32>,
     hasher: RandomState,
     held: HashMap<u32, Box<[u64]>>,
-    exemplars: HashMap<(u32, u16), Box<[u8]>>,
+    exemplars: HashMap<(u32, u16), (Timestamp, Box<[u8]>)>,
 }
 
 impl FamilySeries {
@@ -193,9 +194,14 @@ impl FamilySeries {
         self.held.remove(&series).is_some()
     }
 
-    /// Puts an exemplar beside a sample, in place of an earlier one.
-    pub fn set_exemplar(&mut self, series: u32, cell: u16, text: Box<[u8]>) {
-        self.exemplars.insert((series, cell), text);
+    /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than what stands there is left out: sessions
+    /// are counted in any order, and Prometheus takes the exemplars of a series only in the order of their timestamps, with a
+    /// warning at each scrape about one that is not.
+    pub fn set_exemplar(&mut self, series: u32, cell: u16, at: Timestamp, text: Box<[u8]>) {
+        match self.exemplars.entry((series, cell)) {
+            Place::Occupied(shown) if shown.get().0 >= at => {}
+            place => drop(place.insert_entry((at, text))),
+        }
     }
 
     /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large.
@@ -274,7 +280,7 @@ impl FamilySeries {
     }
 
     fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, cell: u16) {
-        if let Some(text) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
+        if let Some((_, text)) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
             out.extend_from_slice(text);
         }
         out.push(b'\n');

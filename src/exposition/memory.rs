@@ -88,7 +88,7 @@ impl SeriesMemory {
                 memory.find(exemplar.key.labels.as_str()),
                 writer::exemplar_text(&exemplar),
             ) {
-                memory.set_exemplar(series, exemplar.cell, text);
+                memory.set_exemplar(series, exemplar.cell, exemplar.at, text);
             }
         }
     }

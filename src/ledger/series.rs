@@ -74,7 +74,10 @@ impl Sums {
             let Addition { key, layout, cell, amount, sum, at, exemplar } = addition;
             if let Some(value) = exemplar {
                 let exemplar = Exemplar { key: key.clone(), cell, session_id: Arc::clone(session), value, at };
-                self.exemplars.insert((key.clone(), cell), exemplar);
+                let newest = self.exemplars.entry((key.clone(), cell)).or_insert_with(|| exemplar.clone());
+                if newest.at < at {
+                    *newest = exemplar;
+                }
             }
             let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(layout, layouts.cells(layout)));
             if amount == 0 {

@@ -106,6 +106,27 @@ fn a_release_shows_the_truth_and_its_exemplar() {
     assert!(open.contains("sentiment=\"none\"} 9 # {session_id=\"held\"} 1 1775624420\n"), "{open}");
 }
 
+#[test]
+fn an_exemplar_gives_way_to_a_later_one_only() {
+    let exposition = exposition();
+    let outcomes = key(Family::Outcomes, &["b", "voice", "phone", "inbound", "resolved", "none"]);
+    let count = |cells: u64, id: &str, seconds: i64| {
+        let exemplar = Exemplar {
+            key: outcomes.clone(),
+            cell: 0,
+            session_id: id.into(),
+            value: 1.0,
+            at: Timestamp::from_millis(seconds * 1000),
+        };
+        exposition.apply(&[state(outcomes.clone(), LayoutId::NONE, &[cells], None)], vec![exemplar]);
+        sessions(&exposition, Format::OpenMetrics)
+    };
+    exposition.publish(Instant::now());
+    assert!(count(1, "ended_second", 20).contains("} 1 # {session_id=\"ended_second\"} 1 20\n"));
+    assert!(count(2, "ended_first", 10).contains("} 2 # {session_id=\"ended_second\"} 1 20\n"));
+    assert!(count(3, "ended_third", 30).contains("} 3 # {session_id=\"ended_third\"} 1 30\n"));
+}
+
 proptest! {
     #[test]
     fn any_label_value_round_trips_through_both_formats(
