@@ -81,6 +81,8 @@ trap 'exit 0' INT TERM HUP
 start() {
     local name=$1
     shift
+    # Here already, since it is read before the shell in the background may have come to opening it.
+    : >"$data/$name.log"
     setsid setpriv --pdeathsig TERM -- "$@" >"$data/$name.log" 2>&1 &
     names+=("$name")
     pids+=($!)
