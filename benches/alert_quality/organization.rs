@@ -141,6 +141,7 @@ impl Agent {
             now: Some(timestamp(end)),
             agents: vec![self.profile.clone()],
             slot: Duration::from_secs(self.slot),
+            uneven: true,
             rhythm: true,
             weekend_share: 0.6,
             incidents: incidents.collect(),

@@ -43,7 +43,9 @@ pub struct SimulatorConfig {
     pub reclassified_share: f64,
     /// Time from the first analysis to the changed one.
     pub reclassified_after: Duration,
-    /// Quiet nights (UTC), busy afternoons, and uneven slots.
+    /// Slots that differ in their number of sessions, by up to a half of it.
+    pub uneven: bool,
+    /// Quiet nights (UTC) and busy afternoons.
     pub rhythm: bool,
     /// Traffic of a Saturday or Sunday (UTC) as a share of another day's; only with `rhythm`.
     pub weekend_share: f64,
@@ -141,6 +143,7 @@ impl Default for SimulatorConfig {
             expired_share: 0.05,
             reclassified_share: 0.0,
             reclassified_after: Duration::from_secs(60),
+            uneven: false,
             rhythm: false,
             weekend_share: 1.0,
             incidents: Vec::new(),

@@ -118,7 +118,10 @@ impl Generator {
         if self.config.rhythm {
             let start = self.slot_start(slot);
             let weekend = if is_weekend(start) { self.config.weekend_share } else { 1.0 };
-            expected *= daily_rhythm(start) * weekend * (0.5 + unit(mix(&[chance])));
+            expected *= daily_rhythm(start) * weekend;
+        }
+        if self.config.uneven {
+            expected *= 0.5 + unit(mix(&[chance]));
         }
         for kind in self.incidents(profile, self.slot_start(slot)) {
             if let IncidentKind::Traffic(factor) = kind {

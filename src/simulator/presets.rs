@@ -12,24 +12,25 @@ use crate::clock::Timestamp;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl SimulatorConfig {
-    /// Five agents of a parcel service and its neighbours, busy since 45 minutes before `now`; 3 minutes after it
-    /// the delivery desk stops resolving, 6 minutes after it the hotline's customers turn unhappy, for 12 minutes each.
+    /// Five agents of a parcel service and its neighbours, as busy as on a weekday's afternoon at any hour, since half an hour
+    /// before `now`; 3 minutes after it the delivery desk stops resolving, 6 minutes after it the hotline's customers turn unhappy,
+    /// for half an hour each: the alerts must tell it from all of the half hour before.
     pub fn demo(now: Timestamp) -> Self {
         let agents = vec![delivery_desk(), service_hotline(), shop_assistant(), appointments(), payment_reminder()];
         let incident = |agent: usize, after: u32, kind| {
             let from = now.plus(MINUTE * after);
-            agents.get(agent).map(|agent| Incident { agent: agent.id.clone(), from, to: from.plus(MINUTE * 12), kind })
+            agents.get(agent).map(|agent| Incident { agent: agent.id.clone(), from, to: from.plus(MINUTE * 30), kind })
         };
         let incidents =
             [incident(0, 3, IncidentKind::UnresolvedShare(0.8)), incident(1, 6, IncidentKind::NegativeWave(0.75))];
         Self {
             seed: 2026,
-            start: now.minus(MINUTE * 45),
+            start: now.minus(MINUTE * 30),
             now: Some(now),
             incidents: incidents.into_iter().flatten().collect(),
             agents,
             analysis_delay: (Duration::from_secs(2), Duration::from_secs(15)),
-            rhythm: true,
+            uneven: true,
             rate_limit: Some(3_000),
             ..Self::default()
         }
@@ -78,7 +79,7 @@ fn demo_agent(id: &str, name: &str, description: &str) -> AgentProfile {
 
 fn delivery_desk() -> AgentProfile {
     AgentProfile {
-        sessions_per_day: 11_000.0,
+        sessions_per_day: 16_000.0,
         mean_duration: Duration::from_secs(40),
         ..demo_agent(
             "40235145-aa3d-443e-9d0c-841dd0716a2f",
@@ -96,7 +97,7 @@ fn service_hotline() -> AgentProfile {
             (Channel::new("VOICE", "WEB", Some("INBOUND")), 0.1),
         ],
         languages: weighted(&[("de", 0.75), ("en", 0.15), ("tr", 0.1)]),
-        sessions_per_day: 8_000.0,
+        sessions_per_day: 12_000.0,
         mean_duration: Duration::from_secs(100),
         duration_spread: 0.7,
         intents: weighted(&[
@@ -120,7 +121,7 @@ fn shop_assistant() -> AgentProfile {
     AgentProfile {
         channels: vec![(Channel::new("CHAT", "WEB", None), 0.7), (Channel::new("CHAT", "SDK", Some("INBOUND")), 0.3)],
         languages: weighted(&[("en", 0.6), ("fr", 0.2), ("es", 0.15), ("N/A", 0.05)]),
-        sessions_per_day: 13_000.0,
+        sessions_per_day: 19_000.0,
         mean_duration: Duration::from_secs(70),
         duration_spread: 0.8,
         intents: weighted(&[("Product-Question", 0.5), ("Order-Status", 0.3), ("Return-Request", 0.2)]),
@@ -145,7 +146,7 @@ fn appointments() -> AgentProfile {
             (Channel::new("CHAT", "WHATSAPP", Some("OUTBOUND")), 0.2),
         ],
         languages: weighted(&[("es", 0.7), ("en", 0.2), ("pt", 0.1)]),
-        sessions_per_day: 6_000.0,
+        sessions_per_day: 9_000.0,
         mean_duration: Duration::from_secs(90),
         intents: weighted(&[("Book", 0.5), ("Move", 0.3), ("Cancel", 0.2)]),
         resolutions: ResolutionShares { resolved: 0.75, partially_resolved: 0.05, unresolved: 0.12 },
@@ -158,7 +159,7 @@ fn payment_reminder() -> AgentProfile {
     AgentProfile {
         channels: vec![(Channel::new("VOICE", "PHONE", Some("OUTBOUND")), 1.0)],
         languages: weighted(&[("en", 0.9), ("N/A", 0.1)]),
-        sessions_per_day: 4_000.0,
+        sessions_per_day: 6_000.0,
         mean_duration: Duration::from_secs(30),
         intents: weighted(&[("Promise-To-Pay", 0.45), ("Dispute", 0.25), ("Voicemail", 0.3)]),
         no_intent_share: 0.2,

@@ -38,7 +38,7 @@ fn simulation() -> SimulatorConfig {
     SimulatorConfig {
         now: Some(NOON),
         speed: 0.0,
-        rhythm: false,
+        uneven: false,
         rate_limit: Some(1_000_000),
         expired_share: 0.05,
         // A minute of the simulation is a second here, too short to see an analysis before it changes.

@@ -16,7 +16,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// An organization with a few sessions behind it and some open, on the real clock.
 fn organization() -> SimulatorConfig {
-    // Of the limit there is plenty: the demo is busier at some hours than at others, and polling must not outrun it at any.
+    // Of the limit there is plenty: what is checked is not to be in want of it.
     SimulatorConfig { rate_limit: Some(60_000), ..SimulatorConfig::demo(SystemClock.now()) }
 }
 
