@@ -7,6 +7,11 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+
+use crate::clock::Timestamp;
+
 /// Longest reason that is kept: some are partly written by the other side.
 const MAX_REASON: usize = 200;
 
@@ -195,7 +200,7 @@ fn unreachable(error: &reqwest::Error, host: &str) -> String {
         format!("the name {name} is not known ({})", root_cause(error))
     } else if let Some(tls) = find::<rustls::Error>(error) {
         match tls {
-            rustls::Error::InvalidCertificate(reason) => format!("its certificate is not trusted ({reason})"),
+            rustls::Error::InvalidCertificate(reason) => format!("its certificate {}", untrusted(reason)),
             // Such as the plain text of a server without TLS.
             rustls::Error::InvalidMessage(_) => {
                 "it does not speak TLS; does api.base_url have to begin with http:// or name another port?".into()
@@ -216,6 +221,27 @@ fn unreachable(error: &reqwest::Error, host: &str) -> String {
         root_cause(error)
     };
     reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+}
+
+/// Why a certificate is not accepted, after its name. The library says most of it as its source does.
+fn untrusted(reason: &CertificateError) -> String {
+    let when =
+        |time: UnixTime| Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000));
+    match reason {
+        CertificateError::UnknownIssuer => {
+            "is vouched for by no authority that this machine trusts; SSL_CERT_FILE names a file of others".into()
+        }
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("expired at {}; this machine's clock says {}", when(*not_after), when(*time))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            format!("is valid from {} on; this machine's clock says {}", when(*not_before), when(*time))
+        }
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "is one of an authority (CA:TRUE), which no server may show as its own".into()
+        }
+        other => format!("is not trusted ({other})"),
+    }
 }
 
 const CLOSED: &str = "the connection was closed before an answer";

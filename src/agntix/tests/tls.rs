@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, Version};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use reqwest::Certificate;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
@@ -23,9 +23,13 @@ struct HttpsServer {
 
 impl HttpsServer {
     async fn new(names: &[&str], protocols: &[&str]) -> Self {
+        Self::showing(&parameters(names), protocols).await
+    }
+
+    async fn showing(parameters: &CertificateParams, protocols: &[&str]) -> Self {
         install_crypto_provider();
-        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
         let certificate = Certificate::from_der(cert.der()).unwrap();
         let key = signing_key.serialize_der().try_into().unwrap();
         let mut config =
@@ -66,6 +70,10 @@ impl HttpsServer {
     }
 }
 
+fn parameters(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
 async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Body>, std::convert::Infallible> {
     let has_key = |headers: &HeaderMap| headers.get("x-api-key").is_some_and(|key| key == KEY);
     let version = match request.version() {
@@ -93,16 +101,28 @@ async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
 async fn a_certificate_must_be_vouched_for_and_name_the_host() {
     let server = HttpsServer::new(&["localhost"], &["h2"]).await;
     let other = HttpsServer::new(&["elsewhere.test"], &["h2"]).await;
+    let mut expired = parameters(&["localhost"]);
+    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+    let expired = HttpsServer::showing(&expired, &["h2"]).await;
+    let mut early = parameters(&["localhost"]);
+    (early.not_before, early.not_after) = (date_time_ymd(2999, 1, 1), date_time_ymd(2999, 2, 1));
+    let early = HttpsServer::showing(&early, &["h2"]).await;
+    let mut authority = parameters(&["localhost"]);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = HttpsServer::showing(&authority, &["h2"]).await;
     for (client, reason) in [
-        (server.client(Roots::Only(Vec::new())), "UnknownIssuer"),
-        (server.client(Roots::find().unwrap()), "UnknownIssuer"),
-        (other.client(other.trusted()), "localhost"),
+        (server.client(Roots::Only(Vec::new())), "is vouched for by no authority that this machine trusts"),
+        (server.client(Roots::find().unwrap()), "is vouched for by no authority that this machine trusts"),
+        (other.client(other.trusted()), "is not trusted (certificate not valid for name \"localhost\""),
+        (expired.client(expired.trusted()), "expired at 2020-02-01T00:00:00.000Z; this machine's clock says 2"),
+        (early.client(early.trusted()), "is valid from 2999-01-01T00:00:00.000Z on; this machine's clock says 2"),
+        (authority.client(authority.trusted()), "is one of an authority (CA:TRUE)"),
     ] {
         let error = client.session("a").await.result.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, ApiError::Connect(_)) && error.is_transient());
-        assert!(text.starts_with("the API cannot be reached: its certificate is not trusted ("), "{text}");
-        assert!(text.contains(reason) && !text.contains("sessions"), "{text}");
+        let said = text.strip_prefix("the API cannot be reached: its certificate ");
+        assert!(said.is_some_and(|said| said.starts_with(reason)) && !text.contains("sessions"), "{text}");
     }
 }
 
