@@ -25,9 +25,12 @@ const MAX_BODY: usize = 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whole deliveries at once: bounds what the disk has to swallow in one go.
 const MAX_AT_ONCE: usize = 512;
-/// What all bodies may hold at once, in KiB. It is taken as they arrive, so that a sender that is slow holds little more
-/// than what it has sent.
+/// What all bodies may hold at once, in KiB: half of it is for the first `SMALL` of each, so that large ones, which anybody may
+/// begin and never finish, do not keep out deliveries as they are usual. It is taken as they arrive, so that a sender that is
+/// slow holds little more than what it has sent.
 const MAX_BODIES: usize = 64 * 1024;
+/// As much as the usual delivery has, in KiB.
+const SMALL: usize = 32;
 const KIB: usize = 1024;
 
 /// What the route needs.
@@ -36,13 +39,14 @@ struct WebhookState {
     deliveries: Arc<Deliveries>,
     own: ExporterMetrics,
     slots: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    bodies: Arc<Memory>,
     shutdown: CancellationToken,
 }
 
 /// The webhook at `path`. From `shutdown` on, nothing is waited for that has not arrived.
 pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shutdown: CancellationToken) -> Router {
-    let [slots, bodies] = [MAX_AT_ONCE, MAX_BODIES].map(|most| Arc::new(Semaphore::new(most)));
+    let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
+    let bodies = Arc::new(Memory { first: Semaphore::new(MAX_BODIES / 2), rest: Semaphore::new(MAX_BODIES / 2) });
     let state = WebhookState { deliveries, own, slots, bodies, shutdown };
     protect(Router::new().route(path, post(receive)).with_state(state))
 }
@@ -90,34 +94,58 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A body, and its share of the memory for bodies.
-struct Whole<'s> {
-    bytes: Vec<u8>,
-    _memory: Option<SemaphorePermit<'s>>,
+/// The memory for bodies, in KiB.
+struct Memory {
+    /// For the first `SMALL` of each.
+    first: Semaphore,
+    /// For what is beyond.
+    rest: Semaphore,
 }
 
-async fn whole<'s>(headers: &HeaderMap, mut body: Body, memory: &'s Semaphore) -> Result<Whole<'s>, Answer> {
+/// What a body holds of it.
+#[derive(Default)]
+struct Share<'m>([Option<SemaphorePermit<'m>>; 2]);
+
+impl<'m> Share<'m> {
+    /// Makes it a share of so many KiB; whether there was room.
+    fn grow_to(&mut self, size: usize, memory: &'m Memory) -> bool {
+        let parts = [(&memory.first, size.min(SMALL)), (&memory.rest, size.saturating_sub(SMALL))];
+        parts.into_iter().zip(&mut self.0).all(|((of, size), held)| {
+            let more = size.saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
+            let Ok(more) = of.try_acquire_many(u32::try_from(more).unwrap_or(u32::MAX)) else { return false };
+            match held {
+                Some(held) => held.merge(more),
+                None => *held = Some(more),
+            }
+            true
+        })
+    }
+}
+
+/// A body, and its share of the memory for bodies.
+struct Whole<'m> {
+    bytes: Vec<u8>,
+    _memory: Share<'m>,
+}
+
+async fn whole<'m>(headers: &HeaderMap, mut body: Body, memory: &'m Memory) -> Result<Whole<'m>, Answer> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Answer::TooLarge);
     }
-    let (mut bytes, mut held) = (Vec::new(), None::<SemaphorePermit<'s>>);
+    let (mut bytes, mut share) = (Vec::new(), Share::default());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Answer::CutShort)?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > MAX_BODY {
             return Err(Answer::TooLarge);
         }
-        let more = length.div_ceil(KIB).saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let more = memory.try_acquire_many(more).map_err(|_| Answer::Of(Outcome::Busy))?;
-        match &mut held {
-            Some(held) => held.merge(more),
-            None => held = Some(more),
+        if !share.grow_to(length.div_ceil(KIB), memory) {
+            return Err(Answer::Of(Outcome::Busy));
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(Whole { bytes, _memory: held })
+    Ok(Whole { bytes, _memory: share })
 }
 
 /// What a delivery is answered with.

@@ -1,13 +1,17 @@
 //! What the webhook answers when too much is under way: at once, and without taking half of a delivery.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
+use http_body::Frame;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -101,6 +105,58 @@ async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_i
     assert_eq!(deliver(&routes, "c").await.status(), StatusCode::OK);
     drop(routes);
     assert_eq!(ended_and_pending(&config), (3, 0));
+}
+
+/// A body that anybody may begin: a MiB comes, and then nothing any more. Says when all of that was read.
+struct Stalled(mpsc::UnboundedSender<()>, usize);
+
+impl http_body::Body for Stalled {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        const PIECE: &[u8] = &[b' '; 16 * 1024];
+        if self.1 < 64 {
+            self.1 += 1;
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))));
+        }
+        let _ = self.0.send(());
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_that_stall_do_not_keep_out_the_usual_ones() {
+    let state = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.state.path = state.path().into();
+    let (news, _inbox) = mpsc::channel(2);
+    let (ledger, _) = open(&config);
+    let (routes, own) = routes(Arc::new(ledger), news);
+    let (stalled, mut stalls) = mpsc::unbounded_channel();
+    let mut refused = JoinSet::new();
+    for _ in 0..100 {
+        let body = Body::new(Stalled(stalled.clone(), 0));
+        let (routes, request) = (routes.clone(), Request::post(PATH).body(body).unwrap());
+        refused.spawn(async move { routes.oneshot(request).await.unwrap() });
+    }
+    let (mut stalling, mut put_off) = (0, 0);
+    while stalling + put_off < 100 {
+        tokio::select! {
+            Some(()) = stalls.recv() => stalling += 1,
+            Some(response) = refused.join_next() => {
+                assert!(is_put_off(&response.unwrap()));
+                put_off += 1;
+            }
+        }
+    }
+    assert!(stalling > 30 && put_off > 30, "{stalling} stall, {put_off} are put off");
+    assert_eq!(deliver(&routes, "a").await.status(), StatusCode::OK);
+    refused.shutdown().await;
+    assert_eq!(own.webhook_deliveries.with_label_values(&["session.ended", "counted"]).get(), 1);
 }
 
 /// A disk that never answers.
