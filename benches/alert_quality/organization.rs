@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::simulator::{
-    AgentProfile, Channel, Incident, IncidentKind, ResolutionShares, SentimentShares, SimulatorConfig, weighted,
+    AgentProfile, Channel, Incident, IncidentKind, ResolutionShares, Rhythm, SentimentShares, SimulatorConfig, weighted,
 };
 
 const MINUTE: u64 = 60;
@@ -141,8 +141,7 @@ impl Agent {
             now: Some(timestamp(end)),
             agents: vec![self.profile.clone()],
             slot: Duration::from_secs(self.slot),
-            uneven: true,
-            rhythm: true,
+            rhythm: Rhythm::Daily,
             weekend_share: 0.6,
             incidents: incidents.collect(),
             ..SimulatorConfig::default()

@@ -65,6 +65,13 @@ pub enum Applied {
     Refused,
 }
 
+/// An exemplar as it stands on the page, and its time.
+#[derive(Debug)]
+struct ShownExemplar {
+    at: Timestamp,
+    text: Box<[u8]>,
+}
+
 /// The series of one family.
 #[derive(Debug)]
 pub struct FamilySeries {
@@ -75,7 +82,7 @@ pub struct FamilySeries {
     index: HashTable<u32>,
     hasher: RandomState,
     held: HashMap<u32, Box<[u64]>>,
-    exemplars: HashMap<(u32, u16), (Timestamp, Box<[u8]>)>,
+    exemplars: HashMap<(u32, u16), ShownExemplar>,
 }
 
 impl FamilySeries {
@@ -199,8 +206,8 @@ impl FamilySeries {
     /// warning at each scrape about one that is not.
     pub fn set_exemplar(&mut self, series: u32, cell: u16, at: Timestamp, text: Box<[u8]>) {
         match self.exemplars.entry((series, cell)) {
-            Place::Occupied(shown) if shown.get().0 >= at => {}
-            place => drop(place.insert_entry((at, text))),
+            Place::Occupied(shown) if shown.get().at >= at => {}
+            place => drop(place.insert_entry(ShownExemplar { at, text })),
         }
     }
 
@@ -280,8 +287,8 @@ impl FamilySeries {
     }
 
     fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, cell: u16) {
-        if let Some((_, text)) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
-            out.extend_from_slice(text);
+        if let Some(exemplar) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
+            out.extend_from_slice(&exemplar.text);
         }
         out.push(b'\n');
     }

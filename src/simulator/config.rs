@@ -43,11 +43,9 @@ pub struct SimulatorConfig {
     pub reclassified_share: f64,
     /// Time from the first analysis to the changed one.
     pub reclassified_after: Duration,
-    /// Slots that differ in their number of sessions, by up to a half of it.
-    pub uneven: bool,
-    /// Quiet nights (UTC) and busy afternoons.
-    pub rhythm: bool,
-    /// Traffic of a Saturday or Sunday (UTC) as a share of another day's; only with `rhythm`.
+    /// How the traffic varies.
+    pub rhythm: Rhythm,
+    /// Traffic of a Saturday or Sunday (UTC) as a share of another day's; only with [`Rhythm::Daily`].
     pub weekend_share: f64,
     /// What goes wrong, where and when.
     pub incidents: Vec<Incident>,
@@ -105,6 +103,17 @@ pub struct Incident {
     pub kind: IncidentKind,
 }
 
+/// How an agent's traffic varies over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    /// Not at all: each slot has as many sessions as another.
+    Even,
+    /// From slot to slot, by up to a half.
+    Uneven,
+    /// The same, with quiet nights (UTC), busy afternoons and weekends of their own.
+    Daily,
+}
+
 /// What an incident does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum IncidentKind {
@@ -143,8 +152,7 @@ impl Default for SimulatorConfig {
             expired_share: 0.05,
             reclassified_share: 0.0,
             reclassified_after: Duration::from_secs(60),
-            uneven: false,
-            rhythm: false,
+            rhythm: Rhythm::Even,
             weekend_share: 1.0,
             incidents: Vec::new(),
             rate_limit: Some(600),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::config::{Incident, IncidentKind, SimulatorConfig};
+use super::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
 use super::id::{self, Place};
 use super::profile::{AgentProfile, ExtractedValues};
 use super::random::{mix, normal, pick, pick_index, unit};
@@ -115,12 +115,12 @@ impl Generator {
         let Some(profile) = self.config.agents.get(usize::from(agent)) else { return 0 };
         let chance = mix(&[self.config.seed, purpose::COUNT, slot, u64::from(agent)]);
         let mut expected = profile.sessions_per_day * self.slot_ms as f64 / DAY_MS;
-        if self.config.rhythm {
+        if self.config.rhythm == Rhythm::Daily {
             let start = self.slot_start(slot);
             let weekend = if is_weekend(start) { self.config.weekend_share } else { 1.0 };
             expected *= daily_rhythm(start) * weekend;
         }
-        if self.config.uneven {
+        if self.config.rhythm != Rhythm::Even {
             expected *= 0.5 + unit(mix(&[chance]));
         }
         for kind in self.incidents(profile, self.slot_start(slot)) {

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
-pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, SimulatorConfig};
+pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, Rhythm, SimulatorConfig};
 use deliveries::Deliveries;
 pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
 pub use faults::{FaultKind, FaultRule, Faults, Route};

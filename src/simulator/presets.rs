@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::{Incident, IncidentKind, SimulatorConfig};
+use super::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
 use super::profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, weighted,
 };
@@ -30,7 +30,7 @@ impl SimulatorConfig {
             incidents: incidents.into_iter().flatten().collect(),
             agents,
             analysis_delay: (Duration::from_secs(2), Duration::from_secs(15)),
-            uneven: true,
+            rhythm: Rhythm::Uneven,
             rate_limit: Some(3_000),
             ..Self::default()
         }

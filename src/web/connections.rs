@@ -43,14 +43,15 @@ impl Activity {
         }
     }
 
-    /// Its answer is ready to be sent.
+    /// The last of its answer is ready to be sent.
     pub fn answered(&self) {
-        self.state.store(Self::SENDING, Ordering::Relaxed);
+        // It may be said twice, and the second time when all has been taken.
+        let _ = self.state.compare_exchange(Self::ANSWERING, Self::SENDING, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// All that was ready to be sent has been taken.
     pub fn flushed(&self) {
-        // A flush while the answer is still being made, of what came before it, ends nothing.
+        // A flush while the answer is still being made, of what came before it or of its beginning, ends nothing.
         let sent = self.state.compare_exchange(Self::SENDING, Self::IDLE, Ordering::Relaxed, Ordering::Relaxed);
         if sent.is_ok() {
             self.tell(|open, age| Open::transfer(&mut open.busy, &mut open.idle, age));

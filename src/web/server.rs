@@ -6,11 +6,15 @@
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::Request;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service as _;
@@ -26,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::Access;
-use super::connections::{self, Connections, Place};
+use super::connections::{self, Activity, Connections, Place};
 use super::router::router;
 use super::write_deadline::WriteDeadline;
 use super::{WebError, WebState};
@@ -240,8 +244,7 @@ impl Server {
                     },
                 };
                 self.access.complete(&mut response);
-                activity.answered();
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Answer::new(body, activity)))
             }
         });
         let connection = http1::Builder::new()
@@ -262,6 +265,53 @@ impl Server {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
+    }
+}
+
+/// The body of an answer, which says when the last of it is handed on. A long one is sent piece by piece, and its connection is
+/// not idle between two of them.
+struct Answer {
+    body: Body,
+    activity: Arc<Activity>,
+}
+
+impl Answer {
+    fn new(body: Body, activity: Arc<Activity>) -> Self {
+        if body.is_end_stream() {
+            activity.answered();
+        }
+        Self { body, activity }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if self.body.is_end_stream() {
+            self.activity.answered();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    /// Of a body whose end is not known before nothing more comes, and of one that is not sent, as that of HEAD.
+    fn drop(&mut self) {
+        self.activity.answered();
     }
 }
 

@@ -183,7 +183,7 @@ fn weekends_have_their_share_of_the_traffic() {
         // A Monday.
         config.start = Timestamp::parse_rfc3339("2026-01-05T00:00:00Z").unwrap();
         config.now = Some(config.start.plus(Duration::from_secs(7 * DAY)));
-        (config.uneven, config.rhythm) = (true, true);
+        config.rhythm = Rhythm::Daily;
         config.weekend_share = 0.5;
     });
     let config = simulator.config();
@@ -231,7 +231,7 @@ fn incidents_hit_their_agent_while_they_last() {
 fn the_rhythm_makes_nights_quiet_and_keeps_the_daily_number() {
     let (simulator, _) = frozen(|config| {
         config.agents[0].sessions_per_day = 20_000.0;
-        (config.uneven, config.rhythm) = (true, true);
+        config.rhythm = Rhythm::Daily;
         config.start = Timestamp::parse_rfc3339("2026-04-08T00:00:00Z").unwrap();
     });
     let hours = |from: u64, to: u64| {

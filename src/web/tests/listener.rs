@@ -1,18 +1,28 @@
 //! The listener against clients that behave badly. Nothing here waits for a length of time: each test waits for the
 //! event, under a bound that only a failure reaches.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
+use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::web_state;
 use crate::config::WebConfig;
-use crate::web::server::serve_within;
+use crate::web::access::Access;
+use crate::web::server::{serve_guarded_within, serve_within};
 use crate::web::{WebError, bind, serve};
 
 /// Only a failure takes this long.
@@ -87,6 +97,54 @@ async fn a_flood_of_connections_makes_the_oldest_give_way() {
     for client in &mut flood[..32] {
         closed(client).await;
     }
+    server.abort();
+}
+
+/// A body that comes in pieces, as they are sent.
+struct Pieces(mpsc::UnboundedReceiver<&'static str>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_which_a_part_was_sent_does_not_give_way() {
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (send, pieces) = mpsc::unbounded_channel();
+    let body = Arc::new(Mutex::new(Some(Body::new(Pieces(pieces)))));
+    let page = move || std::future::ready(body.lock().unwrap().take().unwrap_or_default());
+    let routes = Router::new().route("/", get(page));
+    let serve =
+        serve_guarded_within(8, listener, routes, Access::open(), config(600_000, 600_000), CancellationToken::new());
+    let server = tokio::spawn(serve);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    send.send("first, ").unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(7).any(|part| part == b"first, ") {
+        timeout(BOUND, client.read_buf(&mut answer)).await.unwrap().unwrap();
+    }
+    let mut flood = Vec::new();
+    for _ in 0..40 {
+        flood.push(TcpStream::connect(address).await.unwrap());
+    }
+    for client in &mut flood[..32] {
+        closed(client).await;
+    }
+    send.send("last").unwrap();
+    drop(send);
+    timeout(BOUND, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("last"), "{answer}");
     server.abort();
 }
 

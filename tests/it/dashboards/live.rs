@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
-use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Route, SimulatorConfig};
+use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Rhythm, Route, SimulatorConfig};
 use serde_json::json;
 
 use super::{Dashboard, all_needed, text};
@@ -38,7 +38,7 @@ fn simulation() -> SimulatorConfig {
     SimulatorConfig {
         now: Some(NOON),
         speed: 0.0,
-        uneven: false,
+        rhythm: Rhythm::Even,
         rate_limit: Some(1_000_000),
         expired_share: 0.05,
         // A minute of the simulation is a second here, too short to see an analysis before it changes.
