@@ -1,5 +1,6 @@
 //! `state …`: what an operator does to the state between two runs of the daemon leaves every total as it is.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
@@ -44,10 +45,36 @@ fn a_state_moves_through_lines_of_json_and_counts_on() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("there is a state in"), "{said}");
     let moved = Setup::new(api.address, &place.path().join("moved"));
+    // What an import that was killed has left is in nobody's way.
+    std::fs::create_dir_all(place.path().join("moved/.import-x1y2z3/check-1")).unwrap();
     let (code, said) = state(&moved, &["import", "--from", exported]);
     assert_eq!(code, Some(0), "{said}");
+    let there = std::fs::read_dir(place.path().join("moved")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(there.into_iter().all(|name| !name.to_string_lossy().starts_with(".import-")), "something is left behind");
     let daemon = moved.start();
     daemon.shows(&api.truth());
+}
+
+#[test]
+fn what_root_imports_belongs_to_the_owner_of_the_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("state");
+    std::fs::create_dir(&directory).unwrap();
+    if std::os::unix::fs::chown(&directory, Some(65_532), Some(65_533)).is_err() {
+        println!("only root can try this");
+        return;
+    }
+    let setup = Setup::plain(place.path()).set("STATE__PATH", directory.to_str().unwrap());
+    let lines = place.path().join("empty.jsonl");
+    std::fs::write(
+        &lines,
+        "{\"agntix_exporter_state\":{\"format\":2,\"version\":\"0.1.0\"}}\n{\"end\":{\"lines\":1}}\n",
+    )
+    .unwrap();
+    let (code, said) = state(&setup, &["import", "--from", lines.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let made = std::fs::metadata(directory.join("ledger.sqlite")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (65_532, 65_533));
 }
 
 #[test]

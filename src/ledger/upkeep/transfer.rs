@@ -129,8 +129,9 @@ pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(
     let target = schema::file_in(directory);
     refuse_occupied(directory)?;
     std::fs::create_dir_all(directory)?;
+    remove_broken_off(directory)?;
     // Made beside its place and renamed into it when whole, so that what was broken off leaves no state behind.
-    let work = tempfile::Builder::new().prefix(".import-").tempdir_in(directory)?;
+    let work = tempfile::Builder::new().prefix(WORK).tempdir_in(directory)?;
     let made = schema::file_in(work.path());
     let lines = {
         let mut connection = schema::open(work.path())?;
@@ -155,8 +156,33 @@ pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(
         }
         other => other?,
     }
+    give_to_owner_of(directory, &target)?;
     std::fs::File::open(directory)?.sync_all()?;
     Ok(lines)
+}
+
+/// Begins the name of the directory in which a state is made.
+const WORK: &str = ".import-";
+
+/// Removes what an import that was killed has left. One that runs beside this one fails, and puts no half of a state anywhere.
+fn remove_broken_off(directory: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// An import by root must not leave a state that the exporter, which is somebody else, cannot open.
+fn give_to_owner_of(directory: &Path, file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (owner, made) = (std::fs::metadata(directory)?, std::fs::metadata(file)?);
+    if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) && rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 /// There may be neither a state nor what one has left: SQLite would play a log that lies beside the new file into it.
