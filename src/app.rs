@@ -232,9 +232,7 @@ impl App {
             clock: Arc::clone(&clock),
             security: Arc::clone(&guards.web),
         };
-        for security in guards.each() {
-            tokio::spawn(Arc::clone(security).watch(shutdown.clone()));
-        }
+        guards.watch(exposition.own(), &shutdown);
         let mut routes = web::router(web_state, &config.web)?;
         let deliveries = self.webhook.as_ref().map(|webhook| Arc::clone(&webhook.deliveries));
         let mut receiving = None;

@@ -75,8 +75,13 @@ BOARD.top(
     ),
     figure(
         "Configuration in effect",
-        "Whether the configuration that was last read is in effect. If not, it was refused and the older one still is.",
-        [Query(gauge("min", "agntix_exporter_config_last_reload_successful"))],
+        "Whether the configuration and the web configuration that were last read are in effect. If not, one was refused and its older one still is.",
+        [
+            Query(
+                f"min({of_exporters('agntix_exporter_config_last_reload_successful')}"
+                f" or {of_exporters('agntix_exporter_web_config_last_reload_successful')})"
+            )
+        ],
         empty=NO_EXPORTER,
         texts=GOOD,
         width=4,

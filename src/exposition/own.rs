@@ -36,6 +36,8 @@ pub struct ExporterMetrics {
     pub state_commits: IntCounterVec,
     pub config_last_reload_successful: IntGauge,
     pub config_last_reload_success: Gauge,
+    pub web_config_last_reload_successful: IntGaugeVec,
+    pub web_certificate_not_after: GaugeVec,
 }
 
 const COUNT_DELAY_BUCKETS: &[f64] =
@@ -141,6 +143,16 @@ const CONFIG_LAST_RELOAD_SUCCESS: Descriptor = gauge(
     &[],
     "When the configuration in effect was read, Unix time.",
 );
+const WEB_CONFIG_LAST_RELOAD_SUCCESSFUL: Descriptor = gauge(
+    "agntix_exporter_web_config_last_reload_successful",
+    &["listener"],
+    "1 while the web configuration file and its certificates are in effect as they were last read, 0 while that was refused; by listener: metrics or webhook. Absent without a file.",
+);
+const WEB_CERTIFICATE_NOT_AFTER: Descriptor = gauge(
+    "agntix_exporter_web_certificate_not_after_timestamp_seconds",
+    &["listener"],
+    "When the certificate that a listener shows expires, Unix time; by listener: metrics or webhook. Absent without TLS.",
+);
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Descriptor {
     Descriptor { name, kind: Kind::Gauge, labels, help }
@@ -178,6 +190,8 @@ pub const OWN: &[Descriptor] = &[
     STATE_COMMITS,
     CONFIG_LAST_RELOAD_SUCCESSFUL,
     CONFIG_LAST_RELOAD_SUCCESS,
+    WEB_CONFIG_LAST_RELOAD_SUCCESSFUL,
+    WEB_CERTIFICATE_NOT_AFTER,
 ];
 
 impl ExporterMetrics {
@@ -227,6 +241,8 @@ impl ExporterMetrics {
                 &registry,
                 Gauge::new(CONFIG_LAST_RELOAD_SUCCESS.name, CONFIG_LAST_RELOAD_SUCCESS.help)?,
             )?,
+            web_config_last_reload_successful: int_gauges(&registry, &WEB_CONFIG_LAST_RELOAD_SUCCESSFUL)?,
+            web_certificate_not_after: gauges(&registry, &WEB_CERTIFICATE_NOT_AFTER)?,
             registry,
         };
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::web_config::{Security, WebConfigError};
 use super::{Access, probes};
 use crate::config::Config;
+use crate::exposition::own::ExporterMetrics;
 
 /// What guards each listener.
 #[derive(Clone)]
@@ -46,12 +49,22 @@ impl Guards {
     /// # Errors
     /// Why one of them cannot be used; what was in force stays so.
     pub fn reread(&self) -> Result<(), String> {
-        self.each().try_for_each(|security| security.reread())
+        self.each().try_for_each(|(_, security)| security.reread())
     }
 
-    /// Each of them.
-    pub fn each(&self) -> impl Iterator<Item = &Arc<Security>> {
-        std::iter::once(&self.web).chain(&self.webhook)
+    /// Each of them, and what its listener is for.
+    fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<Security>)> {
+        std::iter::once(("metrics", &self.web)).chain(self.webhook.iter().map(|security| ("webhook", security)))
+    }
+
+    /// Looks at the files now and then until `shutdown`, and keeps what `own` says of them.
+    pub fn watch(&self, own: &ExporterMetrics, shutdown: &CancellationToken) {
+        for (listener, security) in self.each() {
+            let own = own.clone();
+            let seen = move |security: &Security| show(&own, listener, security);
+            seen(security);
+            tokio::spawn(Arc::clone(security).watch(seen, shutdown.clone()));
+        }
     }
 
     /// What is let in to the listener of the metrics.
@@ -67,6 +80,15 @@ impl Guards {
         // Its one probe is where it always was: the prefix is of the other listener.
         let probe = config.web.probes_without_credentials.then(|| "/-/healthy".to_owned());
         Some(access.with_open_probes(probe).with_webhook(&config.webhook.path))
+    }
+}
+
+fn show(own: &ExporterMetrics, listener: &str, security: &Security) {
+    if let Some(is_up_to_date) = security.is_up_to_date() {
+        own.web_config_last_reload_successful.with_label_values(&[listener]).set(i64::from(is_up_to_date));
+    }
+    if let Some(ends) = security.certificate_ends() {
+        own.web_certificate_not_after.with_label_values(&[listener]).set(ends.as_seconds_f64());
     }
 }
 

@@ -168,8 +168,13 @@ impl Security {
         self.current().is_some_and(|s| s.tls.is_some() && (s.client_auth.requires() || s.names_clients))
     }
 
-    /// Looks at the files now and then, until `shutdown`.
-    pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+    /// Whether the files are in force as they were last read; none if there is no file.
+    pub fn is_up_to_date(&self) -> Option<bool> {
+        Some(self.0.as_ref()?.looks().complaint.is_none())
+    }
+
+    /// Looks at the files now and then, until `shutdown`; `seen` is called after each look.
+    pub async fn watch(self: Arc<Self>, seen: impl Fn(&Self) + Send + 'static, shutdown: CancellationToken) {
         if self.0.is_none() {
             return;
         }
@@ -185,6 +190,7 @@ impl Security {
             if tokio::task::spawn_blocking(move || security.look()).await.is_err_and(|error| error.is_cancelled()) {
                 return;
             }
+            seen(&self);
         }
     }
 

@@ -254,7 +254,7 @@ fn every_metric_and_label_is_in_the_catalogue() {
 }
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 9] = [
+const NOT_SHOWN: [(&str, &str); 10] = [
     (
         "agntix_exporter_api_rate_limit_reset_timestamp_seconds",
         "the window is a minute, shorter than a look at a dashboard",
@@ -263,6 +263,10 @@ const NOT_SHOWN: [(&str, &str); 9] = [
     ("agntix_exporter_api_request_duration_seconds_sum", "quantiles say more than the mean"),
     ("agntix_exporter_config_last_reload_success_timestamp_seconds", "whether it succeeded is what matters"),
     ("agntix_exporter_count_delay_seconds_sum", "quantiles say more than the mean"),
+    (
+        "agntix_exporter_web_certificate_not_after_timestamp_seconds",
+        "there is none without TLS, and an alert before it",
+    ),
     ("agntix_session_extracted_value_bucket", "fields differ too much to share an axis; the mean is shown"),
     ("agntix_session_intent_confidence_bucket", "the mean is shown"),
     ("process_threads", "it follows the number of cores"),

@@ -1,5 +1,7 @@
 //! Certificates, authorities and users are replaced while the daemon runs; a half-written or broken file changes nothing.
 
+use agntix_exporter::clock::{Clock as _, SystemClock};
+use rcgen::date_time_ymd;
 use rustls::version::TLS13;
 
 use super::{Site, TLS, user};
@@ -31,8 +33,22 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_never() {
     // One line a state, however often it is looked at.
     assert_eq!(daemon.lines_with("the last good web configuration stays in force"), 2, "{}", daemon.log());
 
-    let third = site.authority.server("server", |_| ());
+    let state = || {
+        let page = Https::trusting(&site.authority).ask(daemon.address, "/metrics", &[]).unwrap().0.text();
+        let value = |name: &str| {
+            let value = page.lines().find_map(|line| line.strip_prefix(&format!("{name}{{listener=\"metrics\"}} ")));
+            value.unwrap_or_else(|| panic!("no {name} in {page}")).parse::<f64>().unwrap()
+        };
+        let ends = value("agntix_exporter_web_certificate_not_after_timestamp_seconds");
+        (value("agntix_exporter_web_config_last_reload_successful"), ends)
+    };
+    let (is_good, ends) = state();
+    assert_eq!(is_good, 0.0);
+    let third = site.authority.server("server", |params| params.not_after = date_time_ymd(2040, 1, 1));
     until("the third certificate", || (shown(&site, &daemon) == third.chain()[0].to_vec()).then_some(()));
+    let (is_good, new_end) = until("the metrics of it", || Some(state()).filter(|(is_good, _)| *is_good == 1.0));
+    assert_eq!((is_good, new_end), (1.0, 2_208_988_800.0));
+    assert!(ends != new_end && ends > SystemClock.now().as_seconds_f64());
 }
 
 #[test]
