@@ -2,6 +2,7 @@
 //! Prometheus Operator, the files that they must not copy, and the program that they start. No cluster is needed.
 
 mod manifests;
+mod paths;
 mod pod;
 
 use std::collections::{BTreeMap, BTreeSet};
