@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Global, environment, runtime};
+use super::{Failure, Global, environment, print, runtime};
 use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded};
@@ -18,12 +18,11 @@ const LEFT_OVER: Duration = Duration::from_millis(200);
 pub(super) fn run(global: Global) -> Result<(), Failure> {
     let (loaded, guards) = load(&global).map_err(Failure::Mistake)?;
     if global.config_check {
-        print!("{}", loaded.report());
-        println!("# web: {}", guards.web.summary());
+        let mut text = format!("{}# web: {}\n", loaded.report(), guards.web.summary());
         if let Some(webhook) = &guards.webhook {
-            println!("# webhook: {}", webhook.summary());
+            text += &format!("# webhook: {}\n", webhook.summary());
         }
-        return Ok(());
+        return print(text);
     }
     serve(loaded, Box::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))
 }

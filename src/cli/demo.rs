@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, runtime};
+use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, print, runtime};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config, Loaded, Origin};
 use crate::lifecycle;
@@ -55,7 +55,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         let secret: WebhookSecret = secret.parse().map_err(Failure::running)?;
         let deliveries = DeliveryConfig::new(&webhook, vec![secret]).map_err(Failure::running)?;
         simulator.set_deliveries(Some(deliveries)).map_err(Failure::running)?;
-        println!(
+        print(format!(
             "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
              landing page   {scheme}://{address}{prefix}/\n  \
              metrics        {scheme}://{address}{prefix}{path}\n  \
@@ -64,9 +64,8 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
              The exporter hears of sessions in three ways: it lists them, follows the event stream, and takes signed deliveries on\n\
              the webhook. Each session is counted once: agntix_exporter_sessions_discovered_total says who told of it first,\n\
              agntix_exporter_webhook_deliveries_total what became of each delivery.\n\n\
-             Nothing is kept. Ctrl-C ends it."
-        );
-        Ok(())
+             Nothing is kept. Ctrl-C ends it.\n"
+        ))
     });
     stop_api.cancel();
     done
@@ -147,7 +146,7 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
             .await
             .map_err(|e| Failure::running(format!("cannot listen on {} ({e}); set --listen", args.listen)))?;
         let address = listener.local_addr().map_err(Failure::running)?;
-        println!(
+        print(format!(
             "The simulated Agntix API is at http://{address} (x-api-key: {DEFAULT_KEY}).\n\n  \
              run the exporter   AGNTIX_API_KEY={DEFAULT_KEY} AGNTIX_EXPORTER__API__BASE_URL=http://{address} agntix-exporter\n  \
              faults             GET, POST http://{address}/simulator/faults\n  \
@@ -155,8 +154,8 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
              webhooks           GET, POST http://{address}/simulator/webhooks\n  \
              event stream       http://{address}/v1/chat/events/stream\n  \
              logs               http://{address}/simulator/requests, http://{address}/simulator/deliveries\n  \
-             what must be shown http://{address}/simulator/truth"
-        );
+             what must be shown http://{address}/simulator/truth\n"
+        ))?;
         let shutdown = CancellationToken::new();
         // Nothing is reloaded here; SIGHUP is ignored.
         let (reload, _wishes) = tokio::sync::mpsc::channel(1);

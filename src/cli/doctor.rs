@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Global, environment, runtime};
+use super::{Failure, Global, environment, print, runtime};
 use crate::config;
 use crate::doctor::{self, Status};
 
@@ -38,9 +38,7 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
         Format::Text => report.text(is_coloured()),
         Format::Json => report.json(),
     };
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|e| Failure::running(format!("standard output cannot be written ({e})")))?;
+    print(text)?;
     match report.count(Status::Failure) {
         0 => Ok(()),
         1 => Err(Failure::running("one check has failed")),
@@ -71,13 +69,13 @@ impl Progress {
     fn show(&self, what: &str) {
         if self.shown {
             let line: String = format!("{what} …").chars().take(WIDTH).collect();
-            eprint!("\r{line:<WIDTH$}");
+            let _ = write!(std::io::stderr(), "\r{line:<WIDTH$}");
         }
     }
 
     fn clear(&self) {
         if self.shown {
-            eprint!("\r{:<WIDTH$}\r", "");
+            let _ = write!(std::io::stderr(), "\r{:<WIDTH$}\r", "");
         }
     }
 }

@@ -6,16 +6,25 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{AFTER_HELP, Cli, Failure};
+use super::{AFTER_HELP, Cli, Failure, print};
+
+const NAME: &str = "agntix-exporter";
 
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
+    print(script(shell))
+}
+
+fn script(shell: Shell) -> String {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "agntix-exporter", &mut text);
-    print(&text)
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut text);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // clap_complete spells a name with a hyphen in two ways, so that bash would complete nothing behind a command
+    // (https://github.com/clap-rs/clap/issues/6421).
+    if shell == Shell::Bash { text.replace("agntix__subcmd__exporter", "agntix__exporter") } else { text }
 }
 
 pub(super) fn man() -> Result<(), Failure> {
-    print(&page().map_err(Failure::running)?)
+    print(page().map_err(Failure::running)?)
 }
 
 /// One page for all: the program, and after it each command with its own flags.
@@ -33,8 +42,8 @@ fn page() -> std::io::Result<Vec<u8>> {
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
     writeln!(text, ".SH COMMANDS")?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        writeln!(text, ".SS {}", escaped(sub.get_name()))?;
+    for (name, sub) in commands("", &command) {
+        writeln!(text, ".SS {}", escaped(&name))?;
         if let Some(about) = sub.get_long_about().or_else(|| sub.get_about()) {
             for line in about.to_string().lines() {
                 writeln!(text, "{}", if line.is_empty() { ".PP".to_owned() } else { escaped(line) })?;
@@ -62,6 +71,18 @@ fn page() -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// The commands and those of theirs, by their full names.
+fn commands<'c>(of: &str, command: &'c clap::Command) -> Vec<(String, &'c clap::Command)> {
+    let named = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+    let named = named.map(|sub| (format!("{of}{}", sub.get_name()), sub));
+    named
+        .flat_map(|(name, sub)| {
+            let theirs = commands(&format!("{name} "), sub);
+            std::iter::once((name, sub)).chain(theirs)
+        })
+        .collect()
+}
+
 /// Text whose lines and columns are meant as they are.
 fn verbatim(text: &mut Vec<u8>, lines: &str) -> std::io::Result<()> {
     writeln!(text, ".nf")?;
@@ -81,10 +102,6 @@ fn escaped(text: &str) -> String {
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
 
-fn print(text: &[u8]) -> Result<(), Failure> {
-    std::io::stdout().write_all(text).map_err(|e| Failure::running(format!("standard output cannot be written ({e})")))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::ValueEnum as _;
@@ -94,13 +111,35 @@ mod tests {
     #[test]
     fn completions_of_every_shell_know_commands_and_flags() {
         for shell in Shell::value_variants() {
-            let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "agntix-exporter", &mut text);
-            let text = String::from_utf8(text).unwrap();
+            let text = script(*shell);
             for word in ["webhook-test", "config.file", "healthcheck"] {
                 assert!(text.contains(word), "{word} is not in the completions of {shell}");
             }
         }
+    }
+
+    /// What bash offers for the last of these words.
+    fn completed(words: &[&str]) -> Vec<String> {
+        let line: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let (line, last) = (line.join(" "), words.len() - 1);
+        let ask = format!(
+            "{}\nCOMP_WORDS=({line}); COMP_CWORD={last}; _agntix__exporter agntix-exporter '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script(Shell::Bash),
+            words[last],
+            words[last - 1],
+        );
+        let output = std::process::Command::new("bash").args(["-c", &ask]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(Into::into).collect()
+    }
+
+    #[test]
+    fn bash_completes_behind_commands_too() {
+        assert_eq!(completed(&["agntix-exporter", "heal"]), ["healthcheck"]);
+        assert_eq!(completed(&["agntix-exporter", "state", "ex"]), ["export"]);
+        assert_eq!(completed(&["agntix-exporter", "state", "export", "--t"]), ["--to"]);
+        assert_eq!(completed(&["agntix-exporter", "webhook-test", "--rep"]), ["--repeated"]);
+        assert_eq!(completed(&["agntix-exporter", "doctor", "--format", "j"]), ["json"]);
     }
 
     #[test]
@@ -108,13 +147,17 @@ mod tests {
         let text = String::from_utf8(page().unwrap()).unwrap();
         let plain = text.replace("\\-", "-");
         assert!(plain.contains(".TH AGNTIX-EXPORTER 8"), "{plain}");
-        for command in std::iter::once(&Cli::command()).chain(Cli::command().get_subcommands()) {
-            for long in command.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(plain.contains(&format!("--{long}")), "--{long} of {}", command.get_name());
+        let command = Cli::command();
+        let all = commands("", &command);
+        assert!(all.iter().any(|(name, _)| name == "state import"));
+        for (name, sub) in &all {
+            assert!(plain.contains(&format!(".SS {name}\n")), "{name}");
+            for long in sub.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(plain.contains(&format!("--{long}")), "--{long} of {name}");
             }
         }
-        for sub in Cli::command().get_subcommands() {
-            assert!(plain.contains(&format!(".SS {}\n", sub.get_name())), "{}", sub.get_name());
+        for long in command.get_arguments().filter(|flag| !flag.is_hide_set()).filter_map(clap::Arg::get_long) {
+            assert!(plain.contains(&format!("--{long}")), "--{long}");
         }
     }
 

@@ -17,6 +17,10 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let config = &loaded.config;
+    if config.web.systemd_socket && global.listen_addresses.is_empty() {
+        let why = "web.systemd_socket is true, so that systemd knows the address and the configuration does not; say it with --web.listen-address=host:port";
+        return Err(Failure::Mistake(why.into()));
+    }
     let address = config.web.listen_addresses().next().unwrap_or_default();
     // A daemon goes on with the last good state of a file that is broken now. How it speaks nobody can tell then, or there
     // is no certificate to show: that it takes connections is all that can be found out.

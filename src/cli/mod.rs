@@ -9,10 +9,12 @@ mod session;
 mod state;
 mod webhook_test;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Environment, LogFormat, Overrides};
@@ -48,8 +50,10 @@ Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configura
 
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Configuration of the exporter")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Global {
-    /// Configuration file [default: config.toml in the working directory, if there is one].
+    /// Configuration file [default: what AGNTIX_EXPORTER_CONFIG_FILE names, or config.toml in the working directory, if there is one].
     #[arg(long = "config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
     /// Check the configuration, print what is in effect and where each value comes from, and stop.
@@ -59,10 +63,18 @@ pub struct Global {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     pub listen_addresses: Vec<String>,
     /// Listen on the sockets that systemd hands over, in place of addresses.
-    #[arg(long = "web.systemd-socket", global = true)]
+    #[arg(long = "web.systemd-socket", global = true, overrides_with = "no_systemd_socket")]
     pub systemd_socket: bool,
+    /// The contrary, whatever the environment or the file says.
+    #[arg(long = "no-web.systemd-socket", global = true, hide = true, overrides_with = "systemd_socket")]
+    pub no_systemd_socket: bool,
     /// File that sets TLS and users, in the format of the other Prometheus exporters.
-    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        global = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub web_config_file: Option<PathBuf>,
     /// Path of the metrics [default: /metrics].
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
@@ -77,8 +89,16 @@ pub struct Global {
     #[arg(long = "web.max-requests", value_name = "NUMBER", global = true)]
     pub max_requests: Option<u32>,
     /// Leave out the metrics of the process itself (process_*).
-    #[arg(long = "web.disable-exporter-metrics", global = true)]
+    #[arg(long = "web.disable-exporter-metrics", global = true, overrides_with = "no_disable_exporter_metrics")]
     pub disable_exporter_metrics: bool,
+    /// The contrary, whatever the environment or the file says.
+    #[arg(
+        long = "no-web.disable-exporter-metrics",
+        global = true,
+        hide = true,
+        overrides_with = "disable_exporter_metrics"
+    )]
+    pub no_disable_exporter_metrics: bool,
     /// error, warn, info, debug or trace.
     #[arg(long = "log.level", value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
@@ -90,15 +110,19 @@ pub struct Global {
 impl Global {
     /// What the flags set of the configuration.
     pub fn overrides(&self) -> Overrides {
+        // As in the Prometheus family, an empty value is the default: service files pass flags on without knowing whether
+        // they are set.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let switch = |on: bool, off: bool| (on || off).then_some(on);
         Overrides {
             listen_addresses: self.listen_addresses.clone(),
-            systemd_socket: self.systemd_socket,
-            web_config_file: self.web_config_file.clone(),
+            systemd_socket: switch(self.systemd_socket, self.no_systemd_socket),
+            web_config_file: self.web_config_file.clone().filter(|file| !file.as_os_str().is_empty()),
             telemetry_path: self.telemetry_path.clone(),
-            external_url: self.external_url.clone(),
-            route_prefix: self.route_prefix.clone(),
+            external_url: given(&self.external_url),
+            route_prefix: given(&self.route_prefix),
             max_requests: self.max_requests,
-            disable_exporter_metrics: self.disable_exporter_metrics,
+            disable_exporter_metrics: switch(self.disable_exporter_metrics, self.no_disable_exporter_metrics),
             log_level: self.log_level.clone(),
             log_format: self.log_format,
         }
@@ -237,11 +261,11 @@ pub fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Mistake(why)) => {
-            eprintln!("agntix-exporter: {why}");
+            say(format_args!("agntix-exporter: {why}"));
             ExitCode::from(MISTAKE)
         }
         Err(Failure::Running(why)) => {
-            eprintln!("agntix-exporter: {why}");
+            say(format_args!("agntix-exporter: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -263,6 +287,22 @@ impl Failure {
     fn running(error: impl std::fmt::Display) -> Self {
         Self::Running(error.to_string())
     }
+}
+
+/// Writes to standard output. That a reader has had enough, as `head` has, is no failure.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::running(format!("standard output cannot be written ({error})")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something to the one at the terminal; where standard error is closed, nobody is there.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -299,6 +339,21 @@ mod tests {
         assert!(matches!(demo.command, Some(Command::Demo(DemoArgs { speed: 60.0, .. }))));
         assert!(read("agntix-exporter --config.check").global.config_check);
         assert!(Cli::try_parse_from(["agntix-exporter", "--config.files"]).is_err());
+    }
+
+    #[test]
+    fn flags_may_be_empty_or_negated_as_in_the_prometheus_family() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().global.overrides();
+        let empty = read("agntix-exporter --web.config.file= --web.external-url= --web.route-prefix=");
+        assert_eq!((empty.web_config_file, empty.external_url, empty.route_prefix), (None, None, None));
+        let sockets = |line: &str| read(line).systemd_socket;
+        assert_eq!(sockets("agntix-exporter"), None);
+        assert_eq!(sockets("agntix-exporter --web.systemd-socket"), Some(true));
+        assert_eq!(sockets("agntix-exporter --no-web.systemd-socket"), Some(false));
+        assert_eq!(sockets("agntix-exporter --web.systemd-socket --no-web.systemd-socket"), Some(false));
+        assert_eq!(sockets("agntix-exporter --no-web.systemd-socket --web.systemd-socket"), Some(true));
+        let own = |line: &str| read(line).disable_exporter_metrics;
+        assert_eq!(own("agntix-exporter demo --no-web.disable-exporter-metrics"), Some(false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `session <id>`: what one session would add, without adding it.
 
-use super::{Failure, Global, environment, runtime};
+use super::{Failure, Global, environment, print, runtime};
 use crate::agntix::{self, ApiError, Client, wire};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
@@ -21,8 +21,7 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let now = answer.date.unwrap_or_else(|| SystemClock.now());
     let facts =
         observation::observe(&session, &ObservationConfig::from(&loaded.config), now).map_err(Failure::running)?;
-    print!("{}", report(&facts, &loaded.config));
-    Ok(())
+    print(report(&facts, &loaded.config))
 }
 
 /// Why there is no session, and what to look at.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Failure, Global, environment};
+use super::{Failure, Global, environment, print, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config;
 use crate::ledger::upkeep::{self, Inspection};
@@ -52,18 +52,21 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
     match command {
         StateCommand::Inspect => {
             let inspection = upkeep::inspect(directory).map_err(Failure::running)?;
-            print!("{}", report(&inspection, SystemClock.now()));
+            print(report(&inspection, SystemClock.now()))?;
         }
         StateCommand::Compact => {
+            if std::io::stderr().is_terminal() {
+                say(format_args!("{} is compacted; of a large state that takes minutes …", directory.display()));
+            }
             let (before, after) = upkeep::compact(directory).map_err(Failure::running)?;
-            eprintln!("{}: {} before, {} now", directory.display(), size(before), size(after));
+            say(format_args!("{}: {} before, {} now", directory.display(), size(before), size(after)));
         }
         StateCommand::Export { to } => {
             let lines = match to {
                 Some(path) => export_to(directory, path)?,
                 None => export(directory, &mut std::io::stdout().lock())?,
             };
-            eprintln!("{lines} lines");
+            say(format_args!("{lines} lines"));
         }
         StateCommand::Import { from } => {
             let mut progress = progress();
@@ -74,23 +77,22 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
                 }
                 None => upkeep::import(&loaded.config, &mut std::io::stdin().lock(), &mut progress),
             };
-            eprintln!("{} lines; the state is in {}", lines.map_err(Failure::running)?, directory.display());
+            let lines = lines.map_err(Failure::running)?;
+            say(format_args!("{lines} lines; the state is in {}", directory.display()));
         }
         StateCommand::Forget { id, hash } => {
             let forgotten = upkeep::forget(directory, id, *hash).map_err(Failure::running)?;
-            eprintln!(
-                "{}",
-                match (forgotten.pending, forgotten.counted, *hash) {
-                    (false, false, _) => "nothing was remembered of it",
-                    (true, false, false) if !forgotten.keeps_hash =>
-                        "its row is gone; only its id was known, and it is stored and counted when it is heard of again",
-                    (true, _, false) => "its row is gone; a hash of its id stays, so that it is not counted anew",
-                    (false, true, false) =>
-                        "only a hash of its id is remembered, which stays, so that it is not counted anew",
-                    (_, _, true) =>
-                        "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
+            say(match (forgotten.pending, forgotten.counted, *hash) {
+                (false, false, _) => "nothing was remembered of it",
+                (true, false, false) if !forgotten.keeps_hash => {
+                    "its row is gone; only its id was known, and it is stored and counted when it is heard of again"
                 }
-            );
+                (true, _, false) => "its row is gone; a hash of its id stays, so that it is not counted anew",
+                (false, true, false) => {
+                    "only a hash of its id is remembered, which stays, so that it is not counted anew"
+                }
+                (_, _, true) => "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
+            });
         }
     }
     Ok(())
@@ -124,7 +126,7 @@ fn progress() -> impl FnMut(u64) {
     let shown = std::io::stderr().is_terminal();
     move |lines| {
         if shown {
-            eprint!("\r{lines} lines …\r");
+            let _ = write!(std::io::stderr(), "\r{lines} lines …\r");
         }
     }
 }

@@ -15,7 +15,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url, redirect, retry};
 use serde_json::json;
 
-use super::{Failure, WebhookTestArgs, environment, runtime};
+use super::{Failure, WebhookTestArgs, environment, print, runtime};
 use crate::agntix::{self, Roots, WebhookSecretSource, WebhookSecrets};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::secret::Secret;
@@ -39,9 +39,10 @@ pub(super) fn run(args: &WebhookTestArgs) -> Result<(), Failure> {
         for delivery in deliveries(args, &secrets, SystemClock.now()) {
             let report = Report::of(&delivery, send(&client, &to, &delivery).await);
             wrong += usize::from(!report.is_right());
-            println!("{report}");
+            print(format!("{report}\n"))?;
         }
-    });
+        Ok(())
+    })?;
     match wrong {
         0 => Ok(()),
         1 => Err(Failure::running("one answer was not as it must be")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use ::config::{Value, ValueKind};
 
@@ -16,6 +17,9 @@ use crate::secret::Secret;
 const API_KEY: &str = "AGNTIX_API_KEY";
 /// The variable that holds the signing secrets of the webhook.
 const WEBHOOK_SECRET: &str = "AGNTIX_WEBHOOK_SECRET";
+
+/// The variable that names the configuration file, for who cannot give a flag, such as the health check of an image.
+const CONFIG_FILE: &str = "AGNTIX_EXPORTER_CONFIG_FILE";
 
 /// A snapshot of the environment, handed in so that tests set no variables.
 #[derive(Clone, Default)]
@@ -32,7 +36,13 @@ impl Environment {
     /// These variables, as far as they are ours; of several with one name the last.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self(pairs.filter(|(name, _)| is_secret(name) || name.starts_with(VARIABLE_PREFIX)).collect())
+        let is_ours = |name: &str| is_secret(name) || name == CONFIG_FILE || name.starts_with(VARIABLE_PREFIX);
+        Self(pairs.filter(|(name, _)| is_ours(name)).collect())
+    }
+
+    /// What `AGNTIX_EXPORTER_CONFIG_FILE` names.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.0.get(CONFIG_FILE).filter(|file| !file.is_empty()).map(Path::new)
     }
 
     /// What `AGNTIX_API_KEY` holds.
@@ -48,7 +58,7 @@ impl Environment {
     /// The settings in the variables, each turned into what its key holds.
     pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
         let mut layer = Layer::default();
-        for (variable, text) in self.0.iter().filter(|(name, _)| !is_secret(name)) {
+        for (variable, text) in self.0.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)) {
             let origin = Origin::Environment(variable.clone());
             let Some(key) = keys::all().iter().find(|key| key.variable() == *variable) else {
                 return Err(unknown(variable));

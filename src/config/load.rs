@@ -28,7 +28,7 @@ pub struct Overrides {
     /// `--web.listen-address`, each time that it was given.
     pub listen_addresses: Vec<String>,
     /// `--web.systemd-socket`
-    pub systemd_socket: bool,
+    pub systemd_socket: Option<bool>,
     /// `--web.config.file`
     pub web_config_file: Option<PathBuf>,
     /// `--web.telemetry-path`
@@ -40,7 +40,7 @@ pub struct Overrides {
     /// `--web.max-requests`
     pub max_requests: Option<u32>,
     /// `--web.disable-exporter-metrics`
-    pub disable_exporter_metrics: bool,
+    pub disable_exporter_metrics: Option<bool>,
     /// `--log.level`
     pub log_level: Option<String>,
     /// `--log.format`
@@ -64,7 +64,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Loads the configuration. Without `file` that is `config.toml` in the working directory, if it is there.
+/// Loads the configuration. Without `file` that is the one that `AGNTIX_EXPORTER_CONFIG_FILE` names, or `config.toml` in the
+/// working directory, if it is there.
 ///
 /// # Errors
 /// The first mistake, as a sentence for the operator; exactly one credential must be set, and a secret if the webhook is
@@ -126,6 +127,7 @@ pub(super) fn settle(
     environment: &Environment,
     overrides: &Overrides,
 ) -> Result<Loaded, ConfigError> {
+    let file = file.or_else(|| environment.config_file());
     let file = file.or_else(|| default_file.exists().then_some(default_file));
     let mut layers = vec![defaults()?];
     layers.extend(file.map(file::layer).transpose()?);
@@ -171,7 +173,7 @@ fn flags(overrides: &Overrides) -> Result<Layer, ConfigError> {
     let addresses = (!overrides.listen_addresses.is_empty()).then(|| overrides.listen_addresses.join(","));
     let file = overrides.web_config_file.as_ref().map(|file| file.display().to_string());
     let text = |text: &Option<String>| text.clone().map(ValueKind::from);
-    let switch = |on: bool| on.then_some(ValueKind::Boolean(true));
+    let switch = |on: Option<bool>| on.map(ValueKind::Boolean);
     for (key, flag, value) in [
         ("web.listen_address", "--web.listen-address", text(&addresses)),
         ("web.systemd_socket", "--web.systemd-socket", switch(overrides.systemd_socket)),

@@ -64,13 +64,13 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 fn every_flag_reaches_its_key() {
     let overrides = Overrides {
         listen_addresses: vec!["a:1".into(), "[::1]:2".into()],
-        systemd_socket: true,
+        systemd_socket: Some(true),
         web_config_file: Some("web.yml".into()),
         telemetry_path: Some("/m".into()),
         external_url: Some("https://x/y/".into()),
         route_prefix: Some("/z".into()),
         max_requests: Some(7),
-        disable_exporter_metrics: true,
+        disable_exporter_metrics: Some(true),
         log_level: Some("debug".into()),
         log_format: Some(LogFormat::Json),
     };

@@ -85,7 +85,7 @@ impl WebConfig {
             rules::path("web.config_file", file, "file")?;
         }
         if let Some(url) = &self.external_url {
-            let rule = "must be a URL, such as \"https://monitoring.example/agntix/\"";
+            let rule = "must be a URL, such as \"https://monitoring.example/agntix/\", or the path of one";
             rules::check(url_path(url).is_some(), "web.external_url", shown(url), rule)?;
             rules::served_route("web.external_url", url_path(url).unwrap_or_default())?;
         }
@@ -125,8 +125,11 @@ impl WebConfig {
     }
 }
 
-/// The path of an HTTP URL, `/` if it has none.
+/// The path of an HTTP URL, `/` if it has none. A path alone will do, as in Prometheus.
 fn url_path(url: &str) -> Option<&str> {
+    if url.starts_with('/') {
+        return Some(url);
+    }
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let host_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, path) = rest.split_at_checked(host_ends)?;
@@ -159,7 +162,7 @@ mod tests {
         );
         assert_eq!(
             said(|c| c.external_url = Some("monitoring.example".into())),
-            "web.external_url is \"monitoring.example\"; it must be a URL, such as \"https://monitoring.example/agntix/\""
+            "web.external_url is \"monitoring.example\"; it must be a URL, such as \"https://monitoring.example/agntix/\", or the path of one"
         );
         assert_eq!(
             said(|c| c.route_prefix = Some("agntix".into())),
@@ -198,6 +201,7 @@ mod tests {
         };
         let pair = |routes: &str, links: &str| (routes.to_owned(), links.to_owned());
         assert_eq!(prefixes(None, None), pair("", ""));
+        assert_eq!(prefixes(Some("/agntix/"), None), pair("/agntix", "/agntix"));
         assert_eq!(prefixes(Some("https://x"), None), pair("", ""));
         assert_eq!(prefixes(Some("https://x:1/a/b/"), None), pair("/a/b", "/a/b"));
         assert_eq!(prefixes(Some("https://x/a"), Some("/")), pair("", "/a"));

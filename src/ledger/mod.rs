@@ -278,13 +278,13 @@ pub enum LedgerError {
         detail: String,
     },
     /// The disk is full.
-    #[error("the disk of the state in {path} is full; counting goes on when there is room")]
+    #[error("the disk of the state in {path} is full; make room")]
     Full {
         /// The file.
         path: PathBuf,
     },
     /// Any other failure of the store.
-    #[error("the state in {path} could not be written ({detail}); it is reopened and tried again")]
+    #[error("the state in {path} could not be read or written ({detail})")]
     Io {
         /// The file.
         path: PathBuf,

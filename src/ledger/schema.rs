@@ -112,12 +112,23 @@ fn migrate(connection: &Connection, format: i64) -> rusqlite::Result<()> {
 }
 
 fn opening_error(path: &Path, error: &rusqlite::Error) -> LedgerError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            LedgerError::Directory { path: path.parent().unwrap_or(path).into(), detail: error.to_string() }
+    let directory = path.parent().unwrap_or(path);
+    // Of a disk that is read-only SQLite says that its input or output fails.
+    let detail = [directory, path].into_iter().find_map(unwritable);
+    match (error.sqlite_error_code(), detail) {
+        (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => writing_error(path, error),
+        (_, Some(detail)) => LedgerError::Directory { path: directory.into(), detail },
+        (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied), None) => {
+            LedgerError::Directory { path: directory.into(), detail: error.to_string() }
         }
         _ => writing_error(path, error),
     }
+}
+
+/// Why this user cannot write there; none if it can, or if nothing is there.
+fn unwritable(path: &Path) -> Option<String> {
+    let error = std::io::Error::from(rustix::fs::access(path, rustix::fs::Access::WRITE_OK).err()?);
+    (error.kind() != std::io::ErrorKind::NotFound).then(|| error.to_string())
 }
 
 /// What a failed read or write means.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DEFAULT_KEY, NO_SCOPE_KEY, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig};
@@ -283,6 +284,61 @@ fn a_read_only_disk_is_named() {
     let setup = Setup::new(read_only.api.address, &read_only.setup.state).set("STATE__PATH", &state);
     let read_only = World { setup: setup.through(&["unshare", "--mount", "sh", "-c", &script]), ..read_only };
     read_only.fails(&["state directory", &state, "Read-only file system", "state.path"]);
+
+    // With a state in it, of which SQLite would say that its input or output fails.
+    let kept = world(few());
+    let mut daemon = kept.setup.start();
+    daemon.shows(&kept.api.truth());
+    daemon.stops_on("TERM");
+    let state = kept.setup.state.display().to_string();
+    let script = format!("mount --bind {state} {state} && mount -o remount,bind,ro {state} && exec \"$0\" \"$@\"");
+    let through =
+        |world: World| World { setup: world.setup.through(&["unshare", "--mount", "sh", "-c", &script]), ..world };
+    let kept = through(kept);
+    kept.fails(&["state directory", &state, "Read-only file system"]);
+    let kept = kept.setup(|setup| setup.argument("state").argument("inspect"));
+    kept.fails(&["state directory", &state, "Read-only file system"]);
+}
+
+#[test]
+fn a_standard_output_that_takes_nothing_is_no_panic() {
+    let place = tempfile::tempdir().unwrap();
+    let check = || {
+        let mut command =
+            Setup::plain(place.path()).env("AGNTIX_API_KEY", "pk_test").argument("--config.check").command();
+        command.stderr(Stdio::piped());
+        command
+    };
+    // A reader that has seen enough, such as `head`.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = check().stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = check().stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("agntix-exporter: standard output cannot be written (No space left"), "{said}");
+}
+
+#[test]
+fn a_variable_names_the_file_where_no_flag_can() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("elsewhere.toml");
+    std::fs::write(&file, "[web]\nsystemd_socket = true\n").unwrap();
+    let setup = Setup::plain(place.path())
+        .env("AGNTIX_API_KEY", "pk_test")
+        .env("AGNTIX_EXPORTER_CONFIG_FILE", file.to_str().unwrap());
+    let (code, said) = setup.clone().argument("--config.check").run();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("elsewhere.toml"), "{said}");
+    // What asks an exporter by its address must know it.
+    let (code, said) = setup.clone().argument("healthcheck").run();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("web.systemd_socket is true") && said.contains("--web.listen-address"), "{said}");
+    let (code, said) = setup.argument("healthcheck").argument("--web.listen-address=127.0.0.1:1").run();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("http://127.0.0.1:1/-/healthy does not answer"), "{said}");
 }
 
 #[test]

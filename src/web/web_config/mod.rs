@@ -64,6 +64,7 @@ pub(crate) struct Snapshot {
     /// Whether it names the authority that vouches for clients.
     names_authority: bool,
     certificate_ends: Option<Timestamp>,
+    key_file: Option<PathBuf>,
 }
 
 /// What has been seen of the files.
@@ -161,6 +162,14 @@ impl Security {
     /// When the certificate that is shown ends.
     pub fn certificate_ends(&self) -> Option<Timestamp> {
         self.current()?.certificate_ends
+    }
+
+    /// The files that hold what not everybody is to read: a private key, hashes of passwords.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let Some(guard) = &self.0 else { return Vec::new() };
+        let snapshot = guard.current.load();
+        let file = (!snapshot.users.is_empty()).then(|| guard.path.clone());
+        file.into_iter().chain(snapshot.key_file.clone()).collect()
     }
 
     /// Whether clients must show a certificate, which Agntix has not got.
@@ -329,6 +338,7 @@ fn read_file(path: &Path, stamps: &mut Stamps) -> Result<(Snapshot, Vec<String>)
         names_clients,
         names_authority,
         certificate_ends,
+        key_file: contents.tls.as_ref().and_then(|section| tls::file_of(&section.key)).map(Into::into),
     };
     let warnings = warnings.into_iter().map(|warning| format!("{}: {warning}", path.display())).collect();
     Ok((snapshot, warnings))

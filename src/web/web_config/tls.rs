@@ -30,12 +30,15 @@ pub(super) struct Ready {
 
 /// The files that a section names.
 pub(super) fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
-    [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten().filter_map(|pem| {
-        match &pem.source {
-            Source::File(path) => Some(path.as_path()),
-            Source::Inline(_) => None,
-        }
-    })
+    [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten().filter_map(file_of)
+}
+
+/// The file that it is in; none if it stands in the web configuration itself.
+pub(super) fn file_of(pem: &Pem) -> Option<&Path> {
+    match &pem.source {
+        Source::File(path) => Some(path),
+        Source::Inline(_) => None,
+    }
 }
 
 /// Reads certificates and keys, and makes a configuration.

@@ -157,4 +157,10 @@ fn a_web_configuration_is_read_and_the_end_of_its_certificate_told() {
         assert_eq!((found.code, found.only("web-config").0), (Some(code), status), "{}", found.all);
         assert!(found.only("web-config").1.starts_with("metrics: TLS, open to everybody"), "{}", found.all);
     }
+    authority.server("server", |_| ());
+    for (mode, wrong) in [(0o644, vec![("secret-file", "warning")]), (0o640, vec![])] {
+        set_mode(&place.path().join("server.key"), mode);
+        let found = doctor(&setup);
+        assert_eq!(found.wrong(), wrong, "{}", found.all);
+    }
 }
