@@ -1,6 +1,8 @@
-//! What packages make from the program: completions and the manual page; and that its words are plain where they are to be.
+//! What packages make from the program: completions, the manual page, and a configuration that fits the unit; and that its
+//! words are plain where they are to be.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_agntix-exporter");
@@ -43,6 +45,64 @@ fn the_manual_page_is_sound() {
     assert_eq!(accepts("mandoc", &["-T", "lint", "-W", "error"], &page), "");
     let shown = accepts("man", &["--warnings", "-E", "UTF-8", "-Tutf8", "-Z", "-l", "-"], &page);
     assert!(shown.contains("x T utf8"), "{shown}");
+}
+
+fn repository(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// What the unit says of a key, once for each line.
+fn unit(key: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(repository("deploy/systemd/agntix-exporter.service")).unwrap();
+    let values = text.lines().filter_map(|line| line.split_once('=').filter(|(name, _)| *name == key));
+    values.map(|(_, value)| value.to_owned()).collect()
+}
+
+/// doctor and state are run by hand as the service's user, and know of the unit's environment nothing.
+#[test]
+fn the_package_s_configuration_names_what_the_service_uses() {
+    let made = Command::new(repository("deploy/debian/build")).arg("--config").output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("config.toml");
+    std::fs::write(&file, &made.stdout).unwrap();
+    let file = format!("--config.file={}", file.display());
+
+    let credential = unit("LoadCredential").remove(0);
+    let (name, key) = credential.split_once(':').unwrap();
+    let state = format!("/var/lib/{}", unit("StateDirectory").remove(0));
+    let by_hand = printed(&[&file, "--config.check"]);
+    for (setting, value) in [("api.key_file", key), ("state.path", &state)] {
+        assert!(by_hand.contains(&format!("{setting} = \"{value}\" ")), "{setting} {value}: {by_hand}");
+    }
+
+    // What systemd makes of %d and %S.
+    let variables: Vec<String> = unit("Environment")
+        .iter()
+        .map(|variable| variable.replace("%d", "/run/credentials/agntix-exporter.service").replace("%S", "/var/lib"))
+        .collect();
+    let variables: Vec<(&str, &str)> = variables.iter().map(|variable| variable.split_once('=').unwrap()).collect();
+    let service = run(&[&file, "--config.check"], &variables);
+    let said = String::from_utf8(service.stdout).unwrap();
+    let shown = format!("/run/credentials/agntix-exporter.service/{name}");
+    for (setting, value) in [("api.key_file", &shown), ("state.path", &state)] {
+        assert!(said.contains(&format!("{setting} = \"{value}\" ")), "{setting} {value}: {said}");
+    }
+    assert!(service.status.success() && service.stderr.is_empty(), "{:?}", service.stderr);
+}
+
+#[test]
+fn the_service_s_user_is_the_one_that_the_package_makes() {
+    let user = unit("User").remove(0);
+    assert_eq!(unit("Group"), [user.as_str()]);
+    assert!(unit("DynamicUser").is_empty(), "nobody could run doctor and state as a user that comes and goes");
+    let script = std::fs::read_to_string(repository("deploy/debian/postinst")).unwrap();
+    let made = script.lines().map(str::trim).find(|line| line.starts_with("adduser ")).unwrap();
+    assert!(made.contains("--system") && made.contains("--group") && made.ends_with(&format!(" {user}")), "{made}");
+    for hint in ["useradd --system ", "install -d -o root -g "] {
+        let text = std::fs::read_to_string(repository("deploy/systemd/agntix-exporter.service")).unwrap();
+        assert!(text.lines().any(|line| line.contains(hint) && line.contains(&user)), "{hint}{user}");
+    }
 }
 
 #[test]
