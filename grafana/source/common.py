@@ -15,6 +15,7 @@ from .queries import (
     count,
     gauge,
     named,
+    of_exporters,
     per_minute,
     quantile,
     share,
@@ -48,14 +49,17 @@ def freshness(width: int = 4, height: int = 4):
     # The same agent from several exporters: they watch one organization, and every sum counts its sessions several times.
     several = f"max(count by (agent_id) (agntix_agent_info{{{EXPORTER}}})) > bool 1 or vector(0)"
     lag, refused = gauge("max", "agntix_exporter_catching_up"), f"(1 - {gauge('min', 'agntix_up')})"
+    down = f"(min({of_exporters('up', RANGE)}) == bool 0 or vector(0))"
     twice = ("Counted twice", VERMILLION)
+    is_down = ("One is down", VERMILLION)
     refuses = ("API refuses", VERMILLION)
     return figure(
         "Trust the numbers?",
         "Yes: the API answers and what has ended is counted. Catching up: the look-back or a backlog is being worked off, so that recent "
         "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted. Counted twice: "
-        "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance.",
-        [Query(f"{lag} + 2 * {refused} + 4 * ({several})")],
+        "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance. One is down: an "
+        "exporter among the chosen cannot be scraped, and its sessions are missing in every sum.",
+        [Query(f"{lag} + 2 * {refused} + 4 * ({several}) + 8 * {down}")],
         width=width,
         height=height,
         empty="No exporter",
@@ -68,6 +72,7 @@ def freshness(width: int = 4, height: int = 4):
             "5": twice,
             "6": refuses,
             "7": refuses,
+            **{str(value): is_down for value in range(8, 16)},
         },
     )
 

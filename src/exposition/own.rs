@@ -49,7 +49,7 @@ const BUILD_INFO: Descriptor = gauge("agntix_exporter_build_info", &["version"],
 const API_REQUESTS: Descriptor = counter(
     "agntix_exporter_api_requests_total",
     &["route", "code"],
-    "Requests to the Agntix API by route and status; code is timeout, connect, or body where there was no whole answer.",
+    "Requests to the Agntix API by route and status; code is timeout, connect or body where there was no whole answer, credential where none could be sent.",
 );
 const API_REQUEST_DURATION: Descriptor = histogram(
     "agntix_exporter_api_request_duration_seconds",

@@ -21,7 +21,7 @@ use crate::discovery::{Hint, News, Watched};
 use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
 use crate::ledger::{Change, Lease, Opened, Source, Stage};
-use crate::observation::{Facts, ObservationConfig};
+use crate::observation::{Facts, MalformedReason, ObservationConfig};
 use crate::tracker::{Class, Progress, Schedule, Tracker};
 use crate::web::Status;
 
@@ -315,6 +315,10 @@ impl Core {
             started: now.tick,
         };
         core.watched.set_recent_limit(config.metrics.watch_recent);
+        // There before they happen, so that the first one is a rise.
+        for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
+            core.own().malformed_sessions.with_label_values(&[reason.as_str()]);
+        }
         core.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
         if core.life.look_back == LookBackStage::Done {
             core.exposition.publish(now.instant);
@@ -334,8 +338,13 @@ impl Core {
         self.agents.retry(now.tick);
         self.tracker.retry_missing(now.tick);
         self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
+        // A source that is off gives no news any more, and nobody is to be told that it does not.
         if config.sessions.files.is_empty() {
             self.watch(Watched { source: Source::File, ids: Vec::new() }, now);
+            self.is_off(Source::File);
+        }
+        if !config.sessions.listing {
+            self.is_off(Source::Listing);
         }
     }
 
@@ -578,9 +587,21 @@ impl Core {
 
     /// A source gave what it had.
     pub(super) fn succeeded(&self, source: Source, at: Timestamp) {
+        // A sweep that was under way when the listing was switched off.
+        if source == Source::Listing && !self.config.listing {
+            return;
+        }
         self.own().source_last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());
         self.status.update(|status| {
             status.last_success.insert(source.as_str().to_owned(), at);
+        });
+    }
+
+    fn is_off(&self, source: Source) {
+        // It is not there if the source never was on.
+        let _ = self.own().source_last_success.remove_label_values(&[source.as_str()]);
+        self.status.update(|status| {
+            status.last_success.remove(source.as_str());
         });
     }
 }
