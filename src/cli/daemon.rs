@@ -18,10 +18,8 @@ const LEFT_OVER: Duration = Duration::from_millis(200);
 pub(super) fn run(global: Global) -> Result<(), Failure> {
     let (loaded, guards) = load(&global).map_err(Failure::Mistake)?;
     if global.config_check {
-        let mut text = format!("{}# web: {}\n", loaded.report(), guards.web.summary());
-        if let Some(webhook) = &guards.webhook {
-            text += &format!("# webhook: {}\n", webhook.summary());
-        }
+        let webhook = guards.webhook.as_ref().map(|webhook| format!("# webhook: {}\n", webhook.summary()));
+        let text = format!("{}# web: {}\n{}", loaded.report(), guards.web.summary(), webhook.unwrap_or_default());
         return print(text);
     }
     serve(loaded, Box::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))

@@ -51,6 +51,7 @@ Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configura
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration of the exporter")]
+#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Global {
     /// Configuration file [default: what AGNTIX_EXPORTER_CONFIG_FILE names, or config.toml in the working directory, if there is one].

@@ -27,7 +27,10 @@ pub(super) fn judge_files(files: &[SecretFileSeen]) -> Vec<Finding> {
         Finding::warning(
             "secret-file",
             says,
-            format!("give it to root and the exporter's group, mode 0640, or to the exporter's user, mode 0400: {}", path.display()),
+            format!(
+                "give it to root and the exporter's group, mode 0640, or to the exporter's user, mode 0400: {}",
+                path.display()
+            ),
         )
     })
     .collect()

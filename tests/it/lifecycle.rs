@@ -187,11 +187,11 @@ fn a_reload_takes_all_of_a_good_file_and_nothing_of_a_bad_one() {
     until("the refusal to be told", || (daemon.sample(RELOADED) == Some(0.0)).then_some(()));
     assert_eq!(watched(daemon), set(&ids[1..4]));
     // A source that is off is not one that has fallen silent.
-    const LISTED: &str = r#"agntix_exporter_source_last_success_timestamp_seconds{source="listing"}"#;
-    until("the listing to be read", || daemon.sample(LISTED));
+    let listed = r#"agntix_exporter_source_last_success_timestamp_seconds{source="listing"}"#;
+    until("the listing to be read", || daemon.sample(listed));
     world.write("[sessions]\nlisting = false\nids = [\"x\"]\n");
     daemon.signal("HUP");
-    until("the listing to be off", || daemon.sample(LISTED).is_none().then_some(()));
+    until("the listing to be off", || daemon.sample(listed).is_none().then_some(()));
     daemon.shows(&world.api.truth());
 }
 
