@@ -7,8 +7,8 @@ use agntix_exporter::simulator::{
     AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Route, SimulatorConfig,
 };
 
-use super::{SECRET, doctor, free_port, installation, organization, set_mode};
-use crate::support::Api;
+use super::{SECRET, doctor, installation, organization, set_mode};
+use crate::support::{Api, free_address};
 
 fn fault(api: &Api, route: Option<Route>, kind: FaultKind) {
     let rules = vec![FaultRule { route, share: 1.0, kind }];
@@ -95,7 +95,7 @@ fn a_stream_or_a_listing_that_is_not_there_is_told_where_it_is_wanted() {
 #[test]
 fn a_dead_api_is_one_failure_and_the_rest_is_checked_all_the_same() {
     let place = tempfile::tempdir().unwrap();
-    let found = doctor(&installation(free_port(), place.path()));
+    let found = doctor(&installation(free_address(), place.path()));
     assert_eq!((found.code, found.wrong()), (Some(1), vec![("api", "failure")]), "{}", found.all);
     assert!(found.only("api").1.contains("connection refused"), "{}", found.all);
     assert_eq!(found.json["requests"], 1);

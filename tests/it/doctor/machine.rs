@@ -6,9 +6,9 @@ use std::time::Duration;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
-use super::{SECRET, doctor, free_port, installation, organization, set_mode};
+use super::{SECRET, doctor, installation, organization, set_mode};
 use crate::support::certificates::Authority;
-use crate::support::{Api, Setup, durable};
+use crate::support::{Api, Setup, durable, free_address};
 
 fn files(directory: &Path) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
@@ -56,7 +56,7 @@ fn a_running_exporter_is_known_by_its_state_and_its_listeners_and_not_disturbed(
     let start = SystemClock.now().minus(Duration::from_secs(1_800));
     let config = SimulatorConfig { rate_limit: Some(100_000), ..SimulatorConfig::load(start, 10.0, 300) };
     let (api, place) = (Api::start(config), tempfile::tempdir().unwrap());
-    let hook = free_port();
+    let hook = free_address();
     let setup = Setup::new(api.address, &place.path().join("state"))
         .set("WEBHOOK__ENABLED", "true")
         .set("WEBHOOK__LISTEN_ADDRESS", &hook.to_string())
@@ -76,7 +76,7 @@ fn a_running_exporter_is_known_by_its_state_and_its_listeners_and_not_disturbed(
     assert_eq!(daemon.sample("agntix_exporter_state_writable"), Some(1.0));
 
     // Its state, and the port of nobody.
-    let elsewhere = here.clone().set("WEB__LISTEN_ADDRESS", &free_port().to_string());
+    let elsewhere = here.clone().set("WEB__LISTEN_ADDRESS", &free_address().to_string());
     let found = doctor(&elsewhere);
     assert_eq!((found.code, found.wrong()), (Some(1), vec![("state", "failure")]), "{}", found.all);
     assert!(found.only("state").1.ends_with("but no exporter answers on web.listen_address"), "{}", found.all);

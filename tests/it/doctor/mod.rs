@@ -10,7 +10,7 @@ use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DEFAULT_KEY, PERSONAL_MARKER, Route, SimulatorConfig};
 use serde_json::Value;
 
-use crate::support::{Api, Setup};
+use crate::support::{Api, Setup, free_address};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -20,16 +20,9 @@ fn organization() -> SimulatorConfig {
     SimulatorConfig { rate_limit: Some(60_000), ..SimulatorConfig::demo(SystemClock.now()) }
 }
 
-/// A port that was free a moment ago, on a loopback address that only this process uses, so that it still is.
-fn free_port() -> SocketAddr {
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let address = std::net::Ipv4Addr::new(127, 64 | high, middle, low);
-    std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
-}
-
 /// An installation as its operator would have it: usual intervals, and a port of its own.
 fn installation(api: SocketAddr, place: &Path) -> Setup {
-    let setup = Setup::new(api, &place.join("state")).set("WEB__LISTEN_ADDRESS", &free_port().to_string());
+    let setup = Setup::new(api, &place.join("state")).set("WEB__LISTEN_ADDRESS", &free_address().to_string());
     ["API__REQUESTS_PER_MINUTE", "POLL__LISTING_INTERVAL", "POLL__OPEN_INTERVAL", "POLL__ENDED_INTERVAL"]
         .into_iter()
         .fold(setup, Setup::unset)
@@ -81,7 +74,7 @@ fn all_is_well_before_the_first_start_and_nothing_is_made() {
     let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
     let setup = installation(api.address, place.path())
         .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &free_port().to_string())
+        .set("WEBHOOK__LISTEN_ADDRESS", &free_address().to_string())
         .env("AGNTIX_WEBHOOK_SECRET", &format!("{SECRET},{SECRET}"));
     let found = doctor(&setup);
     assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);

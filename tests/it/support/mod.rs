@@ -28,6 +28,13 @@ use tokio_util::sync::CancellationToken;
 /// How long a condition may take to come true on a busy machine; what is waited for takes far less.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// An address that nobody listens on: its port was free a moment ago, and it is a loopback address that only this process uses.
+pub fn free_address() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = std::net::Ipv4Addr::new(127, 64 | high, middle, low);
+    std::net::TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
+}
+
 /// A moment for simulations that stand still: 2026-04-08T06:00:00Z, whole as the `Date` of an answer is.
 pub const NOON: Timestamp = Timestamp::from_millis(1_775_628_000_000);
 

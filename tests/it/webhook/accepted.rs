@@ -10,10 +10,9 @@ use agntix_exporter::simulator::{DeliveryConfig, SimulatorConfig};
 
 use super::delivery::session;
 use super::{
-    NEXT_SECRET, SECRET, delivered, disorderly, finished, free_address, outcomes, quiet, receiving, session_requests,
-    shows, url,
+    NEXT_SECRET, SECRET, delivered, disorderly, finished, outcomes, quiet, receiving, session_requests, shows, url,
 };
-use crate::support::{Api, Setup, number, until};
+use crate::support::{Api, Setup, free_address, number, until};
 
 #[test]
 fn complete_deliveries_are_counted_without_a_request() {

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use super::delivery::{PERSON, Sent, session};
-use super::{NEXT_SECRET, PATH, SECRET, free_address, outcomes, quiet, receiving, shows};
-use crate::support::{Setup, request, until};
+use super::{NEXT_SECRET, PATH, SECRET, outcomes, quiet, receiving, shows};
+use crate::support::{Setup, free_address, request, until};
 
 const MIB: usize = 1024 * 1024;
 const OUTCOMES: &str = "agntix_session_outcomes_total";

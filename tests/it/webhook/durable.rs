@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::delivery::{Sender, Sent, session};
-use super::{free_address, no_sessions, outcomes, quiet, receiving, shows};
+use super::{no_sessions, outcomes, quiet, receiving, shows};
 use crate::support::disk::{FailingSyncs, fill};
-use crate::support::{Daemon, Setup, number, total, until};
+use crate::support::{Daemon, Setup, free_address, number, total, until};
 
 #[test]
 #[ignore = "needs root, to mount a small disk"]

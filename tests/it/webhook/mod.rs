@@ -11,13 +11,13 @@ mod sources;
 mod syncs;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DeliveryConfig, DeliveryRecord, Route, SimulatorConfig};
 
-use crate::support::{Api, Daemon, Setup, total, until};
+use crate::support::{Api, Daemon, Setup, free_address, total, until};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -29,11 +29,6 @@ fn finished(total: u64) -> SimulatorConfig {
     // However many they are, the last one ended a quarter of an hour ago.
     let per_second = (f64::from(u32::try_from(total).unwrap()) / 900.0).max(10.0);
     SimulatorConfig { missing_part_share: 0.0, ..SimulatorConfig::load(start, per_second, total) }
-}
-
-/// An address that nobody listens on.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn url(address: SocketAddr) -> String {

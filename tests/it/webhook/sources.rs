@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use agntix_exporter::simulator::{DeliveryConfig, SimulatorConfig};
 
-use super::{NEXT_SECRET, SECRET, delivered, disorderly, finished, free_address, receiving};
-use crate::support::{Api, Setup, durable, samples};
+use super::{NEXT_SECRET, SECRET, delivered, disorderly, finished, receiving};
+use crate::support::{Api, Setup, durable, free_address, samples};
 
 /// Listing, webhook and stream tell of the same sessions, while the daemon is killed again and again.
 fn everything_at_once(sessions: u64, kills: u32) {
