@@ -178,9 +178,10 @@ fn remove_broken_off(directory: &Path) -> std::io::Result<()> {
 /// An import by root must not leave a state that the exporter, which is somebody else, cannot open.
 fn give_to_owner_of(directory: &Path, file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
-    let (owner, made) = (std::fs::metadata(directory)?, std::fs::metadata(file)?);
+    let (owner, made) = (std::fs::metadata(directory)?, std::fs::symlink_metadata(file)?);
     if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) && rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))?;
+        // Of the file itself: the owner of the directory could have put a link to another one there.
+        std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
 }
