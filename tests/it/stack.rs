@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::support::prometheus::Labels;
-use crate::support::{PATIENCE, tool, until};
+use crate::support::{PATIENCE, signal, tool, until};
 
 /// The agent of the demo that stops resolving.
 const AGENT: &str = "40235145-aa3d-443e-9d0c-841dd0716a2f";
@@ -112,11 +112,6 @@ impl Stack {
         stack
     }
 
-    fn signal(&self, signal: &str) {
-        let id = self.script.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-
     /// The logs of what it has started, of all or of one.
     fn logs(&self, of: Option<&str>) -> String {
         let directories = std::fs::read_dir(self.temporary.path()).unwrap().flatten();
@@ -184,7 +179,7 @@ fn a_simulated_incident_pages_within_the_promised_time() {
     let log = stack.logs(Some("prometheus"));
     assert!(log.contains("Server is ready") && !log.contains("Error on ingesting"), "{log}");
 
-    stack.signal("-INT");
+    signal(&stack.script, "INT");
     let status = until("the script to end", || stack.script.try_wait().unwrap());
     assert!(status.success(), "{status}");
     for address in &stack.addresses {

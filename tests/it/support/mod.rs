@@ -23,6 +23,7 @@ use agntix_exporter::clock::Timestamp;
 use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::exposition::reference::reference;
 use agntix_exporter::simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, TruthFilter};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::sync::CancellationToken;
 
 /// How long a condition may take to come true on a busy machine; what is waited for takes far less.
@@ -277,6 +278,19 @@ pub struct Daemon {
     log: Arc<Mutex<String>>,
 }
 
+/// Sends a signal to a process. A small Debian has no `kill` for it.
+pub fn signal(child: &Child, name: &str) {
+    let signal = match name {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "TERM" => Signal::TERM,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        _ => panic!("{name} is none of the signals that tests send"),
+    };
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
 impl Daemon {
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -294,8 +308,7 @@ impl Daemon {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        signal(&self.child, name);
     }
 
     /// Waits for its end.
