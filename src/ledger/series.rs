@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
@@ -74,9 +75,9 @@ impl Sums {
             let Addition { key, layout, cell, amount, sum, at, exemplar } = addition;
             if let Some(value) = exemplar {
                 let exemplar = Exemplar { key: key.clone(), cell, session_id: Arc::clone(session), value, at };
-                let newest = self.exemplars.entry((key.clone(), cell)).or_insert_with(|| exemplar.clone());
-                if newest.at < at {
-                    *newest = exemplar;
+                match self.exemplars.entry((key.clone(), cell)) {
+                    Entry::Occupied(newest) if newest.get().at >= at => {}
+                    entry => drop(entry.insert(exemplar)),
                 }
             }
             let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(layout, layouts.cells(layout)));

@@ -53,7 +53,7 @@ impl Guards {
     }
 
     /// Each of them, and what its listener is for.
-    fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<Security>)> {
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<Security>)> {
         std::iter::once(("metrics", &self.web)).chain(self.webhook.iter().map(|security| ("webhook", security)))
     }
 

@@ -8,7 +8,6 @@ use super::bounded;
 use crate::agntix::WebhookSecretSource;
 use crate::config::Loaded;
 use crate::doctor::secrets::SecretFileSeen;
-use crate::web::Guards;
 
 /// What was seen of them.
 pub(super) struct Files {
@@ -29,20 +28,7 @@ pub(super) async fn look(loaded: Loaded) -> Option<Files> {
                 webhook.secret_file.as_deref().filter(|_| webhook.enabled && loaded.webhook_secret.is_none()),
             ),
         ];
-        let mut secrets: Vec<_> = files.into_iter().filter_map(|(key, path)| seen(key, path?)).collect();
-        // One that cannot be used is told of with the listeners.
-        if let Ok((guards, _)) = Guards::open(&loaded.config) {
-            for (key, security) in
-                [("web.config_file", Some(&guards.web)), ("webhook.web_config_file", guards.webhook.as_ref())]
-            {
-                for path in security.map(|security| security.secret_files()).unwrap_or_default() {
-                    // One file may guard both listeners.
-                    if !secrets.iter().any(|known| known.path == path) {
-                        secrets.extend(seen(key, &path));
-                    }
-                }
-            }
-        }
+        let secrets = files.into_iter().filter_map(|(key, path)| seen(key, path?)).collect();
         let webhook = webhook.enabled.then(|| {
             let source = WebhookSecretSource::new(webhook, loaded.webhook_secret.as_ref());
             let source = source.map_err(|error| error.to_string())?;
@@ -54,7 +40,8 @@ pub(super) async fn look(loaded: Loaded) -> Option<Files> {
     .await
 }
 
-fn seen(key: &'static str, path: &Path) -> Option<SecretFileSeen> {
+/// Who may read it; `None` if it cannot be looked at.
+pub(super) fn seen(key: &'static str, path: &Path) -> Option<SecretFileSeen> {
     const OTHERS_READ: u32 = 0o004;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     Some(SecretFileSeen { key, path: path.to_owned(), open_to_all: mode & OTHERS_READ != 0 })

@@ -1,10 +1,12 @@
 //! Our own listeners: whether each can be had, or an exporter answers there; and the files that guard them.
 
+use super::files;
 use super::page::{self, Page};
 use super::{LISTENER_PATIENCE, bounded, webhook_listener};
 use crate::agntix;
 use crate::config::Config;
 use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
+use crate::doctor::secrets::SecretFileSeen;
 use crate::web::{self, Guards, Security, WebError, local_client, local_url};
 
 /// A listen address.
@@ -20,6 +22,8 @@ pub(super) struct Seen {
     pub all: Vec<Listener>,
     /// The web configuration files, or why one cannot be used.
     pub guards: Result<GuardsSeen, String>,
+    /// The files with secrets that the web configuration files are or name.
+    pub secrets: Vec<SecretFileSeen>,
     /// What a running exporter shows, if it can be asked.
     pub page: Option<Page>,
 }
@@ -43,10 +47,14 @@ pub(super) async fn look(config: &Config) -> Seen {
     // A client cannot be made without it, and neither can a server's certificate be read.
     agntix::install_crypto_provider();
     let owned = config.clone();
-    let opened = bounded(move || Guards::open(&owned)).await;
-    let opened = match opened {
-        Some(opened) => opened.map_err(|error| error.to_string()),
-        None => Err("the web configuration file cannot be read: the disk does not answer".to_owned()),
+    let looked = bounded(move || {
+        let opened = Guards::open(&owned);
+        let secrets = opened.as_ref().map_or_else(|_| Vec::new(), |(guards, _)| secret_files(guards));
+        (opened, secrets)
+    });
+    let (opened, secrets) = match looked.await {
+        Some((opened, secrets)) => (opened.map_err(|error| error.to_string()), secrets),
+        None => (Err("the web configuration file cannot be read: the disk does not answer".to_owned()), Vec::new()),
     };
     let client = local_client("doctor", LISTENER_PATIENCE).redirect(reqwest::redirect::Policy::none()).build().ok();
     let mut all = Vec::new();
@@ -75,12 +83,26 @@ pub(super) async fn look(config: &Config) -> Seen {
         }
         _ => None,
     };
-    let guards = opened.map(|(guards, warnings)| {
-        let mut seen = vec![("metrics", guard(&guards.web))];
-        seen.extend(guards.webhook.as_ref().map(|webhook| ("webhook", guard(webhook))));
-        GuardsSeen { guards: seen, warnings }
+    let guards = opened.map(|(guards, warnings)| GuardsSeen {
+        guards: guards.each().map(|(listener, security)| (listener, guard(security))).collect(),
+        warnings,
     });
-    Seen { all, guards, page }
+    Seen { all, guards, secrets, page }
+}
+
+/// Who may read the private keys and the hashes of passwords that the files name.
+fn secret_files(guards: &Guards) -> Vec<SecretFileSeen> {
+    let mut seen: Vec<SecretFileSeen> = Vec::new();
+    for (listener, security) in guards.each() {
+        let key = if listener == "webhook" { "webhook.web_config_file" } else { "web.config_file" };
+        for path in security.secret_files() {
+            // One file may guard both listeners.
+            if !seen.iter().any(|known| known.path == path) {
+                seen.extend(files::seen(key, &path));
+            }
+        }
+    }
+    seen
 }
 
 fn guard(security: &Security) -> GuardSeen {

@@ -90,6 +90,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
         None => findings.push(secrets::judge_webhook(files.as_ref().and_then(|files| files.webhook.as_ref()))),
     }
     findings.extend(files.iter().flat_map(|files| secrets::judge_files(&files.secrets)));
+    findings.extend(secrets::judge_files(&listeners.secrets));
     findings.extend(judged_listeners::judge_guards(&listeners.guards, SystemClock.now()));
     for Listener { check, key, address, seen } in &listeners.all {
         findings.push(judged_listeners::judge(check, key, address, seen));
