@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, SimulatorConfig};
 
-use crate::support::certificates::Authority;
 use crate::support::{Api, Daemon, Setup, durable, request, until};
 
 const UP: &str = "agntix_up";
@@ -211,21 +210,11 @@ fn a_reload_refuses_by_name_what_needs_a_restart() {
 #[test]
 fn reloads_leak_nothing_and_only_a_post_reloads() {
     const RELOADS: usize = 1_000;
-    // Certificates and users are read again with everything else; this listener shows them.
+    // Certificates and users are read again with everything else; the webhook's listener shows them.
     let web = tempfile::tempdir().unwrap();
-    Authority::new(web.path(), "authority").server("server", |_| ());
-    let file = web.path().join("web.yml");
-    let user = bcrypt::hash("alice's", 4).unwrap();
-    let text = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\nbasic_auth_users:\n  alice: ";
-    std::fs::write(&file, format!("{text}{user}\n")).unwrap();
-    let world = Reloadable::start("", |setup| {
-        setup
-            .set("SESSIONS__FILES", "ids")
-            .env("AGNTIX_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-            .set("WEBHOOK__ENABLED", "true")
-            .set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0")
-            .set("WEBHOOK__WEB_CONFIG_FILE", &file.display().to_string())
-    });
+    let users = format!("basic_auth_users:\n  alice: {}\n", bcrypt::hash("alice's", 4).unwrap());
+    let world =
+        Reloadable::start("", |setup| setup.set("SESSIONS__FILES", "ids").with_guarded_webhook(web.path(), &users));
     let daemon = &world.daemon;
     let (status, _) = daemon.get("/-/reload");
     assert_eq!(status, 405);

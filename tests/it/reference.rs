@@ -7,7 +7,6 @@ use std::time::Duration;
 use agntix_exporter::exposition::reference::reference;
 use agntix_exporter::simulator::{AgentProfile, Faults, SimulatorConfig};
 
-use crate::support::certificates::Authority;
 use crate::support::{Api, NOON, Setup, until};
 
 #[test]
@@ -36,15 +35,8 @@ fn every_metric_of_the_reference_is_served() {
     let text =
         extracted("callOutcome", "kind = \"enum\"") + &extracted("parcels", "kind = \"number\"\nbuckets = [1, 5]");
     std::fs::write(&file, text).unwrap();
-    let authority = Authority::new(state.path(), "authority");
-    authority.server("server", |_| ());
-    let web = state.path().join("web.yml");
-    std::fs::write(&web, "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n").unwrap();
     let daemon = Setup::new(api.address, &state.path().join("state"))
-        .env("AGNTIX_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0")
-        .set("WEBHOOK__WEB_CONFIG_FILE", &web.display().to_string())
+        .with_guarded_webhook(state.path(), "")
         .argument(&format!("--config.file={}", file.display()))
         .set("SESSIONS__IDS", &format!("{},no-such-session", analysed.id))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "1s")

@@ -7,7 +7,7 @@ use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
 use super::{SECRET, doctor, installation, organization, set_mode};
-use crate::support::certificates::Authority;
+use crate::support::certificates::{Authority, TLS};
 use crate::support::{Api, Setup, durable, free_address};
 
 fn files(directory: &Path) -> Vec<(String, u64)> {
@@ -141,7 +141,7 @@ fn a_web_configuration_is_read_and_the_end_of_its_certificate_told() {
     let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
     let file = place.path().join("web.yml");
     let setup = installation(api.address, place.path()).set("WEB__CONFIG_FILE", &file.display().to_string());
-    std::fs::write(&file, "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n").unwrap();
+    std::fs::write(&file, TLS).unwrap();
     let found = doctor(&setup);
     assert_eq!((found.code, found.wrong()), (Some(1), vec![("web-config", "failure")]), "{}", found.all);
     assert!(found.only("web-config").1.contains("server.crt cannot be read"), "{}", found.all);

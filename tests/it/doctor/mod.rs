@@ -10,9 +10,7 @@ use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DEFAULT_KEY, PERSONAL_MARKER, Route, SimulatorConfig};
 use serde_json::Value;
 
-use crate::support::{Api, Setup, free_address};
-
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+use crate::support::{Api, Setup, WEBHOOK_SECRET as SECRET, free_address};
 
 /// An organization with a few sessions behind it and some open, on the real clock.
 fn organization() -> SimulatorConfig {

@@ -119,7 +119,7 @@ fn check_configuration(objects: &[Value]) -> String {
             let keys =
                 volume["secret"]["items"].as_array().into_iter().flatten().map(|item| item["key"].as_str().unwrap());
             for key in keys {
-                let secret = if mount["name"] == "webhook" { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" } else { "pk" };
+                let secret = if mount["name"] == "webhook" { crate::support::WEBHOOK_SECRET } else { "pk" };
                 write(&format!("{path}/{key}"), secret);
             }
             if mount["name"] == "web" {

@@ -6,6 +6,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+/// The part of a web configuration file that shows the certificate of [`Authority::server`] named `server`.
+pub const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+
 /// Somebody who vouches for certificates. Its own is in `NAME.pem`.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,

@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a condition may take to come true on a busy machine; what is waited for takes far less.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What signs deliveries where any secret will do.
+pub const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// An address that nobody listens on: its port was free a moment ago, and it is a loopback address that only this process uses.
 pub fn free_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
@@ -164,6 +167,18 @@ impl Setup {
     pub fn through(mut self, program: &[&str]) -> Self {
         self.wrapper = program.iter().map(ToString::to_string).collect();
         self
+    }
+
+    /// Takes deliveries on a listener of its own, whose certificate and web configuration file are made in `directory`; `more`
+    /// is what the file says besides TLS.
+    pub fn with_guarded_webhook(self, directory: &Path, more: &str) -> Self {
+        certificates::Authority::new(directory, "authority").server("server", |_| ());
+        let file = directory.join("web.yml");
+        std::fs::write(&file, format!("{}{more}", certificates::TLS)).unwrap();
+        self.env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+            .set("WEBHOOK__ENABLED", "true")
+            .set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0")
+            .set("WEBHOOK__WEB_CONFIG_FILE", &file.display().to_string())
     }
 
     pub fn argument(mut self, argument: &str) -> Self {

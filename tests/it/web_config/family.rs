@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Site;
-use crate::support::{Daemon, Setup, ask, request, until};
+use crate::support::{Daemon, Setup, WEBHOOK_SECRET, ask, request, until};
 
 fn plain(site: &Site) -> Setup {
     Setup::new(site.api.address, &site.path().join("state"))
@@ -73,7 +73,7 @@ fn routes_begin_with_the_prefix_and_links_with_the_path_of_the_external_url() {
 
     let daemon = plain(&site)
         .set("WEBHOOK__ENABLED", "true")
-        .env("AGNTIX_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
         .argument("--web.route-prefix=/x/y")
         .start();
     let hook = |path: &str| ask(daemon.address, "POST", path, &[]).unwrap().status;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Site, TLS, user};
 use crate::support::https::{Https, basic};
-use crate::support::{Daemon, ask, until};
+use crate::support::{Daemon, WEBHOOK_SECRET, ask, until};
 
 fn statuses(address: std::net::SocketAddr, authorization: Option<&str>, paths: &[&str]) -> Vec<u16> {
     let headers: Vec<_> = authorization.iter().map(|value| ("authorization", *value)).collect();
@@ -62,10 +62,7 @@ fn every_path_but_the_probes_asks_for_a_user() {
 fn deliveries_need_no_password_on_either_listener() {
     let site = Site::new();
     let web = format!("basic_auth_users:\n{}", user("alice", "alice's"));
-    let shared = site
-        .setup(&web)
-        .set("WEBHOOK__ENABLED", "true")
-        .env("AGNTIX_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let shared = site.setup(&web).set("WEBHOOK__ENABLED", "true").env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
     let post = |address, path: &str| ask(address, "POST", path, &[]).unwrap();
     let daemon = shared.start();
     // Without a signature it is refused for that, and not for the lack of a user.
@@ -96,7 +93,7 @@ fn deliveries_need_no_password_on_either_listener() {
     let strict = format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.pem\n");
     let file = site.path().join("webhook.yml").display().to_string();
     let setup = site.setup(&strict).set("WEBHOOK__ENABLED", "true").set("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0");
-    let setup = setup.env("AGNTIX_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let setup = setup.env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
     let daemon = setup.start();
     assert_eq!(daemon.lines_with("deliveries cannot come in: Agntix has no client certificate"), 1, "{}", daemon.log());
     drop(daemon);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use agntix_exporter::simulator::SimulatorConfig;
 use tempfile::TempDir;
 
-use crate::support::certificates::Authority;
+use crate::support::certificates::{Authority, TLS};
 use crate::support::{Api, Daemon, Setup};
 
 /// A directory of certificates with a web configuration file, an API, and a place for the state.
@@ -25,8 +25,6 @@ struct Site {
 }
 
 /// TLS with the certificate of the site.
-const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
-
 impl Site {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();

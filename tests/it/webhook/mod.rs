@@ -17,9 +17,8 @@ use std::time::Duration;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{DeliveryConfig, DeliveryRecord, Route, SimulatorConfig};
 
-use crate::support::{Api, Daemon, Setup, free_address, total, until};
+use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET as SECRET, free_address, total, until};
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PATH: &str = "/webhooks/agntix";
 
