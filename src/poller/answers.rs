@@ -11,13 +11,14 @@ use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
-use crate::tracker::{Announced, Progress};
+use crate::tracker::{Announced, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
 const MISSING_WAIT: Duration = Duration::from_secs(2);
 const MISSING_CAP: Duration = Duration::from_secs(3600);
-/// So many failures in a row are a session's own.
-const PERSISTENT: u32 = 6;
+/// The cap while so many sessions cannot be read that the fault is not theirs. The first one that is read again brings the
+/// others forward.
+const GENERAL_CAP: Duration = Duration::from_secs(400);
 /// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
 const FORBIDDEN_SESSIONS: u8 = 3;
 /// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
@@ -186,11 +187,14 @@ impl Core {
 
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
         match ask {
-            Ask::Session(id) => self.tracker.fail(id, now, |tracked| {
-                let failures = u32::from(tracked.failures);
-                // One that fails while the others do not must not take their requests.
-                if failures > PERSISTENT { missing_wait(failures - PERSISTENT, 0.5) } else { after(failures) }
-            }),
+            Ask::Session(id) => {
+                let cap = self.missing_cap(false);
+                self.tracker.fail(id, now, |tracked| {
+                    let (failures, persistent) = (u32::from(tracked.failures), u32::from(PERSISTENT));
+                    // A session whose requests keep failing must not use up the budget of the others.
+                    if failures > persistent { missing_wait(failures - persistent, 0.5, cap) } else { after(failures) }
+                });
+            }
             Ask::List(_) => self.put_off_listing(now, after),
             Ask::Agents(_) => self.agents.failed(now, after),
         }
@@ -236,6 +240,9 @@ impl Core {
             }
         };
         self.complain_of(&facts, request, now);
+        if self.tracker.get(id).is_some_and(|tracked| tracked.failures > PERSISTENT) {
+            self.unreadable.read_one();
+        }
         let source = self.tracker.get(id).map_or(Source::Listing, |tracked| tracked.source);
         if source != Source::Listing {
             self.succeeded(source, api_now);
@@ -244,16 +251,22 @@ impl Core {
         self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
     }
 
+    /// The longest wait before a session that cannot be read is asked for again. That the API does not have it is about that
+    /// session alone, however many there are.
+    fn missing_cap(&self, refused: bool) -> Duration {
+        if !refused && self.unreadable.is_general() { GENERAL_CAP } else { MISSING_CAP }
+    }
+
     /// The API answered, but without the session: it refused it, or gave something else.
     fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
         if self.tracker.get(id).is_none() {
             // It was counted meanwhile, and is not missing.
             return;
         }
-        let random = self.rng.f64();
+        let (random, cap) = (self.rng.f64(), self.missing_cap(refused));
         let mut again = Duration::ZERO;
         let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
-            again = missing_wait(u32::from(tracked.failures), random);
+            again = missing_wait(u32::from(tracked.failures), random, cap);
             again
         });
         if let Some(unsaid) = self.complaints.admit(now.tick) {
@@ -418,8 +431,8 @@ impl Core {
     }
 }
 
-/// How long to wait for a session that the API has failed to give so often; `random` is from 0 to 1.
-fn missing_wait(failures: u32, random: f64) -> Duration {
+/// How long to wait, at most `cap`, for a session that the API has failed to give so often; `random` is from 0 to 1.
+fn missing_wait(failures: u32, random: f64, cap: Duration) -> Duration {
     let growth = 1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(1);
-    MISSING_WAIT.saturating_mul(growth).min(MISSING_CAP).mul_f64(0.9 + 0.2 * random)
+    MISSING_WAIT.saturating_mul(growth).min(cap).mul_f64(0.9 + 0.2 * random)
 }

@@ -11,6 +11,7 @@ use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::complaints::Complaints;
 use super::health::{Health, backoff};
+use super::unreadable::Unreadable;
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
 use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
@@ -208,6 +209,7 @@ pub struct Core {
     pub(super) asked_for_entry: HashSet<Arc<str>>,
     /// Sessions counted lately, of which the stream will tell once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
+    pub(super) unreadable: Unreadable,
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     /// After a failed commit, nothing is done before.
@@ -309,6 +311,7 @@ impl Core {
             forbidden_in_row: 0,
             asked_for_entry: HashSet::new(),
             counted_lately: HashSet::new(),
+            unreadable: Unreadable::default(),
             throttled_since: None,
             state_retry: Tick::ZERO,
             state_failures: 0,
@@ -336,7 +339,7 @@ impl Core {
         self.health.forgive();
         self.listing.retry(now.tick);
         self.agents.retry(now.tick);
-        self.tracker.retry_missing(now.tick);
+        self.tracker.retry_failing(now.tick, true);
         self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
         // A source that is off gives no news any more, and nobody is to be told that it does not.
         if config.sessions.files.is_empty() {

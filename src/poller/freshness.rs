@@ -17,6 +17,9 @@ impl Core {
     /// To be called about once a second.
     pub fn tick(&mut self, now: Now) {
         let summary = self.tracker.summary(self.life.first_start, now.tick);
+        if self.unreadable.look(summary.unreadable, now.tick) {
+            self.tracker.retry_failing(now.tick, false);
+        }
         self.look_back(&summary, now);
         self.release(now);
         self.show_gauges(&summary);
@@ -109,6 +112,8 @@ impl Core {
             || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
             || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND)
+            || summary.late > 0
+            || self.unreadable.is_general()
             || (self.life.catching_up && summary.unlooked > 0);
         let own = self.exposition.own();
         own.up.set(i64::from(api == ApiStatus::Up));

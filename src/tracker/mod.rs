@@ -48,6 +48,8 @@ pub struct Tracked {
     pub looks: u16,
     /// Failed looks in a row.
     pub failures: u16,
+    /// Since when every look has failed.
+    pub failing_since: Option<Tick>,
     /// Since when the API has answered every look without the session.
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
@@ -79,6 +81,11 @@ pub enum Class {
     Watched,
 }
 
+/// After so many failed looks in a row, a session's failures are most likely its own.
+pub const PERSISTENT: u16 = 6;
+/// A session whose looks have failed for so long is missing in the numbers.
+const LATE: Duration = Duration::from_secs(60);
+
 /// What the tracker holds, counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -100,6 +107,11 @@ pub struct Summary {
     pub look_back: usize,
     /// Sessions that are due, being asked for, or to be asked for again after a failure, for the first time.
     pub unlooked: usize,
+    /// Sessions that could not be read for [`LATE`], but may be at the next attempts. Those that the API says it does not
+    /// have are not among them.
+    pub late: usize,
+    /// The same, after so many attempts in a row that it is most likely the session's own fault.
+    pub unreadable: usize,
 }
 
 /// The sessions that are not yet counted.
@@ -145,6 +157,7 @@ impl Tracker {
             watched: false,
             looks: 0,
             failures: 0,
+            failing_since: None,
             missing_since: None,
             end_unread: false,
             announced,
@@ -227,7 +240,8 @@ impl Tracker {
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
-        (tracked.failures, tracked.missing_since, tracked.refused) = (0, None, false);
+        (tracked.failures, tracked.failing_since) = (0, None);
+        (tracked.missing_since, tracked.refused) = (None, false);
         tracked.looks = if tracked.progress == progress { tracked.looks.saturating_add(1) } else { 0 };
         let is_counted = |progress| usize::from(progress == Progress::Counted);
         self.counted = self.counted + is_counted(progress) - is_counted(tracked.progress);
@@ -253,6 +267,7 @@ impl Tracker {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
         (tracked.failures, tracked.missing_since) = (tracked.failures.saturating_add(1), None);
+        tracked.failing_since.get_or_insert(now);
         let due = now + after(tracked);
         self.due_at(id, due);
     }
@@ -263,10 +278,11 @@ impl Tracker {
         self.due_at(id, now);
     }
 
-    /// The configuration was reloaded: what was missing may be there now.
-    pub fn retry_missing(&mut self, now: Tick) {
-        let missing = self.sessions.iter().filter(|(_, t)| t.missing_since.is_some() && t.due.is_some());
-        let ids: Vec<_> = missing.map(|(id, _)| Arc::clone(id)).collect();
+    /// What kept failing may be there now, and with `refused` also what the API said it does not have.
+    pub fn retry_failing(&mut self, now: Tick, refused: bool) {
+        let failing =
+            |tracked: &Tracked| tracked.failures > 0 && tracked.due.is_some() && (refused || !tracked.refused);
+        let ids: Vec<_> = self.sessions.iter().filter(|(_, t)| failing(t)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ids {
             self.put_back(&id, now);
         }
@@ -328,6 +344,10 @@ impl Tracker {
             let is_first = tracked.looks == 0 && tracked.failures < 3;
             let is_due = tracked.failures > 0 || tracked.due.is_none_or(|due| due <= now);
             summary.unlooked += usize::from(is_first && is_due);
+            if !tracked.refused && tracked.failing_since.is_some_and(|since| since + LATE < now) {
+                let may_be_read = tracked.failures <= PERSISTENT;
+                *if may_be_read { &mut summary.late } else { &mut summary.unreadable } += 1;
+            }
             match stage {
                 Stage::Known => {
                     summary.known += 1;

@@ -72,6 +72,7 @@ mod tests {
             watched: false,
             looks,
             failures: 0,
+            failing_since: None,
             missing_since: None,
             end_unread: false,
             announced: Announced::No,

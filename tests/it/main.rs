@@ -24,6 +24,7 @@ mod prometheus;
 mod reference;
 mod rules;
 mod scrapes;
+mod soak;
 mod stack;
 mod state;
 mod stream;

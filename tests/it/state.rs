@@ -10,7 +10,7 @@ use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
 use crate::support::disk::{FailingSyncs, fill};
-use crate::support::{Api, Daemon, Setup, durable, samples, until};
+use crate::support::{Api, Daemon, Setup, durable, faketime, samples, until};
 
 const UP: &str = "agntix_up";
 const WRITABLE: &str = "agntix_exporter_state_writable";
@@ -47,10 +47,6 @@ fn nothing_fell(before: &BTreeMap<String, f64>, daemon: &Daemon) -> BTreeMap<Str
         assert!(now.get(name) >= Some(value), "{name} fell from {value} to {:?}", now.get(name));
     }
     now
-}
-
-fn needs(path: &str, package: &str) {
-    assert!(Path::new(path).exists(), "this test needs {path}: install the Debian package {package}");
 }
 
 #[test]
@@ -144,12 +140,8 @@ fn syncs_that_fail_lose_nothing_and_count_nothing_twice() {
 
 /// Runs the daemon under a clock that shows so much more or less than the machine's.
 fn with_clock(setup: Setup, offset: &Path) -> Setup {
-    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-    let arm = LIBRARY.replace("x86_64", "aarch64");
-    let library = if Path::new(&arm).exists() { &arm } else { LIBRARY };
-    needs(library, "libfaketime");
     setup
-        .env("LD_PRELOAD", library)
+        .env("LD_PRELOAD", &faketime::library())
         .env("FAKETIME_TIMESTAMP_FILE", &offset.display().to_string())
         .env("FAKETIME_NO_CACHE", "1")
         // A clock that is set does not change how fast time passes, nor the times of files.

@@ -1,6 +1,7 @@
 //! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
 
 mod news;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 pub mod alertmanager;
 pub mod certificates;
 pub mod disk;
+pub mod faketime;
 pub mod https;
 pub mod page;
 pub mod prometheus;
@@ -81,8 +82,17 @@ impl Api {
     }
 
     pub fn start_at(address: SocketAddr, config: SimulatorConfig) -> Self {
+        Self::serve_at(address, Simulator::new(config))
+    }
+
+    /// Serves a simulator that has a clock of its own.
+    pub fn serve(simulator: Arc<Simulator>) -> Self {
+        Self::serve_at("127.0.0.1:0".parse().unwrap(), simulator)
+    }
+
+    fn serve_at(address: SocketAddr, simulator: Arc<Simulator>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (simulator, stop) = (Simulator::new(config), CancellationToken::new());
+        let stop = CancellationToken::new();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
