@@ -167,6 +167,8 @@ pub(super) struct Life {
     /// When the daemon first started, in the API's time; `None` until that is known.
     pub(super) first_start: Option<Timestamp>,
     pub(super) look_back: LookBackStage,
+    /// When this process has shown the session metrics for the first time.
+    pub(super) first_shown: Option<Tick>,
     /// There are files of ids that have not been read yet.
     pub(super) files_unread: bool,
     /// Every source has been read once.
@@ -293,6 +295,7 @@ impl Core {
             life: Life {
                 first_start: opened.first_start,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
+                first_shown: None,
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
                 catching_up: true,

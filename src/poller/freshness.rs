@@ -107,8 +107,9 @@ impl Core {
     fn show_status(&mut self, summary: &Summary, now: Now) {
         let api = self.health.status(&self.credential, &self.host);
         let look_back_done = self.life.look_back == LookBackStage::Done;
-        // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
+        // What ended during the look-back stands at 0 for the hold of its series. What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
         self.life.catching_up = !look_back_done
+            || self.life.first_shown.is_some_and(|shown| now.tick < shown + self.config.hold)
             || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
             || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND)

@@ -31,6 +31,7 @@ impl Core {
             }
             Purpose::LookBackDone => {
                 self.life.look_back = LookBackStage::Done;
+                self.life.first_shown = Some(now.tick);
                 self.exposition.publish(now.instant);
             }
             Purpose::Note => {}

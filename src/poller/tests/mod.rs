@@ -529,3 +529,21 @@ fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
     world.advance(S);
     assert!(world.page().contains("agntix_watched_session_info{session_id=\"s\""), "{}", world.page());
 }
+
+#[test]
+fn while_the_news_of_the_look_back_is_held_the_numbers_are_not_called_complete() {
+    let mut world = World::new(|config| config.metrics.new_series_hold = S * 60);
+    let ended = list(&[session("s", S * 60, true)]);
+    world.serve(|ask| match ask {
+        Ask::List(page) if !page.open_only => Ok(ended.clone()),
+        ask => nothing(ask),
+    });
+    world.advance(S);
+    world.serve(nothing);
+    assert!(world.exposition.is_published());
+    world.advance(S * 58);
+    assert_eq!(world.value("agntix_exporter_catching_up"), Some(1.0));
+    world.serve(nothing);
+    world.advance(S * 2);
+    assert_eq!(world.value("agntix_exporter_catching_up"), Some(0.0));
+}
