@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
 
-use agntix_exporter::agntix::wire;
+use agntix_exporter::agntix::{JsonText, wire};
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::Config;
 use agntix_exporter::observation::{Facts, ObservationConfig, observe, observe_entry};
@@ -35,7 +35,20 @@ fn now() -> Timestamp {
 fn session(bencher: Bencher<'_, '_>) {
     let (config, now) = (config(), now());
     bencher.counter(BytesCount::of_str(SESSION)).bench(|| {
-        let session = serde_json::from_slice::<wire::Session<'_>>(SESSION.as_bytes()).unwrap();
+        let text = JsonText::new(SESSION.as_bytes());
+        let session = text.read::<wire::Session<'_>>().unwrap();
+        observe(&session, &config, now).unwrap()
+    });
+}
+
+/// The same with one value that is no JSON, so that the text is written anew.
+#[divan::bench]
+fn session_with_nan(bencher: Bencher<'_, '_>) {
+    let (config, now) = (config(), now());
+    let body = SESSION.replacen("0.4", "NaN", 1);
+    bencher.counter(BytesCount::of_str(&body)).bench(|| {
+        let text = JsonText::new(body.as_bytes());
+        let session = text.read::<wire::Session<'_>>().unwrap();
         observe(&session, &config, now).unwrap()
     });
 }
@@ -60,9 +73,11 @@ fn session_as_value_tree(bencher: Bencher<'_, '_>) {
 fn page_of_100(bencher: Bencher<'_, '_>) {
     let (page, config, now) = (page(), config(), now());
     bencher.counter(ItemsCount::new(PAGE)).bench(|| -> Vec<Facts> {
-        let page = serde_json::from_slice::<wire::Page<'_>>(page.as_bytes()).unwrap();
+        let text = JsonText::new(page.as_bytes());
+        let page = text.read_list::<wire::Page<'_>>().unwrap();
         let entries = page.data.unwrap().into_iter().map(|raw| {
-            let entry = serde_json::from_str::<wire::Session<'_>>(raw.get()).unwrap();
+            let item = JsonText::new(raw.get().as_bytes());
+            let entry = item.read::<wire::Session<'_>>().unwrap();
             observe_entry(&entry, &config, now).unwrap()
         });
         entries.collect()

@@ -3,6 +3,7 @@
 //! Everything that decides by time takes a [`Timestamp`] or asks an injected [`Clock`]; only [`SystemClock`]
 //! reads the machine's clock.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,9 +38,11 @@ impl Timestamp {
         self.0.div_euclid(DAY_MS)
     }
 
-    /// Parses RFC 3339 with or without fractional seconds; `None` for anything else and for years outside 1970..=9999.
+    /// Parses RFC 3339 with or without fractional seconds, of which nine are read, and without a zone, which is UTC then;
+    /// `None` for anything else and for years outside 1970..=9999.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let parsed: jiff::Timestamp = text.trim().parse().ok()?;
+        let text = nine_decimals(text.trim());
+        let parsed = text.parse().ok().or_else(|| without_zone(&text))?;
         let ms = parsed.as_millisecond();
         (0..=253_402_300_799_999).contains(&ms).then_some(Self(ms))
     }
@@ -69,6 +72,27 @@ impl std::fmt::Display for Timestamp {
             Err(_) => write!(f, "{} ms", self.0),
         }
     }
+}
+
+/// `text` without the tenth and further digits of its fraction.
+fn nine_decimals(text: &str) -> Cow<'_, str> {
+    let Some((whole, fraction)) = text.split_once(['.', ',']) else { return Cow::Borrowed(text) };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    match (fraction.get(..9), fraction.get(digits..)) {
+        (Some(kept), Some(zone)) if digits > 9 => Cow::Owned(format!("{whole}.{kept}{zone}")),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// `2026-04-08T05:00:00` as a time in UTC; a date alone is no point in time.
+fn without_zone(text: &str) -> Option<jiff::Timestamp> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let is_plain = |text: &str, more: &[u8]| text.bytes().all(|byte| byte.is_ascii_digit() || more.contains(&byte));
+    if !(is_plain(date, b"-") && is_plain(time, b":.,") && time.contains(':')) {
+        return None;
+    }
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 fn millis(d: Duration) -> i64 {
@@ -126,6 +150,38 @@ mod tests {
         assert_eq!(fraction.since(whole), Duration::from_millis(546));
         assert_eq!(whole.to_string(), "2026-04-08T05:00:10.000Z");
         for bad in ["", "yesterday", "2026-13-01T00:00:00Z", "1950-01-01T00:00:00Z", "12345"] {
+            assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_utc_and_more_than_nine_decimals_are_cut() {
+        let expected = Timestamp::parse_rfc3339("2026-04-08T05:00:10.546Z").unwrap();
+        for same in [
+            "2026-04-08T05:00:10.546",
+            "2026-04-08 05:00:10.546",
+            "2026-04-08t05:00:10.546",
+            "2026-04-08T05:00:10.546000000000Z",
+            "2026-04-08T05:00:10.5469999999999999999999999999999999999999999Z",
+            "2026-04-08T05:00:10.5460000000001",
+            "2026-04-08T07:00:10.5460000000+02:00",
+            " 2026-04-08T05:00:10.546z ",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(same), Some(expected), "{same}");
+        }
+        assert_eq!(Timestamp::parse_rfc3339("2026-04-08T05:00:10"), Timestamp::parse_rfc3339("2026-04-08T05:00:10Z"));
+        for bad in [
+            "2026-04-08",
+            "2026-04-08T",
+            "2026-04-08T05",
+            "T05:00:10",
+            "2026-04-08T05:00:10.",
+            "2026-02-30T05:00:10",
+            "2026-04-08T05:00:10 local",
+            "2026-04-08T25:00:10",
+            "1950-01-01T00:00:00",
+            "2026-04-08T05:00:10.1234567890x",
+        ] {
             assert_eq!(Timestamp::parse_rfc3339(bad), None, "{bad}");
         }
     }

@@ -3,8 +3,8 @@
 use axum::body::Bytes;
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
-use serde::Deserialize;
 
+use super::json::{JsonText, object};
 use super::wire::{Object, Scalar};
 use super::{ApiError, headers};
 
@@ -60,26 +60,27 @@ pub(super) async fn refusal(mut response: Response) -> ApiError {
     }
 }
 
-/// `{"error": {"code", "message", "requestId"}}`, or the same without the outer object. The message may hold personal
-/// data and has no field here, so that it is never deserialized.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Envelope<'a> {
-    error: Object<Fields<'a>>,
-    code: Scalar<'a>,
-    request_id: Scalar<'a>,
+object! {
+    /// `{"error": {"code", "message", "requestId"}}`, or the same without the outer object. The message may hold personal
+    /// data and has no field here, so that it is never deserialized.
+    struct Envelope<'a> {
+        "error" => error: Object<Fields<'a>>,
+        "code" => code: Scalar<'a>,
+        "requestId" => request_id: Scalar<'a>,
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Fields<'a> {
-    code: Scalar<'a>,
-    request_id: Scalar<'a>,
+object! {
+    struct Fields<'a> {
+        "code" => code: Scalar<'a>,
+        "requestId" => request_id: Scalar<'a>,
+    }
 }
 
 /// The code and the request id, where there are any: a gateway answers with HTML.
 fn envelope(body: &[u8]) -> (Option<String>, Option<String>) {
-    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return (None, None) };
+    let body = JsonText::new(body);
+    let Ok(envelope) = body.read::<Envelope<'_>>() else { return (None, None) };
     let fields = envelope.error.value();
     let code = fields.and_then(|fields| fields.code.text()).or_else(|| envelope.code.text());
     let request_id = fields.and_then(|fields| fields.request_id.text()).or_else(|| envelope.request_id.text());

@@ -11,10 +11,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use futures_core::Stream as _;
 use http_body::{Body, Frame};
-use serde::Deserialize;
 use sse_stream::{Sse, SseStream};
 
 use super::error::root_cause;
+use super::json::{JsonText, object};
 use super::wire::Scalar;
 
 /// A heartbeat comes every 30 s; after two and a half of them nobody is there any more.
@@ -107,15 +107,16 @@ impl EventStream {
     }
 }
 
-/// Of the data only the session's id is read (promise P7).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Payload<'a> {
-    session_id: Scalar<'a>,
+object! {
+    /// Of the data only the session's id is read (promise P7).
+    struct Payload<'a> {
+        "sessionId" => session_id: Scalar<'a>,
+    }
 }
 
 fn read(event: &Sse) -> StreamEvent {
-    let payload = event.data.as_deref().and_then(|data| serde_json::from_str::<Payload<'_>>(data).ok());
+    let data = JsonText::new(event.data.as_deref().unwrap_or_default().as_bytes());
+    let payload = data.read::<Payload<'_>>().ok();
     let session_id = payload
         .as_ref()
         .and_then(|payload| payload.session_id.text())

@@ -13,133 +13,137 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::json::{JsonText, Key, NotJson, object};
 use crate::clock::Timestamp;
 
-/// One session with its analysis: `GET /api/v1/chat/sessions/{id}`, and an item of the listing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Session<'a> {
-    /// Opaque id.
-    pub id: Scalar<'a>,
-    /// `VOICE`, `CHAT`, and what comes.
-    #[serde(rename = "type")]
-    pub session_type: Scalar<'a>,
-    /// `PHONE`, `WEB`, `WHATSAPP`, and what comes.
-    pub platform: Scalar<'a>,
-    /// `INBOUND`, `OUTBOUND`; absent for some chats.
-    pub direction: Scalar<'a>,
-    /// `OPEN`, `CLOSED`, `EXPIRED`, and what comes.
-    pub state: Scalar<'a>,
-    /// The agent that held the conversation.
-    pub agent_id: Scalar<'a>,
-    /// RFC 3339.
-    pub created_at: Scalar<'a>,
-    /// RFC 3339.
-    pub last_activity_at: Scalar<'a>,
-    /// RFC 3339; absent until the session has ended.
-    pub ended_at: Scalar<'a>,
-    /// RFC 3339.
-    pub updated_at: Scalar<'a>,
-    /// Absent until the analysis pass has written something.
-    pub analysis: Object<Analysis<'a>>,
+object! {
+    /// One session with its analysis: `GET /api/v1/chat/sessions/{id}`, and an item of the listing.
+    pub struct Session<'a> {
+        /// Opaque id.
+        "id" => pub id: Scalar<'a>,
+        /// `VOICE`, `CHAT`, and what comes.
+        "type" => pub session_type: Scalar<'a>,
+        /// `PHONE`, `WEB`, `WHATSAPP`, and what comes.
+        "platform" => pub platform: Scalar<'a>,
+        /// `INBOUND`, `OUTBOUND`; absent for some chats.
+        "direction" => pub direction: Scalar<'a>,
+        /// `OPEN`, `CLOSED`, `EXPIRED`, and what comes.
+        "state" => pub state: Scalar<'a>,
+        /// The agent that held the conversation.
+        "agentId" => pub agent_id: Scalar<'a>,
+        /// RFC 3339.
+        "createdAt" => pub created_at: Scalar<'a>,
+        /// RFC 3339.
+        "lastActivityAt" => pub last_activity_at: Scalar<'a>,
+        /// RFC 3339; absent until the session has ended.
+        "endedAt" => pub ended_at: Scalar<'a>,
+        /// RFC 3339.
+        "updatedAt" => pub updated_at: Scalar<'a>,
+        /// Absent until the analysis pass has written something.
+        "analysis" => pub analysis: Object<Analysis<'a>>,
+    }
 }
 
-/// The analysis block; a part that is switched off is absent or null.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Analysis<'a> {
-    /// Only whether there is one.
-    pub summary: Presence,
-    /// What the customer wanted.
-    pub intent: Object<Intent<'a>>,
-    /// Whether the customer got it.
-    pub resolution: Object<Resolution<'a>>,
-    /// How the customer felt.
-    pub sentiment: Object<Sentiment<'a>>,
-    /// The agent's own schema, unread.
-    #[serde(borrow)]
-    pub extracted_data: Option<&'a RawValue>,
+object! {
+    /// The analysis block; a part that is switched off is absent or null.
+    pub struct Analysis<'a> {
+        /// Only whether there is one.
+        "summary" => pub summary: Presence,
+        /// What the customer wanted.
+        "intent" => pub intent: Object<Intent<'a>>,
+        /// Whether the customer got it.
+        "resolution" => pub resolution: Object<Resolution<'a>>,
+        /// How the customer felt.
+        "sentiment" => pub sentiment: Object<Sentiment<'a>>,
+        /// The agent's own schema, unread.
+        "extractedData" => pub extracted_data: Option<&'a RawValue>,
+    }
 }
 
-/// `analysis.intent`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Intent<'a> {
-    /// Of the whole conversation.
-    pub conversation: Object<ConversationIntent<'a>>,
+object! {
+    /// `analysis.intent`
+    pub struct Intent<'a> {
+        /// Of the whole conversation.
+        "conversation" => pub conversation: Object<ConversationIntent<'a>>,
+    }
 }
 
-/// `analysis.intent.conversation`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct ConversationIntent<'a> {
-    /// One of the agent's own list, or null.
-    pub intent: Scalar<'a>,
-    /// 0 to 1.
-    pub confidence: Scalar<'a>,
+object! {
+    /// `analysis.intent.conversation`
+    pub struct ConversationIntent<'a> {
+        /// One of the agent's own list, or null.
+        "intent" => pub intent: Scalar<'a>,
+        /// 0 to 1.
+        "confidence" => pub confidence: Scalar<'a>,
+    }
 }
 
-/// `analysis.resolution`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Resolution<'a> {
-    /// `RESOLVED`, `PARTIALLY_RESOLVED`, `UNRESOLVED`, `NOT_APPLICABLE`, and what comes.
-    pub classification: Scalar<'a>,
-    /// 0 to 1.
-    pub confidence_score: Scalar<'a>,
+object! {
+    /// `analysis.resolution`
+    pub struct Resolution<'a> {
+        /// `RESOLVED`, `PARTIALLY_RESOLVED`, `UNRESOLVED`, `NOT_APPLICABLE`, and what comes.
+        "classification" => pub classification: Scalar<'a>,
+        /// 0 to 1.
+        "confidenceScore" => pub confidence_score: Scalar<'a>,
+    }
 }
 
-/// `analysis.sentiment`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Sentiment<'a> {
-    /// Of the whole conversation.
-    pub conversation: Object<ConversationSentiment<'a>>,
+object! {
+    /// `analysis.sentiment`
+    pub struct Sentiment<'a> {
+        /// Of the whole conversation.
+        "conversation" => pub conversation: Object<ConversationSentiment<'a>>,
+    }
 }
 
-/// `analysis.sentiment.conversation`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct ConversationSentiment<'a> {
-    /// `POSITIVE`, `NEUTRAL`, `NEGATIVE`, or null.
-    pub sentiment: Scalar<'a>,
-    /// -1 to 1.
-    pub score: Scalar<'a>,
-    /// ISO 639-1, or `N/A`.
-    pub detected_language: Scalar<'a>,
+object! {
+    /// `analysis.sentiment.conversation`
+    pub struct ConversationSentiment<'a> {
+        /// `POSITIVE`, `NEUTRAL`, `NEGATIVE`, or null.
+        "sentiment" => pub sentiment: Scalar<'a>,
+        /// -1 to 1.
+        "score" => pub score: Scalar<'a>,
+        /// ISO 639-1, or `N/A`.
+        "detectedLanguage" => pub detected_language: Scalar<'a>,
+    }
 }
 
-/// A page of a list; its items are read one by one, so that a bad one costs only itself.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Page<'a> {
-    /// The items; `None` if the answer has no such list, and so is no page. An empty list may be written as null.
-    #[serde(borrow, deserialize_with = "list")]
-    pub data: Option<Vec<&'a RawValue>>,
-    /// Where in the list this page is.
-    pub pagination: Object<Pagination<'a>>,
+object! {
+    /// A page of a list; its items are read one by one, so that a bad one costs only itself.
+    pub struct Page<'a> {
+        /// The items; `None` if the answer has no such list, and so is no page. An empty list may be written as null.
+        "data" => pub data: Option<Vec<&'a RawValue>> as Items<'a>,
+        /// Where in the list this page is.
+        "pagination" => pub pagination: Object<Pagination<'a>>,
+    }
 }
 
-fn list<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<&'a RawValue>>, D::Error> {
-    Option::<Vec<&'a RawValue>>::deserialize(from).map(|list| Some(list.unwrap_or_default()))
+/// The items of a list that is there, be it as null.
+#[derive(Deserialize)]
+struct Items<'a>(#[serde(borrow)] Option<Vec<&'a RawValue>>);
+
+impl<'a> From<Items<'a>> for Option<Vec<&'a RawValue>> {
+    fn from(Items(items): Items<'a>) -> Self {
+        Some(items.unwrap_or_default())
+    }
 }
 
-/// Of an object that cannot be read as a whole: its id, if at least that can.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct IdOnly<'a> {
-    /// Opaque id.
-    pub id: Scalar<'a>,
+object! {
+    /// Of an object that cannot be read as a whole: its id, if at least that can.
+    pub struct IdOnly<'a> {
+        /// Opaque id.
+        "id" => pub id: Scalar<'a>,
+    }
 }
 
-/// `pagination` of a list answer.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Pagination<'a> {
-    /// How many items there are.
-    pub total: Scalar<'a>,
-    /// How many pages there are.
-    pub total_pages: Scalar<'a>,
+object! {
+    /// `pagination` of a list answer.
+    pub struct Pagination<'a> {
+        /// How many items there are.
+        "total" => pub total: Scalar<'a>,
+        /// How many pages there are.
+        "totalPages" => pub total_pages: Scalar<'a>,
+    }
 }
 
 impl Page<'_> {
@@ -158,20 +162,20 @@ impl Page<'_> {
     }
 }
 
-/// An item of `GET /v1/chat/agents`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-pub struct Agent<'a> {
-    /// Opaque id.
-    pub id: Scalar<'a>,
-    /// The name that people gave it.
-    pub full_name: Scalar<'a>,
-    /// Its language.
-    pub language: Scalar<'a>,
-    /// Whether it takes calls.
-    pub voice_enabled: Scalar<'a>,
-    /// Whether it is switched on.
-    pub is_active: Scalar<'a>,
+object! {
+    /// An item of `GET /v1/chat/agents`.
+    pub struct Agent<'a> {
+        /// Opaque id.
+        "id" => pub id: Scalar<'a>,
+        /// The name that people gave it.
+        "fullName" => pub full_name: Scalar<'a>,
+        /// Its language.
+        "language" => pub language: Scalar<'a>,
+        /// Whether it takes calls.
+        "voiceEnabled" => pub voice_enabled: Scalar<'a>,
+        /// Whether it is switched on.
+        "isActive" => pub is_active: Scalar<'a>,
+    }
 }
 
 /// A text, number or boolean, whichever came.
@@ -221,6 +225,17 @@ impl Scalar<'_> {
             Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
             Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
             _ => None,
+        }
+    }
+
+    /// The same, of which nothing is borrowed.
+    fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Self::Number(number) => Scalar::Number(number),
+            Self::Bool(value) => Scalar::Bool(value),
+            Self::Absent => Scalar::Absent,
+            Self::Wrong => Scalar::Wrong,
         }
     }
 
@@ -376,42 +391,46 @@ impl<'de> Deserialize<'de> for Presence {
 ///
 /// # Errors
 /// If `object` is not an object.
-pub fn named_fields<'a>(object: &'a RawValue, names: &[&str]) -> Result<Vec<Scalar<'a>>, serde_json::Error> {
-    struct NamedFields<'n>(&'n [&'n str]);
+pub fn named_fields<'a>(object: &'a RawValue, names: &[&str]) -> Result<Vec<Scalar<'a>>, NotJson> {
+    if let Ok(found) = NamedFields(names).deserialize(&mut serde_json::Deserializer::from_str(object.get())) {
+        return Ok(found);
+    }
+    // What is skipped may hold more than what is read.
+    let text = JsonText::new(object.get().as_bytes());
+    let repaired = text.repaired()?;
+    let found = NamedFields(names).deserialize(&mut serde_json::Deserializer::from_slice(repaired));
+    Ok(found.map_err(|_| NotJson)?.into_iter().map(Scalar::into_owned).collect())
+}
 
-    impl<'de> Visitor<'de> for NamedFields<'_> {
-        type Value = Vec<Scalar<'de>>;
+struct NamedFields<'n>(&'n [&'n str]);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
+impl<'de> Visitor<'de> for NamedFields<'_> {
+    type Value = Vec<Scalar<'de>>;
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = vec![Scalar::Absent; self.0.len()];
-            while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-                match self.0.iter().position(|wanted| *wanted == name).and_then(|i| found.get_mut(i)) {
-                    Some(slot) => *slot = map.next_value()?,
-                    None => {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = vec![Scalar::Absent; self.0.len()];
+        while let Some(name) = map.next_key::<Key<'de>>()? {
+            match self.0.iter().position(|wanted| *wanted == name.as_ref()).and_then(|i| found.get_mut(i)) {
+                Some(slot) => *slot = map.next_value()?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
                 }
             }
-            Ok(found)
         }
+        Ok(found)
     }
+}
 
-    impl<'de> DeserializeSeed<'de> for NamedFields<'_> {
-        type Value = Vec<Scalar<'de>>;
+impl<'de> DeserializeSeed<'de> for NamedFields<'_> {
+    type Value = Vec<Scalar<'de>>;
 
-        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-            from.deserialize_map(self)
-        }
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
     }
-
-    let mut from = serde_json::Deserializer::from_str(object.get());
-    let found = NamedFields(names).deserialize(&mut from)?;
-
-    Ok(found)
 }
 
 #[cfg(test)]

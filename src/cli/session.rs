@@ -1,7 +1,7 @@
 //! `session <id>`: what one session would add, without adding it.
 
 use super::{Failure, Global, environment, print, runtime};
-use crate::agntix::{self, ApiError, Client, wire};
+use crate::agntix::{self, ApiError, Client, JsonText, wire};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
 use crate::exposition::catalogue::Kind;
@@ -15,9 +15,9 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let client = Client::new(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
     let answer = runtime()?.block_on(client.session(id));
     let body = answer.result.map_err(|e| Failure::running(refusal(&client, id, &e)))?;
-    let session: wire::Session<'_> = serde_json::from_slice(&body).map_err(|e| {
-        Failure::running(format!("the answer is not a session (line {}, column {})", e.line(), e.column()))
-    })?;
+    let text = JsonText::new(&body);
+    let session: wire::Session<'_> =
+        text.read().map_err(|why| Failure::running(format!("the answer is not a session: {why}")))?;
     let now = answer.date.unwrap_or_else(|| SystemClock.now());
     let facts =
         observation::observe(&session, &ObservationConfig::from(&loaded.config), now).map_err(Failure::running)?;

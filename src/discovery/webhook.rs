@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
 use crate::agntix::wire::{self, Scalar};
-use crate::agntix::{SignatureError, SignatureHeaders, WebhookSecretSource};
+use crate::agntix::{JsonText, SignatureError, SignatureHeaders, WebhookSecretSource, object};
 use crate::clock::Clock;
 use crate::ledger::{Change, Ledger, Source, Verdict};
 use crate::observation::{self, Facts, ObservationConfig};
@@ -82,11 +81,11 @@ impl Event {
     }
 }
 
-/// The envelope: the session's own fields, and beside them what happened.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Envelope<'a> {
-    event_type: Scalar<'a>,
+object! {
+    /// The envelope: the session's own fields, and beside them what happened.
+    struct Envelope<'a> {
+        "eventType" => event_type: Scalar<'a>,
+    }
 }
 
 /// Takes deliveries.
@@ -128,7 +127,8 @@ impl Deliveries {
         if let Err(error) = secrets.verify(headers, body, now) {
             return (Event::Unread, Outcome::Unauthorized(error));
         }
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(body) else {
+        let body = JsonText::new(body);
+        let Ok(envelope) = body.read::<Envelope<'_>>() else {
             return (Event::Unread, Outcome::Malformed);
         };
         let event = match envelope.event_type.text() {
@@ -143,7 +143,7 @@ impl Deliveries {
             Ok(place) => place,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, Outcome::Busy),
         };
-        let Some(told) = self.read(body, event) else { return (event, Outcome::Malformed) };
+        let Some(told) = self.read(&body, event) else { return (event, Outcome::Malformed) };
         let change = match &told {
             Told::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
             Told::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
@@ -165,8 +165,8 @@ impl Deliveries {
         (event, outcome)
     }
 
-    fn read(&self, body: &[u8], event: Event) -> Option<Told> {
-        let session = serde_json::from_slice::<wire::Session<'_>>(body).ok()?;
+    fn read(&self, body: &JsonText<'_>, event: Event) -> Option<Told> {
+        let session = body.read::<wire::Session<'_>>().ok()?;
         let read = observation::observe_entry(&session, &self.observation.load(), self.clock.now());
         match read {
             Ok(facts) => {

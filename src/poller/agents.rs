@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::agntix::wire;
+use crate::agntix::{JsonText, wire};
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
@@ -54,7 +54,9 @@ impl Agents {
     ) -> Option<Vec<(LabelSet, f64)>> {
         self.failures = 0;
         let entries = page.data.as_deref().unwrap_or_default();
-        for agent in entries.iter().filter_map(|raw| serde_json::from_str::<wire::Agent>(raw.get()).ok()) {
+        for raw in entries {
+            let text = JsonText::new(raw.get().as_bytes());
+            let Ok(agent) = text.read::<wire::Agent<'_>>() else { continue };
             let Some(id) = agent.id.text().filter(|id| id.len() <= MAX_VALUE) else { continue };
             if self.found.len() < max_agents || self.found.contains_key(id) {
                 self.found.insert(id.to_owned(), labels(id, &agent));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
-use crate::agntix::{Answer, ApiError, Route, wire};
+use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
 use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
@@ -217,7 +217,7 @@ impl Core {
     }
 
     fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
-        let facts = match serde_json::from_slice::<wire::Session<'_>>(body) {
+        let facts = match JsonText::new(body).read::<wire::Session<'_>>() {
             Err(_) => Err(MalformedReason::Json),
             Ok(session) => match observation::observe(&session, &self.config.observation, api_now) {
                 Err(unusable) => Err(unusable.reason),
@@ -292,7 +292,8 @@ impl Core {
             self.listing_busy = false;
             return self.listing.begin_anew(now.tick);
         }
-        let parsed = serde_json::from_slice::<wire::Page<'_>>(body).ok();
+        let text = JsonText::new(body);
+        let parsed = text.read_list::<wire::Page<'_>>().ok();
         let Some((entries_read, total_pages)) =
             parsed.as_ref().and_then(|page| Some((page.data.as_deref()?, page.total_pages())))
         else {
@@ -301,7 +302,8 @@ impl Core {
         let mut seen = PageSeen { items: entries_read.len(), total_pages, descending: true, ..PageSeen::default() };
         let (mut entries, mut unusable, mut nameless) = (Vec::new(), Vec::new(), 0_usize);
         for raw in entries_read {
-            let entry = serde_json::from_str::<wire::Session<'_>>(raw.get());
+            let item = JsonText::new(raw.get().as_bytes());
+            let entry = item.read::<wire::Session<'_>>();
             match entry.map(|entry| observation::observe_entry(&entry, &self.config.observation, api_now)) {
                 Ok(Ok(facts)) => {
                     // A clock that is ahead must not carry the watermark into the future.
@@ -326,7 +328,7 @@ impl Core {
                 }
                 Err(_) => {
                     self.malformed(MalformedReason::Json);
-                    let id_only = serde_json::from_str::<wire::IdOnly<'_>>(raw.get()).unwrap_or_default();
+                    let id_only = item.read::<wire::IdOnly<'_>>().unwrap_or_default();
                     match id_only.id.text().filter(|id| id.len() <= MAX_VALUE) {
                         Some(id) => unusable.push(id.into()),
                         None => nameless += 1,
@@ -402,7 +404,8 @@ impl Core {
 
     fn agents_answered(&mut self, body: &[u8], now: Now) {
         let random = self.rng.f64();
-        let Ok(page) = serde_json::from_slice::<wire::Page<'_>>(body) else {
+        let text = JsonText::new(body);
+        let Ok(page) = text.read_list::<wire::Page<'_>>() else {
             return self.agents.failed(now.tick, |failures| backoff(failures + 4, random));
         };
         let interval = self.config.agents_interval.mul_f64(0.9 + 0.2 * random);

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::Told;
-use crate::agntix::{self, Answer, ApiError, Client, ListQuery, wire};
+use crate::agntix::{self, Answer, ApiError, Client, JsonText, ListQuery, wire};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Loaded;
 use crate::doctor::api::{ApiSeen, LeftOut};
@@ -76,7 +76,7 @@ impl Asking<'_> {
             // As short a page as there is: only how many there are is of interest.
             let query = ListQuery { created_after: None, open_only: true, page: 1, limit: 1 };
             let answer = client.list(&query).await;
-            self.seen.open = self.took(answer).ok().and_then(|body| page(&body).ok()?.total());
+            self.seen.open = self.took(answer).ok().and_then(|body| page(&JsonText::new(&body)).ok()?.total());
         }
 
         if !self.may_ask("a session") {
@@ -147,13 +147,14 @@ fn nonsense(what: &str) -> ApiError {
     ApiError::Body(format!("no {what}"))
 }
 
-fn page(body: &[u8]) -> Result<wire::Page<'_>, ApiError> {
-    let page: wire::Page<'_> = serde_json::from_slice(body).map_err(|_| nonsense("page of a list"))?;
+fn page<'t>(text: &'t JsonText<'_>) -> Result<wire::Page<'t>, ApiError> {
+    let page: wire::Page<'_> = text.read_list().map_err(|_| nonsense("page of a list"))?;
     if page.data.is_some() { Ok(page) } else { Err(nonsense("page of a list")) }
 }
 
 fn agents(body: &[u8]) -> Result<Agents, ApiError> {
-    let page = page(body)?;
+    let text = JsonText::new(body);
+    let page = page(&text)?;
     let items = page.data.as_ref().map_or(0, Vec::len) as u64;
     let pages = page.total_pages().unwrap_or(1).max(1);
     Ok(Agents { total: page.total().unwrap_or(items).max(items), pages })
@@ -161,15 +162,16 @@ fn agents(body: &[u8]) -> Result<Agents, ApiError> {
 
 /// What a page of the listing shows, and the id of a session on it.
 fn listing(body: &[u8]) -> Result<(Listing, Option<String>), ApiError> {
-    let page = page(body)?;
+    let text = JsonText::new(body);
+    let page = page(&text)?;
     let total = page.total();
     let entries = page.data.as_deref().unwrap_or_default();
     let mut listing = Listing { total, items: entries.len() as u64, ..Listing::default() };
     let (mut agents, mut channels, mut intents, mut languages) =
         (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
     let (mut id, mut created) = (None, Vec::new());
-    let sessions = entries.iter().filter_map(|raw| serde_json::from_str::<wire::Session<'_>>(raw.get()).ok());
-    for session in sessions {
+    let texts: Vec<_> = entries.iter().map(|raw| JsonText::new(raw.get().as_bytes())).collect();
+    for session in texts.iter().filter_map(|text| text.read::<wire::Session<'_>>().ok()) {
         id = id.or_else(|| session.id.text().map(ToOwned::to_owned));
         created.extend(session.created_at.time());
         let agent = session.agent_id.text().unwrap_or_default().to_owned();
@@ -217,7 +219,8 @@ fn starts_per_minute(total: Option<u64>, created: &[Timestamp]) -> f64 {
 }
 
 fn session(body: &[u8]) -> Result<(), ApiError> {
-    let session: wire::Session<'_> = serde_json::from_slice(body).map_err(|_| nonsense("session"))?;
+    let text = JsonText::new(body);
+    let session: wire::Session<'_> = text.read().map_err(|_| nonsense("session"))?;
     if session.id.is_absent() { Err(nonsense("session")) } else { Ok(()) }
 }
 

@@ -1,0 +1,167 @@
+//! JSON as it comes: what JavaScript writes and reads is read, and what is no JSON spoils its own value only.
+//!
+//! [`JsonText::read`] tries the text as it is, which costs nothing beside the parsing. Only a text that is refused is
+//! written anew as strict JSON ([`repair`]) and read again. In [`object!`](object) a repeated key counts as in JavaScript:
+//! the last one.
+//!
+//! Of what could not be read nothing is kept and nothing is said (promise P7).
+
+mod items;
+mod repair;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use repair::Broken;
+
+/// A text is not what it should be: no JSON, cut short, or another type. It does not say what stood there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not JSON, is cut short, or is of another type")]
+pub struct NotJson;
+
+/// A JSON text from outside, and its repaired writing once that is needed.
+#[derive(Debug)]
+pub struct JsonText<'b> {
+    raw: &'b [u8],
+    repaired: OnceCell<Result<Vec<u8>, Broken>>,
+    repaired_list: OnceCell<Result<Vec<u8>, Broken>>,
+}
+
+impl<'b> JsonText<'b> {
+    /// The text in `raw`; nothing is read yet.
+    pub const fn new(raw: &'b [u8]) -> Self {
+        Self { raw, repaired: OnceCell::new(), repaired_list: OnceCell::new() }
+    }
+
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// If it cannot be read with tolerance either. A text that is cut short is an error, however much of it came.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
+        self.read_with(&self.repaired, repair::repair)
+    }
+
+    /// Reads the text as a list, or as an object with lists. An item that is no JSON is replaced by an object with its id,
+    /// or by null where not even that can be read, and the others are read.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), and if it cannot be seen where the next item begins.
+    pub fn read_list<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
+        self.read_with(&self.repaired_list, items::repair)
+    }
+
+    fn read_with<'a, T: Deserialize<'a>>(
+        &'a self,
+        cell: &'a OnceCell<Result<Vec<u8>, Broken>>,
+        repair: fn(&[u8]) -> Result<Vec<u8>, Broken>,
+    ) -> Result<T, NotJson> {
+        // What another type needed repaired is not tried unrepaired again.
+        if cell.get().is_none()
+            && let Ok(value) = serde_json::from_slice(self.raw)
+        {
+            return Ok(value);
+        }
+        let repaired = cell.get_or_init(|| repair(self.raw)).as_deref().map_err(|_| NotJson)?;
+        serde_json::from_slice(repaired).map_err(|_| NotJson)
+    }
+
+    /// The text as strict JSON.
+    pub(super) fn repaired(&self) -> Result<&[u8], NotJson> {
+        self.repaired.get_or_init(|| repair::repair(self.raw)).as_deref().map_err(|_| NotJson)
+    }
+}
+
+/// A key of an object, borrowed where it is written without escapes.
+#[derive(Debug)]
+pub struct Key<'a>(Cow<'a, str>);
+
+impl AsRef<str> for Key<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, v: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(v)))
+            }
+
+            fn visit_str<E: Error>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(v.to_owned())))
+            }
+        }
+
+        from.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Defines a struct that is read from a JSON object: unknown keys are skipped unread, absent ones leave the default, and
+/// of repeated ones the last counts, where serde's own derive refuses the object.
+///
+/// `"key" => field: Type as Other` is read as `Other` and turned into `Type`.
+macro_rules! object {
+    (@value $map:ident) => {
+        $map.next_value()?
+    };
+    (@value $map:ident $via:ty) => {
+        $map.next_value::<$via>()?.into()
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident<$life:lifetime> {
+            $($(#[$doc:meta])* $key:literal => $field_vis:vis $field:ident: $type:ty $(as $via:ty)?,)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Default)]
+        $vis struct $name<$life> {
+            $($(#[$doc])* $field_vis $field: $type,)+
+        }
+
+        impl<'de: $life, $life> ::serde::Deserialize<'de> for $name<$life> {
+            fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct ObjectFields<$life>(::std::marker::PhantomData<&$life ()>);
+
+                impl<'de: $life, $life> ::serde::de::Visitor<'de> for ObjectFields<$life> {
+                    type Value = $name<$life>;
+
+                    fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                        let mut object = $name::default();
+                        while let Some(key) = map.next_key::<$crate::agntix::json::Key<'de>>()? {
+                            match key.as_ref() {
+                                $($key => object.$field = object!(@value map $($via)?),)+
+                                _ => {
+                                    map.next_value::<::serde::de::IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+
+                from.deserialize_map(ObjectFields(::std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(crate) use object;
