@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Url, redirect, retry};
+use reqwest::{StatusCode, Url, redirect, retry};
 
 use super::address::{Address, ListQuery};
 use super::answer::{Answer, RateLimit, Route};
@@ -118,6 +118,10 @@ impl Client {
         let sent = tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::Timeout)?;
         let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
         if response.status().is_success() {
+            if response.status() != StatusCode::OK {
+                // 204 is how a server says that it has no events for anybody.
+                return Err(ApiError::Body(format!("status {}, and no event stream", response.status().as_u16())));
+            }
             return match headers::not_event_stream(response.headers()) {
                 None => Ok(EventStream::new(response.into())),
                 Some(what) => Err(ApiError::Body(format!("{what}, and no event stream"))),

@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use super::error::root_cause;
 use super::json::{JsonText, object};
 use super::wire::Scalar;
 
-/// A heartbeat comes every 30 s; after two and a half of them nobody is there any more.
+/// A heartbeat comes every 30 s; after two and a half of them nobody is there any more. A comment is as good as one: many
+/// servers and proxies keep a connection open with nothing else.
 const SILENCE: Duration = Duration::from_secs(75);
 /// An event is a few hundred bytes; one that does not end would fill the memory.
 const MAX_EVENT: usize = 256 * 1024;
@@ -45,14 +46,26 @@ pub struct StreamEvent {
     pub kind: EventKind,
     /// To which session.
     pub session_id: Option<Arc<str>>,
-    /// Where to resume behind it.
+    /// Where to resume behind it. Empty where the server takes back what it said before; `None` where the event says
+    /// nothing of it, or nothing that a header can carry.
     pub id: Option<String>,
+    /// How long to wait before connecting again, as the server asks for.
+    pub retry: Option<Duration>,
+}
+
+/// What comes from a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An event.
+    Event(StreamEvent),
+    /// A comment or an empty line: the connection lives.
+    Life,
 }
 
 /// Why a stream is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamEnd {
-    /// Not even a heartbeat came.
+    /// Not even a heartbeat or a comment came.
     #[error("nothing came for {} s, not even a heartbeat", SILENCE.as_secs())]
     Silent,
     /// The server ended it.
@@ -72,29 +85,37 @@ pub enum StreamEnd {
 /// An open stream.
 pub struct EventStream {
     events: SseStream<CappedBody>,
-    since_event: Arc<AtomicUsize>,
+    has_lived: Arc<AtomicBool>,
     silence: Duration,
 }
 
 impl EventStream {
     /// The events in the body of an answer.
     pub(super) fn new(body: reqwest::Body) -> Self {
-        let since_event = Arc::new(AtomicUsize::new(0));
-        let body = CappedBody { body, since_event: Arc::clone(&since_event) };
-        Self { events: SseStream::new(body), since_event, silence: SILENCE }
+        let has_lived = Arc::new(AtomicBool::new(false));
+        let body = CappedBody { body, lines: Lines::default(), has_lived: Arc::clone(&has_lived) };
+        Self { events: SseStream::new(body), has_lived, silence: SILENCE }
     }
 
-    /// The next event.
+    /// The next event, or another sign of life.
     ///
     /// # Errors
     /// When there will be none.
-    pub async fn next(&mut self) -> Result<StreamEvent, StreamEnd> {
-        let next = std::future::poll_fn(|context| Pin::new(&mut self.events).poll_next(context));
+    pub async fn next(&mut self) -> Result<Heard, StreamEnd> {
+        let next = std::future::poll_fn(|context| {
+            let event = Pin::new(&mut self.events).poll_next(context);
+            let has_lived = self.has_lived.swap(false, Ordering::Relaxed);
+            match event {
+                Poll::Ready(event) => Poll::Ready(Some(event)),
+                Poll::Pending if has_lived => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
         let next = tokio::time::timeout(self.silence, next).await.map_err(|_| StreamEnd::Silent)?;
-        self.since_event.store(0, Ordering::Relaxed);
-        match next {
+        let Some(event) = next else { return Ok(Heard::Life) };
+        match event {
             None => Err(StreamEnd::Ended),
-            Some(Ok(event)) => Ok(read(&event)),
+            Some(Ok(event)) => Ok(Heard::Event(read(&event))),
             Some(Err(sse_stream::Error::Body(error))) => Err(match error.downcast::<CappedError>() {
                 Ok(error) => match *error {
                     CappedError::TooLong => StreamEnd::TooLong,
@@ -128,13 +149,61 @@ fn read(event: &Sse) -> StreamEvent {
         _ => EventKind::Other,
     };
     let id = event.id.clone().filter(|id| id.len() <= MAX_EVENT_ID && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    StreamEvent { kind, session_id: session_id.map(Arc::from), id }
+    StreamEvent { kind, session_id: session_id.map(Arc::from), id, retry: event.retry.map(Duration::from_millis) }
 }
 
-/// A body that ends with an error when too much comes without an event.
+/// The lines of a body, of which only lengths are kept. They end with LF, CRLF or CR.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Bytes of the lines of the present event, without comments.
+    event: usize,
+    /// Bytes of the present line.
+    line: usize,
+    is_comment: bool,
+    /// The last byte was a CR: an LF after it ends no other line.
+    after_return: bool,
+}
+
+impl Lines {
+    /// Reads on. Whether a comment or an empty line, which ends an event, has come to its end.
+    ///
+    /// # Errors
+    /// If an event or a comment is longer than `MAX_EVENT`.
+    fn read(&mut self, bytes: &[u8]) -> Result<bool, CappedError> {
+        let mut has_lived = false;
+        for byte in bytes {
+            let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
+            match byte {
+                b'\n' if after_return => {}
+                b'\n' | b'\r' => {
+                    let length = std::mem::take(&mut self.line);
+                    if length == 0 {
+                        self.event = 0;
+                    } else if !self.is_comment {
+                        self.event += length + 1;
+                    }
+                    has_lived |= length == 0 || self.is_comment;
+                }
+                _ => {
+                    if self.line == 0 {
+                        self.is_comment = *byte == b':';
+                    }
+                    self.line += 1;
+                    if self.event + self.line > MAX_EVENT {
+                        return Err(CappedError::TooLong);
+                    }
+                }
+            }
+        }
+        Ok(has_lived)
+    }
+}
+
+/// A body that ends with an error when an event or a comment does not end.
 struct CappedBody {
     body: reqwest::Body,
-    since_event: Arc<AtomicUsize>,
+    lines: Lines,
+    has_lived: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -156,9 +225,12 @@ impl Body for CappedBody {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| CappedError::Broken(root_cause(&error)))?;
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            let since_event = self.since_event.fetch_add(length, Ordering::Relaxed).saturating_add(length);
-            if since_event > MAX_EVENT { Err(CappedError::TooLong) } else { Ok(frame) }
+            if let Some(bytes) = frame.data_ref()
+                && self.lines.read(bytes)?
+            {
+                self.has_lived.store(true, Ordering::Relaxed);
+            }
+            Ok(frame)
         }))
     }
 }
@@ -176,14 +248,87 @@ mod tests {
         let text = "\u{feff}: a comment\r\nid: 7\r\nevent: session.ended\r\ndata: {\"sessionId\":\"s\",\"summary\":\"x\"}\r\n\r\n\
                     event: heartbeat\ndata: {}\n\nevent: session.updated\ndata: not json\n\nid: a b\nevent: message.added\ndata: {\"sessionId\":7}\n\n";
         let mut stream = stream(text);
-        let ended = stream.next().await.unwrap();
-        assert_eq!(ended, StreamEvent { kind: EventKind::Ended, session_id: Some("s".into()), id: Some("7".into()) });
-        assert_eq!(stream.next().await.unwrap().kind, EventKind::Other);
-        let updated = stream.next().await.unwrap();
+        let ended = event(&mut stream).await;
+        let (session_id, id) = (Some("s".into()), Some("7".into()));
+        assert_eq!(ended, StreamEvent { kind: EventKind::Ended, session_id, id, retry: None });
+        assert_eq!(event(&mut stream).await.kind, EventKind::Other);
+        let updated = event(&mut stream).await;
         assert_eq!((updated.kind, updated.session_id), (EventKind::Updated, None));
-        let message = stream.next().await.unwrap();
+        let message = event(&mut stream).await;
         assert_eq!((message.kind, message.session_id, message.id), (EventKind::Other, None, None));
         assert_eq!(stream.next().await, Err(StreamEnd::Ended));
+    }
+
+    async fn event(stream: &mut EventStream) -> StreamEvent {
+        match stream.next().await.unwrap() {
+            Heard::Event(event) => event,
+            Heard::Life => panic!("a sign of life, and no event"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_concerns_reconnecting_is_read_with_or_without_data() {
+        let text =
+            "retry: 3000\n\nid\ndata: x\n\nid: a\0b\nretry: soon\ndata: y\n\nretry: 99999999999999999999\n\nid: 9\n\n";
+        let mut stream = stream(text);
+        let mut read = Vec::new();
+        while let Ok(Heard::Event(event)) = stream.next().await {
+            read.push((event.id, event.retry));
+        }
+        assert!(
+            read.starts_with(&[(None, Some(Duration::from_secs(3))), (Some(String::new()), None), (None, None)]),
+            "{read:?}"
+        );
+        assert_eq!(read.last(), Some(&(Some("9".into()), None)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn comments_keep_a_stream_alive() {
+        let (send, pieces) = tokio::sync::mpsc::unbounded_channel();
+        let mut stream = EventStream::new(reqwest::Body::wrap(Slow(pieces)));
+        let sender = tokio::spawn(async move {
+            for piece in [": ping\n\n", ":\r\n", "\n", ": half a ", "comment\r"] {
+                tokio::time::sleep(SILENCE.mul_f64(0.99)).await;
+                send.send(piece).unwrap();
+            }
+            send
+        });
+        for _ in 0..3 {
+            assert_eq!(stream.next().await, Ok(Heard::Life));
+        }
+        let began = tokio::time::Instant::now();
+        assert_eq!(stream.next().await, Err(StreamEnd::Silent), "half a comment may be all that ever comes");
+        assert_eq!(began.elapsed(), SILENCE);
+        drop(sender.await.unwrap());
+    }
+
+    /// A body that comes in pieces.
+    struct Slow(tokio::sync::mpsc::UnboundedReceiver<&'static str>);
+
+    impl Body for Slow {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+        }
+    }
+
+    #[test]
+    fn only_what_does_not_end_is_too_long() {
+        let mut lines = Lines::default();
+        for line in [": ping\n", "data: x\n\n", ":\r\n\r\n", "id: 7\r\r"] {
+            assert!(lines.read(line.repeat(MAX_EVENT / 4).as_bytes()).unwrap(), "{line:?}");
+        }
+        assert!(!lines.read(b"data: x\r\n").unwrap());
+        assert!(lines.read(b"\r\n").unwrap());
+        for endless in [": ping ", "data: x\n", "x"] {
+            let mut lines = Lines::default();
+            let result = lines.read(endless.repeat(MAX_EVENT + 1).as_bytes());
+            assert!(matches!(result, Err(CappedError::TooLong)), "{endless:?}");
+        }
     }
 
     #[tokio::test]

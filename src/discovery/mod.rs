@@ -4,6 +4,7 @@
 
 pub mod files;
 pub mod listing;
+mod reconnect;
 pub mod stream;
 pub mod webhook;
 

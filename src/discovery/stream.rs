@@ -3,31 +3,31 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::reconnect::{Connection, Reconnect, Trouble};
 use super::{Hint, News};
-use crate::agntix::stream::{EventKind, StreamEnd};
+use crate::agntix::stream::{EventKind, Heard, StreamEnd, StreamEvent};
 use crate::agntix::{ApiError, Client};
 use crate::ledger::Source;
 
-const BACKOFF_CAP: Duration = Duration::from_secs(60);
-/// A gateway that knows no stream may get one.
-const MISSING_WAIT: Duration = Duration::from_secs(3600);
-/// A stream that has lived for so long was good; the next one is connected at once.
-const GOOD: Duration = Duration::from_secs(60);
+/// How often the poller is told that the stream lives, at most.
+const TELL_ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the stream of whatever client `clients` holds until `shutdown`.
 pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<News>, shutdown: CancellationToken) {
     let mut follower = Follower::new(news);
     loop {
         let client = clients.borrow_and_update().clone();
+        let is_same = |new: &Client| new.host() == client.host() && new.credential_name() == client.credential_name();
         let wait = tokio::select! {
             () = shutdown.cancelled() => return,
             changed = clients.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                follower.begin_anew();
+                follower.begin_anew(is_same(&clients.borrow()));
                 continue;
             }
             wait = follower.connect(&client) => wait,
@@ -38,7 +38,7 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
                 if changed.is_err() {
                     return;
                 }
-                follower.begin_anew();
+                follower.begin_anew(is_same(&clients.borrow()));
             }
             () = tokio::time::sleep(wait) => {}
         }
@@ -47,120 +47,114 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
 
 struct Follower {
     news: mpsc::Sender<News>,
-    last_event_id: Option<String>,
-    failures: u32,
-    is_connected: bool,
-    /// What was said last of why there are no events; nothing, once there are.
-    said: Option<Trouble>,
-}
-
-/// Why there are no events, as far as one would do something else about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
-    /// There is nothing at that address.
-    Missing,
-    /// What is there is something else.
-    NoStream,
-    /// It is refused or cannot be reached, for now.
-    Unavailable,
+    state: Reconnect,
+    /// When the poller was last told that the stream lives.
+    told_alive: Option<Instant>,
 }
 
 impl Follower {
     fn new(news: mpsc::Sender<News>) -> Self {
-        Self { news, last_event_id: None, failures: 0, is_connected: false, said: None }
+        Self { news, state: Reconnect::default(), told_alive: None }
     }
 
     /// A new client may be for another organization: what the old one was told where to resume says nothing there.
-    fn begin_anew(&mut self) {
-        (self.last_event_id, self.failures, self.said) = (None, 0, None);
+    fn begin_anew(&mut self, is_same: bool) {
+        if is_same {
+            self.state.reloaded();
+        } else {
+            self.state.begin_anew();
+        }
     }
 
     /// Follows one connection to its end. How long to wait before the next.
     async fn connect(&mut self, client: &Client) -> Duration {
-        let began = tokio::time::Instant::now();
-        let mut stream = match client.stream(self.last_event_id.as_deref()).await {
+        let began = Instant::now();
+        let mut stream = match client.stream(self.state.id()).await {
             Ok(stream) => stream,
             Err(error) => return self.refused(&error),
         };
-        if !std::mem::replace(&mut self.is_connected, true) {
-            tracing::info!("the event stream is connected");
-        }
-        let mut heard = false;
+        self.state.opened();
+        let mut connection = Connection::default();
         loop {
             match stream.next().await {
-                Ok(event) => {
-                    (self.failures, self.said, heard) = (0, None, true);
-                    if event.id.is_some() {
-                        self.last_event_id = event.id;
+                Ok(heard) => {
+                    (connection.alive, connection.lived) = (true, began.elapsed());
+                    connection.events += u64::from(matches!(heard, Heard::Event(_)));
+                    if self.state.received(connection) {
+                        tracing::info!("the event stream is connected");
                     }
-                    let hint = match event.kind {
-                        EventKind::Started => Some(Hint::Started),
-                        EventKind::Updated => Some(Hint::Updated),
-                        EventKind::Ended => Some(Hint::Ended),
-                        EventKind::Other => None,
-                    };
-                    let news = match (hint, event.session_id) {
-                        (Some(hint), Some(id)) => News::Hint { id, hint },
-                        _ => News::Alive(Source::Stream),
-                    };
-                    // A hint that finds no room is one that was missed: polling finds the session.
-                    let _ = self.news.try_send(news);
+                    match heard {
+                        Heard::Life => self.alive(),
+                        Heard::Event(event) => self.event(event),
+                    }
                 }
                 Err(end) => {
-                    if !heard && matches!(end, StreamEnd::Nonsense | StreamEnd::TooLong) {
-                        // What cannot be read comes first again wherever it is resumed: it is skipped. If nothing was
-                        // resumed, there is nothing else.
-                        if self.last_event_id.take().is_none() && self.is_news(Trouble::NoStream) {
-                            tracing::warn!(%end, "what comes from api.stream_path are no events; polling goes on, and it is tried again");
-                        }
-                    }
-                    return self.ended(&end, began.elapsed());
+                    connection.lived = began.elapsed();
+                    return self.ended(&end, connection);
                 }
             }
         }
     }
 
-    fn ended(&mut self, end: &StreamEnd, lived: Duration) -> Duration {
-        tracing::debug!(%end, "the event stream is over; it is resumed");
-        if lived >= GOOD {
-            self.failures = 0;
+    fn event(&mut self, event: StreamEvent) {
+        self.state.event(event.id, event.retry);
+        let hint = match event.kind {
+            EventKind::Started => Hint::Started,
+            EventKind::Updated => Hint::Updated,
+            EventKind::Ended => Hint::Ended,
+            EventKind::Other => return self.alive(),
+        };
+        match event.session_id {
+            // A hint that finds no room is one that was missed: polling finds the session.
+            Some(id) => drop(self.news.try_send(News::Hint { id, hint })),
+            None => self.alive(),
         }
-        self.backoff()
+    }
+
+    /// Tells the poller that the stream lives, once a second at most: deliveries need the room, too.
+    fn alive(&mut self) {
+        let now = Instant::now();
+        if self.told_alive.is_none_or(|told| now.saturating_duration_since(told) >= TELL_ALIVE_EVERY)
+            && self.news.try_send(News::Alive(Source::Stream)).is_ok()
+        {
+            self.told_alive = Some(now);
+        }
+    }
+
+    fn ended(&mut self, end: &StreamEnd, connection: Connection) -> Duration {
+        tracing::debug!(%end, "the event stream is over; it is resumed");
+        let next = self.state.ended(end, connection, fastrand::f64());
+        match next.report {
+            Some(Trouble::ShortLived) => tracing::warn!(
+                %end, "the event stream ends soon after each connection; polling goes on, and it is tried again (look at proxies in between)"
+            ),
+            Some(Trouble::Silent) => tracing::warn!(
+                %end, "the event stream opens and then says nothing; polling goes on, and it is tried again (look at proxies that hold answers back)"
+            ),
+            Some(_) => tracing::warn!(
+                %end, "what comes from api.stream_path are no events; polling goes on, and it is tried again"
+            ),
+            None => {}
+        }
+        next.wait
     }
 
     fn refused(&mut self, error: &ApiError) -> Duration {
-        let trouble = match error {
-            ApiError::Status { status: 404 | 405, .. } => Trouble::Missing,
-            ApiError::Body(_) => Trouble::NoStream,
-            _ => Trouble::Unavailable,
-        };
-        self.is_connected = false;
-        if self.is_news(trouble) {
-            match trouble {
-                Trouble::Missing | Trouble::NoStream => tracing::warn!(
-                    %error, "there is no event stream at api.stream_path; polling goes on (set api.stream_path, or stream.enabled = false)"
-                ),
-                Trouble::Unavailable => tracing::warn!(
-                    %error, "the event stream cannot be had at present; polling goes on, and it is tried again"
-                ),
-            }
+        let had_id = self.state.id().is_some();
+        let next = self.state.refused(error, fastrand::f64());
+        if had_id && self.state.id().is_none() {
+            tracing::debug!(%error, "the event stream cannot be resumed; it is tried without the last event's id");
         }
-        let wait = self.backoff();
-        if trouble == Trouble::Missing {
-            return MISSING_WAIT;
+        match next.report {
+            Some(Trouble::Missing | Trouble::NoStream) => tracing::warn!(
+                %error, "there is no event stream at api.stream_path; polling goes on (set api.stream_path, or stream.enabled = false)"
+            ),
+            Some(_) => tracing::warn!(
+                %error, "the event stream cannot be had at present; polling goes on, and it is tried again"
+            ),
+            None => {}
         }
-        error.retry_after().map_or(wait, |asked| asked.max(wait))
-    }
-
-    /// Whether this is to be said: once, and again when it was something else meanwhile.
-    fn is_news(&mut self, trouble: Trouble) -> bool {
-        self.said.replace(trouble) != Some(trouble)
-    }
-
-    fn backoff(&mut self) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let cap = Duration::from_secs(1_u64.checked_shl(self.failures.min(16)).unwrap_or(u64::MAX)).min(BACKOFF_CAP);
-        cap.mul_f64(fastrand::f64())
+        next.wait
     }
 }
 
@@ -172,6 +166,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
+    use super::super::reconnect::{BACKOFF_CAP, GOOD, MISSING_WAIT};
     use super::*;
     use crate::agntix::install_crypto_provider;
     use crate::config::ApiConfig;
@@ -189,36 +184,55 @@ mod tests {
     #[test]
     fn a_missing_stream_is_asked_for_hourly_and_a_broken_one_with_backoff() {
         let (mut follower, _inbox) = follower();
-        follower.is_connected = true;
         assert_eq!(follower.refused(&status(404)), MISSING_WAIT);
         for _ in 0..100 {
             assert!(follower.refused(&status(500)) <= BACKOFF_CAP);
         }
-        follower.ended(&StreamEnd::Ended, GOOD);
-        assert_eq!(follower.failures, 1, "it had been good");
+        let good = Connection { lived: GOOD, alive: true, events: 1 };
+        assert!(follower.ended(&StreamEnd::Ended, good) <= Duration::from_secs(2), "it had been good");
         let told = Arc::<str>::from("s");
         assert!(follower.news.try_send(News::Hint { id: told, hint: Hint::Ended }).is_ok());
     }
 
     #[test]
     fn each_trouble_is_said_once_until_it_is_another() {
-        let (mut follower, _inbox) = follower();
+        let mut state = Reconnect::default();
         let html = ApiError::Body("text/html, and no event stream".into());
         let mut said = Vec::new();
         for error in [&html, &html, &status(502), &ApiError::Timeout, &html, &status(404), &status(405)] {
-            let before = follower.said;
-            assert!(follower.refused(error) <= MISSING_WAIT);
-            said.push(follower.said != before);
+            let next = state.refused(error, 1.0);
+            assert!(next.wait <= MISSING_WAIT);
+            said.push(next.report.is_some());
         }
         assert_eq!(said, [true, false, true, false, true, true, false]);
-        follower.begin_anew();
-        assert_eq!(follower.said, None);
+        state.reloaded();
+        assert!(state.refused(&html, 1.0).report.is_some());
     }
+
+    #[tokio::test]
+    async fn poller_is_told_once_a_second_at_most_that_the_stream_lives() {
+        tokio::time::pause();
+        let (mut follower, mut inbox) = follower();
+        for _ in 0..3 {
+            (0..100).for_each(|_| follower.alive());
+            assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
+            assert!(inbox.try_recv().is_err());
+            tokio::time::advance(TELL_ALIVE_EVERY).await;
+        }
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
     /// A server that gives each connection one event, numbered 7, and then nothing; what it is asked.
     async fn silent_server() -> (SocketAddr, mpsc::Receiver<String>) {
-        const ANSWER: &[u8] =
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 7\nevent: heartbeat\ndata: {}\n\n";
+        server(|_| format!("{OK}id: 7\nevent: heartbeat\ndata: {{}}\n\n"), false).await
+    }
+
+    /// A server that answers each request as it is told, and then ends the connection or says nothing more; what it is asked.
+    async fn server(
+        mut answer: impl FnMut(&str) -> String + Send + 'static,
+        ends: bool,
+    ) -> (SocketAddr, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (asked, requests)) = (listener.local_addr().unwrap(), mpsc::channel(8));
         tokio::spawn(async move {
@@ -228,9 +242,12 @@ mod tests {
                 while !request.ends_with(b"\r\n\r\n") {
                     request.push(connection.read_u8().await.unwrap());
                 }
-                connection.write_all(ANSWER).await.unwrap();
-                asked.send(String::from_utf8(request).unwrap().to_lowercase()).await.unwrap();
-                held.push(connection);
+                let request = String::from_utf8(request).unwrap().to_lowercase();
+                connection.write_all(answer(&request).as_bytes()).await.unwrap();
+                asked.send(request).await.unwrap();
+                if !ends {
+                    held.push(connection);
+                }
             }
         });
         (address, requests)
@@ -263,5 +280,56 @@ mod tests {
             _ = follower.connect(&client) => panic!("it ended before its first event"),
             request = requests.recv() => assert!(request.unwrap().contains("\r\nlast-event-id: 7\r\n")),
         }
+    }
+
+    fn client_of(address: SocketAddr) -> Client {
+        install_crypto_provider();
+        let config = ApiConfig { base_url: format!("http://{address}"), ..ApiConfig::default() };
+        Client::new(&config, Secret::new("pk_test")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn refused_id_is_dropped_and_the_stream_goes_on_without_it() {
+        for refusal in ["400 Bad Request", "404 Not Found", "410 Gone"] {
+            let answer = move |request: &str| {
+                if request.contains("last-event-id") {
+                    format!("HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n")
+                } else {
+                    format!("{OK}id: 7\nevent: heartbeat\ndata: {{}}\n\n")
+                }
+            };
+            let (address, mut requests) = server(answer, true).await;
+            let (client, (mut follower, mut inbox)) = (client_of(address), follower());
+            let mut sent = Vec::new();
+            for _ in 0..5 {
+                let wait = follower.connect(&client).await;
+                let had_id = requests.recv().await.unwrap().contains("last-event-id: 7");
+                assert_eq!(wait == Duration::ZERO, had_id, "{refusal}: only a refused id is left out at once");
+                sent.push(had_id);
+            }
+            assert_eq!(sent, [false, true, false, true, false], "{refusal}");
+            assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
+        }
+    }
+
+    #[tokio::test]
+    async fn event_that_is_cut_short_moves_nothing() {
+        let cut =
+            |_: &str| format!("{OK}id: 7\ndata: {{}}\n\nid: 8\nevent: session.ended\ndata: {{\"sessionId\":\"s\"}}\n");
+        let (address, _requests) = server(cut, true).await;
+        let (mut follower, mut inbox) = follower();
+        follower.connect(&client_of(address)).await;
+        assert_eq!(follower.state.id(), Some("7"));
+        assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
+        assert!(inbox.try_recv().is_err(), "no hint of an event that did not end");
+    }
+
+    #[tokio::test]
+    async fn answer_without_content_is_no_stream() {
+        let (address, _requests) = server(|_| "HTTP/1.1 204 No Content\r\n\r\n".into(), true).await;
+        let (mut follower, _inbox) = follower();
+        let client = client_of(address);
+        let error = client.stream(None).await.err().unwrap();
+        assert_eq!(follower.state.refused(&error, 0.0).report, Some(Trouble::NoStream), "{error}");
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Call {
     pub(super) query: Option<HashMap<String, String>>,
     /// From `x-api-key` or `Authorization: Bearer`.
     pub(super) credential: Option<String>,
+    /// Whether it resumes a stream (`Last-Event-ID`).
+    pub(super) resumes: bool,
 }
 
 /// What is wrong with a request.
@@ -126,6 +128,10 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
             slice_page(&agents, query, DEFAULT_AGENTS_LIMIT)?
         }
         Route::Campaign => campaign(simulator, &call.id, now)?,
+        Route::Stream if let Some(status) = refused_id(simulator, call) => {
+            let message = "The event id in Last-Event-ID is not known".into();
+            return Err(Refusal { status, code: "EVENT_ID_UNKNOWN", message });
+        }
         // The router puts the stream in place of an empty body.
         Route::Stream if simulator.stream.has_free_slot() => return Ok(Vec::new()),
         Route::Stream => {
@@ -283,4 +289,9 @@ fn http_date(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .unwrap_or_default()
+}
+
+/// How a request that resumes the stream is refused, if it is.
+fn refused_id(simulator: &Simulator, call: &Call) -> Option<u16> {
+    simulator.faults().stream.refused_ids.filter(|_| call.resumes)
 }

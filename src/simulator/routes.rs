@@ -92,6 +92,7 @@ async fn answer(simulator: &Simulator, route: Route, id: String, uri: &Uri, head
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         query: Query::<HashMap<String, String>>::try_from_uri(uri).ok().map(|Query(query)| query),
         credential: text("x-api-key").or(bearer).map(str::to_owned),
+        resumes: headers.contains_key("last-event-id"),
     };
     let answer = api::answer(simulator, &call);
     if !answer.delay.is_zero() {

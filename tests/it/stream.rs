@@ -138,3 +138,86 @@ fn the_stream_does_not_count_against_the_budget() {
     assert!(all - requests(&api, Route::Stream) <= 1, "{:?}", api.simulator.requests());
     assert_eq!(daemon.sample("agntix_up"), Some(1.0), "{}", daemon.log());
 }
+
+const STREAM_SUCCESS: &str = r#"agntix_exporter_source_last_success_timestamp_seconds{source="stream"}"#;
+
+/// A server that was replaced, or one that remembers no events so old.
+#[test]
+fn refused_event_id_is_dropped_and_the_stream_is_followed_without_it() {
+    for refused in [400, 404, 410] {
+        let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+        let daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+        begin(&api);
+        // The first connection brings ids and ends. No later one can be resumed.
+        let stream = StreamFaults { drop_after: Some(100), refused_ids: Some(refused), ..StreamFaults::default() };
+        api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+        let heard = || daemon.sample(r#"agntix_exporter_sessions_discovered_total{source="stream"}"#);
+        let statuses = || {
+            let requests = api.simulator.requests().into_iter().filter(|request| request.route == Route::Stream);
+            requests.map(|request| request.status).collect::<Vec<_>>()
+        };
+        until("the id to be refused and the stream to be opened again", || {
+            let refusal = statuses().iter().position(|status| *status == refused)?;
+            statuses().get(refusal + 1).map(|after| assert_eq!(*after, 200))
+        });
+        let before = heard();
+        until("more sessions to be heard of", || (heard() > before).then_some(()));
+        assert_eq!(daemon.lines_with("level=warn") + daemon.lines_with("level=error"), 0, "{}", daemon.log());
+    }
+}
+
+#[test]
+fn comments_alone_show_that_the_stream_lives() {
+    let start = SystemClock.now();
+    let mut config = SimulatorConfig { now: Some(start), speed: 0.0, ..SimulatorConfig::load(start, 50.0, 200) };
+    config.stream.heartbeat = Duration::from_millis(500);
+    let (api, state) = (Api::start(config), tempfile::tempdir().unwrap());
+    let stream = StreamFaults { comments_only: true, ..StreamFaults::default() };
+    api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+    let daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+    let first = until("a first comment", || daemon.sample(STREAM_SUCCESS));
+    until("a later one", || daemon.sample(STREAM_SUCCESS).filter(|last| *last >= first + 2.0));
+    assert_eq!(requests(&api, Route::Stream), 1);
+}
+
+#[test]
+fn stream_that_always_ends_is_asked_for_ever_more_rarely_and_one_warning() {
+    let faults = [
+        StreamFaults { end_after: Some(1), ..StreamFaults::default() },
+        StreamFaults { end_after: Some(0), ..StreamFaults::default() },
+        StreamFaults { cut_after: Some(1), retry_ms: Some(0), ..StreamFaults::default() },
+        StreamFaults { end_after: Some(1), without_ids: true, ..StreamFaults::default() },
+    ];
+    let watch = |stream: StreamFaults| {
+        let start = SystemClock.now();
+        let api = Api::start(SimulatorConfig { now: Some(start), ..SimulatorConfig::load(start, 50.0, 1_000_000) });
+        api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+        let warning = "the event stream ends soon after each connection";
+        until("a warning", || (daemon.lines_with(warning) == 1).then_some(()));
+        // The waits before were up to 2, 4, 8 and 16 s; without them there would be hundreds of requests by now.
+        let asked = requests(&api, Route::Stream);
+        assert!(asked <= 7, "{asked} requests: {stream:?}");
+        assert_eq!(daemon.lines_with("level=warn"), 1, "{}", daemon.log());
+    };
+    // Side by side: most of the time is spent waiting.
+    std::thread::scope(|scope| faults.map(|stream| drop(scope.spawn(move || watch(stream)))));
+}
+
+#[test]
+fn retry_of_the_stream_is_waited_for() {
+    let start = SystemClock.now();
+    let api = Api::start(SimulatorConfig { now: Some(start), ..SimulatorConfig::load(start, 50.0, 1_000_000) });
+    let stream = StreamFaults { end_after: Some(100), retry_ms: Some(4_000), ..StreamFaults::default() };
+    api.simulator.set_faults(Faults { stream, ..Faults::default() }).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let _daemon = following(&api, &state).set("SESSIONS__LISTING", "false").start();
+    let asked = || {
+        let requests = api.simulator.requests().into_iter().filter(|request| request.route == Route::Stream);
+        requests.map(|request| request.received_at_ms).collect::<Vec<_>>()
+    };
+    until("two requests", || (asked().len() >= 2).then_some(()));
+    let times = asked();
+    assert!(times[1] - times[0] >= 4_000, "{times:?}");
+}

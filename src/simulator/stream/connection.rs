@@ -58,9 +58,11 @@ impl Piece {
         self.bytes.extend_from_slice(self.line_end.as_bytes());
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, with_id: bool) {
         self.line(&format!("event: {}", event.name));
-        self.line(&format!("id: {}", event.id));
+        if with_id {
+            self.line(&format!("id: {}", event.id));
+        }
         self.line(&format!("data: {}", event.data));
         self.line("");
     }
@@ -81,6 +83,10 @@ impl Connection {
         if !self.begun && moment.faults.bom {
             piece.bytes.extend_from_slice("\u{feff}".as_bytes());
         }
+        if let (false, Some(retry)) = (self.begun, moment.faults.retry_ms) {
+            piece.line(&format!("retry: {retry}"));
+            piece.line("");
+        }
         self.begun = true;
         let then = self.write(&mut piece, moment);
         (piece.bytes, then)
@@ -89,11 +95,22 @@ impl Connection {
     fn write(&mut self, piece: &mut Piece, moment: &Moment<'_>) -> Then {
         let reached = |limit: Option<u64>, sent: u64| limit.is_some_and(|limit| sent >= limit);
         let faults = moment.faults;
+        if faults.comments_only {
+            self.seen = moment.hub.latest();
+            if self.beats(moment) {
+                piece.line(": ping");
+                piece.line("");
+            }
+            return Then::Goes;
+        }
         let mut news = moment.hub.after(self.seen).take(PIECE).peekable();
         let quiet = news.peek().is_none();
         loop {
             if self.endless.is_some() || reached(faults.endless_after, self.sent) {
                 return self.write_endless(piece);
+            }
+            if reached(faults.end_after, self.sent) {
+                return Then::Ends;
             }
             if reached(faults.drop_after, self.sent) {
                 return Then::Breaks;
@@ -102,20 +119,33 @@ impl Connection {
                 return Then::Goes;
             }
             let Some(event) = news.next() else { break };
+            if reached(faults.cut_after, self.sent) {
+                piece.line(&format!("event: {}", event.name));
+                piece.line(&format!("id: {}", event.id));
+                return Then::Breaks;
+            }
             self.seen = event.id;
             self.write_event(piece, event, moment);
         }
         if quiet {
             // Nothing comes that could overtake it.
-            self.write_held(piece);
+            self.write_held(piece, faults);
         }
-        if moment.real_now >= self.heartbeat_at {
-            self.heartbeat_at = moment.real_now.plus(moment.heartbeat);
+        if self.beats(moment) {
             piece.line("event: heartbeat");
             piece.line(&format!("data: {{\"timestamp\":\"{}\"}}", moment.real_now));
             piece.line("");
         }
         Then::Goes
+    }
+
+    /// Whether a heartbeat is due, which it is then no more.
+    fn beats(&mut self, moment: &Moment<'_>) -> bool {
+        let is_due = moment.real_now >= self.heartbeat_at;
+        if is_due {
+            self.heartbeat_at = moment.real_now.plus(moment.heartbeat);
+        }
+        is_due
     }
 
     fn write_event(&mut self, piece: &mut Piece, event: &Event, moment: &Moment<'_>) {
@@ -136,15 +166,15 @@ impl Connection {
             return;
         }
         for _ in 0..=u32::from(hit(faults.repeated_share, 6)) {
-            piece.event(event);
+            piece.event(event, !faults.without_ids);
             self.sent += 1;
         }
-        self.write_held(piece);
+        self.write_held(piece, faults);
     }
 
-    fn write_held(&mut self, piece: &mut Piece) {
+    fn write_held(&mut self, piece: &mut Piece, faults: &StreamFaults) {
         if let Some(held) = self.held.take() {
-            piece.event(&held);
+            piece.event(&held, !faults.without_ids);
             self.sent += 1;
         }
     }

@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 /// an event that is missed is missed by all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each of which can be on with any other")]
 pub struct StreamFaults {
     /// The connection breaks after so many events.
     pub drop_after: Option<u64>,
+    /// The stream ends, as an answer does, after so many events; with 0 at once.
+    pub end_after: Option<u64>,
+    /// The connection breaks in the middle of the event after so many.
+    pub cut_after: Option<u64>,
     /// The connection falls silent after so many events: no heartbeats either.
     pub silent_after: Option<u64>,
     /// After so many events a line begins that does not end; at 8 MiB the stream ends.
@@ -23,6 +28,16 @@ pub struct StreamFaults {
     pub garbage_share: f64,
     /// Share of events before which a comment is sent.
     pub comment_share: f64,
+    /// A request with `Last-Event-ID` is answered with this status.
+    pub refused_ids: Option<u16>,
+    /// `Last-Event-ID` is ignored: the stream goes on with new events, as if the server had forgotten the earlier ones.
+    pub ids_forgotten: bool,
+    /// Events carry no id.
+    pub without_ids: bool,
+    /// Nothing is sent but a comment in place of each heartbeat.
+    pub comments_only: bool,
+    /// The time before reconnecting that the stream asks for when it begins, in milliseconds.
+    pub retry_ms: Option<u64>,
     /// Whether the stream begins with a byte order mark.
     pub bom: bool,
     /// Whether lines end with a carriage return as well.
@@ -34,9 +49,14 @@ impl StreamFaults {
     pub(in super::super) fn check(&self) -> Result<(), String> {
         let shares =
             [self.missed_share, self.repeated_share, self.swapped_share, self.garbage_share, self.comment_share];
-        match shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
-            Some(share) => Err(format!("a share of the stream is {share}, but must be from 0 to 1")),
-            None => Ok(()),
+        if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
+            return Err(format!("a share of the stream is {share}, but must be from 0 to 1"));
+        }
+        match self.refused_ids {
+            Some(status) if !(400..=599).contains(&status) => {
+                Err(format!("refused_ids is {status}, but must be from 400 to 599"))
+            }
+            _ => Ok(()),
         }
     }
 }

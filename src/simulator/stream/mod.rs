@@ -88,7 +88,12 @@ pub(super) fn open(
             Answer::error(429, "TOO_MANY_STREAMS", "No stream is free", "").with_header("retry-after", "1".into()),
         );
     };
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
+    let remembers = !simulator.faults().stream.ids_forgotten;
+    let last = headers
+        .get("last-event-id")
+        .filter(|_| remembers)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|id| id.parse().ok());
     let connection = simulator.connect(last);
     let mut response = send(Answer { content_type: "text/event-stream", ..answer });
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));

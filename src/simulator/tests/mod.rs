@@ -34,7 +34,10 @@ fn get(simulator: &Simulator, route: Route, id: &str, query: &[(&str, &str)]) ->
 fn ask(simulator: &Simulator, route: Route, id: &str, query: &[(&str, &str)], credential: Option<&str>) -> Answer {
     let query: HashMap<String, String> = query.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let credential = credential.map(str::to_owned);
-    answer(simulator, &Call { route, id: id.to_owned(), path: "/".into(), query: Some(query), credential })
+    answer(
+        simulator,
+        &Call { route, id: id.to_owned(), path: "/".into(), query: Some(query), credential, resumes: false },
+    )
 }
 
 fn body(answer: &Answer) -> Value {

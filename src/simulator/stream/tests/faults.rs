@@ -90,3 +90,41 @@ fn nonsense_is_refused() {
     let stream = StreamFaults { missed_share: 1.5, ..StreamFaults::default() };
     assert!(simulator.set_faults(crate::simulator::Faults { stream, ..Default::default() }).is_err());
 }
+
+#[test]
+fn stream_ends_or_is_cut_in_the_middle_of_an_event() {
+    let (ended, then) = sent(StreamFaults { end_after: Some(1), ..StreamFaults::default() });
+    assert_eq!((ids(&ended), then), (vec![1], Then::Ends));
+    assert_eq!(sent(StreamFaults { end_after: Some(0), ..StreamFaults::default() }), (Vec::new(), Then::Ends));
+    let (cut, then) = sent(StreamFaults { cut_after: Some(1), ..StreamFaults::default() });
+    let text = String::from_utf8(cut).unwrap();
+    assert!(text.contains("\n\nevent: ") && text.ends_with("\nid: 2\n"), "{text:?}");
+    assert_eq!(then, Then::Breaks);
+}
+
+#[test]
+fn comments_come_in_place_of_everything_else() {
+    let (simulator, clock) = frozen(|_| {});
+    let mut connection = simulator.connect(None);
+    set_faults(&simulator, StreamFaults { comments_only: true, ..StreamFaults::default() });
+    let mut sent = Vec::new();
+    for _ in 0..90 {
+        clock.set(clock.now().plus(SECOND));
+        sent.extend(pieces(&simulator, &mut connection).0);
+    }
+    assert_eq!(String::from_utf8(sent).unwrap(), ": ping\n\n".repeat(3));
+    set_faults(&simulator, StreamFaults::default());
+    clock.set(clock.now().plus(SECOND * 60));
+    assert!(!ids(&pieces(&simulator, &mut connection).0).is_empty(), "it can be switched off");
+}
+
+#[test]
+fn ids_are_left_out_and_retry_is_asked_for_once_a_connection() {
+    let (bytes, _) = sent(StreamFaults { without_ids: true, retry_ms: Some(1_500), ..StreamFaults::default() });
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.starts_with("retry: 1500\n\nevent: "), "{}", &text[..40]);
+    assert!(!text.contains("\nid: ") && text.matches("retry").count() == 1);
+    let stream = StreamFaults { refused_ids: Some(200), ..StreamFaults::default() };
+    let (simulator, _) = frozen(|_| {});
+    assert!(simulator.set_faults(crate::simulator::Faults { stream, ..Default::default() }).is_err());
+}

@@ -116,3 +116,20 @@ async fn it_can_be_refused_and_cut() {
     assert_eq!(some_events(&mut stream).await, [1, 2]);
     assert!(stream.chunk().await.is_err(), "cut, not ended");
 }
+
+#[tokio::test]
+async fn last_event_id_can_be_refused_and_forgotten() {
+    let running = running(|_| {}).await;
+    running.simulator.connect(None);
+    running.clock.set(running.clock.now().plus(SECOND * 60));
+    for status in [400, 404, 410] {
+        set_faults(&running.simulator, StreamFaults { refused_ids: Some(status), ..StreamFaults::default() });
+        assert_eq!(running.open(Some(DEFAULT_KEY), Some(3)).await.status(), status);
+        assert_eq!(running.open(Some(DEFAULT_KEY), None).await.status(), 200);
+        assert_eq!(running.simulator.requests().iter().rev().nth(1).unwrap().status, status);
+    }
+    set_faults(&running.simulator, StreamFaults { ids_forgotten: true, ..StreamFaults::default() });
+    let mut stream = running.open(Some(DEFAULT_KEY), Some(3)).await;
+    running.clock.set(running.clock.now().plus(SECOND * 60));
+    assert!(some_events(&mut stream).await[0] > 4, "what lies between is not sent");
+}
