@@ -167,14 +167,14 @@ pub(super) struct Life {
     /// When the daemon first started, in the API's time; `None` until that is known.
     pub(super) first_start: Option<Timestamp>,
     pub(super) look_back: LookBackStage,
-    /// When this process has shown the session metrics for the first time.
-    pub(super) first_shown: Option<Tick>,
     /// There are files of ids that have not been read yet.
     pub(super) files_unread: bool,
     /// Every source has been read once.
     pub(super) ready: bool,
-    /// The session metrics lag behind.
-    pub(super) catching_up: bool,
+    /// There are sessions that should have been counted by now.
+    pub(super) lags: bool,
+    /// Until then the session metrics lag behind: what was counted late may be in the initial-zero window of its series.
+    pub(super) caught_up_at: Tick,
 }
 
 /// The state of the poller.
@@ -295,10 +295,10 @@ impl Core {
             life: Life {
                 first_start: opened.first_start,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
-                first_shown: None,
+                caught_up_at: Tick::ZERO,
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
-                catching_up: true,
+                lags: true,
             },
             exposition,
             status,

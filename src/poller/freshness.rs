@@ -107,18 +107,21 @@ impl Core {
     fn show_status(&mut self, summary: &Summary, now: Now) {
         let api = self.health.status(&self.credential, &self.host);
         let look_back_done = self.life.look_back == LookBackStage::Done;
-        // What ended during the look-back stands at 0 for the hold of its series. What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
-        self.life.catching_up = !look_back_done
-            || self.life.first_shown.is_some_and(|shown| now.tick < shown + self.config.hold)
+        // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
+        self.life.lags = !look_back_done
             || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
             || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND)
             || summary.late > 0
             || self.unreadable.is_general()
-            || (self.life.catching_up && summary.unlooked > 0);
+            || (self.life.lags && summary.unlooked > 0);
+        if self.life.lags {
+            self.life.caught_up_at = now.tick + self.config.hold;
+        }
+        let catching_up = self.life.lags || now.tick < self.life.caught_up_at;
         let own = self.exposition.own();
         own.up.set(i64::from(api == ApiStatus::Up));
-        own.catching_up.set(i64::from(self.life.catching_up));
+        own.catching_up.set(i64::from(catching_up));
         for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
             own.sessions_tracked.with_label_values(&[stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }

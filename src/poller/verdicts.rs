@@ -31,7 +31,6 @@ impl Core {
             }
             Purpose::LookBackDone => {
                 self.life.look_back = LookBackStage::Done;
-                self.life.first_shown = Some(now.tick);
                 self.exposition.publish(now.instant);
             }
             Purpose::Note => {}

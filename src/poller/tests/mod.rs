@@ -531,7 +531,7 @@ fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
 }
 
 #[test]
-fn while_the_news_of_the_look_back_is_held_the_numbers_are_not_called_complete() {
+fn what_was_counted_late_is_complete_only_after_its_initial_zero_window() {
     let mut world = World::new(|config| config.metrics.new_series_hold = S * 60);
     let ended = list(&[session("s", S * 60, true)]);
     world.serve(|ask| match ask {
