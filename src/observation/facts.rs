@@ -1,5 +1,6 @@
 //! What a session says, checked: [`observe`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,7 +222,9 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
             (now >= ended.at.plus(config.analysis_deadline)).then(|| Outcome { timed_out: true, ..Outcome::default() })
         })
     });
-    malformed.dedup();
+    // A session is counted once under each reason, wherever in it the same one stands again.
+    let mut named = HashSet::new();
+    malformed.retain(|reason| named.insert(*reason));
     let dimension = |scalar: &Scalar<'_>| lower(scalar).unwrap_or_else(|| "unknown".into());
     let channel = Channel {
         agent_id: session.agent_id.text().unwrap_or("unknown").into(),
@@ -552,6 +555,17 @@ mod tests {
         assert_eq!((unusable.reason, unusable.id.as_deref()), (CreatedAt, Some("s")));
         assert_eq!(read(r#"{"id":7}"#, NOW).unwrap_err().reason, Id);
         assert_eq!(read(&closed("null").replace("\"CLOSED\"", "[\"CLOSED\"]"), NOW).unwrap_err().reason, State);
+    }
+
+    #[test]
+    fn each_malformed_reason_is_named_once_however_often_it_applies() {
+        use MalformedReason::*;
+        let text = closed(
+            r#"{"resolution":{"classification":["RESOLVED"],"confidenceScore":1},"sentiment":{"conversation":
+            {"sentiment":"NEGATIVE","score":-1.5}},"intent":{"conversation":{"intent":7,"confidence":2}},"extractedData":{"n":-1,"ok":[]}}"#,
+        );
+        let facts = read(&text.replace("2026-04-08T05:00:10.546Z", "2026-04-08T04:59:59Z"), NOW).unwrap();
+        assert_eq!(facts.malformed, [EndBeforeStart, Analysis, SentimentScore, ExtractedValue]);
     }
 
     #[test]
