@@ -155,6 +155,15 @@ impl Budget {
         self.lease_lapses = granted + LEASE_VALID;
     }
 
+    /// A request that was granted was certainly not sent: it is free again.
+    pub fn give_back(&mut self, now: Tick) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        // Its lease holds one more, unless that has lapsed.
+        if now < self.lease_lapses {
+            self.leased = self.leased.saturating_add(1);
+        }
+    }
+
     /// A request has been answered, or has failed.
     pub fn finished(&mut self, now: Tick) {
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -234,6 +243,23 @@ mod tests {
         budget.finished(S * 100);
         assert_eq!(budget.ask(Priority::Urgent, S * 101), Grant::Wait(S * 160));
         assert!(granted(&mut budget, Priority::Urgent, S * 160));
+    }
+
+    #[test]
+    fn request_that_was_not_sent_is_free_again_and_teaches_nothing() {
+        let mut budget = Budget::new(1.0, 3);
+        for _ in 0..10 {
+            assert!(granted(&mut budget, Priority::Urgent, S));
+            budget.give_back(S);
+        }
+        assert!(granted(&mut budget, Priority::Urgent, S));
+        assert!(!granted(&mut budget, Priority::Urgent, S), "the first answer is still to come");
+        budget.finished(S);
+        assert_eq!(spend(&mut budget, Priority::Urgent, S), 2);
+        budget.leased(1, S * 61);
+        assert_eq!(budget.ask(Priority::Urgent, S * 62), Grant::Granted);
+        budget.give_back(S * 100);
+        assert!(matches!(budget.ask(Priority::Urgent, S * 100), Grant::Lease(_)), "its lease has lapsed");
     }
 
     #[test]

@@ -31,7 +31,7 @@ const PAGE_RETRIES: u8 = 5;
 impl Core {
     /// An answer has come, or its time is over.
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
-        self.budget.finished(now.tick);
+        self.settle_budget(&answer, now.tick);
         self.note(&answer, now);
         match answer.result {
             Ok(body) => {
@@ -58,8 +58,16 @@ impl Core {
         if answer.result.is_ok() {
             return self.answered(ask, answer, now);
         }
-        self.budget.finished(now.tick);
+        self.settle_budget(&answer, now.tick);
         self.put_back(ask, now.tick);
+    }
+
+    /// A request counts for a while after its answer; one that was never sent does not count at all.
+    fn settle_budget(&mut self, answer: &Answer, now: Tick) {
+        match answer.result {
+            Err(ApiError::Credential(_) | ApiError::Id) => self.budget.give_back(now),
+            _ => self.budget.finished(now),
+        }
     }
 
     fn note(&mut self, answer: &Answer, now: Now) {

@@ -485,8 +485,8 @@ impl Core {
                         self.health.asked(route, now.tick);
                         return (Next::Ask(ask), false);
                     }
-                    // Nothing takes it after all, so that it is not spent.
-                    None => self.budget.finished(now.tick),
+                    // Nothing takes it after all.
+                    None => self.budget.give_back(now.tick),
                 },
                 Grant::Lease(_) if self.leasing => return (Next::Wait(now.tick + FAR), false),
                 Grant::Lease(count) => {
