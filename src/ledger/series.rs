@@ -44,15 +44,18 @@ impl Delta {
         Self { layout, cells: zeros(), historic: zeros(), earliest_historic: None, rises: false }
     }
 
-    /// The state of a series that begins with it.
-    pub(super) fn born(self, key: SeriesKey, now: Timestamp) -> SeriesState {
-        SeriesState {
-            key,
-            layout: self.layout,
-            created: self.earliest_historic.unwrap_or(now),
-            cells: self.cells,
-            held_at: Some(self.historic),
-        }
+    /// The state of a series that begins with it. Only the look-back gives it a starting value: once the page is shown, what
+    /// ended before the first start and could not be read in time is an event like any other, and would be hidden in a
+    /// series that begins with it.
+    pub(super) fn born(self, key: SeriesKey, now: Timestamp, look_back: LookBack) -> SeriesState {
+        let Self { layout, cells, mut historic, earliest_historic, .. } = self;
+        let created = if look_back.done {
+            historic.fill(0);
+            now
+        } else {
+            earliest_historic.unwrap_or(now)
+        };
+        SeriesState { key, layout, created, cells, held_at: Some(historic) }
     }
 
     /// Adds it to the state of a series.

@@ -142,6 +142,29 @@ fn what_ended_before_the_first_start_is_a_starting_value_and_what_came_later_is_
 }
 
 #[test]
+fn session_of_the_past_that_is_counted_after_the_look_back_makes_new_series_rise_from_zero() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(10_000))]);
+    commit(&ledger, vec![session(&facts("before", Some(5_000), Some("Refund"))), Change::LookBackDone]);
+    commit(&ledger, vec![session(&facts("unlucky", Some(6_000), Some("Order")))]);
+    drop(ledger);
+    let series = open(&config).unwrap().1.series;
+    let of = |intent: &str| {
+        let labels = format!("intent=\"{intent}\"");
+        let found = series.iter().find(|s| s.key.family == Family::Intents && s.key.labels.as_str().contains(&labels));
+        found.map(|s| (s.cells[0], s.held_at.as_ref().map(|held| held[0]), s.created)).unwrap()
+    };
+    assert_eq!(of("Refund"), (1, Some(1), at(5_000)));
+    assert_eq!(
+        of("Order"),
+        (1, Some(0), at(3_600_000)),
+        "it is shown at zero first, and begins when it is first shown"
+    );
+}
+
+#[test]
 fn a_session_older_than_the_memory_is_refused_unless_it_is_pending() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = configuration(directory.path());

@@ -75,7 +75,7 @@ impl Totals {
                     if let Some(state) = series::find(connection, free.key(), layouts)? {
                         free.insert(Recent::new(state))
                     } else {
-                        let state = delta.born(free.key().clone(), now);
+                        let state = delta.born(free.key().clone(), now, look_back);
                         series::insert(connection, &state, layouts)?;
                         committed.series.push(state.clone());
                         free.insert(Recent::new(state));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Ask, Batch, Core, Now, Purpose};
+use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
 use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
@@ -11,7 +11,7 @@ use crate::discovery::listing::{ListPage, PageSeen};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
 use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
-use crate::tracker::{Announced, PERSISTENT, Progress};
+use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
 const MISSING_WAIT: Duration = Duration::from_secs(2);
@@ -19,6 +19,8 @@ const MISSING_CAP: Duration = Duration::from_secs(3600);
 /// The cap while so many sessions cannot be read that the fault is not theirs. The first one that is read again brings the
 /// others forward.
 const GENERAL_CAP: Duration = Duration::from_secs(400);
+/// While the first page waits for what is left of the look-back, what has failed is asked for again within this.
+const LOOK_BACK_WAIT: Duration = Duration::from_secs(2);
 /// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
 const FORBIDDEN_SESSIONS: u8 = 3;
 /// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
@@ -194,16 +196,20 @@ impl Core {
     }
 
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
+        let look_back = self.life.look_back;
         match ask {
             Ask::Session(id) => {
                 let cap = self.missing_cap(false);
                 self.tracker.fail(id, now, |tracked| {
                     let (failures, persistent) = (u32::from(tracked.failures), u32::from(PERSISTENT));
                     // A session whose requests keep failing must not use up the budget of the others.
-                    if failures > persistent { missing_wait(failures - persistent, 0.5, cap) } else { after(failures) }
+                    let is_persistent = failures > persistent;
+                    let wait =
+                        if is_persistent { missing_wait(failures - persistent, 0.5, cap) } else { after(failures) };
+                    paced(look_back, failures, wait)
                 });
             }
-            Ask::List(_) => self.put_off_listing(now, after),
+            Ask::List(_) => self.put_off_listing(now, |failures| paced(look_back, failures, after(failures))),
             Ask::Agents(_) => self.agents.failed(now, after),
         }
     }
@@ -271,10 +277,11 @@ impl Core {
             // It was counted meanwhile, and is not missing.
             return;
         }
-        let (random, cap) = (self.rng.f64(), self.missing_cap(refused));
+        let (random, cap, look_back) = (self.rng.f64(), self.missing_cap(refused), self.life.look_back);
         let mut again = Duration::ZERO;
         let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
-            again = missing_wait(u32::from(tracked.failures), random, cap);
+            let failures = u32::from(tracked.failures);
+            again = paced(look_back, failures, missing_wait(failures, random, cap));
             again
         });
         if let Some(unsaid) = self.complaints.admit(now.tick) {
@@ -440,6 +447,12 @@ impl Core {
             tracing::warn!(session = %facts.id, parts, request_id, unsaid, "parts of a session make no sense and are left out");
         }
     }
+}
+
+/// How long to wait after so many failures in a row, which would else be `wait`.
+fn paced(look_back: LookBackStage, failures: u32, wait: Duration) -> Duration {
+    let is_waited_for = look_back == LookBackStage::Running && failures < u32::from(LOOK_BACK_FAILURES);
+    if is_waited_for { wait.min(LOOK_BACK_WAIT) } else { wait }
 }
 
 /// How long to wait, at most `cap`, for a session that the API has failed to give so often; `random` is from 0 to 1.

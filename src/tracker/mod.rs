@@ -70,6 +70,28 @@ pub struct Tracked {
     due: Option<Tick>,
 }
 
+/// Failures in a row after which the look-back of a first start does not wait for a session any more. With every fourth
+/// request failing, one session in 65,000 is as unlucky.
+pub const LOOK_BACK_FAILURES: u16 = 8;
+/// Where each failure takes long, as a time-out does, these are enough once they have lasted so long. So many refusals of a
+/// session that is known to exist are no accident.
+const LOOK_BACK_SLOW_FAILURES: u16 = 3;
+const LOOK_BACK_PATIENCE: Duration = Duration::from_secs(20);
+
+impl Tracked {
+    /// Whether the first page waits for this session: not for one that the API does not give or that keeps failing, which
+    /// is counted when it answers.
+    fn may_answer(&self, now: Tick) -> bool {
+        let failing_for = self.failing_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let keeps_failing = self.failures >= LOOK_BACK_FAILURES
+            || (self.failures >= LOOK_BACK_SLOW_FAILURES && failing_for >= LOOK_BACK_PATIENCE);
+        // An id that nothing else is known of may be a typing error.
+        let refusals = if self.progress == Progress::Pending(Stage::Known) { 1 } else { LOOK_BACK_SLOW_FAILURES };
+        let is_refused = self.refused && self.failures >= refusals;
+        !is_refused && !keeps_failing
+    }
+}
+
 /// Which queue a session waits in; the earlier one goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -103,7 +125,7 @@ pub struct Summary {
     pub awaiting_by_agent: HashMap<String, u64>,
     /// When the longest-waiting ended session ended.
     pub oldest_ended: Option<Timestamp>,
-    /// Sessions that ended before the first start, or of which only the id is known.
+    /// Sessions that ended before the first start, or of which only the id is known, without those that keep failing.
     pub look_back: usize,
     /// Sessions that are due, being asked for, or to be asked for again after a failure, for the first time.
     pub unlooked: usize,
@@ -351,14 +373,13 @@ impl Tracker {
             match stage {
                 Stage::Known => {
                     summary.known += 1;
-                    // One that keeps failing, or that does not exist, must not hide everything else.
-                    let may_come = tracked.failures < 3 && !tracked.refused;
-                    summary.look_back += usize::from(may_come);
-                    summary.unasked += usize::from(may_come && tracked.source != Source::Listing);
+                    summary.look_back += usize::from(tracked.may_answer(now));
+                    let is_unasked = tracked.failures < 3 && !tracked.refused && tracked.source != Source::Listing;
+                    summary.unasked += usize::from(is_unasked);
                 }
                 Stage::Open => {
                     summary.open += 1;
-                    summary.look_back += usize::from(tracked.end_unread && tracked.failures < 3);
+                    summary.look_back += usize::from(tracked.end_unread && tracked.may_answer(now));
                     open.count(tracked);
                 }
                 Stage::Ended => {
@@ -369,7 +390,7 @@ impl Tracker {
                         (a, b) => a.or(b),
                     };
                     let historic = tracked.ended.zip(first_start).is_some_and(|(ended, start)| ended <= start);
-                    summary.look_back += usize::from(historic);
+                    summary.look_back += usize::from(historic && tracked.may_answer(now));
                 }
             }
         }
@@ -481,6 +502,33 @@ mod tests {
         let summary = tracker.summary(None, S);
         assert_eq!(summary.open_by_channel, HashMap::from([(phone, 3)]));
         assert_eq!(summary.awaiting_by_agent, HashMap::from([("A".to_owned(), 2)]));
+    }
+
+    #[test]
+    fn look_back_waits_for_a_session_until_it_keeps_failing() {
+        let (start, ended) = (Timestamp::from_millis(2_000), Timestamp::from_millis(1_000));
+        let waits = |failures: u16, apart: Duration, refused: bool| {
+            let mut tracker = Tracker::default();
+            tracker.hear(&id("a"), Source::Listing, start, S);
+            tracker.learn("a", Timestamp::default(), Some(ended), None);
+            tracker.settle(&id("a"), Progress::Pending(Stage::Ended), S, |_| S);
+            for failure in 0..u32::from(failures) {
+                let now = S + apart * failure;
+                if refused {
+                    tracker.miss(&id("a"), true, now, |_| S);
+                } else {
+                    tracker.fail(&id("a"), now, |_| S);
+                }
+            }
+            let now = S + apart * u32::from(failures.saturating_sub(1));
+            let waited_for = tracker.summary(Some(start), now).look_back;
+            tracker.settle(&id("a"), Progress::Pending(Stage::Ended), now, |_| S);
+            assert_eq!(tracker.summary(Some(start), now).look_back, 1, "it answers again, and is waited for again");
+            waited_for == 1
+        };
+        assert!(waits(0, S, false) && waits(7, S, false) && !waits(8, S, false));
+        assert!(waits(2, S * 30, false) && !waits(3, S * 10, false), "time-outs take long");
+        assert!(waits(2, S, true) && !waits(3, S, true), "one 404 may be an accident");
     }
 
     #[test]

@@ -219,6 +219,52 @@ fn a_look_back_that_takes_too_long_is_cut_short() {
 }
 
 #[test]
+fn first_page_waits_for_unlucky_sessions_but_not_for_one_that_keeps_failing() {
+    let mut world = World::new(|config| config.api.requests_per_minute = 10_000);
+    let in_part = |id: &str| session(id, S * 600, true).replace(r#""analysis":{"#, r#""no":{"#);
+    let of_other_agent = |text: String| text.replace(r#""agentId":"A""#, r#""agentId":"B""#);
+    let mut listed: Vec<_> = (0..40).map(|n| in_part(&n.to_string())).collect();
+    listed.push(of_other_agent(in_part("broken")));
+    let (mut request, mut is_broken) = (0, true);
+    let mut api = |ask: &Ask, is_broken: bool| {
+        request += 1;
+        match ask {
+            // Every fourth request fails, and one session's always do.
+            Ask::Session(id) if **id == *"broken" && is_broken => Err(status(500)),
+            _ if request % 4 == 0 => Err(status(503)),
+            Ask::Session(id) if **id == *"broken" => Ok(of_other_agent(session(id, S * 600, true))),
+            Ask::Session(id) => Ok(session(id, S * 600, true)),
+            Ask::List(page) if !page.open_only => Ok(list(&listed)),
+            ask => nothing(ask),
+        }
+    };
+    let mut waited = Duration::ZERO;
+    while !world.exposition.is_published() {
+        world.serve(|ask| api(ask, is_broken));
+        world.advance(S / 2);
+        waited += S / 2;
+        assert!(waited < S * 30, "one session holds the first page");
+    }
+    assert_eq!(world.value(OUTCOME), Some(40.0), "each of the others is in the starting values");
+    let of_broken = OUTCOME.replace(r#"agent_id="A""#, r#"agent_id="B""#);
+    let intent =
+        r#"agntix_session_intents_total{agent_id="B",intent="Refund",resolution="resolved",sentiment="positive"}"#;
+    assert_eq!((world.value(&of_broken), world.value(intent)), (Some(0.0), None));
+    // It answers in the end: its new series are seen at 0 before they rise.
+    is_broken = false;
+    world.core.tracker.put_back(&"broken".into(), world.tick);
+    let asked = world.serve(|ask| api(ask, is_broken));
+    assert!(asked.contains(&Ask::Session("broken".into())), "{asked:?}");
+    assert_eq!(world.value(intent), Some(0.0));
+    for _ in 0..2 {
+        world.advance(S);
+        world.serve(|ask| api(ask, is_broken));
+    }
+    assert_eq!(world.value(OUTCOME), Some(40.0));
+    assert_eq!((world.value(&of_broken), world.value(intent)), (Some(1.0), Some(1.0)));
+}
+
+#[test]
 fn a_configured_session_that_does_not_exist_holds_nothing_up_and_is_asked_for_ever_more_rarely() {
     let mut world = World::new(|config| {
         config.sessions.ids = vec!["typo".into()];
