@@ -241,6 +241,7 @@ fn facts(session: &Session<'_>) -> Facts {
         },
         state: if session.expired { "expired" } else { "closed" }.into(),
         last_activity: None,
+        updated: None,
         ended: Some(Ended {
             at: session.ended,
             duration_ms: Some(u64::try_from(session.ended.since(session.created).as_millis()).unwrap()),

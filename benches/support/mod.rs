@@ -73,6 +73,7 @@ pub fn session(n: u64, stage: Stage, age_days: u32) -> Change {
         },
         state: if stage == Stage::Open { "open" } else { "closed" }.into(),
         last_activity: Some(created),
+        updated: Some(created),
         ended: (stage != Stage::Open).then(|| Ended { at: created.plus(DAY / 1440), duration_ms: Some(60_000) }),
         outcome: (stage == Stage::Analysed).then_some(outcome),
         malformed: Vec::new(),

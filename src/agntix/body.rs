@@ -90,7 +90,8 @@ fn envelope(body: &[u8]) -> (Option<String>, Option<String>) {
 /// A stable code, and not a sentence in its place.
 fn stable_code(text: &str) -> Option<String> {
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    (text.len() <= MAX_CODE && text.bytes().all(is_word)).then(|| text.to_owned())
+    let begins_as_one = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    (begins_as_one && text.len() <= MAX_CODE && text.bytes().all(is_word)).then(|| text.to_owned())
 }
 
 /// `x-request-id`, which the vendor's support asks for.
@@ -98,8 +99,10 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     headers::text(headers, "x-request-id").and_then(printable)
 }
 
+/// A request id, as gateways make them, and not a sentence, an address or a telephone number.
 fn printable(text: &str) -> Option<String> {
-    let fits = (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let is_of_id = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'=' | b';');
+    let fits = (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(is_of_id);
     fits.then(|| text.to_owned())
 }
 
@@ -128,13 +131,16 @@ mod tests {
 
     #[test]
     fn a_sentence_is_not_a_code_and_an_id_is_printable_and_bounded() {
-        for bad in ["no such session of Ms Smith", "é", &"X".repeat(65), "a\nb"] {
+        for bad in ["no such session of Ms Smith", "é", &"X".repeat(65), "a\nb", "", "971501234567", "a+b"] {
             assert_eq!(stable_code(bad), None, "{bad}");
         }
         assert!(stable_code(&"X".repeat(64)).is_some());
-        for bad in ["", "a b", "é", "a\nb", &"x".repeat(129)] {
+        for bad in ["", "a b", "é", "a\nb", &"x".repeat(129), "+971501234567", "a@b.example", "\"x\"", "(x)"] {
             assert_eq!(printable(bad), None, "{bad}");
         }
         assert!(printable(&"x".repeat(128)).is_some());
+        for id in ["req_1", "8f5c2a10-a1b2", "Root=1-67891233-abcdef012345678912345678;Sampled=1", "a.b:c/d"] {
+            assert_eq!(printable(id).as_deref(), Some(id));
+        }
     }
 }

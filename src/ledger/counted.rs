@@ -8,13 +8,10 @@ use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::meta::Meta;
 use crate::clock::Timestamp;
-use crate::observation::Outcome;
 
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
 pub(super) const OLD: &str = "counted_old";
-/// Parts of a session that an operator has had forgotten before it was wholly counted. Real ones are not negative.
-pub(super) const UNKNOWN_PARTS: i64 = -1;
 
 /// Which partitions there are, and how far back the ledger remembers.
 #[derive(Debug)]
@@ -34,25 +31,6 @@ pub(super) fn key(id: &str) -> [u8; 16] {
     let mut key = [0; 16];
     key.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
     key
-}
-
-/// Hashes of resolution, sentiment and intent, 20 bits each, 0 where absent: enough to see that one has changed.
-pub(super) fn parts(outcome: &Outcome) -> i64 {
-    let hash = |value: &Option<String>| -> i64 {
-        value.as_ref().map_or(0, |value| {
-            let digest = ring::digest::digest(&ring::digest::SHA256, value.as_bytes());
-            digest.as_ref().iter().take(3).fold(0, |hash, byte| (hash << 8) | i64::from(*byte)) & 0xF_FFFF
-        })
-    };
-    (hash(&outcome.resolution) << 40) | (hash(&outcome.sentiment) << 20) | hash(&outcome.intent)
-}
-
-/// The names of the parts that differ.
-pub(super) fn changed_parts(before: i64, after: i64) -> impl Iterator<Item = &'static str> {
-    [("resolution", 40), ("sentiment", 20), ("intent", 0)]
-        .into_iter()
-        .filter(move |(_, shift)| (before >> shift) & 0xF_FFFF != (after >> shift) & 0xF_FFFF)
-        .map(|(name, _)| name)
 }
 
 /// The names of the partitions, by name, and the day of each; the one of the old sessions has none.
@@ -96,7 +74,7 @@ impl Counted {
         self.initial_floor.is_some_and(|initial| day >= initial) && self.floor.is_some_and(|floor| day < floor)
     }
 
-    /// The parts with which a session was counted; `None` if it was not.
+    /// The classifications with which a session was counted (see `classification`); `None` if it was not.
     pub(super) fn find(&self, connection: &Connection, id: &str, created: Timestamp) -> Result<Option<i64>> {
         let key = key(id);
         let days = BTreeSet::from([created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()]);
@@ -129,7 +107,7 @@ impl Counted {
         Ok(())
     }
 
-    /// Replaces the parts with which a session was counted.
+    /// Replaces the classifications with which a session was counted.
     pub(super) fn update(&self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
         let key = key(id);
         let near = [created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()];

@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
 
 use super::admission::{Admission, Bounds};
-use super::counted::{self, Counted};
+use super::classification::{self, Judgement};
+use super::counted::Counted;
 use super::meta::Meta;
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
@@ -259,7 +260,7 @@ impl Batch<'_> {
         }
         if let (Some(ended), Some(outcome)) = (&facts.ended, &facts.outcome) {
             self.step(facts, Step::Outcome, &channel, look_back);
-            let parts = counted::parts(outcome);
+            let parts = classification::remember(facts, outcome);
             self.cached.counted.insert(self.connection, &facts.id, facts.created, parts)?;
             if known.is_some() {
                 delete_pending(self.connection, &facts.id)?;
@@ -303,14 +304,15 @@ impl Batch<'_> {
     fn reclassify(&mut self, facts: &Facts, before: i64, look_back: LookBack) -> Result<()> {
         // Without an analysis there is nothing to compare with: a session does not lose the one it had.
         let Some(outcome) = facts.outcome.as_ref().filter(|outcome| !outcome.timed_out) else { return Ok(()) };
-        let after = counted::parts(outcome);
-        if after == before || before == counted::UNKNOWN_PARTS {
-            return Ok(());
-        }
+        let (parts, remember) = match classification::judge(before, facts, outcome) {
+            Judgement::Stands => return Ok(()),
+            Judgement::Confirmed(remember) => (Vec::new(), remember),
+            Judgement::Replaced { parts, remember } => (parts, remember),
+        };
         let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
         self.cached.admission.keep_folded(folded);
-        for part in counted::changed_parts(before, after) {
+        for part in parts {
             let family = Family::Reclassifications;
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
             let addition = crate::observation::Addition {
@@ -324,7 +326,7 @@ impl Batch<'_> {
             };
             self.sums.add(vec![addition], &facts.id, &self.config.layouts, look_back);
         }
-        self.cached.counted.update(self.connection, &facts.id, facts.created, after)
+        self.cached.counted.update(self.connection, &facts.id, facts.created, remember)
     }
 
     /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
@@ -355,12 +357,13 @@ impl Batch<'_> {
                 channel: Channel::clone(channel),
                 state: String::new(),
                 last_activity: None,
+                updated: None,
                 ended: Some(crate::observation::Ended { at, duration_ms: None }),
                 outcome: Some(outcome.clone()),
                 malformed: Vec::new(),
             };
             self.step(&facts, Step::Outcome, channel, look_back);
-            self.cached.counted.insert(self.connection, id, created, counted::parts(&outcome))?;
+            self.cached.counted.insert(self.connection, id, created, classification::remember(&facts, &outcome))?;
         }
         Ok(Verdict::Done)
     }

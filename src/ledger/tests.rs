@@ -46,6 +46,7 @@ fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
         },
         state: "closed".into(),
         last_activity: None,
+        updated: None,
         ended: ended.map(|ms| Ended { at: at(ms), duration_ms: u64::try_from(ms).ok() }),
         outcome: outcome.map(|intent| Outcome {
             resolution: Some("resolved".into()),

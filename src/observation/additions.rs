@@ -287,6 +287,7 @@ mod tests {
             },
             state: "closed".into(),
             last_activity: None,
+            updated: None,
             ended: Some(Ended { at: Timestamp::from_millis(11_000), duration_ms: Some(10_000) }),
             outcome: Some(Outcome {
                 resolution: Some("unresolved".into()),

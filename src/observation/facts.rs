@@ -36,6 +36,8 @@ pub struct Facts {
     pub state: String,
     /// When it was last active.
     pub last_activity: Option<Timestamp>,
+    /// When what the API says of it last changed.
+    pub updated: Option<Timestamp>,
     /// Present once the session has ended.
     pub ended: Option<Ended>,
     /// Present once the outcome can be counted: the analysis has arrived, or is given up.
@@ -215,7 +217,8 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
     let state = lower(&session.state).unwrap_or_else(|| "unknown".into());
     let last_activity = session.last_activity_at.time();
     // What shows, if nothing better does, when a session was last alive.
-    let last_sign = last_activity.max(session.updated_at.time()).unwrap_or(created).max(created);
+    let updated = session.updated_at.time();
+    let last_sign = last_activity.max(updated).unwrap_or(created).max(created);
     let ended = ended(session, &state, created, last_sign, config, now, &mut malformed);
     let outcome = ended.as_ref().and_then(|ended| {
         outcome(session, config, &mut malformed).or_else(|| {
@@ -232,7 +235,7 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
         platform: dimension(&session.platform),
         direction: dimension(&session.direction),
     };
-    Ok(Facts { id, created, channel, state, last_activity, ended, outcome, malformed })
+    Ok(Facts { id, created, channel, state, last_activity, updated, ended, outcome, malformed })
 }
 
 /// Reads a session that may be told in part, as a listing or a webhook may: what [`is_complete`] says no to is taken for

@@ -148,6 +148,7 @@ mod tests {
             },
             state: "closed".into(),
             last_activity: Some(Timestamp::from_millis(1_500)),
+            updated: None,
             ended: Some(Ended { at: Timestamp::from_millis(2_000), duration_ms: Some(2_000) }),
             outcome: Some(Outcome {
                 resolution: Some(resolution.into()),

@@ -43,6 +43,7 @@ fn session(id: &str, ended: Option<i64>, intent: Option<&str>) -> Change {
         },
         state: "closed".into(),
         last_activity: None,
+        updated: None,
         ended: ended.map(|ms| Ended { at: at(ms), duration_ms: u64::try_from(ms).ok() }),
         outcome: intent.map(|intent| Outcome {
             resolution: Some("resolved".into()),
