@@ -6,11 +6,9 @@
 //! classifications were seen (24 bits, of which each sets two). Bit 62 tells this from what format 2 wrote: three hashes of 20
 //! bits, of which the ones here are the ends.
 
+use super::counted::UNKNOWN_PARTS;
 use crate::clock::Timestamp;
 use crate::observation::{Facts, Outcome};
-
-/// Classifications that are not known: an operator has had the session forgotten. Real ones are not negative.
-pub(super) const UNKNOWN: i64 = -1;
 
 /// This layout, and not that of format 2.
 const LAYOUT: i64 = 1 << 62;
@@ -46,7 +44,7 @@ pub(super) fn remember(facts: &Facts, outcome: &Outcome) -> i64 {
 /// Judges an analysis that comes after the session was counted. The later one by the API's own times stands. Where these do
 /// not tell, a classification that was seen before is no news; one in a hundred that was not is taken for one that was.
 pub(super) fn judge(remembered: i64, facts: &Facts, outcome: &Outcome) -> Judgement {
-    if remembered == UNKNOWN {
+    if remembered == UNKNOWN_PARTS {
         return Judgement::Stands;
     }
     let (standing, now) = (hashes_of(remembered), hashes(outcome));
@@ -203,7 +201,7 @@ mod tests {
         let replays: Vec<_> =
             std::iter::repeat_n([(Some(20), second.clone()), (Some(10), first.clone())], 20).flatten().collect();
         assert_eq!(told(former(&first), &replays).1, [0, 1]);
-        assert_eq!(judge(UNKNOWN, &facts(Some(10)), &second), Judgement::Stands);
+        assert_eq!(judge(UNKNOWN_PARTS, &facts(Some(10)), &second), Judgement::Stands);
     }
 
     #[test]

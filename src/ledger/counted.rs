@@ -12,6 +12,8 @@ use crate::clock::Timestamp;
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
 pub(super) const OLD: &str = "counted_old";
+/// Parts of a session that an operator has had forgotten before it was wholly counted. Real ones are not negative.
+pub(super) const UNKNOWN_PARTS: i64 = -1;
 
 /// Which partitions there are, and how far back the ledger remembers.
 #[derive(Debug)]

@@ -104,6 +104,31 @@ fn a_session_is_counted_step_by_step_and_once() {
 }
 
 #[test]
+fn replayed_analyses_change_nothing_however_often_and_over_restarts_and_moves() {
+    let version = |intent: &str, updated: i64| {
+        let facts = facts("s", Some(1), Some(intent));
+        session(&Arc::new(Facts { updated: Some(at(updated)), ..Facts::clone(&facts) }))
+    };
+    let (first, second) = (version("Refund", 5_000), version("Complaint", 60_000));
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    for round in 0..4 {
+        let (ledger, _) = open(&config).unwrap();
+        for _ in 0..5 {
+            commit(&ledger, vec![first.clone(), second.clone(), first.clone()]);
+        }
+        drop(ledger);
+        assert_eq!(totals(&config)[r#"agntix_session_reclassifications_total{agent_id="A",part="intent"}"#], [1]);
+        if round == 1 {
+            let mut lines = Vec::new();
+            upkeep::export(&config.state.path, &mut lines, &mut |_| {}).unwrap();
+            config.state.path = directory.path().join("moved");
+            upkeep::import(&config, &mut lines.as_slice(), &mut |_| {}).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_changed_analysis_is_a_reclassification_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
