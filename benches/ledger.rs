@@ -124,33 +124,18 @@ static BYTES_PER_ID: OnceLock<u64> = OnceLock::new();
 
 static FEW: LazyLock<std::path::PathBuf> = LazyLock::new(|| build("ledger-few"));
 
-/// The same, and then random ids up to a million, spread over the days in no order, as hashes come. They are written
-/// without the ledger: through it, each would have to be a session, and that takes minutes.
+/// The same, and then more up to a million, each counted through the ledger itself.
 static MANY: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
     let directory = build("ledger-many");
     let file = directory.join("ledger.sqlite");
     let before = std::fs::metadata(&file).unwrap().len();
-    let connection = Connection::open(&file).unwrap();
-    let partitions: Vec<String> = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE name GLOB 'counted_[0-9]*'")
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    connection.execute_batch("PRAGMA cache_size = -262144; BEGIN").unwrap();
-    let mut random = fastrand::Rng::with_seed(7);
-    for n in 0..REMEMBERED - COUNTED {
-        let partition = &partitions[usize::try_from(n).unwrap() % partitions.len()];
-        let key = random.u128(..).to_le_bytes();
-        connection
-            .prepare_cached(&format!("INSERT INTO {partition} VALUES (?1, ?2)"))
-            .unwrap()
-            .execute((key, random.i64(0..1 << 60)))
-            .unwrap();
+    let (ledger, _) = support::open(&directory);
+    let runtime = support::runtime();
+    let ids: Vec<u64> = (COUNTED..REMEMBERED).collect();
+    for batch in ids.chunks(1_024) {
+        support::commit(&runtime, &ledger, batch.iter().copied().map(counted).collect());
     }
-    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    drop(connection);
+    drop(ledger);
     let bytes = std::fs::metadata(&file).unwrap().len() - before;
     BYTES_PER_ID.set(bytes / (REMEMBERED - COUNTED)).unwrap();
     directory

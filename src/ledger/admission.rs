@@ -64,7 +64,8 @@ impl Admission {
 
     /// Writes what was added since the last call into the running transaction.
     pub(super) fn store(&mut self, connection: &Connection) -> Result<()> {
-        let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO admitted VALUES (?1, ?2, ?3)")?;
+        let mut insert =
+            connection.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, row_added('admitted', ?1, ?2, ?3))")?;
         for added in self.added.drain(..) {
             insert.execute((added.0, added.1, added.2))?;
         }

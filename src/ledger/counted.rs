@@ -6,19 +6,25 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
+use super::checksums::Checksums;
 use super::meta::Meta;
 use crate::clock::Timestamp;
 
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
 pub(super) const OLD: &str = "counted_old";
+/// Begins the name of every partition.
+pub(super) const PREFIX: &str = "counted_";
 /// Parts of a session that an operator has had forgotten before it was wholly counted. Real ones are not negative.
 pub(super) const UNKNOWN_PARTS: i64 = -1;
 
 /// Which partitions there are, and how far back the ledger remembers.
 #[derive(Debug)]
 pub(super) struct Counted {
+    checksums: Checksums,
     days: BTreeSet<i64>,
+    /// The partitions that were not checked yet: each is before the first look-up in it.
+    unchecked: BTreeSet<Option<i64>>,
     retention_days: i64,
     /// Sessions created before this day were older than the retention when the ledger began: they are remembered for
     /// ever, in a partition of their own.
@@ -42,28 +48,64 @@ pub(super) fn partitions(connection: &Connection) -> Result<Vec<(String, Option<
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'counted\\_%' ESCAPE '\\' ORDER BY name",
         )?
         .query_map([], |row| row.get::<_, String>(0))?
-        .map(|name| name.map(|name| (name.clone(), name.strip_prefix("counted_").and_then(|day| day.parse().ok()))))
+        .map(|name| name.map(|name| (name.clone(), day_of(&name))))
         .collect()
 }
 
+/// The day of the partition of that name.
+pub(super) fn day_of(table: &str) -> Option<i64> {
+    table.strip_prefix(PREFIX).and_then(|day| day.parse().ok())
+}
+
+/// The name of a partition.
+fn partition(day: Option<i64>) -> String {
+    day.map_or_else(|| OLD.to_owned(), |day| format!("{PREFIX}{day}"))
+}
+
+/// How the partition of a day is declared.
+pub(super) fn declaration(day: i64) -> String {
+    format!("CREATE TABLE {PREFIX}{day} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT")
+}
+
 /// Makes the partition of a day.
-pub(super) fn make_partition(connection: &Connection, day: i64) -> Result<String> {
-    let table = format!("counted_{day}");
-    connection.execute_batch(&format!(
-        "CREATE TABLE {table} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT"
-    ))?;
+pub(super) fn make_partition(connection: &Connection, day: i64, checksums: &Checksums) -> Result<String> {
+    connection.execute_batch(&declaration(day))?;
+    let table = partition(Some(day));
+    checksums.table_made(&table);
     Ok(table)
 }
 
 impl Counted {
     /// Reads which partitions there are.
-    pub(super) fn load(connection: &Connection, retention: Duration) -> Result<Self> {
+    pub(super) fn load(connection: &Connection, retention: Duration, checksums: &Checksums) -> Result<Self> {
+        let partitions: BTreeSet<Option<i64>> = partitions(connection)?.into_iter().map(|(_, day)| day).collect();
         Ok(Self {
-            days: partitions(connection)?.into_iter().filter_map(|(_, day)| day).collect(),
+            checksums: checksums.clone(),
+            days: partitions.iter().copied().flatten().collect(),
+            unchecked: partitions,
             retention_days: retention_days(retention),
             initial_floor: Meta::InitialFloor.get(connection)?,
             floor: Meta::Floor.get(connection)?,
         })
+    }
+
+    /// Checks one partition that was not checked yet, the newest first. Gives whether there was one.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub(super) fn check_next(&mut self, connection: &Connection) -> Result<bool> {
+        let Some(day) = self.unchecked.last().copied() else { return Ok(false) };
+        self.check(connection, day)?;
+        Ok(true)
+    }
+
+    /// A session whose hash is damaged would be counted again, so that no look-up trusts a partition before it is checked.
+    fn check(&mut self, connection: &Connection, day: Option<i64>) -> Result<()> {
+        if self.unchecked.contains(&day) {
+            self.checksums.verify_ids(connection, &partition(day))?;
+            self.unchecked.remove(&day);
+        }
+        Ok(())
     }
 
     pub(super) fn set_retention(&mut self, retention: Duration) {
@@ -77,49 +119,94 @@ impl Counted {
     }
 
     /// The classifications with which a session was counted (see `classification`); `None` if it was not.
-    pub(super) fn find(&self, connection: &Connection, id: &str, created: Timestamp) -> Result<Option<i64>> {
+    pub(super) fn find(&mut self, connection: &Connection, id: &str, created: Timestamp) -> Result<Option<i64>> {
         let key = key(id);
-        let days = BTreeSet::from([created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()]);
-        for day in days {
-            if self.days.contains(&day)
-                && let Some(parts) = find_in(connection, &format!("counted_{day}"), &key)?
-            {
+        for day in self.near(created) {
+            if let Some(parts) = self.find_in(connection, Some(day), &key)? {
                 return Ok(Some(parts));
             }
         }
         if self.initial_floor.is_some_and(|initial| created.day() >= initial.max(self.floor.unwrap_or(initial))) {
             return Ok(None);
         }
-        find_in(connection, OLD, &key)
+        self.find_in(connection, None, &key)
+    }
+
+    /// The days in whose partitions a session created then may be.
+    fn near(&self, created: Timestamp) -> BTreeSet<i64> {
+        let days = [created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()];
+        days.into_iter().filter(|day| self.days.contains(day)).collect()
+    }
+
+    fn find_in(&mut self, connection: &Connection, day: Option<i64>, key: &[u8; 16]) -> Result<Option<i64>> {
+        self.check(connection, day)?;
+        connection
+            .prepare_cached(&format!("SELECT parts FROM {} WHERE id = ?1", partition(day)))?
+            .query_row([key], |row| row.get(0))
+            .optional()
     }
 
     /// Remembers a session as counted with `parts`.
     pub(super) fn insert(&mut self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
-        let day = created.day();
-        let table = if self.initial_floor.is_some_and(|initial| day < initial) || self.is_forgotten(created) {
-            OLD.to_owned()
-        } else if self.days.insert(day) {
-            make_partition(connection, day)?
+        let (day, key) = (created.day(), key(id));
+        let day = if self.initial_floor.is_some_and(|initial| day < initial) || self.is_forgotten(created) {
+            None
         } else {
-            format!("counted_{day}")
+            if self.days.insert(day) {
+                make_partition(connection, day, &self.checksums)?;
+            }
+            Some(day)
         };
-        connection
-            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2)"))?
-            .execute((key(id), parts))?;
+        self.check(connection, day)?;
+        let table = partition(day);
+        let inserted = connection
+            .prepare_cached(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))?
+            .execute((key, parts))?;
+        if inserted == 0 {
+            return self.replace(connection, day, &key, parts);
+        }
+        self.checksums.id_added(&table, &key, parts);
         Ok(())
     }
 
     /// Replaces the classifications with which a session was counted.
-    pub(super) fn update(&self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
+    pub(super) fn update(&mut self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
         let key = key(id);
-        let near = [created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()];
-        let tables = near.iter().filter(|day| self.days.contains(day)).map(|day| format!("counted_{day}"));
-        for table in tables.chain([OLD.to_owned()]) {
-            connection
-                .prepare_cached(&format!("UPDATE {table} SET parts = ?2 WHERE id = ?1"))?
-                .execute((key, parts))?;
-        }
+        let days = self.near(created).into_iter().map(Some).chain([None]);
+        days.collect::<Vec<_>>().into_iter().try_for_each(|day| self.replace(connection, day, &key, parts))
+    }
+
+    fn replace(&mut self, connection: &Connection, day: Option<i64>, key: &[u8; 16], parts: i64) -> Result<()> {
+        let Some(before) = self.find_in(connection, day, key)? else { return Ok(()) };
+        let table = partition(day);
+        connection.prepare_cached(&format!("UPDATE {table} SET parts = ?2 WHERE id = ?1"))?.execute((key, parts))?;
+        self.checksums.id_removed(&table, key, before);
+        self.checksums.id_added(&table, key, parts);
         Ok(())
+    }
+
+    /// Forgets a session wherever its hash is. Gives whether it was anywhere.
+    pub(super) fn remove(&mut self, connection: &Connection, id: &str) -> Result<bool> {
+        let (key, mut found) = (key(id), false);
+        for day in self.days.iter().copied().map(Some).chain([None]).collect::<Vec<_>>() {
+            let Some(parts) = self.find_in(connection, day, &key)? else { continue };
+            let table = partition(day);
+            connection.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key])?;
+            self.checksums.id_removed(&table, &key, parts);
+            found = true;
+        }
+        Ok(found)
+    }
+
+    /// Whether the hash of a session is anywhere.
+    pub(super) fn contains(&mut self, connection: &Connection, id: &str) -> Result<bool> {
+        let key = key(id);
+        for day in self.days.iter().copied().map(Some).chain([None]).collect::<Vec<_>>() {
+            if self.find_in(connection, day, &key)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sets the floor at the first start.
@@ -142,8 +229,11 @@ impl Counted {
         }
         let Some(oldest) = self.days.first().copied() else { return Ok(()) };
         if self.floor.is_some_and(|floor| oldest < floor) {
-            connection.execute_batch(&format!("DROP TABLE counted_{oldest}"))?;
+            let table = partition(Some(oldest));
+            connection.execute_batch(&format!("DROP TABLE {table}"))?;
+            self.checksums.table_dropped(connection, &table)?;
             self.days.remove(&oldest);
+            self.unchecked.remove(&Some(oldest));
         }
         Ok(())
     }
@@ -151,11 +241,4 @@ impl Counted {
 
 fn retention_days(retention: Duration) -> i64 {
     i64::try_from(retention.as_secs().div_ceil(86_400)).unwrap_or(i64::MAX / 2)
-}
-
-fn find_in(connection: &Connection, table: &str, key: &[u8; 16]) -> Result<Option<i64>> {
-    connection
-        .prepare_cached(&format!("SELECT parts FROM {table} WHERE id = ?1"))?
-        .query_row([key], |row| row.get(0))
-        .optional()
 }

@@ -45,9 +45,14 @@ impl Meta {
 
     /// Sets the number.
     pub(super) fn set(self, connection: &Connection, value: i64) -> Result<()> {
-        connection
-            .prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value")?
+        let known = connection
+            .prepare_cached("UPDATE meta SET value = ?2, hash = row_changed('meta', hash, ?1, ?2) WHERE key = ?1")?
             .execute((self.key(), value))?;
+        if known == 0 {
+            connection
+                .prepare_cached("INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))")?
+                .execute((self.key(), value))?;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! counted, a hash of its id and of its classifications.
 
 mod admission;
+mod checksums;
 mod classification;
 mod counted;
 mod meta;

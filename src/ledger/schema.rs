@@ -1,60 +1,90 @@
 //! Opening the SQLite file: its location, its lock, its format and the checks that keep a foreign or newer file from
 //! being touched.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::LedgerError;
+use super::checksums::{self, Checksums};
+use super::{LedgerError, counted};
 
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
-const TABLES: &str = "
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+/// Every table of the newest format but the partitions of the counted ids. A new one is declared here, with a hash as its
+/// last column ([`checksums`] says how it is written); a state of an earlier format gets it empty.
+pub(super) const TABLES: &str = "
+CREATE TABLE checksums (
+    name TEXT PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL, hash INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE pending (
     id TEXT PRIMARY KEY, created INTEGER, stage INTEGER NOT NULL, ended INTEGER, channel TEXT,
-    heard INTEGER NOT NULL, source INTEGER NOT NULL
+    heard INTEGER NOT NULL, source INTEGER NOT NULL, hash INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE series (
     family INTEGER NOT NULL, labels TEXT NOT NULL, layout TEXT NOT NULL, created INTEGER NOT NULL,
-    cells BLOB NOT NULL, held BLOB, PRIMARY KEY (family, labels)
+    cells BLOB NOT NULL, held BLOB, hash INTEGER NOT NULL, PRIMARY KEY (family, labels)
 ) WITHOUT ROWID, STRICT;
-CREATE TABLE layouts (name TEXT PRIMARY KEY, bounds TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE layouts (name TEXT PRIMARY KEY, bounds TEXT NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE admitted (
-    label TEXT NOT NULL, agent TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (label, agent, value)
+    label TEXT NOT NULL, agent TEXT NOT NULL, value TEXT NOT NULL, hash INTEGER NOT NULL,
+    PRIMARY KEY (label, agent, value)
 ) WITHOUT ROWID, STRICT;
-CREATE TABLE leases (granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL) STRICT;
+CREATE TABLE leases (
+    granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL, hash INTEGER NOT NULL
+) STRICT;
 CREATE TABLE counted_old (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT;
+CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL, hash INTEGER NOT NULL) STRICT;
 ";
 
-/// What each format has that the one before it had not, from format 2 on.
-const MIGRATIONS: [&str; 1] = ["CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT;"];
+/// The tables of format 2 that have a hash in format 3, and their other columns.
+const HASHED_IN_3: [(&str, &str); 7] = [
+    ("meta", "key, value"),
+    ("pending", "id, created, stage, ended, channel, heard, source"),
+    ("series", "family, labels, layout, created, cells, held"),
+    ("layouts", "name, bounds"),
+    ("admitted", "label, agent, value"),
+    ("leases", "granted, count, per_window"),
+    ("additions", "number, cells"),
+];
+
+/// The names of [`TABLES`], but of the one with the checksums of the others.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    declared().map(|(name, _)| name).filter(|name| *name != "checksums")
+}
+
+/// The names and declarations of [`TABLES`], as SQLite keeps them.
+fn declared() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLES.split(';').map(str::trim).filter_map(|table| Some((table.split(' ').nth(2)?, table)))
+}
 
 /// The file inside a state directory.
 pub(super) fn file_in(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// Opens the ledger in `directory`, making both if they are missing, and locks it against other processes.
-pub(super) fn open(directory: &Path) -> Result<Connection, LedgerError> {
+/// Opens the ledger in `directory`, making both if they are missing, locks it against other processes, and checks that all
+/// of it but the remembered ids is as it was written. Whoever commits something calls [`Checksums::write`] before.
+pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerError> {
     let unusable = |e: std::io::Error| LedgerError::Directory { path: directory.into(), detail: e.to_string() };
     std::fs::create_dir_all(directory).map_err(unusable)?;
     let path = file_in(directory);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)
         .map_err(|e| LedgerError::Directory { path: directory.into(), detail: e.to_string() })?;
-    prepare(&connection).map_err(|e| match e {
+    let checksums = prepare(&connection).map_err(|e| match e {
         Refusal::Sqlite(e) => opening_error(&path, &e),
         Refusal::Newer(found) => LedgerError::Newer { path: path.clone(), found, known: FORMAT },
         Refusal::Foreign(detail) => LedgerError::Damaged { path: path.clone(), detail },
     })?;
-    Ok(connection)
+    Ok((connection, checksums))
 }
 
 enum Refusal {
@@ -69,9 +99,12 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-fn prepare(connection: &Connection) -> Result<(), Refusal> {
+fn prepare(connection: &Connection) -> Result<Checksums, Refusal> {
     // Exclusive before the first read: a second daemon is refused, and WAL needs no shared-memory file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // What is refused stays as it is: closing it would bring its log into the file, and delete the log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "cell_size_check", "ON")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -81,6 +114,19 @@ fn prepare(connection: &Connection) -> Result<(), Refusal> {
     if format > FORMAT {
         return Err(Refusal::Newer(format));
     }
+    let checksums = Checksums::of(connection)?;
+    if tables > 0 {
+        if format == FORMAT {
+            check_tables(connection)?;
+            checksums.load(connection)?;
+            checksums.verify_rows(connection)?;
+        } else if checksums::are_there(connection)? {
+            return Err(Refusal::Foreign(format!(
+                "it says that its format is {format}, but has the tables of a later one"
+            )));
+        }
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(Refusal::Foreign(format!("its journal mode is {mode}")));
@@ -91,24 +137,64 @@ fn prepare(connection: &Connection) -> Result<(), Refusal> {
     connection.set_prepared_statement_cache_capacity(256);
     if tables == 0 {
         connection.execute_batch(&format!(
-            "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+            "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
         ))?;
+        checksums.begin(connection)?;
+        connection.execute_batch("COMMIT")?;
     } else {
         // Takes the lock for good, which a read alone would give back.
         connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?;
         // After a failed sync the log may be in the page cache only: writing it through says whether the disk has it.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        migrate(connection, format)?;
+        migrate(connection, format, &checksums)?;
+    }
+    Ok(checksums)
+}
+
+/// Brings the tables from `format` to the newest one.
+fn migrate(connection: &Connection, format: i64, checksums: &Checksums) -> rusqlite::Result<()> {
+    if format < 2 {
+        let additions = "CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT";
+        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {additions}; PRAGMA user_version = 2; COMMIT"))?;
+    }
+    if format < 3 {
+        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {}", with_hashes()))?;
+        checksums.begin(connection)?;
+        connection.execute_batch("PRAGMA user_version = 3; COMMIT")?;
     }
     Ok(())
 }
 
-/// Brings the tables from `format` to the newest one.
-fn migrate(connection: &Connection, format: i64) -> rusqlite::Result<()> {
-    for (migration, to) in MIGRATIONS.into_iter().zip(2..).filter(|(_, to)| *to > format) {
-        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {migration} PRAGMA user_version = {to}; COMMIT;"))?;
+/// From format 2 to format 3: every table of the newest format is made anew, and what was in the old one is given its
+/// hash.
+fn with_hashes() -> String {
+    let old = || HASHED_IN_3.iter().copied().chain([("counted_old", "id, parts")]);
+    let away = old().map(|(table, _)| format!("ALTER TABLE {table} RENAME TO before_{table};"));
+    let copies = old().map(|(table, columns)| {
+        let hash = if table == "counted_old" { String::new() } else { format!(", row_added('{table}', {columns})") };
+        format!("INSERT INTO {table} SELECT {columns}{hash} FROM before_{table}; DROP TABLE before_{table};")
+    });
+    away.chain([TABLES.to_owned()]).chain(copies).collect()
+}
+
+/// Whether the tables are those of the newest format, to the letter.
+fn check_tables(connection: &Connection) -> Result<(), Refusal> {
+    let mut missing: BTreeMap<&str, &str> = declared().collect();
+    let mut statement = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get_ref(column).map(|value| value.as_str_or_null().ok().flatten().unwrap_or_default());
+        let (kind, name, table, sql) = (text(0)?, text(1)?, text(2)?, text(3)?);
+        let is_declared = missing.remove(name).is_some_and(|declaration| declaration == sql);
+        let is_partition = counted::day_of(name).is_some_and(|day| counted::declaration(day) == sql);
+        if kind != "table" || name != table || !(is_declared || is_partition) {
+            return Err(Refusal::Foreign("what it says of its tables is not what was written".into()));
+        }
     }
-    Ok(())
+    match missing.keys().next() {
+        Some(table) => Err(Refusal::Foreign(format!("the table {table} is missing"))),
+        None => Ok(()),
+    }
 }
 
 fn opening_error(path: &Path, error: &rusqlite::Error) -> LedgerError {

@@ -113,9 +113,13 @@ fn add_all(to: &mut [u64], from: &[u64]) {
     }
 }
 
+/// A series that is not in the table yet.
+pub(super) const INSERT: &str =
+    "INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_added('series', ?1, ?2, ?3, ?4, ?5, ?6))";
+
 /// Writes a series that is not in the table yet.
 pub(super) fn insert(connection: &Connection, state: &SeriesState, layouts: &Layouts) -> Result<()> {
-    connection.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
+    connection.prepare_cached(INSERT)?.execute((
         state.key.family.code(),
         state.key.labels.as_str(),
         layouts.get(state.layout).map_or("", |layout| &layout.name),
@@ -129,7 +133,11 @@ pub(super) fn insert(connection: &Connection, state: &SeriesState, layouts: &Lay
 /// Writes what can change of a series that is in the table.
 pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()> {
     connection
-        .prepare_cached("UPDATE series SET created = ?3, cells = ?4, held = ?5 WHERE family = ?1 AND labels = ?2")?
+        .prepare_cached(
+            "UPDATE series SET created = ?3, cells = ?4, held = ?5,
+                hash = row_changed('series', hash, family, labels, layout, ?3, ?4, ?5)
+             WHERE family = ?1 AND labels = ?2",
+        )?
         .execute((
             state.key.family.code(),
             state.key.labels.as_str(),
@@ -154,7 +162,10 @@ pub(super) fn raise_all(connection: &Connection, mut raised: impl FnMut(u8, &str
         add_all(&mut cells, &by);
         new.push((family, labels.to_owned(), encode(&cells)));
     }
-    let mut update = connection.prepare("UPDATE series SET cells = ?3 WHERE family = ?1 AND labels = ?2")?;
+    let mut update = connection.prepare(
+        "UPDATE series SET cells = ?3, hash = row_changed('series', hash, family, labels, layout, created, ?3, held)
+         WHERE family = ?1 AND labels = ?2",
+    )?;
     new.into_iter().try_for_each(|row| update.execute(row).map(drop))
 }
 
@@ -165,7 +176,11 @@ fn damaged(column: usize, what: &str) -> rusqlite::Error {
 /// Ends the hold of the series called `key`.
 pub(super) fn release(connection: &Connection, key: &SeriesKey) -> Result<()> {
     connection
-        .prepare_cached("UPDATE series SET held = NULL WHERE family = ?1 AND labels = ?2")?
+        .prepare_cached(
+            "UPDATE series SET held = NULL,
+                hash = row_changed('series', hash, family, labels, layout, created, cells, NULL)
+             WHERE family = ?1 AND labels = ?2",
+        )?
         .execute((key.family.code(), key.labels.as_str()))?;
     Ok(())
 }
@@ -240,8 +255,11 @@ pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<(
                 let held = row.get_ref(3)?.as_blob_or_null()?.and_then(|blob| decode(blob, old.len() + 2));
                 rows.push((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, cells, held));
             }
-            let mut update =
-                connection.prepare("UPDATE series SET cells = ?3, held = ?4 WHERE family = ?1 AND labels = ?2")?;
+            let mut update = connection.prepare(
+                "UPDATE series SET cells = ?3, held = ?4,
+                    hash = row_changed('series', hash, family, labels, layout, created, ?3, ?4)
+                 WHERE family = ?1 AND labels = ?2",
+            )?;
             for (family, labels, cells, held) in rows {
                 // Its layout is about to be another one, under which nobody could tell what the cells were.
                 let Some(cells) = cells else {
@@ -252,10 +270,16 @@ pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<(
                 update.execute((family, labels, cells, held.map(|held| encode(&moved(&held, &old, layout)))))?;
             }
         }
-        connection.execute(
-            "INSERT INTO layouts VALUES (?1, ?2) ON CONFLICT DO UPDATE SET bounds = excluded.bounds",
-            (&layout.name, bounds),
+        let known = connection.execute(
+            "UPDATE layouts SET bounds = ?2, hash = row_changed('layouts', hash, ?1, ?2) WHERE name = ?1",
+            (&layout.name, &bounds),
         )?;
+        if known == 0 {
+            connection.execute(
+                "INSERT INTO layouts VALUES (?1, ?2, row_added('layouts', ?1, ?2))",
+                (&layout.name, &bounds),
+            )?;
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,9 @@ use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, Verdict};
 
 /// Changes that one transaction takes at most; the rest waits for the next.
 const MAX_BATCH: usize = 2048;
+
+/// How long nothing was asked for before the next day of remembered ids is checked.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// Told of every commit before it is answered, on the writer thread.
 pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
@@ -49,7 +53,7 @@ impl SqliteLedger {
         let writer = builder
             .spawn(move || {
                 if let Ok(store) = handed.recv() {
-                    Writer { store: Some(store), config, observer }.run(&queue);
+                    Writer::new(store, config, observer).run(&queue);
                 }
             })
             .map_err(unusable)?;
@@ -89,13 +93,48 @@ struct Writer {
     store: Option<Store>,
     config: LedgerConfig,
     observer: Observer,
+    /// Days of ids are still to be checked.
+    unchecked: bool,
+    /// Something in the file was found damaged: none of it is used before all of it was checked.
+    distrusted: bool,
 }
 
 impl Writer {
+    fn new(store: Store, config: LedgerConfig, observer: Observer) -> Self {
+        Self { store: Some(store), config, observer, unchecked: true, distrusted: false }
+    }
+
+    /// The next request. While there is none, the remembered ids are checked, day by day.
+    fn next(&mut self, queue: &mpsc::Receiver<Request>) -> Option<Request> {
+        while self.unchecked {
+            match queue.recv_timeout(IDLE) {
+                Ok(request) => return Some(request),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => self.check_next_day(),
+            }
+        }
+        queue.recv().ok()
+    }
+
+    fn check_next_day(&mut self) {
+        match self.store.as_mut().map_or(Ok(false), Store::check_next_day) {
+            Ok(more) => self.unchecked = more,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// What a failed commit or sync left behind is not known; the file says it, when it is read again.
+    fn failed(&mut self, error: &LedgerError) {
+        self.store = None;
+        self.unchecked = false;
+        self.distrusted |= matches!(error, LedgerError::Damaged { .. });
+        (self.observer)(Err(error));
+    }
+
     fn run(mut self, queue: &mpsc::Receiver<Request>) {
         let mut closing = false;
         while !closing {
-            let Ok(first) = queue.recv() else { return };
+            let Some(first) = self.next(queue) else { return };
             let mut changes = Vec::new();
             let mut waiting = Vec::new();
             let mut next = Some(first);
@@ -145,9 +184,7 @@ impl Writer {
                 Ok(verdicts)
             }
             Err(error) => {
-                // What a failed commit or sync left behind is not known; the file says it, when it is read again.
-                self.store = None;
-                (self.observer)(Err(&error));
+                self.failed(&error);
                 Err(Arc::new(error))
             }
         }
@@ -157,7 +194,9 @@ impl Writer {
         let store = if let Some(store) = self.store.take() {
             store
         } else {
-            let store = Store::open(self.config.clone())?;
+            let mut store = Store::open(self.config.clone())?;
+            while self.distrusted && store.check_next_day()? {}
+            (self.distrusted, self.unchecked) = (false, true);
             let series = store.contents()?.series;
             (self.observer)(Ok(Committed { series, ..Committed::default() }));
             store

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
 
 use super::admission::{Admission, Bounds};
+use super::checksums::{self, Checksums};
 use super::classification::{self, Judgement};
 use super::counted::Counted;
 use super::meta::Meta;
@@ -60,6 +61,7 @@ impl LedgerConfig {
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
+    checksums: Checksums,
     path: PathBuf,
     config: LedgerConfig,
     cached: Cached,
@@ -79,17 +81,18 @@ struct Cached {
 impl Store {
     /// Opens the file, makes it if it is missing, and carries histograms over to the configured buckets.
     pub(super) fn open(config: LedgerConfig) -> Result<Self, LedgerError> {
-        let connection = schema::open(&config.directory)?;
+        let (connection, checksums) = schema::open(&config.directory)?;
         let path = schema::file_in(&config.directory);
         let opened = (|| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             totals::catch_up_after_crash(&connection)?;
             series::carry_over(&connection, &config.layouts)?;
+            checksums.write(&connection)?;
             connection.execute_batch("COMMIT")?;
-            Cached::load(&connection, &config)
+            Cached::load(&connection, &config, &checksums)
         })();
         match opened {
-            Ok(cached) => Ok(Self { connection, path, config, cached }),
+            Ok(cached) => Ok(Self { connection, checksums, path, config, cached }),
             Err(e) => Err(schema::writing_error(&path, &e)),
         }
     }
@@ -132,8 +135,18 @@ impl Store {
         };
         let verdicts = changes.iter().map(|change| batch.apply(change)).collect::<Result<Vec<_>>>()?;
         let committed = batch.finish()?;
+        self.checksums.write_counting(&transaction)?;
         transaction.commit()?;
         Ok((verdicts, committed))
+    }
+
+    /// Checks one day of ids that was not checked yet. Gives whether there was one.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub(super) fn check_next_day(&mut self) -> Result<bool, LedgerError> {
+        let checked = self.cached.counted.check_next(&self.connection);
+        checked.map_err(|e| schema::writing_error(&self.path, &e))
     }
 
     /// Takes a reloaded configuration into effect, but for the directory and the buckets, which need a restart.
@@ -149,11 +162,11 @@ impl Store {
 }
 
 impl Cached {
-    fn load(connection: &Connection, config: &LedgerConfig) -> Result<Self> {
+    fn load(connection: &Connection, config: &LedgerConfig, checksums: &Checksums) -> Result<Self> {
         let done = Meta::LookBackDone.get(connection)? == Some(1);
         Ok(Self {
             admission: Admission::load(connection, config.bounds)?,
-            counted: Counted::load(connection, config.retention)?,
+            counted: Counted::load(connection, config.retention, checksums)?,
             totals: Totals::default(),
             born: HashSet::new(),
             look_back: Meta::FirstStart.time(connection)?.map(|first_start| LookBack { first_start, done }),
@@ -199,21 +212,7 @@ impl Batch<'_> {
                 }
                 Ok(Verdict::Done)
             }
-            Change::Lease(lease) => {
-                self.connection
-                    .prepare_cached("DELETE FROM leases WHERE granted < ?1")?
-                    .execute([lease.granted.minus(LEASES_KEPT).as_millis()])?;
-                // Granted before the clock was set back; from here on they age.
-                self.connection
-                    .prepare_cached("UPDATE leases SET granted = ?1 WHERE granted > ?1")?
-                    .execute([lease.granted.as_millis()])?;
-                self.connection.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((
-                    lease.granted.as_millis(),
-                    lease.count,
-                    lease.per_window,
-                ))?;
-                Ok(Verdict::Done)
-            }
+            Change::Lease(lease) => write_lease(self.connection, lease).map(|()| Verdict::Done),
         }
     }
 
@@ -278,7 +277,7 @@ impl Batch<'_> {
                 heard: known.as_ref().map_or(now, |pending| pending.heard),
                 source: known.as_ref().map_or(source, |pending| pending.source),
             };
-            write_pending(self.connection, &pending)?;
+            write_pending(self.connection, &pending, known.is_some())?;
         }
         // A stage that was reached is never left again, even if the API says OPEN after CLOSED.
         Ok(Verdict::Pending { stage: reached.max(stage), channel })
@@ -335,7 +334,7 @@ impl Batch<'_> {
             let stage = Stage::Known;
             let pending =
                 Pending { id: Arc::clone(id), created: None, stage, ended: None, channel: None, heard: now, source };
-            write_pending(self.connection, &pending)?;
+            write_pending(self.connection, &pending, false)?;
         }
         Ok(Verdict::Done)
     }
@@ -392,6 +391,9 @@ impl Batch<'_> {
 
 /// Covers the window of the budget, the validity of a lease and a request's time-out.
 const LEASES_KEPT: Duration = Duration::from_secs(120);
+pub(super) const INSERT_PENDING: &str =
+    "INSERT INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_added('pending', ?1, ?2, ?3, ?4, ?5, ?6, ?7))";
+pub(super) const INSERT_LEASE: &str = "INSERT INTO leases VALUES (?1, ?2, ?3, row_added('leases', ?1, ?2, ?3))";
 const PENDING: &str = "id, created, stage, ended, channel, heard, source";
 
 fn find_pending(connection: &Connection, id: &str) -> Result<Option<Pending>> {
@@ -442,9 +444,13 @@ fn channel_from(text: &str) -> Result<Channel> {
     Ok(Channel { agent_id, session_type, platform, direction })
 }
 
-fn write_pending(connection: &Connection, pending: &Pending) -> Result<()> {
+/// Writes a session in the place of what was known of it, if it was known.
+fn write_pending(connection: &Connection, pending: &Pending, is_known: bool) -> Result<()> {
     let channel = pending.channel.as_ref().map(|channel| serde_json::json!(channel.values()).to_string());
-    connection.prepare_cached("INSERT OR REPLACE INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute((
+    if is_known {
+        delete_pending(connection, &pending.id)?;
+    }
+    connection.prepare_cached(INSERT_PENDING)?.execute((
         &*pending.id,
         pending.created.map(Timestamp::as_millis),
         pending.stage.code(),
@@ -457,7 +463,21 @@ fn write_pending(connection: &Connection, pending: &Pending) -> Result<()> {
 }
 
 fn delete_pending(connection: &Connection, id: &str) -> Result<()> {
-    connection.prepare_cached("DELETE FROM pending WHERE id = ?1")?.execute([id])?;
+    let statement = "DELETE FROM pending WHERE id = ?1 RETURNING row_removed('pending', hash)";
+    checksums::delete(connection, statement, [id]).map(drop)
+}
+
+fn write_lease(connection: &Connection, lease: &Lease) -> Result<()> {
+    let old = "DELETE FROM leases WHERE granted < ?1 RETURNING row_removed('leases', hash)";
+    checksums::delete(connection, old, [lease.granted.minus(LEASES_KEPT).as_millis()])?;
+    // Granted before the clock was set back; from here on they age.
+    connection
+        .prepare_cached(
+            "UPDATE leases SET granted = ?1, hash = row_changed('leases', hash, ?1, count, per_window)
+             WHERE granted > ?1",
+        )?
+        .execute([lease.granted.as_millis()])?;
+    connection.prepare_cached(INSERT_LEASE)?.execute((lease.granted.as_millis(), lease.count, lease.per_window))?;
     Ok(())
 }
 

@@ -397,6 +397,43 @@ fn ledger_series(config: &Config, ledger: SqliteLedger) -> Vec<SeriesState> {
     open(config).unwrap().1.series
 }
 
+/// Takes a state back to the tables of format 1.
+fn without_hashes() -> String {
+    let mut statements = vec!["DROP TABLE additions; DROP TABLE checksums;".to_owned()];
+    for (table, columns) in [
+        ("meta", "key TEXT PRIMARY KEY, value INTEGER NOT NULL"),
+        (
+            "pending",
+            "id TEXT PRIMARY KEY, created INTEGER, stage INTEGER NOT NULL, ended INTEGER, channel TEXT,
+             heard INTEGER NOT NULL, source INTEGER NOT NULL",
+        ),
+        (
+            "series",
+            "family INTEGER NOT NULL, labels TEXT NOT NULL, layout TEXT NOT NULL, created INTEGER NOT NULL,
+             cells BLOB NOT NULL, held BLOB, PRIMARY KEY (family, labels)",
+        ),
+        ("layouts", "name TEXT PRIMARY KEY, bounds TEXT NOT NULL"),
+        (
+            "admitted",
+            "label TEXT NOT NULL, agent TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (label, agent, value)",
+        ),
+        ("leases", "granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL"),
+    ] {
+        let names: Vec<&str> = columns
+            .split_once(", PRIMARY KEY (")
+            .map_or(columns, |(columns, _)| columns)
+            .split(',')
+            .filter_map(|column| column.split_whitespace().next())
+            .collect();
+        let (names, without_rowid) = (names.join(", "), if table == "leases" { "" } else { " WITHOUT ROWID," });
+        statements.push(format!(
+            "ALTER TABLE {table} RENAME TO later; CREATE TABLE {table} ({columns}){without_rowid} STRICT;
+             INSERT INTO {table} SELECT {names} FROM later; DROP TABLE later;"
+        ));
+    }
+    statements.concat()
+}
+
 #[test]
 fn a_state_of_format_1_is_carried_over() {
     let directory = tempfile::tempdir().unwrap();
@@ -406,7 +443,7 @@ fn a_state_of_format_1_is_carried_over() {
     drop(ledger);
     let before = totals(&config);
     let connection = rusqlite::Connection::open(directory.path().join("ledger.sqlite")).unwrap();
-    connection.execute_batch("DROP TABLE additions; PRAGMA user_version = 1").unwrap();
+    connection.execute_batch(&format!("{}PRAGMA user_version = 1", without_hashes())).unwrap();
     drop(connection);
     assert_eq!(totals(&config), before);
     let (ledger, _) = open(&config).unwrap();
@@ -417,6 +454,82 @@ fn a_state_of_format_1_is_carried_over() {
         totals.iter().find(|(name, _)| name.starts_with("agntix_sessions_ended_total")).map(|(_, cells)| cells[0])
     };
     assert_eq!((ended(&before), ended(&totals(&config))), (Some(1), Some(2)));
+}
+
+/// Starts a ledger on what `statement` has made of the file.
+fn opened_after(config: &Config, statement: &str) -> Result<(SqliteLedger, Opened), LedgerError> {
+    let connection = rusqlite::Connection::open(config.state.path.join("ledger.sqlite")).unwrap();
+    connection.execute_batch(statement).unwrap();
+    drop(connection);
+    open(config)
+}
+
+#[test]
+fn a_row_that_is_not_as_it_was_written_is_damage_and_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    let lease = Change::Lease(Lease { granted: at(0), count: 7, per_window: 100 });
+    commit(&ledger, vec![Change::FirstStart(at(-1_000)), Change::LookBackDone, lease]);
+    commit(&ledger, vec![session(&facts("open", None, None)), session(&facts("s", Some(5_000), Some("Refund")))]);
+    drop(ledger);
+    let good = std::fs::read(directory.path().join("ledger.sqlite")).unwrap();
+    for (statement, says) in [
+        ("UPDATE meta SET value = value + 1 WHERE key = 'first_start'", "a row of meta"),
+        ("UPDATE pending SET stage = 0", "a row of pending"),
+        ("DELETE FROM pending", "pending has 0 rows, and 1 were written"),
+        ("UPDATE series SET held = NULL", "rows of series"),
+        ("DELETE FROM series WHERE family = 0", "series has"),
+        ("DELETE FROM layouts WHERE name = 'duration'", "layouts has"),
+        ("UPDATE admitted SET value = 'b' WHERE label = 'agent_id'", "a row of admitted"),
+        ("UPDATE leases SET count = 1", "a row of leases"),
+        ("DELETE FROM leases", "leases has 0 rows"),
+        ("INSERT INTO additions VALUES (1, x'00', 7)", "a row of additions"),
+        ("UPDATE checksums SET rows = rows + 1 WHERE name = 'meta'", "the checksum of meta"),
+        ("DROP TABLE additions", "the table additions is missing"),
+        ("ALTER TABLE pending RENAME COLUMN ended TO ender", "its tables"),
+        ("PRAGMA user_version = 2", "has the tables of a later one"),
+    ] {
+        let error = opened_after(&config, statement).err().unwrap_or_else(|| panic!("{statement} went unseen"));
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{statement}: {error}");
+        assert!(error.to_string().contains(says), "{statement}: {error}");
+        std::fs::write(directory.path().join("ledger.sqlite"), &good).unwrap();
+    }
+    let (_ledger, opened) = open(&config).unwrap();
+    assert_eq!(opened.pending.len(), 1);
+}
+
+/// They are checked before they are looked up, and without a look-up soon after the start.
+#[test]
+fn a_damaged_day_of_ids_stops_the_counting_and_counts_nothing_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    let known = session(&facts("s", Some(5_000), Some("Refund")));
+    commit(&ledger, vec![Change::FirstStart(at(-1_000)), Change::LookBackDone, known.clone()]);
+    drop(ledger);
+    let before = totals(&config);
+    let day = at(0).day();
+    let damage = format!("UPDATE counted_{day} SET id = x'00112233445566778899aabbccddeeff'");
+    let (ledger, _) = opened_after(&config, &damage).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..2 {
+        let error = runtime.block_on(ledger.commit(vec![known.clone()])).unwrap_err();
+        assert!(matches!(&*error, LedgerError::Damaged { detail, .. } if detail.contains("counted_")), "{error}");
+        // Nor is anything else counted on top of it.
+        let error = runtime.block_on(ledger.commit(vec![Change::Watermark(at(9))])).unwrap_err();
+        assert!(matches!(&*error, LedgerError::Damaged { .. }), "{error}");
+    }
+    drop(ledger);
+    assert_eq!(totals(&config), before);
+
+    let (told, tells) = std::sync::mpsc::channel();
+    let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
+        let _ = told.send(result.map(drop).map_err(ToString::to_string));
+    });
+    let (_ledger, _) = SqliteLedger::open(LedgerConfig::from(&config), observer).unwrap();
+    let told = tells.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(told.is_err_and(|error| error.contains(&format!("counted_{day}"))));
 }
 
 /// Else they would count anew at every start until their time has come.

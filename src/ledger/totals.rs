@@ -12,6 +12,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Result};
 
 use super::Committed;
+use super::checksums;
 use super::series::{self, Delta, LookBack, Sums};
 use crate::clock::Timestamp;
 use crate::exposition::series::{Layouts, SeriesKey, SeriesState};
@@ -22,6 +23,8 @@ const MOST_LAGGING: usize = 4096;
 const MOST_ROWS: usize = 256;
 /// Series kept in memory, so that they need no look-up: those of two hundred channels.
 const MOST_RECENT: usize = 8192;
+
+const DELETE: &str = "DELETE FROM additions RETURNING row_removed('additions', hash)";
 
 /// What a row of additions calls a series: half of the SHA-256 of its family and labels.
 type Name = [u8; 16];
@@ -98,8 +101,10 @@ impl Totals {
         }
         committed.exemplars = sums.exemplars.into_values().collect();
         if !row.is_empty() {
-            connection.prepare_cached("INSERT INTO additions (cells) VALUES (?1)")?.execute([row])?;
             self.rows += 1;
+            connection
+                .prepare_cached("INSERT INTO additions VALUES (?1, ?2, row_added('additions', ?1, ?2))")?
+                .execute((i64::try_from(self.rows).unwrap_or(i64::MAX), row))?;
         }
         if self.rows >= MOST_ROWS || self.lagging >= MOST_LAGGING || self.recent.len() > MOST_RECENT {
             self.catch_up(connection)?;
@@ -124,7 +129,7 @@ impl Totals {
             series::update(connection, &recent.state)?;
             recent.lags = false;
         }
-        connection.prepare_cached("DELETE FROM additions")?.execute([])?;
+        checksums::delete(connection, DELETE, [])?;
         (self.lagging, self.rows) = (0, 0);
         if self.recent.len() > MOST_RECENT {
             self.recent.clear();
@@ -135,21 +140,21 @@ impl Totals {
 
 /// Adds what the table lacks: to be called in a transaction, before anything is read of the series.
 pub(super) fn catch_up_after_crash(connection: &Connection) -> Result<()> {
-    let mut sums = HashMap::new();
+    let (mut sums, mut any) = (HashMap::new(), false);
     let mut statement = connection.prepare("SELECT cells FROM additions")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
+        any = true;
         read(row.get_ref(0)?.as_blob()?, &mut sums).ok_or_else(|| damaged("a row of additions is broken"))?;
     }
-    if sums.is_empty() {
+    if !any {
         return Ok(());
     }
     series::raise_all(connection, |family, labels| sums.remove(&name(family, labels)))?;
     if !sums.is_empty() {
         return Err(damaged("something was added to a series that is not there"));
     }
-    connection.execute("DELETE FROM additions", [])?;
-    Ok(())
+    checksums::delete(connection, DELETE, []).map(drop)
 }
 
 fn damaged(what: &str) -> rusqlite::Error {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::checksums::{self, Checksums};
 use super::counted::{self, Counted};
 use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
@@ -79,6 +80,7 @@ pub enum UpkeepError {
 /// An existing state, locked.
 struct State {
     connection: Connection,
+    checksums: Checksums,
     path: PathBuf,
 }
 
@@ -91,10 +93,12 @@ impl State {
         if let Some(found) = glance::format(&path).filter(|found| *found < schema::FORMAT) {
             return Err(UpkeepError::Older { path: directory.into(), found, known: schema::FORMAT });
         }
-        let state = Self { connection: schema::open(directory)?, path };
+        let (connection, checksums) = schema::open(directory)?;
+        let state = Self { connection, checksums, path };
         state.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
             totals::catch_up_after_crash(&transaction)?;
+            state.checksums.write(&transaction)?;
             transaction.commit()
         })?;
         Ok(state)
@@ -167,22 +171,18 @@ pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, Upkee
         let transaction = connection.unchecked_transaction()?;
         let created: Option<Option<i64>> =
             transaction.query_row("SELECT created FROM pending WHERE id = ?1", [id], |row| row.get(0)).optional()?;
-        transaction.execute("DELETE FROM pending WHERE id = ?1", [id])?;
-        let (key, mut counted) = (counted::key(id), false);
-        for (table, _) in counted::partitions(&transaction)? {
-            counted |= transaction.prepare(&format!("SELECT 1 FROM {table} WHERE id = ?1"))?.exists([key])?;
-            if hash {
-                transaction.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key])?;
-            }
-        }
+        let row = "DELETE FROM pending WHERE id = ?1 RETURNING row_removed('pending', hash)";
+        checksums::delete(&transaction, row, [id])?;
+        // The retention is asked of nobody: nothing is dropped here.
+        let mut ids = Counted::load(&transaction, Duration::MAX, &state.checksums)?;
+        let counted = if hash { ids.remove(&transaction, id)? } else { ids.contains(&transaction, id)? };
         let mut keeps_hash = counted && !hash;
         // Without a time of creation nothing of it was counted yet, so that nothing can be counted twice.
         if let (false, false, Some(Some(created))) = (hash, counted, created) {
-            let created = Timestamp::from_millis(created);
-            // The retention is asked of nobody: nothing is dropped here.
-            Counted::load(&transaction, Duration::MAX)?.insert(&transaction, id, created, counted::UNKNOWN_PARTS)?;
+            ids.insert(&transaction, id, Timestamp::from_millis(created), counted::UNKNOWN_PARTS)?;
             keeps_hash = true;
         }
+        state.checksums.write(&transaction)?;
         transaction.commit()?;
         // The log has it, too.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -12,7 +12,8 @@ use super::lines::{Line, Pending, Series};
 use super::{State, UpkeepError};
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
-use crate::ledger::store::{LedgerConfig, Store};
+use crate::ledger::checksums::Checksums;
+use crate::ledger::store::{self, LedgerConfig, Store};
 use crate::ledger::{counted, schema, series};
 
 /// A line is a series at most, and its labels are bounded; what is longer is no export.
@@ -134,8 +135,8 @@ pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(
     let work = tempfile::Builder::new().prefix(WORK).tempdir_in(directory)?;
     let made = schema::file_in(work.path());
     let lines = {
-        let mut connection = schema::open(work.path())?;
-        let lines = read_all(&mut connection, &made, from, progress)?;
+        let (mut connection, checksums) = schema::open(work.path())?;
+        let lines = read_all(&mut connection, &checksums, &made, from, progress)?;
         let close = "PRAGMA wal_checkpoint(TRUNCATE)";
         connection.query_row(close, [], |_| Ok(())).map_err(|e| schema::writing_error(&made, &e))?;
         lines
@@ -201,6 +202,7 @@ fn refuse_occupied(directory: &Path) -> Result<(), UpkeepError> {
 
 fn read_all(
     connection: &mut Connection,
+    checksums: &Checksums,
     path: &Path,
     from: &mut dyn BufRead,
     progress: &mut dyn FnMut(u64),
@@ -230,7 +232,7 @@ fn read_all(
             (_, Line::AgntixExporterState { .. }) => return Err(wrong("it is a second first line".into())),
             (_, Line::End { lines }) if *lines == number => ended = true,
             (_, Line::End { lines }) => return Err(wrong(format!("it closes {lines} lines, but there are {number}"))),
-            _ => write(&transaction, &mut partitions, line).map_err(|refusal| match refusal {
+            _ => write(&transaction, checksums, &mut partitions, line).map_err(|refusal| match refusal {
                 Refusal::Line(detail) => wrong(detail),
                 // A line that is there twice, or holds what the table does not take, is the line's fault.
                 Refusal::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
@@ -255,6 +257,7 @@ fn read_all(
             detail: format!("no line before it has the buckets {layout:?}"),
         });
     }
+    checksums.write(&transaction).map_err(unwritten)?;
     transaction.commit().map_err(unwritten)?;
     Ok(number)
 }
@@ -273,39 +276,38 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-fn write(to: &Transaction<'_>, partitions: &mut HashMap<Option<i64>, String>, line: Line) -> Result<(), Refusal> {
+fn write(
+    to: &Transaction<'_>,
+    checksums: &Checksums,
+    partitions: &mut HashMap<Option<i64>, String>,
+    line: Line,
+) -> Result<(), Refusal> {
     match line {
         // Told apart by their place, before.
         Line::AgntixExporterState { .. } | Line::End { .. } => {}
         Line::Meta(key, value) => {
-            to.prepare_cached("INSERT INTO meta VALUES (?1, ?2)")?.execute((key, value))?;
+            to.prepare_cached("INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))")?.execute((key, value))?;
         }
         Line::Layout(name, bounds) => {
-            to.prepare_cached("INSERT INTO layouts VALUES (?1, ?2)")?.execute((name, bounds))?;
+            to.prepare_cached("INSERT INTO layouts VALUES (?1, ?2, row_added('layouts', ?1, ?2))")?
+                .execute((name, bounds))?;
         }
         Line::Admitted(label, agent, value) => {
-            to.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3)")?.execute((label, agent, value))?;
+            to.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, row_added('admitted', ?1, ?2, ?3))")?
+                .execute((label, agent, value))?;
         }
         Line::Series(Series { metric, labels, layout, created, cells, held }) => {
             let family = Family::ALL.into_iter().find(|family| family.descriptor().name == metric);
             let family = family.ok_or_else(|| Refusal::Line(format!("there is no metric {metric:?}")))?;
             let (cells, held) = (series::encode(&cells), held.as_deref().map(series::encode));
-            to.prepare_cached("INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute((
-                family.code(),
-                labels,
-                layout,
-                created,
-                cells,
-                held,
-            ))?;
+            to.prepare_cached(series::INSERT)?.execute((family.code(), labels, layout, created, cells, held))?;
         }
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
             let channel = channel.map(|channel| serde_json::json!(channel).to_string());
-            to.prepare_cached("INSERT INTO pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-                .execute((id, created, stage, ended, channel, heard, source))?;
+            to.prepare_cached(store::INSERT_PENDING)?.execute((id, created, stage, ended, channel, heard, source))?;
         }
         Line::Lease(granted, count, per_window) => {
-            to.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3)")?.execute((granted, count, per_window))?;
+            to.prepare_cached(store::INSERT_LEASE)?.execute((granted, count, per_window))?;
         }
         Line::Counted { day, id, parts } => {
             let key = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(&id, 16).ok());
@@ -316,11 +318,12 @@ fn write(to: &Transaction<'_>, partitions: &mut HashMap<Option<i64>, String>, li
             let table = match partitions.entry(day) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => place.insert(match day {
-                    Some(day) => counted::make_partition(to, day)?,
+                    Some(day) => counted::make_partition(to, day, checksums)?,
                     None => counted::OLD.to_owned(),
                 }),
             };
             to.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![key, parts])?;
+            checksums.id_added(table, &key, parts);
         }
     }
     Ok(())

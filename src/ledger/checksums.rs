@@ -1,0 +1,541 @@
+//! Checksums of what the file holds, so that a changed byte is an error and never a wrong number.
+//!
+//! SQLite notices damage to the structure of its file, but not to what stands in it: a changed digit is a digit. So every
+//! row has a hash of its values in its last column, and every table has the number of its rows and the sum of their
+//! hashes in the table `checksums`, which is brought up to date by each transaction. The hash tells which row is damaged;
+//! the sum tells that a row is missing, is there twice, or belongs elsewhere. The remembered ids, which are many, have the
+//! sum alone: that costs no byte an id.
+//!
+//! # A new table
+//! 1. Declare it in [`TABLES`](super::schema::TABLES), with `hash INTEGER NOT NULL` as its last column.
+//! 2. Write it in SQL with these functions, each of which is given the name of the table first:
+//!    `INSERT INTO t VALUES (?1, ?2, row_added('t', ?1, ?2))`,
+//!    `UPDATE t SET b = ?2, hash = row_changed('t', hash, a, ?2) WHERE a = ?1` (all values as they are afterwards, in the
+//!    order of the columns), and [`delete`] with `DELETE FROM t WHERE … RETURNING row_removed('t', hash)`.
+//! 3. No `INSERT OR …` and no `ON CONFLICT`: the row would be summed and not written. Try the update, then insert.
+//!
+//! All else (the check when the file is opened, `state inspect --verify`, `state export --salvage`) goes by the
+//! declaration. Whoever forgets a function cannot open the state again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Params, Result};
+
+use super::{counted, schema};
+
+/// The row of `checksums` that is of no table: its `rows` are the commits so far, and its `sum` tells this state from all
+/// others.
+const COMMITS: &str = "commits";
+
+/// The checksums of an open state, shared with the functions in its SQL.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checksums(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    tables: BTreeMap<Box<str>, Entry>,
+    commit: Commit,
+    /// Changes of rows that SQLite had counted when the last commit was.
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    total: Total,
+    changed: bool,
+}
+
+/// What a table holds: how many rows, and the sum of their hashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Total {
+    pub(super) rows: i64,
+    sum: i64,
+}
+
+/// Which state this is, and how often something was committed to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Commit {
+    /// Random, drawn when the state was made.
+    pub(super) state: i64,
+    /// Rises with every commit of the daemon.
+    pub(super) number: i64,
+}
+
+impl Total {
+    fn add(&mut self, hash: i64) {
+        (self.rows, self.sum) = (self.rows.wrapping_add(1), self.sum.wrapping_add(hash));
+    }
+
+    fn remove(&mut self, hash: i64) {
+        (self.rows, self.sum) = (self.rows.wrapping_sub(1), self.sum.wrapping_sub(hash));
+    }
+
+    /// The total of a table of ids, which must stand in their order.
+    fn of_ids(connection: &Connection, table: &str) -> Result<Option<Self>> {
+        let (mut total, mut last, mut ordered) = (Self::default(), None, true);
+        let mut statement = connection.prepare(&format!("SELECT id, parts FROM {table}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, parts) = (row.get_ref(0)?, row.get_ref(1)?);
+            total.add(row_hash(table, [id, parts]));
+            let id: Option<Vec<u8>> = id.as_blob().ok().map(Into::into);
+            ordered &= id > last;
+            last = id;
+        }
+        Ok(ordered.then_some(total))
+    }
+}
+
+/// What is wrong with a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// Its structure, as SQLite says it.
+    Structure(String),
+    /// Rows that are not as they were written.
+    Rows(u64),
+    /// It has other rows than were written: so many there are, and so many there should be.
+    Missing { there: i64, written: i64 },
+    /// Its checksum itself is damaged or missing.
+    Unknown,
+}
+
+impl Damage {
+    /// In words, of `table`.
+    pub(super) fn says(&self, table: &str) -> String {
+        match self {
+            Self::Structure(what) => format!("{table}: {what}"),
+            Self::Rows(1) => format!("a row of {table} is not as it was written"),
+            Self::Rows(rows) => format!("{rows} rows of {table} are not as they were written"),
+            Self::Missing { there, written } if there == written => {
+                format!("the rows of {table} are not those written")
+            }
+            Self::Missing { there, written } => format!("{table} has {there} rows, and {written} were written"),
+            Self::Unknown => format!("the checksum of {table} is damaged or missing"),
+        }
+    }
+}
+
+impl Checksums {
+    /// Makes the functions known to `connection`. What they are told is kept for [`write`](Self::write).
+    pub(super) fn of(connection: &Connection) -> Result<Self> {
+        let checksums = Self::default();
+        let function = |name: &str, act: fn(&mut Total, i64, i64), hashes: usize| {
+            let shared = checksums.clone();
+            connection.create_scalar_function(name, -1, FunctionFlags::SQLITE_UTF8, move |context: &mut Context<'_>| {
+                let table = context.get_raw(0).as_str()?;
+                // A removed row needs none of its values.
+                let before = if hashes > 0 { context.get_raw(1).as_i64()? } else { 0 };
+                let values = (1 + hashes..context.len()).map(|place| context.get_raw(place));
+                let after = row_hash(table, values);
+                shared.change(table, |total| act(total, before, after));
+                Ok(after)
+            })
+        };
+        function("row_added", |total, _, after| total.add(after), 0)?;
+        function("row_removed", |total, before, _| total.remove(before), 1)?;
+        function("row_changed", |total, before, after| (total.remove(before), total.add(after)).1, 1)?;
+        Ok(checksums)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, table: &str, act: impl FnOnce(&mut Total)) {
+        let mut state = self.state();
+        let entry = match state.tables.get_mut(table) {
+            Some(entry) => entry,
+            None => state.tables.entry(table.into()).or_default(),
+        };
+        act(&mut entry.total);
+        entry.changed = true;
+    }
+
+    /// An id was added to a table of ids.
+    pub(super) fn id_added(&self, table: &str, key: &[u8; 16], parts: i64) {
+        self.change(table, |total| total.add(id_hash(table, key, parts)));
+    }
+
+    /// An id was taken out of a table of ids.
+    pub(super) fn id_removed(&self, table: &str, key: &[u8; 16], parts: i64) {
+        self.change(table, |total| total.remove(id_hash(table, key, parts)));
+    }
+
+    /// A table of ids was made.
+    pub(super) fn table_made(&self, table: &str) {
+        self.change(table, |total| *total = Total::default());
+    }
+
+    /// A table of ids was dropped.
+    pub(super) fn table_dropped(&self, connection: &Connection, table: &str) -> Result<()> {
+        self.state().tables.remove(table);
+        connection.prepare_cached("DELETE FROM checksums WHERE name = ?1")?.execute([table])?;
+        Ok(())
+    }
+
+    /// Begins the checksums of a state that is being made, whose tables are all there.
+    pub(super) fn begin(&self, connection: &Connection) -> Result<()> {
+        self.state().commit = Commit { state: fastrand::i64(..), number: 0 };
+        for table in schema::tables() {
+            self.change(table, |_| ());
+        }
+        for (table, _) in counted::partitions(connection)? {
+            let total = Total::of_ids(connection, &table)?.ok_or_else(|| damage(format!("{table} is not in order")))?;
+            self.change(&table, |known| *known = total);
+        }
+        self.write_commit(connection)?;
+        self.write(connection)
+    }
+
+    /// Writes what has changed into the running transaction: to be called before each commit.
+    pub(super) fn write(&self, connection: &Connection) -> Result<()> {
+        let mut state = self.state();
+        for (table, entry) in state.tables.iter_mut().filter(|(_, entry)| entry.changed) {
+            write_row(connection, table, entry.total)?;
+            entry.changed = false;
+        }
+        state.changes = connection.total_changes();
+        Ok(())
+    }
+
+    /// Like [`write`](Self::write), and counts the commit, unless the transaction changes nothing.
+    pub(super) fn write_counting(&self, connection: &Connection) -> Result<()> {
+        {
+            let mut state = self.state();
+            if connection.total_changes() == state.changes {
+                return Ok(());
+            }
+            state.commit.number = state.commit.number.saturating_add(1);
+        }
+        self.write_commit(connection)?;
+        self.write(connection)
+    }
+
+    fn write_commit(&self, connection: &Connection) -> Result<()> {
+        let Commit { state, number } = self.commit();
+        write_row(connection, COMMITS, Total { rows: number, sum: state })
+    }
+
+    /// Which state it is, and its last commit.
+    pub(super) fn commit(&self) -> Commit {
+        self.state().commit
+    }
+
+    /// Reads the checksums.
+    ///
+    /// # Errors
+    /// If one of them is damaged, or a table has none.
+    pub(super) fn load(&self, connection: &Connection) -> Result<()> {
+        for table in ["sqlite_schema", "checksums"] {
+            if let Some(what) = structure(connection, table)? {
+                return Err(damage(Damage::Structure(what).says(table)));
+            }
+        }
+        let read = read_rows(connection)?;
+        let mut state = self.state();
+        state.tables.clear();
+        let mut commit = None;
+        for (name, total) in read {
+            let total = total.ok_or_else(|| damage(Damage::Unknown.says(&shown(&name))))?;
+            if name == COMMITS {
+                commit = Some(Commit { state: total.sum, number: total.rows });
+            } else {
+                state.tables.insert(name.into(), Entry { total, changed: false });
+            }
+        }
+        state.commit = commit.ok_or_else(|| damage("the number of its commits is missing".into()))?;
+        state.changes = connection.total_changes();
+        let partitions = counted::partitions(connection)?.into_iter().map(|(table, _)| table);
+        let there: BTreeSet<String> = partitions.chain(schema::tables().map(Into::into)).collect();
+        if let Some(table) = there.iter().find(|table| !state.tables.contains_key(table.as_str())) {
+            return Err(damage(Damage::Unknown.says(table)));
+        }
+        match state.tables.keys().find(|name| !there.contains(&***name)) {
+            Some(table) => Err(damage(format!("the table {} is missing", shown(table)))),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks every table but those of ids, which may be large.
+    ///
+    /// # Errors
+    /// If one is damaged.
+    pub(super) fn verify_rows(&self, connection: &Connection) -> Result<()> {
+        for table in schema::tables().filter(|table| !table.starts_with(counted::PREFIX)) {
+            if let Some(found) = self.damage_in(connection, table)? {
+                return Err(damage(found.says(table)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a table of ids.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub(super) fn verify_ids(&self, connection: &Connection, table: &str) -> Result<()> {
+        match self.damage_in(connection, table)? {
+            Some(found) => Err(damage(found.says(table))),
+            None => Ok(()),
+        }
+    }
+
+    /// What is wrong with a table; none if it is as it was written.
+    pub(super) fn damage_in(&self, connection: &Connection, table: &str) -> Result<Option<Damage>> {
+        let Some(written) = self.state().tables.get(table).map(|entry| entry.total) else {
+            return Ok(Some(Damage::Unknown));
+        };
+        match found_in(connection, table) {
+            Ok(Found { structure: Some(what), .. }) => Ok(Some(Damage::Structure(what))),
+            Ok(Found { damaged, .. }) if damaged > 0 => Ok(Some(Damage::Rows(damaged))),
+            Ok(Found { total, .. }) if total == written => Ok(None),
+            Ok(Found { total, .. }) => Ok(Some(Damage::Missing { there: total.rows, written: written.rows })),
+            Err(error) if is_damage(&error) => Ok(Some(Damage::Structure(error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct Found {
+    structure: Option<String>,
+    damaged: u64,
+    total: Total,
+}
+
+fn found_in(connection: &Connection, table: &str) -> Result<Found> {
+    let mut found = Found { structure: structure(connection, table)?, damaged: 0, total: Total::default() };
+    if found.structure.is_some() {
+        return Ok(found);
+    }
+    if table.starts_with(counted::PREFIX) {
+        match Total::of_ids(connection, table)? {
+            Some(total) => found.total = total,
+            None => found.structure = Some("its ids are not in order".into()),
+        }
+        return Ok(found);
+    }
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match sound_hash(table, row)? {
+            Some(hash) => found.total.add(hash),
+            None => found.damaged += 1,
+        }
+    }
+    Ok(found)
+}
+
+/// What SQLite finds wrong with the structure of a table.
+fn structure(connection: &Connection, table: &str) -> Result<Option<String>> {
+    let said: String = connection.query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| row.get(0))?;
+    Ok((said != "ok").then(|| shown(&said)))
+}
+
+/// The hash in the last column of a row, if its other values are those that were written with it.
+pub(super) fn sound_hash(table: &str, row: &rusqlite::Row<'_>) -> Result<Option<i64>> {
+    let last = row.as_ref().column_count().saturating_sub(1);
+    let values = (0..last).map(|column| row.get_ref(column)).collect::<Result<Vec<_>>>()?;
+    let written = row.get_ref(last)?.as_i64().ok();
+    Ok(written.filter(|hash| *hash == row_hash(table, values)))
+}
+
+/// Deletes with a statement that ends in `RETURNING row_removed('table', hash)`, and gives the number of rows.
+pub(super) fn delete(connection: &Connection, statement: &str, params: impl Params) -> Result<usize> {
+    let mut statement = connection.prepare_cached(statement)?;
+    let mut rows = statement.query(params)?;
+    let mut deleted = 0;
+    while rows.next()?.is_some() {
+        deleted += 1;
+    }
+    Ok(deleted)
+}
+
+/// A row's hash: the first 8 bytes of the SHA-256 of the name of its table and of its values, each behind its type.
+pub(super) fn row_hash<'v>(table: &str, values: impl IntoIterator<Item = ValueRef<'v>>) -> i64 {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(table.as_bytes());
+    for value in values {
+        let (kind, bytes): (u8, &[u8]) = match &value {
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(number) => (1, &number.to_le_bytes()),
+            ValueRef::Real(number) => (2, &number.to_le_bytes()),
+            ValueRef::Text(text) => (3, text),
+            ValueRef::Blob(blob) => (4, blob),
+        };
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        context.update(&[kind]);
+        context.update(&length);
+        context.update(bytes);
+    }
+    first_eight(context.finish().as_ref())
+}
+
+fn id_hash(table: &str, key: &[u8; 16], parts: i64) -> i64 {
+    row_hash(table, [ValueRef::Blob(key), ValueRef::Integer(parts)])
+}
+
+/// The first 8 bytes of a digest.
+pub(super) fn first_eight(digest: &[u8]) -> i64 {
+    digest.first_chunk().map_or(0, |eight| i64::from_le_bytes(*eight))
+}
+
+fn write_row(connection: &Connection, name: &str, total: Total) -> Result<()> {
+    let values = [ValueRef::Text(name.as_bytes()), ValueRef::Integer(total.rows), ValueRef::Integer(total.sum)];
+    connection.prepare_cached("INSERT OR REPLACE INTO checksums VALUES (?1, ?2, ?3, ?4)")?.execute((
+        name,
+        total.rows,
+        total.sum,
+        row_hash("checksums", values),
+    ))?;
+    Ok(())
+}
+
+/// The rows of `checksums`: of a damaged one only its name, as far as that can be read.
+fn read_rows(connection: &Connection) -> Result<Vec<(String, Option<Total>)>> {
+    let mut statement = connection.prepare("SELECT * FROM checksums")?;
+    let mut rows = statement.query([])?;
+    let mut read = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned();
+        let total = match sound_hash("checksums", row)? {
+            Some(_) => Some(Total { rows: row.get(1)?, sum: row.get(2)? }),
+            None => None,
+        };
+        read.push((name, total));
+    }
+    Ok(read)
+}
+
+/// Whether the checksum of a table is there: it is in no format before 3.
+pub(super) fn are_there(connection: &Connection) -> Result<bool> {
+    let found =
+        connection.query_row("SELECT 1 FROM sqlite_schema WHERE name = 'checksums'", [], |_| Ok(())).optional()?;
+    Ok(found.is_some())
+}
+
+/// An error that says what is damaged.
+pub(super) fn damage(what: String) -> rusqlite::Error {
+    rusqlite::Error::UserFunctionError(what.into())
+}
+
+/// Whether an error of SQLite says that what it read is damaged.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
+    // A statement that is right, on a schema that was right: what it does not find was there.
+    matches!(error.sqlite_error_code(), None | Some(DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown))
+}
+
+/// Text from a damaged file, for a person.
+fn shown(text: &str) -> String {
+    text.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> (Connection, Checksums) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(schema::TABLES).unwrap();
+        let checksums = Checksums::of(&connection).unwrap();
+        checksums.begin(&connection).unwrap();
+        (connection, checksums)
+    }
+
+    fn meta(connection: &Connection, key: &str, value: i64) {
+        let insert = "INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))";
+        connection.execute(insert, (key, value)).unwrap();
+    }
+
+    fn reloaded(connection: &Connection) -> Checksums {
+        let checksums = Checksums::default();
+        checksums.load(connection).unwrap();
+        checksums
+    }
+
+    #[test]
+    fn rows_that_are_added_changed_and_removed_leave_a_table_sound() {
+        let (connection, checksums) = database();
+        for (key, value) in [("a", 1), ("b", 2), ("c", 3)] {
+            meta(&connection, key, value);
+        }
+        let update =
+            "UPDATE meta SET value = value * 10, hash = row_changed('meta', hash, key, value * 10) WHERE value > 1";
+        connection.execute(update, []).unwrap();
+        let gone = "DELETE FROM meta WHERE key < ?1 RETURNING row_removed('meta', hash)";
+        assert_eq!(delete(&connection, gone, ["c"]).unwrap(), 2);
+        checksums.write(&connection).unwrap();
+        let checksums = reloaded(&connection);
+        checksums.verify_rows(&connection).unwrap();
+        delete(&connection, "DELETE FROM meta RETURNING row_removed('meta', hash)", []).unwrap();
+        assert_eq!(checksums.damage_in(&connection, "meta").unwrap(), Some(Damage::Missing { there: 0, written: 1 }));
+    }
+
+    #[test]
+    fn a_row_that_was_changed_taken_away_or_put_in_elsewhere_is_noticed() {
+        let (connection, checksums) = database();
+        meta(&connection, "a", 1);
+        meta(&connection, "b", 1);
+        checksums.write(&connection).unwrap();
+        let found = |statement: &str| {
+            connection.execute_batch(&format!("SAVEPOINT s; {statement}")).unwrap();
+            let found = reloaded(&connection).damage_in(&connection, "meta").unwrap();
+            connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+            found
+        };
+        assert_eq!(found(""), None);
+        assert_eq!(found("UPDATE meta SET value = 2 WHERE key = 'a'"), Some(Damage::Rows(1)));
+        assert_eq!(found("UPDATE meta SET key = 'c' WHERE key = 'a'"), Some(Damage::Rows(1)));
+        assert_eq!(found("UPDATE meta SET hash = hash + 1"), Some(Damage::Rows(2)));
+        assert_eq!(found("DELETE FROM meta WHERE key = 'a'"), Some(Damage::Missing { there: 1, written: 2 }));
+    }
+
+    #[test]
+    fn a_damaged_checksum_is_no_checksum() {
+        let (connection, _) = database();
+        for statement in [
+            "UPDATE checksums SET sum = sum + 1 WHERE name = 'meta'",
+            "UPDATE checksums SET rows = 7 WHERE name = 'commits'",
+            "DELETE FROM checksums WHERE name = 'series'",
+            "DELETE FROM checksums WHERE name = 'commits'",
+            "UPDATE checksums SET name = 'mete' WHERE name = 'meta'",
+        ] {
+            connection.execute_batch(&format!("SAVEPOINT s; {statement}")).unwrap();
+            assert!(Checksums::default().load(&connection).is_err(), "{statement}");
+            connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+        }
+    }
+
+    #[test]
+    fn values_of_other_types_and_other_borders_have_other_hashes() {
+        let text = |text: &'static str| ValueRef::Text(text.as_bytes());
+        let rows = [
+            row_hash("t", [text("ab"), text("c")]),
+            row_hash("t", [text("a"), text("bc")]),
+            row_hash("t", [text("abc")]),
+            row_hash("t", [ValueRef::Blob(b"abc")]),
+            row_hash("t", [ValueRef::Null, text("abc")]),
+            row_hash("u", [text("abc")]),
+            row_hash("t", [ValueRef::Integer(0)]),
+            row_hash("t", [ValueRef::Null]),
+        ];
+        let distinct: std::collections::BTreeSet<_> = rows.into_iter().collect();
+        assert_eq!(distinct.len(), rows.len());
+    }
+
+    #[test]
+    fn only_a_transaction_that_changes_something_is_a_commit() {
+        let (connection, checksums) = database();
+        checksums.write_counting(&connection).unwrap();
+        let before = checksums.commit();
+        checksums.write_counting(&connection).unwrap();
+        assert_eq!(checksums.commit(), before);
+        meta(&connection, "a", 1);
+        checksums.write_counting(&connection).unwrap();
+        assert_eq!(checksums.commit(), Commit { number: before.number + 1, ..before });
+        assert_eq!(reloaded(&connection).commit(), checksums.commit());
+    }
+}
