@@ -1,9 +1,14 @@
 //! How many connections may be open, and which one gives way to a new one.
+//!
+//! Whoever neither sends nor reads gives way first; whoever waits for an answer that is still being made, last. Connections
+//! over which scrapes come keep places of their own, so that no flood of others closes them. Pure: what happens is told
+//! here, and sockets are elsewhere.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Bounds of the number of connections, whatever the process may open.
@@ -11,6 +16,13 @@ const FEWEST: usize = 16;
 const MOST: usize = 4096;
 /// Files that the rest of the daemon may need: the state, the API's connections, the log.
 const KEPT_FREE: usize = 128;
+/// The share of the connections that scrapes keep for themselves is one in so many.
+const SCRAPES_ONE_IN: usize = 4;
+/// Two scrapes at least this far apart make a connection a regular one, which a flood of single scrapes does not close.
+const REGULAR_AFTER: Duration = Duration::from_secs(1);
+/// Requests that may follow each other without waiting for an answer; the connection ends after the answer to the last.
+/// Prometheus sends one at a time.
+const MOST_PIPELINED: u32 = 16;
 
 /// How many connections to allow, from the text of `/proc/self/limits`; 512 where it says nothing.
 pub fn limit(limits: &str) -> usize {
@@ -22,45 +34,168 @@ pub fn limit(limits: &str) -> usize {
     soft.map_or(512, |soft| soft.saturating_sub(KEPT_FREE) / 2).clamp(FEWEST, MOST)
 }
 
-/// Whether a connection is answering a request. It is idle until the headers of one are complete, and again once the
-/// system has taken the whole answer.
+/// Which connections give way first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Between two requests: whoever comes back finds another place.
+    Idle,
+    /// A request is being received, or an answer taken.
+    Open,
+    /// It has scraped, once so far.
+    Scrape,
+    /// It scrapes again and again.
+    RegularScrape,
+    /// An answer is being made.
+    Answering,
+}
+
+/// How far the present request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There has been none yet.
+    New,
+    /// The last one is done with.
+    Done,
+    /// Its head is here, its body is not.
+    Receiving,
+    /// It is here as a whole.
+    Answering,
+    /// All of the answer is ready to be sent.
+    Sending,
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Connection {
+    /// Its place in the order in which connections give way.
+    key: (Rank, u64),
+    stage: Stage,
+    /// The client takes nothing of what there is to send.
+    is_blocked: bool,
+    /// It keeps a place of those for scrapes; since when.
+    scraped_first: Option<Instant>,
+    is_regular: bool,
+    /// The client was waited for since the last request began.
+    has_waited: bool,
+    /// Requests in a row that came without being waited for.
+    pipelined: u32,
+    evicted: CancellationToken,
+}
+
+impl Connection {
+    const fn rank(&self) -> Rank {
+        match self.stage {
+            Stage::Answering if !self.is_blocked => Rank::Answering,
+            _ if self.is_regular => Rank::RegularScrape,
+            _ if self.scraped_first.is_some() => Rank::Scrape,
+            Stage::Done => Rank::Idle,
+            Stage::New | Stage::Receiving | Stage::Answering | Stage::Sending => Rank::Open,
+        }
+    }
+
+    const fn has_scraped(&self) -> bool {
+        self.scraped_first.is_some()
+    }
+
+    fn keeps_no_place(&mut self) {
+        (self.scraped_first, self.is_regular) = (None, false);
+    }
+}
+
+/// What is to be known of a request that begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Begun {
+    /// The client has not waited for the answer to the one before.
+    pub is_pipelined: bool,
+    /// The connection is to end after the answer: too many requests came without waiting for one.
+    pub is_last: bool,
+}
+
+/// What a connection does. All of it is told to [`Connections`], where it is one of many; nobody is told in a test of a
+/// single connection.
 #[derive(Debug, Default)]
 pub struct Activity {
-    state: AtomicU8,
-    /// Where it is one of many; none in a test of a single connection.
     among: Option<(Arc<Connections>, u64)>,
 }
 
 impl Activity {
-    const IDLE: u8 = 0;
-    const ANSWERING: u8 = 1;
-    const SENDING: u8 = 2;
-
-    /// A request has arrived.
-    pub fn begin(&self) {
-        if self.state.swap(Self::ANSWERING, Ordering::Relaxed) == Self::IDLE {
-            self.tell(|open, age| Open::transfer(&mut open.idle, &mut open.busy, age));
-        }
+    /// The head of a request has arrived, and all of it if `is_whole`.
+    pub fn begin(&self, is_whole: bool) -> Begun {
+        let mut begun = Begun::default();
+        self.tell(|connection| {
+            connection.pipelined =
+                if std::mem::take(&mut connection.has_waited) { 0 } else { connection.pipelined + 1 };
+            if connection.pipelined > 1 {
+                connection.keeps_no_place();
+            }
+            begun.is_pipelined = connection.pipelined > 1;
+            begun.is_last = connection.pipelined >= MOST_PIPELINED;
+            connection.stage = if is_whole { Stage::Answering } else { Stage::Receiving };
+        });
+        begun
     }
 
-    /// The last of its answer is ready to be sent.
+    /// The last of the request's body has arrived.
+    pub fn received(&self) {
+        self.tell(|connection| {
+            if connection.stage == Stage::Receiving {
+                connection.stage = Stage::Answering;
+            }
+        });
+    }
+
+    /// The answer is a page of metrics, at `now`.
+    pub fn scraped(&self, now: Instant) {
+        self.tell(|connection| {
+            // Who pipelines is no Prometheus.
+            if connection.pipelined <= 1 {
+                let first = *connection.scraped_first.get_or_insert(now);
+                connection.is_regular |= now.saturating_duration_since(first) >= REGULAR_AFTER;
+            }
+        });
+    }
+
+    /// The last of the answer is ready to be sent.
     pub fn answered(&self) {
-        // It may be said twice, and the second time when all has been taken.
-        let _ = self.state.compare_exchange(Self::ANSWERING, Self::SENDING, Ordering::Relaxed, Ordering::Relaxed);
+        self.tell(|connection| {
+            // It may be said twice, and the second time when all has been taken.
+            if matches!(connection.stage, Stage::Receiving | Stage::Answering) {
+                connection.stage = Stage::Sending;
+            }
+        });
     }
 
     /// All that was ready to be sent has been taken.
     pub fn flushed(&self) {
-        // A flush while the answer is still being made, of what came before it or of its beginning, ends nothing.
-        let sent = self.state.compare_exchange(Self::SENDING, Self::IDLE, Ordering::Relaxed, Ordering::Relaxed);
-        if sent.is_ok() {
-            self.tell(|open, age| Open::transfer(&mut open.busy, &mut open.idle, age));
+        self.tell(|connection| {
+            connection.is_blocked = false;
+            // A flush while the answer is still being made, of what came before it or of its beginning, ends nothing.
+            if connection.stage == Stage::Sending {
+                connection.stage = Stage::Done;
+            }
+        });
+    }
+
+    /// The client does not take what there is to send.
+    pub fn blocked(&self) {
+        self.tell(|connection| connection.is_blocked = true);
+    }
+
+    /// The client has sent or taken something.
+    pub fn progressed(&self) {
+        if let Some((connections, id)) = &self.among {
+            connections.lock().change(*id, true, |_| ());
         }
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Open, u64)) {
-        if let Some((connections, age)) = &self.among {
-            change(&mut connections.lock(), *age);
+    /// The client has sent nothing more.
+    pub fn waited(&self) {
+        self.tell(|connection| connection.has_waited = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Connection)) {
+        if let Some((connections, id)) = &self.among {
+            connections.lock().change(*id, false, change);
         }
     }
 }
@@ -70,52 +205,69 @@ impl Activity {
 pub struct Connections {
     limit: usize,
     open: Mutex<Open>,
+    freed: Notify,
 }
 
-/// Kept apart, so that the one which gives way is found at once however many others are busy.
 #[derive(Debug, Default)]
 struct Open {
+    scrapes_limit: usize,
+    /// Counts connections, and what they do.
     next: u64,
-    idle: BTreeMap<u64, CancellationToken>,
-    busy: BTreeMap<u64, CancellationToken>,
+    /// Those that are not told to give way.
+    connections: HashMap<u64, Connection>,
+    /// The first gives way first.
+    order: BTreeMap<(Rank, u64), u64>,
+    scrapes: usize,
+    /// All that hold a file, those that have been told to give way among them.
+    held: usize,
 }
 
 /// A connection's place among the open ones; it is free again when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     connections: Arc<Connections>,
-    age: u64,
+    id: u64,
     /// Cancelled when the connection has to give way.
     pub evicted: CancellationToken,
-    /// Whether a request is being answered.
+    /// Where what it does is told.
     pub activity: Arc<Activity>,
 }
 
 impl Connections {
     /// None open, `limit` allowed.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, open: Mutex::default() })
+        let open = Open { scrapes_limit: (limit / SCRAPES_ONE_IN).max(1), ..Open::default() };
+        Arc::new(Self { limit, open: Mutex::new(open), freed: Notify::new() })
     }
 
-    /// A place for a new connection. Where there is none left, the oldest connection on which no request is being
-    /// answered gives way (half-open and idle ones are such), so that a flood of those never stops a scrape.
+    /// A place for a new connection. Where there is none left, another one gives way: the one that has been idle for
+    /// longest, or else the one that has neither sent nor read for longest, or else one of those that scrape.
     pub fn admit(self: &Arc<Self>) -> Place {
         let evicted = CancellationToken::new();
         let mut open = self.lock();
-        if open.idle.len() + open.busy.len() >= self.limit {
-            open.evict_oldest();
+        if open.connections.len() >= self.limit {
+            open.evict_first();
         }
-        let age = open.next;
-        open.next += 1;
-        open.idle.insert(age, evicted.clone());
+        let id = open.admit(evicted.clone());
         drop(open);
-        let activity = Arc::new(Activity { among: Some((Arc::clone(self), age)), ..Activity::default() });
-        Place { connections: Arc::clone(self), age, evicted, activity }
+        let activity = Arc::new(Activity { among: Some((Arc::clone(self), id)) });
+        Place { connections: Arc::clone(self), id, evicted, activity }
     }
 
-    /// Makes the oldest connection without a request give way, for the lack of something that is not counted here.
+    /// Makes the connection that would be the next to do so give way, for the lack of something that is not counted here.
     pub fn relieve(&self) {
-        self.lock().evict_oldest();
+        self.lock().evict_first();
+    }
+
+    /// Waits until those that were told to give way have done so, as far as more than the limit hold a file.
+    pub async fn settled(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.lock().held <= self.limit {
+                return;
+            }
+            freed.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -124,31 +276,92 @@ impl Connections {
 }
 
 impl Open {
-    fn evict_oldest(&mut self) {
-        if let Some((_, evicted)) = self.idle.pop_first().or_else(|| self.busy.pop_first()) {
-            evicted.cancel();
+    fn admit(&mut self, evicted: CancellationToken) -> u64 {
+        let id = self.number();
+        let key = (Rank::Open, id);
+        let connection = Connection {
+            key,
+            stage: Stage::New,
+            is_blocked: false,
+            scraped_first: None,
+            is_regular: false,
+            has_waited: true,
+            pipelined: 0,
+            evicted,
+        };
+        self.connections.insert(id, connection);
+        self.order.insert(key, id);
+        self.held += 1;
+        id
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Changes a connection that has not been told to give way. It goes to the end of those of its rank if it has
+    /// progressed, or come to that rank.
+    fn change(&mut self, id: u64, has_progressed: bool, change: impl FnOnce(&mut Connection)) {
+        let number = self.number();
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let had_scraped = connection.has_scraped();
+        change(connection);
+        let (key, rank) = (connection.key, connection.rank());
+        if has_progressed || rank != key.0 {
+            connection.key = (rank, number);
+            self.order.remove(&key);
+            self.order.insert(connection.key, id);
+        }
+        match (had_scraped, connection.has_scraped()) {
+            (false, true) => {
+                self.scrapes += 1;
+                self.bound_scrapes();
+            }
+            (true, false) => self.scrapes -= 1,
+            _ => {}
         }
     }
 
-    fn transfer(from: &mut BTreeMap<u64, CancellationToken>, to: &mut BTreeMap<u64, CancellationToken>, age: u64) {
-        // One that has given way meanwhile is in neither.
-        if let Some(evicted) = from.remove(&age) {
-            to.insert(age, evicted);
+    /// Where more keep a place than there are, the one that has scraped once, and that longest ago, keeps none any more.
+    fn bound_scrapes(&mut self) {
+        while self.scrapes > self.scrapes_limit {
+            // What is being answered is left alone.
+            let first = self.order.range((Rank::Scrape, 0)..(Rank::Answering, 0)).next().map(|(_, id)| *id);
+            let Some(id) = first else { return };
+            self.change(id, false, Connection::keeps_no_place);
         }
+    }
+
+    fn evict_first(&mut self) {
+        if let Some((_, id)) = self.order.pop_first()
+            && let Some(connection) = self.connections.remove(&id)
+        {
+            self.scrapes -= usize::from(connection.has_scraped());
+            connection.evicted.cancel();
+        }
+    }
+
+    fn free(&mut self, id: u64) {
+        if let Some(connection) = self.connections.remove(&id) {
+            self.scrapes -= usize::from(connection.has_scraped());
+            self.order.remove(&connection.key);
+        }
+        self.held -= 1;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.connections.lock();
-        if open.idle.remove(&self.age).is_none() {
-            open.busy.remove(&self.age);
-        }
+        self.connections.lock().free(self.id);
+        self.connections.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -165,7 +378,7 @@ mod tests {
     fn the_oldest_without_a_request_gives_way() {
         let connections = Connections::new(2);
         let first = connections.admit();
-        first.activity.begin();
+        first.activity.begin(true);
         let second = connections.admit();
         let third = connections.admit();
         assert!(second.evicted.is_cancelled() && !first.evicted.is_cancelled());
@@ -177,5 +390,201 @@ mod tests {
         first.activity.flushed();
         let _fifth = connections.admit();
         assert!(first.evicted.is_cancelled(), "it is idle once its answer is sent");
+    }
+
+    /// One request that waits for its answer, as far as the connection knows.
+    fn request(place: &Place, is_whole: bool) {
+        place.activity.waited();
+        let begun = place.activity.begin(is_whole);
+        assert!(!begun.is_pipelined && !begun.is_last);
+    }
+
+    fn scrape(place: &Place, now: Instant) {
+        request(place, true);
+        place.activity.scraped(now);
+        place.activity.answered();
+        place.activity.flushed();
+    }
+
+    #[test]
+    fn whoever_neither_sends_nor_reads_gives_way_first() {
+        let connections = Connections::new(4);
+        let [stalled, sending, reading, answering] = std::array::from_fn(|_| connections.admit());
+        request(&stalled, false);
+        request(&sending, false);
+        request(&reading, true);
+        reading.activity.answered();
+        request(&answering, true);
+        // An answer is being made, and the client takes nothing of its beginning.
+        answering.activity.blocked();
+        reading.activity.blocked();
+        for _ in 0..3 {
+            sending.activity.progressed();
+            reading.activity.progressed();
+        }
+        let mut order: Vec<Vec<&str>> = Vec::new();
+        let _more: [Place; 4] = std::array::from_fn(|_| {
+            let place = connections.admit();
+            let all = [("stalled", &stalled), ("answering", &answering), ("sending", &sending), ("reading", &reading)];
+            order.push(all.iter().filter(|(_, place)| place.evicted.is_cancelled()).map(|(name, _)| *name).collect());
+            place
+        });
+        let all: [Vec<&str>; 4] = [
+            vec!["stalled"],
+            vec!["stalled", "answering"],
+            vec!["stalled", "answering", "sending"],
+            vec!["stalled", "answering", "sending", "reading"],
+        ];
+        assert_eq!(order, all);
+    }
+
+    #[test]
+    fn answer_that_is_being_made_gives_way_last() {
+        let connections = Connections::new(2);
+        let whole = connections.admit();
+        request(&whole, false);
+        whole.activity.received();
+        let scraper = connections.admit();
+        scrape(&scraper, Instant::now());
+        let _third = connections.admit();
+        assert!(scraper.evicted.is_cancelled() && !whole.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn connection_that_scrapes_keeps_its_place_in_any_flood() {
+        let connections = Connections::new(16);
+        let (kept, now) = (connections.admit(), Instant::now());
+        scrape(&kept, now);
+        scrape(&kept, now + REGULAR_AFTER);
+        let mut others = Vec::new();
+        for number in 0..1_000 {
+            let other = connections.admit();
+            match number % 4 {
+                0 => {}
+                1 => request(&other, false),
+                2 => scrape(&other, now + REGULAR_AFTER * 2),
+                _ => {
+                    scrape(&other, now + REGULAR_AFTER * 2);
+                    request(&other, true);
+                    other.activity.scraped(now + REGULAR_AFTER * 2);
+                    other.activity.blocked();
+                }
+            }
+            others.push(other);
+        }
+        assert!(!kept.evicted.is_cancelled());
+        assert_eq!(others.iter().filter(|other| !other.evicted.is_cancelled()).count(), 15);
+    }
+
+    #[test]
+    fn pipelining_is_bounded_and_keeps_no_place() {
+        let connections = Connections::new(16);
+        let (place, now) = (connections.admit(), Instant::now());
+        let mut served = 1;
+        while !place.activity.begin(true).is_last {
+            place.activity.scraped(now);
+            place.activity.answered();
+            place.activity.flushed();
+            served += 1;
+        }
+        assert_eq!(served, 17);
+        assert_eq!(connections.lock().scrapes, 0);
+        // Who waits for each answer may go on for ever.
+        let place = connections.admit();
+        (0..1_000).for_each(|_| scrape(&place, now));
+    }
+
+    #[tokio::test]
+    async fn settling_waits_for_those_that_were_told_to_give_way() {
+        let connections = Connections::new(2);
+        let mut places = vec![connections.admit(), connections.admit()];
+        connections.settled().await;
+        places.push(connections.admit());
+        let settled = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.settled().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!settled.is_finished());
+        drop(places.remove(0));
+        settled.await.unwrap();
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Admit,
+        Close(usize),
+        Begin(usize, bool),
+        Received(usize),
+        Scraped(usize, u64),
+        Answered(usize),
+        Flushed(usize),
+        Blocked(usize),
+        Progressed(usize),
+        Waited(usize),
+        Relieve,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let at = 0_usize..24;
+        prop_oneof![
+            4 => Just(Step::Admit),
+            1 => at.clone().prop_map(Step::Close),
+            3 => (at.clone(), any::<bool>()).prop_map(|(at, is_whole)| Step::Begin(at, is_whole)),
+            1 => at.clone().prop_map(Step::Received),
+            3 => (at.clone(), 0_u64..5).prop_map(|(at, seconds)| Step::Scraped(at, seconds)),
+            2 => at.clone().prop_map(Step::Answered),
+            2 => at.clone().prop_map(Step::Flushed),
+            1 => at.clone().prop_map(Step::Blocked),
+            2 => at.clone().prop_map(Step::Progressed),
+            2 => at.prop_map(Step::Waited),
+            1 => Just(Step::Relieve),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn books_stay_right_whatever_happens(steps in proptest::collection::vec(step(), 0..400)) {
+            let connections = Connections::new(8);
+            let (mut places, now): (Vec<Place>, _) = (Vec::new(), Instant::now());
+            for step in steps {
+                let tell = |at: usize, act: &dyn Fn(&Activity)| {
+                    if let Some(place) = places.get(at) {
+                        act(&place.activity);
+                    }
+                };
+                match step {
+                    Step::Admit => places.push(connections.admit()),
+                    Step::Close(at) if at < places.len() => drop(places.remove(at)),
+                    Step::Close(_) => {}
+                    Step::Begin(at, is_whole) => tell(at, &|activity| {
+                        activity.begin(is_whole);
+                    }),
+                    Step::Received(at) => tell(at, &Activity::received),
+                    Step::Scraped(at, seconds) => {
+                        tell(at, &|activity| activity.scraped(now + Duration::from_secs(seconds)));
+                    }
+                    Step::Answered(at) => tell(at, &Activity::answered),
+                    Step::Flushed(at) => tell(at, &Activity::flushed),
+                    Step::Blocked(at) => tell(at, &Activity::blocked),
+                    Step::Progressed(at) => tell(at, &Activity::progressed),
+                    Step::Waited(at) => tell(at, &Activity::waited),
+                    Step::Relieve => connections.relieve(),
+                }
+                let open = connections.lock();
+                prop_assert_eq!(open.held, places.len());
+                prop_assert!(open.connections.len() <= 8);
+                prop_assert_eq!(open.connections.len(), places.iter().filter(|p| !p.evicted.is_cancelled()).count());
+                prop_assert_eq!(open.connections.len(), open.order.len());
+                for (key, id) in &open.order {
+                    prop_assert_eq!(open.connections[id].key, *key);
+                    prop_assert_eq!(open.connections[id].rank(), key.0);
+                }
+                let scrapes = open.connections.values().filter(|connection| connection.has_scraped()).count();
+                prop_assert_eq!(open.scrapes, scrapes);
+            }
+            places.clear();
+            prop_assert_eq!(connections.lock().held, 0);
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
@@ -23,17 +24,57 @@ use crate::exposition::{Exposition, Page};
 pub struct MetricsState {
     pub exposition: Arc<Exposition>,
     /// Scrapes that may be rendered at once; `None` is without bound.
-    pub slots: Option<Arc<Semaphore>>,
+    pub slots: Option<Slots>,
 }
 
+/// Bounds the scrapes that are rendered at once, with places apart for what no Prometheus does.
+#[derive(Clone)]
+pub struct Slots {
+    /// For one request at a time on a connection.
+    pub(super) scrapes: Arc<Semaphore>,
+    /// For requests that were sent before the answer to the one before was taken.
+    pipelined: Arc<Semaphore>,
+}
+
+/// One in so many is for pipelined requests.
+const PIPELINED_ONE_IN: usize = 4;
+
+impl Slots {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        let count = count.clamp(1, Semaphore::MAX_PERMITS);
+        let [scrapes, pipelined] =
+            [count, (count / PIPELINED_ONE_IN).max(1)].map(|slots| Arc::new(Semaphore::new(slots)));
+        Self { scrapes, pipelined }
+    }
+
+    /// One of them; none if too many others want one.
+    fn take(&self, is_pipelined: bool) -> Option<OwnedSemaphorePermit> {
+        let slots = if is_pipelined { &self.pipelined } else { &self.scrapes };
+        Arc::clone(slots).try_acquire_owned().ok()
+    }
+}
+
+/// Marks a request that was sent before the answer to the one before was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Pipelined;
+
+/// Marks an answer as a page of metrics: the connection that it goes to scrapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Scraped;
+
 /// `GET` and `HEAD` of the telemetry path.
-pub async fn metrics(State(state): State<MetricsState>, headers: HeaderMap) -> Response {
+pub async fn metrics(
+    State(state): State<MetricsState>,
+    pipelined: Option<Extension<Pipelined>>,
+    headers: HeaderMap,
+) -> Response {
     // Held while the page is made, not while it is sent: slow readers share the page and cost no slot.
     let slot = match &state.slots {
         None => None,
-        Some(slots) => match Arc::clone(slots).try_acquire_owned() {
-            Ok(slot) => Some(slot),
-            Err(_) => return busy(),
+        Some(slots) => match slots.take(pipelined.is_some()) {
+            Some(slot) => Some(slot),
+            None => return busy(),
         },
     };
     let format = negotiation::format(joined(&headers, &ACCEPT).as_deref());
@@ -47,6 +88,7 @@ pub async fn metrics(State(state): State<MetricsState>, headers: HeaderMap) -> R
     };
     let length = page.len();
     let mut response = Response::new(Body::new(PageBody::new(page)));
+    response.extensions_mut().insert(Scraped);
     let answer = response.headers_mut();
     answer.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     answer.insert(CONTENT_LENGTH, HeaderValue::from(length));

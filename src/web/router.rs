@@ -12,10 +12,10 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::landing::{self, Links};
-use super::metrics::{MetricsState, metrics};
+use super::metrics::{MetricsState, Slots, metrics};
 use super::{WebError, WebState};
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::exposition::reference;
@@ -43,8 +43,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     }
     let scrape = MetricsState {
         exposition: Arc::clone(&state.exposition),
-        slots: (config.max_requests > 0)
-            .then(|| Arc::new(Semaphore::new(config.max_requests.min(Semaphore::MAX_PERMITS)))),
+        slots: (config.max_requests > 0).then(|| Slots::new(config.max_requests)),
     };
     let prefix = config.prefix();
     let at = |path: &str| format!("{prefix}{path}");

@@ -8,12 +8,13 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::connections::{self, Activity, Connections, Place};
+use super::metrics::{Pipelined, Scraped};
 use super::router::router;
 use super::write_deadline::WriteDeadline;
 use super::{WebError, WebState};
@@ -195,6 +197,11 @@ impl Server {
                             () = server.converse(stream, peer.ip(), place) => {}
                         }
                     });
+                    // Whoever has to give way holds a file until it has.
+                    tokio::select! {
+                        () = self.shutdown.cancelled() => break,
+                        () = self.connections.settled() => {}
+                    }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -240,7 +247,11 @@ impl Server {
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (routes, activity) = (routes.clone(), Arc::clone(&activity));
             async move {
-                activity.begin();
+                let begun = activity.begin(request.body().is_end_stream());
+                let mut request = request.map(|body| Arriving { body, activity: Arc::clone(&activity) });
+                if begun.is_pipelined {
+                    request.extensions_mut().insert(Pipelined);
+                }
                 let mut response = match self.access.refuse(&request, peer).await {
                     Some(refusal) => refusal,
                     None => match routes.call(request).await {
@@ -249,6 +260,12 @@ impl Server {
                     },
                 };
                 self.access.complete(&mut response);
+                if response.extensions().get::<Scraped>().is_some() {
+                    activity.scraped(Instant::now());
+                }
+                if begun.is_last {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, Infallible>(response.map(|body| Answer::new(body, activity)))
             }
         });
@@ -270,6 +287,36 @@ impl Server {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
+    }
+}
+
+/// The body of a request, which says when the last of it has arrived.
+struct Arriving {
+    body: Incoming,
+    activity: Arc<Activity>,
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.activity.received();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http_body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -23,7 +23,7 @@ use super::web_state;
 use crate::config::WebConfig;
 use crate::web::access::Access;
 use crate::web::server::{serve_guarded_within, serve_within};
-use crate::web::{WebError, bind, serve};
+use crate::web::{WebError, bind, router, serve};
 
 /// Only a failure takes this long.
 const BOUND: Duration = Duration::from_secs(30);
@@ -197,4 +197,64 @@ async fn a_listener_that_cannot_be_had_is_one_clear_sentence() {
     assert!(taken.to_string().contains(&address) && taken.to_string().contains("web.listen_address"));
     let nonsense = bind("nonsense").await.unwrap_err();
     assert!(matches!(nonsense, WebError::Address { .. }), "{nonsense}");
+}
+
+/// One request and its answer over a connection that stays open; none if it does not.
+async fn kept(client: &mut TcpStream, path: &str) -> Option<String> {
+    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    loop {
+        if timeout(BOUND, client.read_buf(&mut answer)).await.unwrap().ok()? == 0 {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == length.parse::<usize>().unwrap() {
+            return Some(text.into_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn connection_that_scrapes_outlives_bodies_that_never_end() {
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = config(600_000, 600_000);
+    let routes = router(web_state(2).0, &config).unwrap().route("/delivery", post(|_: Bytes| async { "read" }));
+    let access = Access::open();
+    let server = tokio::spawn(serve_guarded_within(8, listener, routes, access, config, CancellationToken::new()));
+    let mut scraper = TcpStream::connect(address).await.unwrap();
+    assert!(kept(&mut scraper, "/metrics").await.is_some());
+    for _ in 0..3 {
+        let mut flood = Vec::new();
+        for _ in 0..40 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"POST /delivery HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
+            flood.push(client);
+        }
+        for client in &mut flood[..32] {
+            closed(client).await;
+        }
+        let page = kept(&mut scraper, "/metrics").await.expect("the connection was closed");
+        assert!(page.contains("agent_id=\"agent1\""));
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_up_to_a_bound() {
+    let running = start(2, config(600_000, 600_000)).await;
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    client.write_all(&b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200)).await.unwrap();
+    let mut answers = Vec::new();
+    timeout(BOUND, client.read_to_end(&mut answers)).await.expect("the connection stays open").unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 17);
+    assert_eq!(answers.matches("connection: close").count(), 1);
+    // Who waits for each answer may ask for ever.
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    for _ in 0..100 {
+        assert!(kept(&mut client, "/-/healthy").await.is_some());
+    }
 }

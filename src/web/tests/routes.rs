@@ -139,8 +139,9 @@ async fn the_landing_page_says_how_it_is_and_forbids_the_rest() {
 #[tokio::test]
 async fn too_many_scrapes_are_turned_away_at_once() {
     let (state, _requests) = web_state(0);
-    let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+    let slots = crate::web::metrics::Slots::new(1);
     let scrape = crate::web::metrics::MetricsState { exposition: state.exposition, slots: Some(slots.clone()) };
+    let slots = slots.scrapes;
     let router = Router::new().route("/metrics", axum::routing::get(crate::web::metrics::metrics).with_state(scrape));
     let taken = slots.try_acquire().unwrap();
     let (answer, why) = ask(&router, Method::GET, "/metrics", &[]).await;

@@ -7,6 +7,7 @@ mod bounded;
 mod delivery;
 mod durable;
 mod mutated;
+mod shared;
 mod sources;
 mod syncs;
 
