@@ -209,6 +209,7 @@ impl Daemon {
             Arc::clone(&exposition),
             Arc::clone(&status),
             Arc::new(SystemClock),
+            Arc::default(),
             Inbox { watched, news, reconfigure },
         );
         let stop = CancellationToken::new();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use axum::Router;
 
 use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
-use crate::clock::Clock;
+use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded, restart_only_changes};
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, Watched, files, stream};
@@ -146,11 +146,13 @@ impl App {
         let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
         let (news, news_inbox) = mpsc::channel(NEWS);
         let inbox = Inbox { watched: watched_inbox, news: news_inbox, reconfigure: reconfigure_inbox };
+        let api_clock = Arc::<ApiClock>::default();
         let webhook = if config.webhook.enabled {
             let secrets = WebhookSecretSource::new(&config.webhook, webhook_secret.as_ref())?;
             let ledger = Arc::clone(&ledger) as Arc<dyn Ledger>;
             let observation = ObservationConfig::from(&config);
-            let deliveries = Deliveries::new(secrets, ledger, news.clone(), observation, Arc::clone(&clock));
+            let deliveries =
+                Deliveries::new(secrets, ledger, news.clone(), observation, Arc::clone(&clock), Arc::clone(&api_clock));
             Some(Webhook { deliveries: Arc::new(deliveries), listener: webhook_listener })
         } else {
             None
@@ -164,6 +166,7 @@ impl App {
             Arc::clone(&exposition),
             Arc::clone(&status),
             Arc::clone(&clock),
+            api_clock,
             inbox,
         );
         let reload = mpsc::channel(1);

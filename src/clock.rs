@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
 
 /// Time since the process started: it never jumps, whatever is done to the machine's clock.
 pub type Tick = Duration;
@@ -114,6 +116,25 @@ impl Clock for SystemClock {
         // A clock before 1970 reads as 1970: nothing that happened then can be a session.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(millis(since_epoch))
+    }
+}
+
+/// The API's time, for parts that do not ask the API themselves: the poller says it, and it is carried on by a clock that
+/// never jumps.
+#[derive(Debug, Default)]
+pub struct ApiClock(ArcSwapOption<(Instant, Timestamp)>);
+
+impl ApiClock {
+    /// The API's clock showed `time` at `at`; `None` while it is not known.
+    pub fn set(&self, at: Instant, time: Option<Timestamp>) {
+        self.0.store(time.map(|time| (at, time).into()));
+    }
+
+    /// What the API's clock shows at `now`, if that is known.
+    pub fn now(&self, now: Instant) -> Option<Timestamp> {
+        let known = self.0.load();
+        let (at, time) = **known.as_ref()?;
+        Some(time.plus(now.saturating_duration_since(at)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one request brought.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 
@@ -57,6 +57,8 @@ pub struct Answer {
     /// `Date` of the answer, only from 2xx answers: the API's clock. A gateway that answers with an error may have
     /// another one.
     pub date: Option<Timestamp>,
+    /// When the head of a 2xx answer had come, which is the moment that its `Date` is about: a body may take longer.
+    pub head_received: Option<Instant>,
     /// What the vendor's support asks for: `x-request-id` of a 2xx answer; errors carry their own.
     pub request_id: Option<String>,
     /// The body of a 2xx answer, unread.
@@ -70,6 +72,7 @@ impl fmt::Debug for Answer {
             .field("elapsed", &self.elapsed)
             .field("rate_limit", &self.rate_limit)
             .field("date", &self.date)
+            .field("head_received", &self.head_received)
             .field("request_id", &self.request_id)
             .field("bytes", &self.result.as_ref().map(Bytes::len))
             .finish()

@@ -165,6 +165,7 @@ impl Client {
             elapsed: begun.elapsed(),
             rate_limit: head.rate_limit,
             date: head.date,
+            head_received: head.received,
             request_id: head.request_id,
             result,
         }
@@ -174,11 +175,12 @@ impl Client {
         let (name, value) = self.0.credential.header(Instant::now())?;
         let sent = self.0.http.get(url).header(name, value).send().await;
         let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
+        let received = Instant::now();
         head.rate_limit = RateLimit::read(response.headers());
         if !response.status().is_success() {
             return Err(body::refusal(response).await);
         }
-        head.date = headers::date(response.headers());
+        (head.date, head.received) = (headers::date(response.headers()), Some(received));
         head.request_id = body::request_id(response.headers());
         body::whole(response).await
     }
@@ -189,6 +191,7 @@ impl Client {
 struct Head {
     rate_limit: RateLimit,
     date: Option<Timestamp>,
+    received: Option<Instant>,
     request_id: Option<String>,
 }
 

@@ -11,8 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
 use crate::agntix::wire::{self, Scalar};
-use crate::agntix::{JsonText, SignatureError, SignatureHeaders, WebhookSecretSource, object};
-use crate::clock::Clock;
+use crate::agntix::{JsonText, SignatureError, SignatureHeaders, WebhookSecretSource, WebhookSecrets, object};
+use crate::clock::{ApiClock, Clock, Timestamp};
 use crate::ledger::{Change, Ledger, Source, Verdict};
 use crate::observation::{self, Facts, ObservationConfig};
 
@@ -95,6 +95,7 @@ pub struct Deliveries {
     news: mpsc::Sender<News>,
     observation: ArcSwap<ObservationConfig>,
     clock: Arc<dyn Clock>,
+    api_clock: Arc<ApiClock>,
 }
 
 impl Deliveries {
@@ -105,8 +106,9 @@ impl Deliveries {
         news: mpsc::Sender<News>,
         observation: ObservationConfig,
         clock: Arc<dyn Clock>,
+        api_clock: Arc<ApiClock>,
     ) -> Self {
-        Self { secrets, ledger, news, observation: ArcSwap::from_pointee(observation), clock }
+        Self { secrets, ledger, news, observation: ArcSwap::from_pointee(observation), clock, api_clock }
     }
 
     /// Takes a reloaded configuration into effect.
@@ -116,17 +118,19 @@ impl Deliveries {
 
     /// Takes one delivery. What it answers with [`Outcome::Counted`], [`Outcome::Pending`] or [`Outcome::Known`] is on disk.
     pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, Outcome) {
-        let now = self.clock.now();
-        let secrets = match self.secrets.current(Instant::now()) {
+        let begun = Instant::now();
+        let (machine, api) = (self.clock.now(), self.api_clock.now(begun));
+        let secrets = match self.secrets.current(begun) {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::debug!(%error, "a delivery cannot be checked");
                 return (Event::Unread, Outcome::Failed);
             }
         };
-        if let Err(error) = secrets.verify(headers, body, now) {
+        if let Err(error) = verify(&secrets, headers, body, machine, api) {
             return (Event::Unread, Outcome::Unauthorized(error));
         }
+        let now = api.unwrap_or(machine);
         let body = JsonText::new(body);
         let Ok(envelope) = body.read::<Envelope<'_>>() else {
             return (Event::Unread, Outcome::Malformed);
@@ -143,7 +147,7 @@ impl Deliveries {
             Ok(place) => place,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, Outcome::Busy),
         };
-        let Some(told) = self.read(&body, event) else { return (event, Outcome::Malformed) };
+        let Some(told) = self.read(&body, event, now) else { return (event, Outcome::Malformed) };
         let change = match &told {
             Told::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
             Told::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
@@ -165,9 +169,9 @@ impl Deliveries {
         (event, outcome)
     }
 
-    fn read(&self, body: &JsonText<'_>, event: Event) -> Option<Told> {
+    fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Told> {
         let session = body.read::<wire::Session<'_>>().ok()?;
-        let read = observation::observe_entry(&session, &self.observation.load(), self.clock.now());
+        let read = observation::observe_entry(&session, &self.observation.load(), now);
         match read {
             Ok(facts) => {
                 // What happened is the event's to say: a created session delivered late may say that it has ended, which is
@@ -177,6 +181,21 @@ impl Deliveries {
             }
             Err(unusable) => unusable.id.map(Told::Id),
         }
+    }
+}
+
+/// Svix's time stamp is held against two clocks, and either will do: one that is off must not have every delivery refused.
+/// A delivery that is replayed within the wider range that this makes is recognised by its session all the same.
+fn verify(
+    secrets: &WebhookSecrets,
+    headers: &SignatureHeaders<'_>,
+    body: &[u8],
+    machine: Timestamp,
+    api: Option<Timestamp>,
+) -> Result<(), SignatureError> {
+    match (secrets.verify(headers, body, machine), api) {
+        (Err(SignatureError::Stale), Some(api)) => secrets.verify(headers, body, api),
+        (verified, _) => verified,
     }
 }
 

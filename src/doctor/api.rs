@@ -17,8 +17,8 @@ pub(super) struct ApiSeen {
     pub credential: String,
     /// Requests that were sent, the opening of the stream included.
     pub requests: u32,
-    /// The clocks, from the first good answer.
-    pub clock: Option<ClockSeen>,
+    /// The clocks, from each good answer.
+    pub clocks: Vec<ClockSeen>,
     /// What the answers said of the rate limit.
     pub rate_limit: RateLimit,
     /// A page of agents.

@@ -16,26 +16,50 @@ const HALF_A_SECOND: Duration = Duration::from_millis(500);
 /// An answer of the API by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClockSeen {
-    /// This machine's, when the answer had come.
+    /// This machine's, when the head of the answer had come.
     pub here: Timestamp,
-    /// How long it took.
+    /// How long that took.
     pub elapsed: Duration,
     /// The answer's `Date`.
     pub api: Timestamp,
 }
 
-/// Judges the clock.
-pub(super) fn judge(seen: Option<ClockSeen>, takes_deliveries: bool) -> Finding {
-    let Some(ClockSeen { here, elapsed, api }) = seen else {
+impl ClockSeen {
+    /// By how many milliseconds this machine's clock is ahead. The API wrote its date somewhere on the way of the request.
+    fn machine_ahead_ms(self) -> i64 {
+        let (here, api) = (self.here.minus(self.elapsed / 2), self.api.plus(HALF_A_SECOND));
+        here.as_millis().saturating_sub(api.as_millis())
+    }
+
+    /// How far off that may be.
+    fn doubt(self) -> Duration {
+        self.elapsed / 2 + HALF_A_SECOND
+    }
+}
+
+/// Judges the clock by what all good answers said.
+pub(super) fn judge(seen: &[ClockSeen], takes_deliveries: bool) -> Finding {
+    let Some(first @ ClockSeen { elapsed, .. }) = seen.first().copied() else {
         return Finding::warning(
             CHECK,
             "the API's answers carry no Date, so this machine's clock cannot be compared",
             "look whether a proxy takes the header away; the exporter then goes by this machine's clock",
         );
     };
-    // The API wrote it somewhere on the way of the request.
-    let (here, api) = (here.minus(elapsed / 2), api.plus(HALF_A_SECOND));
-    let (apart, side) = if here >= api { (here.since(api), "ahead of") } else { (api.since(here), "behind") };
+    let doubts = seen.iter().map(|seen| seen.doubt()).max().unwrap_or_default();
+    let ahead = || seen.iter().map(|seen| seen.machine_ahead_ms());
+    let spread = ahead().max().zip(ahead().min()).map_or(0, |(most, least)| most.saturating_sub(least));
+    let spread = Duration::from_millis(spread.unsigned_abs());
+    if spread.saturating_sub(doubts * 2) > FINE {
+        return Finding::warning(
+            CHECK,
+            format!("the API's answers are up to {} apart in what time it is", whole(spread)),
+            "one of the servers behind it has a wrong clock: tell the vendor's support; the exporter goes by most of the \
+             answers, and gives no session up before poll.analysis_deadline has passed here as well",
+        );
+    }
+    let ms = first.machine_ahead_ms();
+    let (apart, side) = (Duration::from_millis(ms.unsigned_abs()), if ms >= 0 { "ahead of" } else { "behind" });
     let doubt = elapsed / 2 + HALF_A_SECOND;
     let certain = apart.saturating_sub(doubt);
     if certain <= FINE {
@@ -44,13 +68,16 @@ pub(super) fn judge(seen: Option<ClockSeen>, takes_deliveries: bool) -> Finding 
     let says = format!("this machine's clock is {} {side} the API's", whole(apart));
     let advice = "synchronise it, with systemd-timesyncd or chrony";
     if takes_deliveries && certain >= REFUSES_DELIVERIES {
-        let says = format!("{says}: deliveries that are 5 minutes off are refused");
+        let says =
+            format!("{says}: after each start deliveries are refused until the API's answers have said its time");
         return Finding::failure(CHECK, says, advice);
     }
     Finding::warning(
         CHECK,
         says,
-        format!("{advice}; the counts go by the API's clock, logs and deliveries by this one"),
+        format!(
+            "{advice}; counts and deliveries go by the API's clock, logs and the budget over a restart by this one"
+        ),
     )
 }
 
@@ -70,7 +97,7 @@ mod tests {
     fn judged(ms_ahead: i64, takes_deliveries: bool) -> (Status, String) {
         let elapsed = Duration::from_millis(200);
         let here = Timestamp::from_millis(API.as_millis() + ms_ahead);
-        let finding = judge(Some(ClockSeen { here, elapsed, api: API }), takes_deliveries);
+        let finding = judge(&[ClockSeen { here, elapsed, api: API }], takes_deliveries);
         (finding.status, finding.says)
     }
 
@@ -87,6 +114,16 @@ mod tests {
         assert!(judged(-60_000, true).1.contains("1m 1s behind the API's"));
         assert_eq!((judged(300_000, true).0, judged(300_000, false).0), (Status::Failure, Status::Warning));
         assert_eq!(judged(-300_000, true).0, Status::Failure);
-        assert_eq!(judge(None, true).status, Status::Warning);
+        assert_eq!(judge(&[], true).status, Status::Warning);
+    }
+
+    #[test]
+    fn answers_that_contradict_each_other_are_told() {
+        let seen =
+            |ms| ClockSeen { here: API, elapsed: Duration::from_millis(200), api: API.plus(Duration::from_millis(ms)) };
+        assert_eq!(judge(&[seen(0), seen(2_000), seen(0)], true).status, Status::Ok);
+        let finding = judge(&[seen(0), seen(1_200_000), seen(0)], true);
+        assert_eq!(finding.status, Status::Warning);
+        assert!(finding.says.contains("up to 20m apart"), "{}", finding.says);
     }
 }

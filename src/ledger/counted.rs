@@ -209,12 +209,34 @@ impl Counted {
         Ok(false)
     }
 
-    /// Sets the floor at the first start.
+    /// Sets the floor at the first start. Days before it that were counted while it was not known are kept for good.
     pub(super) fn begin(&mut self, connection: &Connection, first_start: Timestamp) -> Result<()> {
         let floor = first_start.day() - self.retention_days;
+        let kept = self.days.split_off(&floor);
+        for day in std::mem::replace(&mut self.days, kept) {
+            self.keep_for_good(connection, day)?;
+        }
         Meta::InitialFloor.set(connection, floor)?;
         Meta::Floor.set(connection, floor)?;
         (self.initial_floor, self.floor) = (Some(floor), Some(floor));
+        Ok(())
+    }
+
+    /// Moves the partition of a day to that of the old sessions.
+    fn keep_for_good(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        for partition in [Some(day), None] {
+            self.check(connection, partition)?;
+        }
+        let (table, old) = (partition(Some(day)), partition(None));
+        let mut ids = connection.prepare(&format!("SELECT id, parts FROM {table}"))?;
+        let ids = ids.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<([u8; 16], i64)>>>()?;
+        for (key, parts) in ids {
+            connection.prepare_cached(&format!("INSERT INTO {old} VALUES (?1, ?2)"))?.execute((key, parts))?;
+            self.checksums.id_added(&old, &key, parts);
+        }
+        connection.execute_batch(&format!("DROP TABLE {table}"))?;
+        self.checksums.table_dropped(connection, &table)?;
+        self.unchecked.remove(&Some(day));
         Ok(())
     }
 

@@ -111,7 +111,7 @@ pub enum Change {
     },
     /// Series that have stood at their birth value long enough (promise P3).
     Release(Vec<SeriesKey>),
-    /// The first start, in the API's time; a later one changes nothing.
+    /// The first start, in the API's time, which must be trusted; a later one changes nothing.
     FirstStart(Timestamp),
     /// Every session created up to here has been heard of.
     Watermark(Timestamp),
@@ -236,6 +236,15 @@ pub struct Committed {
     pub exemplars: Vec<Exemplar>,
     /// Label names for which a value was folded into `other`, one entry a time.
     pub overflow: Vec<Box<str>>,
+}
+
+impl Committed {
+    /// Takes in what a later part of the same commit made durable.
+    fn absorb(&mut self, later: Self) {
+        self.series.extend(later.series);
+        self.exemplars.extend(later.exemplars);
+        self.overflow.extend(later.overflow);
+    }
 }
 
 /// Why the ledger cannot be opened or written.

@@ -34,8 +34,17 @@ pub(super) struct Sums {
 /// When the daemon first started, and whether the look-back behind it is done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LookBack {
-    pub(super) first_start: Timestamp,
+    /// `None` while no time is known that can be trusted.
+    pub(super) first_start: Option<Timestamp>,
     pub(super) done: bool,
+}
+
+impl LookBack {
+    /// Whether what happened at `at` belongs to the starting values. Without a first start, everything does that the
+    /// look-back finds, and nothing that comes after it.
+    pub(super) fn is_historic(self, at: Timestamp) -> bool {
+        self.first_start.map_or(!self.done, |first_start| at <= first_start)
+    }
 }
 
 impl Delta {
@@ -89,7 +98,7 @@ impl Sums {
             }
             delta.rises = true;
             raise(&mut delta.cells, cell, amount, sum);
-            if at <= look_back.first_start {
+            if look_back.is_historic(at) {
                 raise(&mut delta.historic, cell, amount, sum);
                 delta.earliest_historic = Some(delta.earliest_historic.map_or(at, |earliest| earliest.min(at)));
             }

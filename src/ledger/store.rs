@@ -75,7 +75,7 @@ struct Cached {
     totals: Totals,
     /// Shared with everything that a channel is told to: a tracker holds 100,000 sessions of a few hundred channels.
     born: HashSet<Arc<Channel>>,
-    look_back: Option<LookBack>,
+    look_back: LookBack,
 }
 
 impl Store {
@@ -108,8 +108,8 @@ impl Store {
             Ok(Opened {
                 pending: read_pending(&self.connection)?,
                 series: series::load(&self.connection, &self.config.layouts)?,
-                first_start: look_back.map(|look_back| look_back.first_start),
-                look_back_done: look_back.is_some_and(|look_back| look_back.done),
+                first_start: look_back.first_start,
+                look_back_done: look_back.done,
                 watermark: Meta::Watermark.time(&self.connection)?,
                 leases: read_leases(&self.connection)?,
             })
@@ -169,7 +169,7 @@ impl Cached {
             counted: Counted::load(connection, config.retention, checksums)?,
             totals: Totals::default(),
             born: HashSet::new(),
-            look_back: Meta::FirstStart.time(connection)?.map(|first_start| LookBack { first_start, done }),
+            look_back: LookBack { first_start: Meta::FirstStart.time(connection)?, done },
         })
     }
 }
@@ -195,7 +195,7 @@ impl Batch<'_> {
                 let totals = &mut self.cached.totals;
                 keys.iter().try_for_each(|key| totals.release(self.connection, key)).map(|()| Verdict::Done)
             }
-            Change::FirstStart(at) => self.look_back(*at).map(|_| Verdict::Done),
+            Change::FirstStart(at) => self.begin(*at).map(|()| Verdict::Done),
             Change::Watermark(at) => {
                 let known = Meta::Watermark.time(self.connection)?;
                 if known.is_none_or(|known| *at > known) {
@@ -205,32 +205,30 @@ impl Batch<'_> {
             }
             Change::LookBackDone => {
                 // What came before it in the same transaction is in the starting values still.
-                self.earlier = self.add_up()?;
+                let earlier = self.add_up()?;
+                self.earlier.absorb(earlier);
                 Meta::LookBackDone.set(self.connection, 1)?;
-                if let Some(look_back) = &mut self.cached.look_back {
-                    look_back.done = true;
-                }
+                self.cached.look_back.done = true;
                 Ok(Verdict::Done)
             }
             Change::Lease(lease) => write_lease(self.connection, lease).map(|()| Verdict::Done),
         }
     }
 
-    /// When the daemon first started; set by the first change that tells a time.
-    fn look_back(&mut self, now: Timestamp) -> Result<LookBack> {
-        if let Some(known) = self.cached.look_back {
-            return Ok(known);
+    /// Dates the first start, once. What was counted before stays as it was counted.
+    fn begin(&mut self, first_start: Timestamp) -> Result<()> {
+        if self.cached.look_back.first_start.is_some() {
+            return Ok(());
         }
-        Meta::FirstStart.set(self.connection, now.as_millis())?;
-        self.cached.counted.begin(self.connection, now)?;
-        let look_back = LookBack { first_start: now, done: false };
-        self.cached.look_back = Some(look_back);
-        Ok(look_back)
+        Meta::FirstStart.set(self.connection, first_start.as_millis())?;
+        self.cached.counted.begin(self.connection, first_start)?;
+        self.cached.look_back.first_start = Some(first_start);
+        Ok(())
     }
 
     fn session(&mut self, facts: &Facts, source: Source, now: Timestamp) -> Result<Verdict> {
         self.now = self.now.max(now);
-        let look_back = self.look_back(now)?;
+        let look_back = self.cached.look_back;
         let known = find_pending(self.connection, &facts.id)?;
         // A configured id is heard of again at every start, so that it says nothing of what was counted.
         if known.as_ref().is_none_or(|pending| pending.stage == Stage::Known) {
@@ -264,7 +262,7 @@ impl Batch<'_> {
             if known.is_some() {
                 delete_pending(self.connection, &facts.id)?;
             }
-            return Ok(Verdict::Counted { historic: ended.at <= look_back.first_start, new: known.is_none() });
+            return Ok(Verdict::Counted { historic: look_back.is_historic(ended.at), new: known.is_none() });
         }
         let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
         if known.as_ref().is_none_or(|pending| pending.stage < reached) {
@@ -328,7 +326,6 @@ impl Batch<'_> {
         self.cached.counted.update(self.connection, &facts.id, facts.created, remember)
     }
 
-    /// Does not set the first start: `now` may be this machine's time, as nothing may have been asked of the API yet.
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
         if find_pending(self.connection, id)?.is_none() {
             let stage = Stage::Known;
@@ -341,7 +338,7 @@ impl Batch<'_> {
 
     fn give_up(&mut self, id: &Arc<str>, now: Timestamp) -> Result<Verdict> {
         self.now = self.now.max(now);
-        let look_back = self.look_back(now)?;
+        let look_back = self.cached.look_back;
         let Some(pending) = find_pending(self.connection, id)? else { return Ok(Verdict::Done) };
         if pending.stage == Stage::Open {
             // Its start is counted, and what is remembered of that must stay: it may come back.
@@ -370,7 +367,7 @@ impl Batch<'_> {
     /// Writes the sums so far, as the look-back stands.
     fn add_up(&mut self) -> Result<Committed> {
         let sums = std::mem::take(&mut self.sums);
-        let Some(look_back) = self.cached.look_back else { return Ok(Committed::default()) };
+        let look_back = self.cached.look_back;
         self.cached.totals.add(self.connection, sums, &self.config.layouts, look_back, self.now)
     }
 
@@ -379,8 +376,7 @@ impl Batch<'_> {
         let overflow = self.cached.admission.take_overflow();
         let later = self.add_up()?;
         let mut committed = self.earlier;
-        committed.series.extend(later.series);
-        committed.exemplars.extend(later.exemplars);
+        committed.absorb(later);
         if self.now > Timestamp::default() {
             self.cached.counted.forget(self.connection, self.now)?;
         }

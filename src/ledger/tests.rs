@@ -221,6 +221,49 @@ fn a_session_older_than_the_memory_is_refused_unless_it_is_pending() {
 }
 
 #[test]
+fn sessions_before_a_dated_first_start_are_starting_values_and_counted_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let day = Duration::from_secs(86_400);
+    let old = |id: &str, days: u32| {
+        let mut facts = Facts::clone(&facts(id, Some(0), Some("x")));
+        facts.created = at(0).minus(day * days);
+        facts.ended = Some(Ended { at: facts.created, duration_ms: Some(0) });
+        session(&Arc::new(facts))
+    };
+    let (ledger, _) = open(&config).unwrap();
+    // One is older than the retention, which is not known before the first start is dated.
+    let told = [old("s", 1), old("ancient", 400)];
+    let counted = Verdict::Counted { historic: true, new: true };
+    assert_eq!(commit(&ledger, told.to_vec()), [counted.clone(), counted]);
+    assert_eq!(open_first_start(&config, ledger), None);
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(0)), Change::FirstStart(at(9))]);
+    assert_eq!(commit(&ledger, told.to_vec()), [Verdict::AlreadyCounted, Verdict::AlreadyCounted]);
+    assert_eq!(open_first_start(&config, ledger), Some(at(0)));
+    let (ledger, _) = open(&config).unwrap();
+    assert_eq!(commit(&ledger, told.to_vec()), [Verdict::AlreadyCounted, Verdict::AlreadyCounted]);
+}
+
+#[test]
+fn nothing_is_a_starting_value_once_the_look_back_is_over_without_a_dated_first_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::LookBackDone]);
+    let verdicts = commit(&ledger, vec![session(&facts("s", Some(5), Some("x")))]);
+    assert_eq!(verdicts, [Verdict::Counted { historic: false, new: true }]);
+    drop(ledger);
+    let (_ledger, opened) = open(&config).unwrap();
+    assert!(opened.look_back_done && opened.first_start.is_none());
+}
+
+fn open_first_start(config: &Config, ledger: SqliteLedger) -> Option<Timestamp> {
+    drop(ledger);
+    open(config).unwrap().1.first_start
+}
+
+#[test]
 fn a_session_that_is_given_up_is_counted_as_far_as_it_is_known() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());

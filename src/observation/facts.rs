@@ -23,6 +23,35 @@ impl From<&Config> for ObservationConfig {
     }
 }
 
+/// When a session is looked at, and what shows that a deadline since its end has passed.
+///
+/// The API's clock alone does not: one that is wrong would have sessions counted before their analysis came. What shows
+/// it besides is either this machine's clock or that the end was seen so long ago by a clock that never jumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The API's time.
+    pub now: Timestamp,
+    /// How long ago, by a clock that never jumps, the end of the session was first seen.
+    pub waited: Duration,
+    /// This machine's clock, where it may confirm the API's.
+    pub machine: Option<Timestamp>,
+}
+
+impl From<Timestamp> for Moment {
+    /// A moment at which the API's clock is believed without more.
+    fn from(now: Timestamp) -> Self {
+        Self { now, waited: Duration::MAX, machine: None }
+    }
+}
+
+impl Moment {
+    /// Whether `deadline` has passed since `end`.
+    pub fn is_past(&self, end: Timestamp, deadline: Duration) -> bool {
+        let due = end.plus(deadline);
+        self.now >= due && (self.waited >= deadline || self.machine.is_some_and(|machine| machine >= due))
+    }
+}
+
 /// What can be counted of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -194,7 +223,7 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 /// Extracted numbers beyond this would lose their thousandths in a sum.
 const MAX_EXTRACTED: f64 = 1e9;
 
-/// Reads what a session says. `now` is the API's time: it decides whether a missing analysis is given up.
+/// Reads what a session says. `moment` decides whether a missing analysis is given up.
 ///
 /// The outcome is present when any part of the analysis is (a part that is switched off stays absent for ever, so its
 /// absence means nothing), or when the session ended at least `analysis_deadline` ago.
@@ -202,7 +231,12 @@ const MAX_EXTRACTED: f64 = 1e9;
 /// # Errors
 /// If the session has no usable id or creation time, without which it can be neither recognised nor remembered, or no
 /// readable state, so that it is not known whether it has ended.
-pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Timestamp) -> Result<Facts, Unusable> {
+pub fn observe(
+    session: &wire::Session<'_>,
+    config: &ObservationConfig,
+    moment: impl Into<Moment>,
+) -> Result<Facts, Unusable> {
+    let moment = moment.into();
     let id: Arc<str> = match session.id.text() {
         Some(id) if id.len() <= MAX_ID => id.into(),
         _ => return Err(Unusable { reason: MalformedReason::Id, id: None }),
@@ -219,10 +253,11 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
     // What shows, if nothing better does, when a session was last alive.
     let updated = session.updated_at.time();
     let last_sign = last_activity.max(updated).unwrap_or(created).max(created);
-    let ended = ended(session, &state, created, last_sign, config, now, &mut malformed);
+    let ended = ended(session, &state, created, last_sign, config, moment, &mut malformed);
     let outcome = ended.as_ref().and_then(|ended| {
         outcome(session, config, &mut malformed).or_else(|| {
-            (now >= ended.at.plus(config.analysis_deadline)).then(|| Outcome { timed_out: true, ..Outcome::default() })
+            let is_late = moment.is_past(ended.at, config.analysis_deadline);
+            is_late.then(|| Outcome { timed_out: true, ..Outcome::default() })
         })
     });
     // A session is counted once under each reason, wherever in it the same one stands again.
@@ -246,9 +281,9 @@ pub fn observe(session: &wire::Session<'_>, config: &ObservationConfig, now: Tim
 pub fn observe_entry(
     session: &wire::Session<'_>,
     config: &ObservationConfig,
-    now: Timestamp,
+    moment: impl Into<Moment>,
 ) -> Result<Facts, Unusable> {
-    let mut facts = observe(session, config, now)?;
+    let mut facts = observe(session, config, moment)?;
     if !is_complete(session, config) {
         let dimensions = [&session.agent_id, &session.session_type, &session.platform, &session.state];
         if dimensions.iter().any(|dimension| dimension.text().is_none()) {
@@ -282,7 +317,7 @@ fn ended(
     created: Timestamp,
     last_sign: Timestamp,
     config: &ObservationConfig,
-    now: Timestamp,
+    moment: Moment,
     malformed: &mut Vec<MalformedReason>,
 ) -> Option<Ended> {
     if state == "open" {
@@ -302,7 +337,7 @@ fn ended(
     }
     // Closed, but `endedAt` is not there yet (or never will be): it is given as long as the analysis.
     let is_final = matches!(state, "closed" | "expired");
-    if is_final && now >= last_sign.plus(config.analysis_deadline) {
+    if is_final && moment.is_past(last_sign, config.analysis_deadline) {
         malformed.push(MalformedReason::EndedAt);
         return Some(Ended { at: last_sign, duration_ms: None });
     }

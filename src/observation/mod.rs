@@ -9,6 +9,6 @@ mod facts;
 
 pub use additions::{Addition, Admit, MAX_VALUE, NONE, OTHER, Step, additions, admitted_channel, births};
 pub use facts::{
-    Channel, Ended, Extracted, Facts, MalformedReason, ObservationConfig, Outcome, Unusable, is_complete, observe,
-    observe_entry,
+    Channel, Ended, Extracted, Facts, MalformedReason, Moment, ObservationConfig, Outcome, Unusable, is_complete,
+    observe, observe_entry,
 };

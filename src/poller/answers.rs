@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
+use super::time::Head;
 use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
 use crate::discovery::listing::{ListPage, PageSeen};
@@ -35,19 +36,14 @@ impl Core {
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
         self.settle_budget(&answer, now.tick);
         self.note(&answer, now);
+        let head = Head::of(&answer, now);
         match answer.result {
             Ok(body) => {
                 self.health.answered(ask.route());
-                let api_now = self.api_time.now(now.tick, now.local);
-                if self.life.first_start.is_none() {
-                    self.life.first_start = Some(api_now);
-                    let changes = vec![Change::FirstStart(api_now)];
-                    self.ready.push_back(Batch { changes, purpose: Purpose::Note });
-                }
                 match ask {
-                    Ask::Session(id) => self.session_answered(id, &body, answer.request_id.as_deref(), now, api_now),
-                    Ask::List(page) => self.page_answered(*page, &body, answer.request_id.as_deref(), now, api_now),
-                    Ask::Agents(_) => self.agents_answered(&body, now),
+                    Ask::Session(id) => self.session_answered(id, &body, answer.request_id.as_deref(), now, head),
+                    Ask::List(page) => self.page_answered(*page, &body, answer.request_id.as_deref(), now, head),
+                    Ask::Agents(_) => self.agents_answered(&body, now, head),
                 }
             }
             Err(error) => self.refused_or_failed(ask, &error, now),
@@ -78,9 +74,6 @@ impl Core {
         let own = self.exposition.own();
         own.api_requests.with_label_values(&[route, &code]).inc();
         own.api_request_duration.with_label_values(&[route]).observe(answer.elapsed.as_secs_f64());
-        if let Some(date) = answer.date {
-            self.api_time.observe(date, now.tick);
-        }
         let rate = answer.rate_limit;
         if let Some(limit) = rate.limit {
             own.api_rate_limit.with_label_values::<&str>(&[]).set(limit.into());
@@ -230,14 +223,24 @@ impl Core {
         self.listing.failed(now.tick, |_| Duration::from_secs(60));
     }
 
-    fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
+    fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, head: Head) {
+        let mut api_now = self.api_time.now(now.tick, now.local);
         let facts = match JsonText::new(body).read::<wire::Session<'_>>() {
             Err(_) => Err(MalformedReason::Json),
-            Ok(session) => match observation::observe(&session, &self.config.observation, api_now) {
-                Err(unusable) => Err(unusable.reason),
-                Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
-                Ok(facts) => Ok(Arc::new(facts)),
-            },
+            Ok(session) => {
+                if session.id.text() == Some(&**id) {
+                    api_now = self.note_time(head, now);
+                    // Its end is seen now, also where it is not said since when.
+                    if session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open")) {
+                        self.tracker.saw_end(id, now.tick);
+                    }
+                }
+                match observation::observe(&session, &self.config.observation, self.moment(id, now)) {
+                    Err(unusable) => Err(unusable.reason),
+                    Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
+                    Ok(facts) => Ok(Arc::new(facts)),
+                }
+            }
         };
         self.forbidden_in_row = 0;
         let facts = match facts {
@@ -297,16 +300,8 @@ impl Core {
         }
     }
 
-    fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, api_now: Timestamp) {
+    fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, head: Head) {
         self.listing.answered();
-        let begin = api_now.minus(self.config.recent_window);
-        if self.listing.has_no_watermark()
-            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
-        {
-            // The sweep was begun by this machine's clock, before the API had told its own, and would end too early.
-            self.listing_busy = false;
-            return self.listing.begin_anew(now.tick);
-        }
         let text = JsonText::new(body);
         let parsed = text.read_list::<wire::Page<'_>>().ok();
         let Some((entries_read, total_pages)) =
@@ -314,6 +309,15 @@ impl Core {
         else {
             return self.page_unreadable(request, "it is no list of sessions", now);
         };
+        let api_now = self.note_time(head, now);
+        let begin = self.recent_window_begin(now);
+        if self.listing.has_no_watermark()
+            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
+        {
+            // The sweep was begun by a clock that is ahead of what is known of the API's by now, and would end too early.
+            self.listing_busy = false;
+            return self.listing.begin_anew(now.tick);
+        }
         let mut seen = PageSeen { items: entries_read.len(), total_pages, descending: true, ..PageSeen::default() };
         let (mut entries, mut unusable, mut nameless) = (Vec::new(), Vec::new(), 0_usize);
         for raw in entries_read {
@@ -417,13 +421,16 @@ impl Core {
         self.ready.push_back(batch);
     }
 
-    fn agents_answered(&mut self, body: &[u8], now: Now) {
+    fn agents_answered(&mut self, body: &[u8], now: Now, head: Head) {
         let random = self.rng.f64();
         let text = JsonText::new(body);
         let Ok(page) = text.read_list::<wire::Page<'_>>() else {
             return self.agents.failed(now.tick, |failures| backoff(failures + 4, random));
         };
-        let interval = self.config.agents_interval.mul_f64(0.9 + 0.2 * random);
+        if page.data.is_some() {
+            self.note_time(head, now);
+        }
+        let interval = self.sooner_without_time(self.config.agents_interval.mul_f64(0.9 + 0.2 * random));
         if let Some(series) = self.agents.read(&page, now.tick, interval, self.config.max_agents) {
             self.exposition.set_gauges(GaugeFamily::AgentInfo, series);
         }

@@ -3,7 +3,7 @@
 //! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts; it opens nothing,
 //! sleeps nowhere and reads no clock.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::unreadable::Unreadable;
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
 use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
-use crate::clock::{Tick, Timestamp};
+use crate::clock::{ApiClock, Tick, Timestamp};
 use crate::config::Config;
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
 use crate::discovery::{Hint, News, Watched};
@@ -166,6 +166,9 @@ pub(super) enum LookBackStage {
 pub(super) struct Life {
     /// When the daemon first started, in the API's time; `None` until that is known.
     pub(super) first_start: Option<Timestamp>,
+    /// What the first start is dated by, until the API's time is trusted: the tick of the first good answer, or of the end
+    /// of the look-back without one, and the `Date` of that answer.
+    pub(super) first_contact: Option<(Tick, Option<Timestamp>)>,
     pub(super) look_back: LookBackStage,
     /// There are files of ids that have not been read yet.
     pub(super) files_unread: bool,
@@ -187,6 +190,10 @@ pub struct Core {
     pub(super) budget: Budget,
     pub(super) health: Health,
     pub(super) api_time: ApiTime,
+    /// When sources last gave what they had, by this machine's clock; `None` once the API's time is known or overdue.
+    pub(super) succeeded_by_machine: Option<BTreeMap<Source, Timestamp>>,
+    /// Where the API's time is told to whoever takes deliveries.
+    pub(super) api_clock: Arc<ApiClock>,
     pub(super) watched: WatchedSessions,
     pub(super) complaints: Complaints,
     pub(super) life: Life,
@@ -258,6 +265,8 @@ pub struct Surroundings {
     pub exposition: Arc<Exposition>,
     /// What the landing page and readiness say.
     pub status: Arc<Status>,
+    /// Where the API's time is told.
+    pub api_clock: Arc<ApiClock>,
     /// How the credential is named to a person.
     pub credential: String,
     /// Host of the API.
@@ -269,7 +278,7 @@ pub struct Surroundings {
 impl Core {
     /// Goes on from what the ledger holds.
     pub fn new(config: &Config, opened: &Opened, surroundings: Surroundings, now: Now) -> Self {
-        let Surroundings { exposition, status, credential, host, seed } = surroundings;
+        let Surroundings { exposition, status, api_clock, credential, host, seed } = surroundings;
         let mut tracker = Tracker::default();
         for pending in &opened.pending {
             tracker.restore(pending.clone(), now.tick);
@@ -290,10 +299,13 @@ impl Core {
             budget,
             health: Health::default(),
             api_time: ApiTime::default(),
+            succeeded_by_machine: Some(BTreeMap::new()),
+            api_clock,
             watched: WatchedSessions::default(),
             complaints: Complaints::default(),
             life: Life {
                 first_start: opened.first_start,
+                first_contact: None,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
                 caught_up_at: Tick::ZERO,
                 files_unread: !config.sessions.files.is_empty(),
@@ -546,7 +558,7 @@ impl Core {
             Candidate::StarvedListing | Candidate::OverdueListing | Candidate::Listing => {
                 self.listing_busy = true;
                 let api_now = self.api_time.now(now.tick, now.local);
-                let begin = api_now.minus(self.config.recent_window);
+                let begin = self.recent_window_begin(now);
                 Ask::List(self.listing.page(now.tick, begin, api_now))
             }
             Candidate::OverdueAgents | Candidate::Agents => {
@@ -592,9 +604,14 @@ impl Core {
     }
 
     /// A source gave what it had.
-    pub(super) fn succeeded(&self, source: Source, at: Timestamp) {
+    pub(super) fn succeeded(&mut self, source: Source, at: Timestamp) {
         // A sweep that was under way when the listing was switched off.
         if source == Source::Listing && !self.config.listing {
+            return;
+        }
+        if let Some(waiting) = &mut self.succeeded_by_machine {
+            // By this machine's clock, which only stands in until the API has said the time.
+            waiting.insert(source, at);
             return;
         }
         self.own().source_last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());

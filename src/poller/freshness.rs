@@ -16,6 +16,8 @@ const BEHIND: Duration = Duration::from_secs(60);
 impl Core {
     /// To be called about once a second.
     pub fn tick(&mut self, now: Now) {
+        self.show_succeeded(now);
+        self.tracker.set_caught_up(self.listing.is_caught_up() && self.config.listing && !self.listing_is_late(now));
         let summary = self.tracker.summary(self.life.first_start, now.tick);
         if self.unreadable.look(summary.unreadable, now.tick) {
             self.tracker.retry_failing(now.tick, false);
@@ -40,21 +42,17 @@ impl Core {
         if self.life.look_back != LookBackStage::Running {
             return;
         }
-        let is_done = self.sources_read() && summary.look_back == 0 && self.ready.is_empty();
+        // Where the API has answered, it is waited for until its time can be trusted: what ended before is told by that.
+        let is_dated = self.life.first_start.is_some() || self.life.first_contact.is_none();
+        let is_done = self.sources_read() && summary.look_back == 0 && is_dated && self.ready.is_empty();
         let deadline_passed = now.tick.saturating_sub(self.started) >= self.config.look_back_deadline;
         if !is_done && !deadline_passed {
             return;
         }
         self.life.look_back = LookBackStage::Closing;
-        let mut changes = Vec::new();
-        if self.life.first_start.is_none() {
-            // Nobody has told the API's time yet; from here on, what ends is news.
-            let api_now = self.api_time.now(now.tick, now.local);
-            self.life.first_start = Some(api_now);
-            changes.push(Change::FirstStart(api_now));
-        }
-        changes.push(Change::LookBackDone);
-        self.ready.push_back(Batch { changes, purpose: Purpose::LookBackDone });
+        // From here on, what ends is news.
+        self.life.first_contact.get_or_insert((now.tick, None));
+        self.ready.push_back(Batch { changes: vec![Change::LookBackDone], purpose: Purpose::LookBackDone });
         if is_done {
             tracing::info!("the look-back is done; session metrics are shown from now on");
         } else {

@@ -13,6 +13,7 @@ mod health;
 mod run;
 #[cfg(test)]
 mod tests;
+mod time;
 mod unreadable;
 mod verdicts;
 mod watched;

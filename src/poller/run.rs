@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Ask, Batch, Core, Next, Now, Surroundings};
 use crate::agntix::{Answer, Client, ListQuery};
-use crate::clock::{Clock, Tick};
+use crate::clock::{ApiClock, Clock, Tick};
 use crate::config::Config;
 use crate::discovery::{News, Watched};
 use crate::exposition::Exposition;
@@ -78,12 +78,14 @@ impl Poller {
         exposition: Arc<Exposition>,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
+        api_clock: Arc<ApiClock>,
         inbox: Inbox,
     ) -> Self {
         let began = Instant::now();
         let surroundings = Surroundings {
             exposition,
             status,
+            api_clock,
             credential: client.credential_name(),
             host: client.host().to_owned(),
             seed: fastrand::u64(..),

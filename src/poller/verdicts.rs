@@ -152,7 +152,7 @@ impl Core {
         let (random, ended_interval) = (self.rng.f64(), self.config.ended_interval);
         let (schedule, listing_interval) = (self.config.schedule, self.config.listing_interval);
         let after = |tracked: &Tracked| {
-            let regular = schedule.after(tracked, api_now, random);
+            let regular = schedule.after(tracked, api_now, now.tick, random);
             match progress {
                 // The next sweep will most likely show it again, for nothing.
                 Progress::Pending(Stage::Open) if teller == Some(Source::Listing) && facts.state == "open" => {
@@ -168,6 +168,12 @@ impl Core {
                 _ => regular,
             }
         };
+        if facts.state != "open" {
+            self.tracker.saw_end(&facts.id, now.tick);
+        } else if matches!(teller, None | Some(Source::Listing)) {
+            // A delivery may be hours old.
+            self.tracker.saw_open(&facts.id);
+        }
         let known = self.tracker.get(&facts.id).map(|tracked| tracked.progress);
         // What is repeated of an ended session is no news.
         if !(told && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
@@ -184,7 +190,8 @@ impl Core {
             return self.tracker.forget(id);
         }
         let (random, schedule) = (self.rng.f64(), self.config.schedule);
-        self.tracker.settle(id, Progress::Counted, now.tick, |tracked| schedule.after(tracked, api_now, random));
+        self.tracker
+            .settle(id, Progress::Counted, now.tick, |tracked| schedule.after(tracked, api_now, now.tick, random));
     }
 
     fn page_committed(
@@ -207,7 +214,8 @@ impl Core {
             seen.fresh += usize::from(self.tracker.hear(id, Source::Listing, api_now, now.tick));
             self.discovered(Source::Listing);
         }
-        let interval = self.config.listing_interval.mul_f64(0.9 + 0.2 * self.rng.f64());
+        let random = self.rng.f64();
+        let interval = self.sooner_without_time(self.config.listing_interval.mul_f64(0.9 + 0.2 * random));
         match self.listing.read(&seen, now.tick, interval) {
             Next::Page => {}
             Next::Nonsense => {

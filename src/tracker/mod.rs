@@ -35,6 +35,15 @@ pub enum Announced {
     Yes,
 }
 
+/// What is known of the end of a session besides its date, which is of somebody else's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndSeen {
+    /// When a look first showed that it was over.
+    pub at: Option<Tick>,
+    /// It certainly ended while this process was running: it was seen open, or began after everything had been listed.
+    pub is_recent: bool,
+}
+
 /// A tracked session.
 #[derive(Clone, Debug)]
 pub struct Tracked {
@@ -56,6 +65,8 @@ pub struct Tracked {
     pub end_unread: bool,
     /// Whether a delivery has told of it.
     pub announced: Announced,
+    /// What is known of its end besides its date.
+    pub end: EndSeen,
     /// The API has said that there is no such session; an answer that makes no sense does not.
     pub refused: bool,
     /// When it was created.
@@ -142,6 +153,8 @@ pub struct Tracker {
     sessions: HashMap<Arc<str>, Tracked>,
     /// How many of them are counted, and tracked on because they are watched.
     counted: usize,
+    /// Everything had been listed lately, so that what is heard of now has only just begun.
+    caught_up: bool,
     queues: [BTreeSet<(Tick, Arc<str>)>; 3],
 }
 
@@ -183,6 +196,10 @@ impl Tracker {
             missing_since: None,
             end_unread: false,
             announced,
+            end: EndSeen {
+                at: None,
+                is_recent: self.caught_up && !matches!(pending.source, Source::Configured | Source::File),
+            },
             refused: false,
             created: pending.created,
             ended: pending.ended,
@@ -307,6 +324,25 @@ impl Tracker {
         let ids: Vec<_> = self.sessions.iter().filter(|(_, t)| failing(t)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ids {
             self.put_back(&id, now);
+        }
+    }
+
+    /// Whether everything was listed lately, so that what is heard of from now on has only just begun.
+    pub fn set_caught_up(&mut self, caught_up: bool) {
+        self.caught_up = caught_up;
+    }
+
+    /// The API says that the session is open.
+    pub fn saw_open(&mut self, id: &str) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.end = EndSeen { at: None, is_recent: true };
+        }
+    }
+
+    /// The API says that the session is over.
+    pub fn saw_end(&mut self, id: &str, now: Tick) {
+        if let Some(tracked) = self.sessions.get_mut(id) {
+            tracked.end.at.get_or_insert(now);
         }
     }
 

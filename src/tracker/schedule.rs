@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Progress, Tracked};
-use crate::clock::Timestamp;
+use super::{EndSeen, Progress, Tracked};
+use crate::clock::{Tick, Timestamp};
 use crate::config::PollConfig;
 use crate::ledger::Stage;
 
@@ -37,9 +37,9 @@ impl From<&PollConfig> for Schedule {
 }
 
 impl Schedule {
-    /// How long after a successful look the session is due again. `now` is the API's time; `random` (0 to 1) spreads
-    /// the sessions by ±10 %.
-    pub fn after(&self, tracked: &Tracked, now: Timestamp, random: f64) -> Duration {
+    /// How long after a successful look at `tick` the session is due again. `now` is the API's time; `random` (0 to 1)
+    /// spreads the sessions by ±10 %.
+    pub fn after(&self, tracked: &Tracked, now: Timestamp, tick: Tick, random: f64) -> Duration {
         let wait = match tracked.progress {
             Progress::Pending(Stage::Known | Stage::Open) => {
                 let age = tracked.created.map_or(Duration::ZERO, |created| now.since(created));
@@ -50,7 +50,11 @@ impl Schedule {
                 let growth = ENDED_GROWTH.powi(i32::from(tracked.looks.min(30)));
                 let wait = self.ended_interval.mul_f64(growth).min(ENDED_AT_MOST.max(self.ended_interval));
                 // At the deadline itself it can be counted, so it is asked for then at the latest.
-                let left = tracked.ended.map_or(wait, |ended| ended.plus(self.analysis_deadline).since(now));
+                let deadline = self.analysis_deadline;
+                let mut left = tracked.ended.map_or(wait, |ended| ended.plus(deadline).since(now));
+                if let EndSeen { at: Some(seen), is_recent: true } = tracked.end {
+                    left = left.max((seen + deadline).saturating_sub(tick));
+                }
                 if left.is_zero() { wait } else { wait.min(left) }
             }
             Progress::Counted => RECHECK,
@@ -76,6 +80,7 @@ mod tests {
             missing_since: None,
             end_unread: false,
             announced: Announced::No,
+            end: EndSeen::default(),
             refused: false,
             created: Some(Timestamp::from_millis(0)),
             ended: Some(Timestamp::from_millis(0)),
@@ -88,7 +93,7 @@ mod tests {
     fn after_ms(progress: Progress, looks: u16, seconds: u64) -> u128 {
         let schedule = Schedule::from(&PollConfig::default());
         let now = Timestamp::from_millis(0).plus(Duration::from_secs(seconds));
-        schedule.after(&tracked(progress, looks), now, 0.5).as_millis()
+        schedule.after(&tracked(progress, looks), now, Tick::ZERO, 0.5).as_millis()
     }
 
     #[test]

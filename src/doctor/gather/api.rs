@@ -61,7 +61,7 @@ impl Asking<'_> {
         if !self.may_ask("the sessions of the last day") {
             return;
         }
-        let now = self.seen.clock.map_or_else(|| SystemClock.now(), |clock| clock.api);
+        let now = self.seen.clocks.first().map_or_else(|| SystemClock.now(), |clock| clock.api);
         let since = now.minus(DAY);
         let query = ListQuery { created_after: Some(since), open_only: false, page: 1, limit: PAGE };
         let answer = client.list(&query).await;
@@ -123,9 +123,7 @@ impl Asking<'_> {
         let seen = &mut self.seen;
         let was_sent = !matches!(answer.result, Err(ApiError::Credential(_) | ApiError::Id));
         seen.requests += u32::from(was_sent);
-        if let (None, Some(api)) = (seen.clock, answer.date) {
-            seen.clock = Some(ClockSeen { here: SystemClock.now(), elapsed: answer.elapsed, api });
-        }
+        seen.clocks.extend(clock_seen(&answer));
         let limit = answer.rate_limit;
         seen.rate_limit.limit = limit.limit.or(seen.rate_limit.limit);
         seen.rate_limit.remaining = limit.remaining.or(seen.rate_limit.remaining);
@@ -141,6 +139,15 @@ impl Asking<'_> {
         };
         answer.result
     }
+}
+
+/// The clocks, of an answer whose body is JSON: that of a login page is somebody else's.
+fn clock_seen(answer: &Answer) -> Option<ClockSeen> {
+    let (api, received, body) = (answer.date?, answer.head_received?, answer.result.as_ref().ok()?);
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).ok()?;
+    // The date was written with the head; the body may have taken longer.
+    let since = received.elapsed();
+    Some(ClockSeen { here: SystemClock.now().minus(since), elapsed: answer.elapsed.saturating_sub(since), api })
 }
 
 fn nonsense(what: &str) -> ApiError {

@@ -63,11 +63,12 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
     if let Some(why) = unasked {
         findings.push(Finding::failure("api", why, "correct what the sentence names; the exporter does not start so"));
     }
-    let answered = asked.clock.is_some() || matches!(asked.agents, Some(Ok(_))) || matches!(asked.listing, Some(Ok(_)));
+    let answered =
+        !asked.clocks.is_empty() || matches!(asked.agents, Some(Ok(_))) || matches!(asked.listing, Some(Ok(_)));
     if was_asked {
         findings.extend(super::api::judge(&asked));
         if answered {
-            findings.push(clock::judge(asked.clock, config.webhook.enabled));
+            findings.push(clock::judge(&asked.clocks, config.webhook.enabled));
         }
         findings.extend(routes::judge(&asked, config));
     }

@@ -1,6 +1,7 @@
 //! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
 
 mod news;
+mod time;
 mod unreadable;
 
 use std::sync::Arc;
@@ -32,6 +33,11 @@ struct World {
     status: Arc<Status>,
     /// Commits fail while this is set.
     disk_full: bool,
+    /// By how many milliseconds this machine's clock is ahead.
+    machine_ahead: i64,
+    /// By how many milliseconds the `Date` of the answer with this number, from 0, is ahead.
+    date_ahead: fn(u32) -> i64,
+    answers: u32,
     _directory: tempfile::TempDir,
 }
 
@@ -67,6 +73,7 @@ impl World {
         let surroundings = Surroundings {
             exposition: Arc::clone(&exposition),
             status: Arc::clone(&status),
+            api_clock: Arc::default(),
             credential: "AGNTIX_API_KEY".into(),
             host: "api.agntix.ai".into(),
             seed: 7,
@@ -82,12 +89,16 @@ impl World {
             exposition,
             status,
             disk_full: false,
+            machine_ahead: 0,
+            date_ahead: |_| 0,
+            answers: 0,
             _directory: directory,
         }
     }
 
     fn now(&self) -> Now {
-        Now { tick: self.tick, instant: self.began + self.tick, local: Timestamp::from_millis(T0).plus(self.tick) }
+        let local = ahead(Timestamp::from_millis(T0).plus(self.tick), self.machine_ahead);
+        Now { tick: self.tick, instant: self.began + self.tick, local }
     }
 
     /// Commits what the core wants durable, until it asks for something or waits.
@@ -111,11 +122,14 @@ impl World {
     }
 
     fn answer(&mut self, ask: &Ask, result: Result<String, ApiError>) {
+        let date = ahead(Timestamp::from_millis(T0).plus(self.tick), (self.date_ahead)(self.answers));
+        self.answers += 1;
         let answer = Answer {
             route: ask.route(),
             elapsed: Duration::ZERO,
             rate_limit: RateLimit::default(),
-            date: result.is_ok().then(|| Timestamp::from_millis(T0).plus(self.tick)),
+            date: result.is_ok().then_some(date),
+            head_received: None,
             request_id: None,
             result: result.map(Into::into),
         };
@@ -147,6 +161,10 @@ impl World {
     fn value(&self, sample: &str) -> Option<f64> {
         self.page().lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
     }
+}
+
+fn ahead(time: Timestamp, ms: i64) -> Timestamp {
+    Timestamp::from_millis(time.as_millis() + ms)
 }
 
 fn status(status: u16) -> ApiError {
@@ -504,6 +522,7 @@ fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused(
         elapsed: Duration::ZERO,
         rate_limit: RateLimit::default(),
         date: None,
+        head_received: None,
         request_id: None,
         result: Err(status(401)),
     };

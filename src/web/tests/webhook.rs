@@ -39,7 +39,7 @@ fn routes(ledger: Arc<dyn Ledger>, news: mpsc::Sender<News>) -> (Router, Exporte
     let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref()).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000)));
     let observation = ObservationConfig::from(&Config::default());
-    let deliveries = Arc::new(Deliveries::new(source, ledger, news, observation, clock));
+    let deliveries = Arc::new(Deliveries::new(source, ledger, news, observation, clock, Arc::default()));
     let own = ExporterMetrics::new().unwrap();
     (webhook::route(PATH, deliveries, own.clone(), CancellationToken::new()), own)
 }
@@ -54,6 +54,36 @@ fn delivery(id: &str) -> Request<Body> {
     let signature = WebhookSecrets::parse(SECRET).unwrap().sign(id, NOW, body.as_bytes());
     let request = Request::post(PATH).header("svix-id", id).header("svix-timestamp", NOW);
     request.header("svix-signature", signature).body(Body::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn delivery_is_taken_by_the_machines_clock_or_by_that_of_the_api() {
+    let minutes = |minutes: i64| Timestamp::from_millis((NOW + minutes * 60) * 1000);
+    // This machine's clock, that of the API if it is known, and what a delivery of now is answered.
+    let cases = [
+        (0, None, StatusCode::OK),
+        (20, None, StatusCode::UNAUTHORIZED),
+        (20, Some(0), StatusCode::OK),
+        (-20, Some(0), StatusCode::OK),
+        (0, Some(20), StatusCode::OK),
+        (20, Some(20), StatusCode::UNAUTHORIZED),
+    ];
+    for (machine, api, status) in cases {
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.state.path = state.path().into();
+        let (ledger, _) = open(&config);
+        let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref()).unwrap();
+        let clock = Arc::new(ManualClock::new(minutes(machine)));
+        let api_clock = Arc::<crate::clock::ApiClock>::default();
+        api_clock.set(std::time::Instant::now(), api.map(minutes));
+        let (news, _inbox) = mpsc::channel(8);
+        let observation = ObservationConfig::from(&Config::default());
+        let deliveries = Deliveries::new(source, Arc::new(ledger), news, observation, clock, api_clock);
+        let own = ExporterMetrics::new().unwrap();
+        let routes = webhook::route(PATH, Arc::new(deliveries), own, CancellationToken::new());
+        assert_eq!(deliver(&routes, "s").await.status(), status, "{machine} {api:?}");
+    }
 }
 
 async fn deliver(routes: &Router, id: &str) -> Response<Body> {
