@@ -143,10 +143,43 @@ object! {
         "total" => pub total: Scalar<'a>,
         /// How many pages there are.
         "totalPages" => pub total_pages: Scalar<'a>,
+        /// How many items a page has at most.
+        "limit" => pub limit: Scalar<'a>,
     }
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    /// Reads a page, however its list is written: in `data`, as a bare array, or left out where it is empty (204, `{}`, null,
+    /// no `data` beside `pagination`), which [`is_implied`](Self::is_implied) tells apart.
+    ///
+    /// # Errors
+    /// If it is no page of a list.
+    pub fn read(body: &[u8], text: &'a JsonText<'_>) -> Result<Self, NotJson> {
+        let trimmed = body.trim_ascii();
+        let is_empty_object = || {
+            let inner = trimmed.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+            inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+        };
+        if trimmed.is_empty() || trimmed == b"null" || is_empty_object() {
+            return Ok(Self::default());
+        }
+        if trimmed.starts_with(b"[") {
+            return text.read_list::<Vec<&RawValue>>().map(|items| Self { data: Some(items), ..Self::default() });
+        }
+        let page = text.read_list::<Self>()?;
+        if page.data.is_some() || page.pagination.value().is_some() { Ok(page) } else { Err(NotJson) }
+    }
+
+    /// The items.
+    pub fn items(&self) -> &[&'a RawValue] {
+        self.data.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the list is not written at all.
+    pub fn is_implied(&self) -> bool {
+        self.data.is_none()
+    }
+
     /// How many items the list has, where the answer says so.
     pub fn total(&self) -> Option<u64> {
         let total = self.pagination.value()?.total.number()?;
@@ -156,10 +189,19 @@ impl Page<'_> {
 
     /// How many pages the list has, where the answer says so.
     pub fn total_pages(&self) -> Option<u32> {
-        let pages = self.pagination.value()?.total_pages.number()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
-        (0.0..=f64::from(u32::MAX)).contains(&pages).then_some(pages as u32)
+        self.pagination.value().and_then(|pagination| count(&pagination.total_pages))
     }
+
+    /// How many items a page has at most, where the answer says so.
+    pub fn limit(&self) -> Option<u32> {
+        self.pagination.value().and_then(|pagination| count(&pagination.limit))
+    }
+}
+
+fn count(scalar: &Scalar<'_>) -> Option<u32> {
+    let number = scalar.number()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
+    (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
 }
 
 object! {

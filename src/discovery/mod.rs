@@ -4,8 +4,10 @@
 
 pub mod files;
 pub mod listing;
+pub mod paging;
 mod reconnect;
 pub mod stream;
+pub mod unnamed;
 pub mod webhook;
 
 use std::sync::Arc;

@@ -13,6 +13,8 @@ pub(super) enum Meta {
     LookBackDone,
     /// Milliseconds: every session created up to here has been heard of.
     Watermark,
+    /// 1 once the sessions that were open have all been listed.
+    OpenListed,
     /// Days: sessions created before it were never remembered by day.
     InitialFloor,
     /// Days: sessions created before it are forgotten.
@@ -25,6 +27,7 @@ impl Meta {
             Self::FirstStart => "first_start",
             Self::LookBackDone => "look_back_done",
             Self::Watermark => "watermark",
+            Self::OpenListed => "open_listed",
             Self::InitialFloor => "initial_floor",
             Self::Floor => "floor",
         }

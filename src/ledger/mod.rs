@@ -115,6 +115,8 @@ pub enum Change {
     FirstStart(Timestamp),
     /// Every session created up to here has been heard of.
     Watermark(Timestamp),
+    /// The sessions that were open have all been listed once.
+    OpenListed,
     /// The look-back is done: from here on nothing belongs into starting values.
     LookBackDone,
     /// Requests that may be sent from now on, and count as sent after a crash (promise P6).
@@ -223,6 +225,8 @@ pub struct Opened {
     pub look_back_done: bool,
     /// Every session created up to here has been heard of.
     pub watermark: Option<Timestamp>,
+    /// Whether the sessions that were open have all been listed once.
+    pub open_listed: bool,
     /// The requests leased lately, in the order in which they were.
     pub leases: Vec<Lease>,
 }

@@ -111,6 +111,7 @@ impl Store {
                 first_start: look_back.first_start,
                 look_back_done: look_back.done,
                 watermark: Meta::Watermark.time(&self.connection)?,
+                open_listed: Meta::OpenListed.get(&self.connection)? == Some(1),
                 leases: read_leases(&self.connection)?,
             })
         };
@@ -203,6 +204,7 @@ impl Batch<'_> {
                 }
                 Ok(Verdict::Done)
             }
+            Change::OpenListed => Meta::OpenListed.set(self.connection, 1).map(|()| Verdict::Done),
             Change::LookBackDone => {
                 // What came before it in the same transaction is in the starting values still.
                 let earlier = self.add_up()?;

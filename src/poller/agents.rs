@@ -1,22 +1,27 @@
 //! The organization's agents, read page by page now and then: their names and settings, as `agntix_agent_info`. Pure.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use crate::agntix::{JsonText, wire};
 use crate::clock::Tick;
+use crate::discovery::paging::{PageClaims, Paging, ServerPages, Step};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
 use crate::observation::MAX_VALUE;
 
 /// Pages that are read at most: 2,000 agents of 20 a page; a list without end is a broken answer.
 const MAX_PAGES: u32 = 100;
+/// An empty page where there should be more agents is asked for again after this.
+const EMPTY_WAIT: Duration = Duration::from_secs(2);
 
 /// A round through the pages of agents.
 #[derive(Debug, Default)]
 pub struct Agents {
     due: Tick,
-    page: u32,
+    paging: Paging,
+    server: ServerPages,
     failures: u32,
     found: BTreeMap<String, LabelSet>,
 }
@@ -29,7 +34,7 @@ impl Agents {
 
     /// The page to ask for, from 1.
     pub fn page(&self) -> u32 {
-        self.page + 1
+        self.paging.page()
     }
 
     /// The configuration was reloaded: the next page is due at once.
@@ -53,8 +58,10 @@ impl Agents {
         max_agents: usize,
     ) -> Option<Vec<(LabelSet, f64)>> {
         self.failures = 0;
-        let entries = page.data.as_deref().unwrap_or_default();
+        let entries = page.items();
+        let mut whole = DefaultHasher::new();
         for raw in entries {
+            raw.get().hash(&mut whole);
             let text = JsonText::new(raw.get().as_bytes());
             let Ok(agent) = text.read::<wire::Agent<'_>>() else { continue };
             let Some(id) = agent.id.text().filter(|id| id.len() <= MAX_VALUE) else { continue };
@@ -62,13 +69,37 @@ impl Agents {
                 self.found.insert(id.to_owned(), labels(id, &agent));
             }
         }
-        self.page += 1;
-        let more = page.total_pages().map_or(!entries.is_empty(), |total| self.page < total);
-        if more && self.page < MAX_PAGES {
-            self.due = now;
-            return None;
+        let claims = PageClaims {
+            items: entries.len(),
+            total_pages: page.total_pages(),
+            total: page.total(),
+            limit: page.limit(),
+            fingerprint: whole.finish(),
+            implied: page.is_implied(),
+        };
+        match self.paging.read(&claims, &mut self.server, now) {
+            Step::More if self.paging.page() <= MAX_PAGES => {
+                self.due = now;
+                return None;
+            }
+            Step::Again => {
+                self.due = now + EMPTY_WAIT;
+                return None;
+            }
+            Step::More | Step::End | Step::Repeats => {}
         }
-        (self.page, self.due) = (0, now + interval);
+        if let Some(contradiction) = self.server.take_contradiction() {
+            let PageClaims { items, total, total_pages, .. } = contradiction.claims;
+            let page = contradiction.page;
+            tracing::warn!(
+                page,
+                items,
+                total,
+                total_pages,
+                "the agents' total or totalPages contradicts what their pages hold"
+            );
+        }
+        (self.paging, self.due) = (Paging::default(), now + interval);
         Some(std::mem::take(&mut self.found).into_values().map(|labels| (labels, 1.0)).collect())
     }
 
@@ -127,6 +158,22 @@ mod tests {
             read(&mut agents, r#"{"data":[{"id":"a"},{"id":"b"}],"pagination":{"totalPages":1}}"#, 1).unwrap().len(),
             1
         );
+    }
+
+    #[test]
+    fn page_numbers_that_are_too_low_hide_no_agent() {
+        let page = |from: u32, to: u32, pages: u32| {
+            let agents: Vec<_> = (from..to).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
+            format!(r#"{{"data":[{}],"pagination":{{"total":45,"totalPages":{pages}}}}}"#, agents.join(","))
+        };
+        for pages in [0, 1, 4, 5, 9] {
+            let (mut agents, mut known) = (Agents::default(), None);
+            for number in 0..5 {
+                assert_eq!((known.is_none(), agents.page()), (true, number + 1), "totalPages {pages}");
+                known = read(&mut agents, &page(number * 10, (number * 10 + 10).min(45), pages), 99);
+            }
+            assert_eq!(known.map(|known| known.len()), Some(45), "totalPages {pages}");
+        }
     }
 
     #[test]

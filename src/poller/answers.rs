@@ -7,11 +7,10 @@ use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
 use super::time::Head;
 use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
-use crate::clock::{Tick, Timestamp};
-use crate::discovery::listing::{ListPage, PageSeen};
+use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
-use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
+use crate::observation::{self, Facts, MalformedReason};
 use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
@@ -24,12 +23,8 @@ const GENERAL_CAP: Duration = Duration::from_secs(400);
 const LOOK_BACK_WAIT: Duration = Duration::from_secs(2);
 /// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
 const FORBIDDEN_SESSIONS: u8 = 3;
-/// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
-/// A page with an entry that nobody can name is read again so often before the entry is given up.
-const PAGE_RETRIES: u8 = 5;
 
 impl Core {
     /// An answer has come, or its time is over.
@@ -150,7 +145,7 @@ impl Core {
                 }
                 match ask {
                     Ask::Session(id) => self.session_missing(id, &error.to_string(), true, error.request_id(), now),
-                    Ask::List(_) => self.listing_refused(error, now),
+                    Ask::List(page) => self.listing_refused(*page, error, now),
                     Ask::Agents(_) => {
                         tracing::debug!(%error, "the agents cannot be read");
                         self.agents.failed(now.tick, |_| MISSING_CAP);
@@ -183,11 +178,6 @@ impl Core {
         }
     }
 
-    fn put_off_listing(&mut self, now: Tick, after: impl Fn(u32) -> Duration) {
-        self.listing_busy = false;
-        self.listing.failed(now, |failures| after(u32::from(failures)));
-    }
-
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
         let look_back = self.life.look_back;
         match ask {
@@ -205,22 +195,6 @@ impl Core {
             Ask::List(_) => self.put_off_listing(now, |failures| paced(look_back, failures, after(failures))),
             Ask::Agents(_) => self.agents.failed(now, after),
         }
-    }
-
-    fn listing_refused(&mut self, error: &ApiError, now: Now) {
-        self.listing_busy = false;
-        if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
-            if self.listing.refused(now.tick) {
-                tracing::warn!(
-                    %error,
-                    "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
-                     are followed (set api.list_path, or sessions.listing = false)"
-                );
-            }
-            return;
-        }
-        tracing::warn!(%error, "the listing of sessions was refused");
-        self.listing.failed(now.tick, |_| Duration::from_secs(60));
     }
 
     fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, head: Head) {
@@ -300,131 +274,10 @@ impl Core {
         }
     }
 
-    fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, head: Head) {
-        self.listing.answered();
-        let text = JsonText::new(body);
-        let parsed = text.read_list::<wire::Page<'_>>().ok();
-        let Some((entries_read, total_pages)) =
-            parsed.as_ref().and_then(|page| Some((page.data.as_deref()?, page.total_pages())))
-        else {
-            return self.page_unreadable(request, "it is no list of sessions", now);
-        };
-        let api_now = self.note_time(head, now);
-        let begin = self.recent_window_begin(now);
-        if self.listing.has_no_watermark()
-            && page.created_after.is_some_and(|after| after.since(begin) > CLOCK_TOLERANCE)
-        {
-            // The sweep was begun by a clock that is ahead of what is known of the API's by now, and would end too early.
-            self.listing_busy = false;
-            return self.listing.begin_anew(now.tick);
-        }
-        let mut seen = PageSeen { items: entries_read.len(), total_pages, descending: true, ..PageSeen::default() };
-        let (mut entries, mut unusable, mut nameless) = (Vec::new(), Vec::new(), 0_usize);
-        for raw in entries_read {
-            let item = JsonText::new(raw.get().as_bytes());
-            let entry = item.read::<wire::Session<'_>>();
-            match entry.map(|entry| observation::observe_entry(&entry, &self.config.observation, api_now)) {
-                Ok(Ok(facts)) => {
-                    // A clock that is ahead must not carry the watermark into the future.
-                    let created = facts.created.min(api_now);
-                    seen.descending &= seen.oldest.is_none_or(|oldest| created <= oldest);
-                    seen.newest = seen.newest.max(Some(created));
-                    seen.oldest = Some(seen.oldest.map_or(created, |oldest| oldest.min(created)));
-                    let is_unasked_for = page.open_only && facts.state != "open";
-                    seen.not_open += usize::from(is_unasked_for);
-                    if !is_unasked_for {
-                        entries.push(Arc::new(facts));
-                    }
-                }
-                Ok(Err(observation::Unusable { reason, id })) => {
-                    if reason != MalformedReason::InPart {
-                        self.malformed(reason);
-                    }
-                    match id {
-                        Some(id) => unusable.push(id),
-                        None => nameless += 1,
-                    }
-                }
-                Err(_) => {
-                    self.malformed(MalformedReason::Json);
-                    let id_only = item.read::<wire::IdOnly<'_>>().unwrap_or_default();
-                    match id_only.id.text().filter(|id| id.len() <= MAX_VALUE) {
-                        Some(id) => unusable.push(id.into()),
-                        None => nameless += 1,
-                    }
-                }
-            }
-        }
-        if nameless > 0 && self.page_retries < PAGE_RETRIES {
-            self.page_retries += 1;
-            return self.reread_page(now);
-        }
-        if nameless > 0
-            && let Some(unsaid) = self.complaints.admit(now.tick)
-        {
-            tracing::warn!(
-                request_id = request,
-                sessions = nameless,
-                unsaid,
-                "listed sessions without a readable id are left out"
-            );
-        }
-        self.page_retries = 0;
-        self.commit_page(seen, entries, unusable, now, api_now);
-    }
-
-    /// A page came, and cannot be read as a whole.
-    fn page_unreadable(&mut self, request_id: Option<&str>, why: &str, now: Now) {
-        self.malformed(MalformedReason::Json);
-        let left_out = self.listing.unreadable();
-        if let Some(unsaid) = self.complaints.admit(now.tick) {
-            if left_out {
-                tracing::warn!(request_id, why, unsaid, "a listed session cannot be read at all; it is left out");
-            } else {
-                tracing::warn!(request_id, why, unsaid, "a page of the listing cannot be read; it is asked for again");
-            }
-        }
-        self.reread_page(now);
-    }
-
-    fn reread_page(&mut self, now: Now) {
-        let random = self.rng.f64();
-        self.put_off_listing(now.tick, |failures| backoff(failures, random));
-    }
-
-    fn commit_page(
-        &mut self,
-        seen: PageSeen,
-        entries: Vec<Arc<Facts>>,
-        mut unusable: Vec<Arc<str>>,
-        now: Now,
-        api_now: Timestamp,
-    ) {
-        // Each is asked for by itself once; the listing may go on giving it in the same broken way.
-        const REMEMBERED: usize = 10_000;
-        if self.asked_for_entry.len() > REMEMBERED {
-            self.asked_for_entry.clear();
-        }
-        unusable.retain(|id| self.tracker.get(id).is_none() && self.asked_for_entry.insert(Arc::clone(id)));
-        for facts in &entries {
-            self.complain_of(facts, None, now);
-        }
-        let source = Source::Listing;
-        let told = entries.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
-        let heard = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
-        let changes: Vec<Change> = told.chain(heard).collect();
-        let batch = Batch { changes, purpose: Purpose::Page { seen, entries, unusable } };
-        if batch.changes.is_empty() {
-            // Nothing to make durable: an empty page is read at once.
-            return self.committed(batch.purpose, &[], now);
-        }
-        self.ready.push_back(batch);
-    }
-
     fn agents_answered(&mut self, body: &[u8], now: Now, head: Head) {
         let random = self.rng.f64();
         let text = JsonText::new(body);
-        let Ok(page) = text.read_list::<wire::Page<'_>>() else {
+        let Ok(page) = wire::Page::read(body, &text) else {
             return self.agents.failed(now.tick, |failures| backoff(failures + 4, random));
         };
         if page.data.is_some() {
@@ -441,7 +294,7 @@ impl Core {
     }
 
     /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
-    fn complain_of(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
+    pub(super) fn complain_of(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
         if facts.malformed.is_empty() {
             return;
         }

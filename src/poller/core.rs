@@ -18,6 +18,7 @@ use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
 use crate::clock::{ApiClock, Tick, Timestamp};
 use crate::config::Config;
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
+use crate::discovery::unnamed::Unnamed;
 use crate::discovery::{Hint, News, Watched};
 use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
@@ -92,6 +93,8 @@ pub enum Purpose {
         entries: Vec<Arc<Facts>>,
         /// Sessions whose entries could not be used; they are asked for one by one.
         unusable: Vec<Arc<str>>,
+        /// Most entries have no id, so that the page is read again.
+        again: bool,
     },
     /// A session is given up.
     GiveUp(Arc<str>),
@@ -120,6 +123,7 @@ pub(super) struct CoreConfig {
     pub(super) agents_interval: Duration,
     pub(super) ended_interval: Duration,
     pub(super) recent_window: Duration,
+    pub(super) retention: Duration,
     pub(super) look_back_deadline: Duration,
     pub(super) max_tracked: usize,
     pub(super) max_agents: usize,
@@ -139,6 +143,7 @@ impl From<&Config> for CoreConfig {
             agents_interval: config.poll.agents_interval,
             ended_interval: config.poll.ended_interval,
             recent_window: config.sessions.recent_window,
+            retention: config.sessions.retention,
             look_back_deadline: config.sessions.look_back_deadline,
             max_tracked: config.sessions.max_tracked,
             max_agents: config.metrics.max_agents,
@@ -210,8 +215,10 @@ pub struct Core {
     pub(super) releasing: bool,
     /// A page of the listing is being asked for or committed.
     pub(super) listing_busy: bool,
-    /// How often the present page was read again because an entry had no id.
+    /// How often the present page was read again because most of its entries had no id.
     pub(super) page_retries: u8,
+    /// Entries of the listing without a usable id.
+    pub(super) unnamed: Unnamed,
     /// Sessions in a row for which the credential was refused with 403.
     pub(super) forbidden_in_row: u8,
     /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
@@ -291,10 +298,11 @@ impl Core {
             // One that lies in the future was granted before the clock was set back: it is as good as new.
             budget.restore(now.local.since(*granted), used_for, *count, *per_window, now.tick);
         }
+        let listing = Listing::new(opened.watermark);
         let mut core = Self {
             config: CoreConfig::from(config),
             tracker,
-            listing: Listing::new(opened.watermark),
+            listing: if opened.open_listed { listing } else { listing.with_open_sessions() },
             agents: Agents::default(),
             budget,
             health: Health::default(),
@@ -323,6 +331,7 @@ impl Core {
             releasing: false,
             listing_busy: false,
             page_retries: 0,
+            unnamed: Unnamed::default(),
             forbidden_in_row: 0,
             asked_for_entry: HashSet::new(),
             counted_lately: HashSet::new(),

@@ -29,7 +29,7 @@ impl Core {
     }
 
     fn sources_read(&self) -> bool {
-        (!self.config.listing || self.listing.is_caught_up()) && !self.life.files_unread
+        (!self.config.listing || self.listing.is_looked_back()) && !self.life.files_unread
     }
 
     /// Whether the listing, which has been read to its end before, has not been for long.

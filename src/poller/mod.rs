@@ -10,6 +10,7 @@ mod complaints;
 pub mod core;
 mod freshness;
 mod health;
+mod pages;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -79,15 +79,22 @@ impl Core {
         self.ready.push_back(Batch { changes: vec![Change::FirstStart(first_start)], purpose: Purpose::Note });
     }
 
-    /// How far back a sweep goes that has no watermark. While it is not known whose clock is right, the earlier one says
-    /// it: a sweep that goes too deep costs requests, one that ends too early would miss sessions.
+    /// How far back a sweep goes that has no watermark: to the recent window before the first start, since nothing has been
+    /// heard of for certain that came after it, but no further than sessions are remembered. While it is not known whose
+    /// clock is right, the earlier one says it: a sweep that goes too deep costs requests, one that ends too early would
+    /// miss sessions.
     pub(super) fn recent_window_begin(&self, now: Now) -> Timestamp {
         let known = self.api_time.now(now.tick, now.local);
         let earliest = match self.api_time.latest(now.tick) {
             Some(latest) if !self.api_time.is_trusted(now.tick, now.local) => known.min(latest),
             _ => known,
         };
-        earliest.minus(self.config.recent_window)
+        let first_start = match (self.life.first_start, self.life.first_contact) {
+            (Some(first_start), _) => first_start.min(earliest),
+            (None, Some((tick, _))) => earliest.minus(now.tick.saturating_sub(tick)),
+            (None, None) => earliest,
+        };
+        first_start.minus(self.config.recent_window).max(earliest.minus(self.config.retention))
     }
 
     /// The moment at which the session is looked at.

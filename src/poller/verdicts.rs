@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Batch, Core, LookBackStage, Now, Purpose};
+use super::core::{Core, LookBackStage, Now, Purpose};
 use crate::clock::Timestamp;
-use crate::discovery::listing::{Next, PageSeen};
-use crate::ledger::{Change, Source, Stage, Verdict};
+use crate::ledger::{Source, Stage, Verdict};
 use crate::observation::{Facts, MalformedReason};
 use crate::tracker::{Announced, Progress, Tracked};
 
@@ -20,7 +19,9 @@ impl Core {
                     self.session_committed(&facts, verdict, None, now, api_now);
                 }
             }
-            Purpose::Page { seen, entries, unusable } => self.page_committed(seen, &entries, &unusable, verdicts, now),
+            Purpose::Page { seen, entries, unusable, again } => {
+                self.page_committed(seen, &entries, &unusable, verdicts, again, now);
+            }
             // Unless the listing has told of it meanwhile.
             Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
             Purpose::GiveUp(id) => self.no_longer_pending(&id, now, api_now),
@@ -53,7 +54,7 @@ impl Core {
 
     /// What became of one session, that was asked for by itself or was told of by `teller`. Whether it was not heard of
     /// before.
-    fn session_committed(
+    pub(super) fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
         verdict: &Verdict,
@@ -143,7 +144,7 @@ impl Core {
         self.counted_lately.insert(Arc::clone(id));
     }
 
-    fn discovered(&self, source: Source) {
+    pub(super) fn discovered(&self, source: Source) {
         self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
     }
 
@@ -192,47 +193,5 @@ impl Core {
         let (random, schedule) = (self.rng.f64(), self.config.schedule);
         self.tracker
             .settle(id, Progress::Counted, now.tick, |tracked| schedule.after(tracked, api_now, now.tick, random));
-    }
-
-    fn page_committed(
-        &mut self,
-        mut seen: PageSeen,
-        entries: &[Arc<Facts>],
-        unusable: &[Arc<str>],
-        verdicts: &[Verdict],
-        now: Now,
-    ) {
-        self.listing_busy = false;
-        let api_now = self.api_time.now(now.tick, now.local);
-        let next_sweep = now.tick + self.config.listing_interval;
-        for (facts, verdict) in entries.iter().zip(verdicts) {
-            // Open sessions that would have to be asked for before the next sweep are what makes a page worth it.
-            seen.refreshed += usize::from(facts.state == "open" && self.tracker.is_due(&facts.id, next_sweep));
-            seen.fresh += usize::from(self.session_committed(facts, verdict, Some(Source::Listing), now, api_now));
-        }
-        for id in unusable {
-            seen.fresh += usize::from(self.tracker.hear(id, Source::Listing, api_now, now.tick));
-            self.discovered(Source::Listing);
-        }
-        let random = self.rng.f64();
-        let interval = self.sooner_without_time(self.config.listing_interval.mul_f64(0.9 + 0.2 * random));
-        match self.listing.read(&seen, now.tick, interval) {
-            Next::Page => {}
-            Next::Nonsense => {
-                if let Some(unsaid) = self.complaints.admit(now.tick) {
-                    tracing::warn!(
-                        unsaid,
-                        "the listing repeats itself or ignores what it is asked for; only its first pages are used"
-                    );
-                }
-            }
-            Next::Done(watermark) => {
-                self.succeeded(Source::Listing, api_now);
-                if let Some(watermark) = watermark {
-                    let changes = vec![Change::Watermark(watermark)];
-                    self.ready.push_back(Batch { changes, purpose: Purpose::Note });
-                }
-            }
-        }
     }
 }

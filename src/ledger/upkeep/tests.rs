@@ -66,7 +66,7 @@ fn filled(directory: &Path) -> Config {
     let changes =
         [Change::FirstStart(at(-1_000)), heard, lease, session("open", None, None), session("ended", Some(9), None)];
     commit(&config, changes.into_iter().chain(counted).collect());
-    commit(&config, vec![Change::Watermark(at(50)), Change::LookBackDone]);
+    commit(&config, vec![Change::Watermark(at(50)), Change::OpenListed, Change::LookBackDone]);
     config
 }
 
@@ -129,6 +129,7 @@ fn a_state_comes_back_from_its_lines_as_it_was() {
     let (one, other) = (open(&before).1, open(&after).1);
     assert_eq!((one.pending, one.series, one.leases), (other.pending, other.series, other.leases));
     assert_eq!((one.first_start, one.watermark), (other.first_start, other.watermark));
+    assert!(one.open_listed && other.open_listed);
     // And it knows what it has counted.
     let again = commit(&after, vec![session("counted 3", Some(5_000), Some("Refund"))]);
     assert_eq!(again, [Verdict::AlreadyCounted]);
