@@ -10,13 +10,17 @@ use clap::Subcommand;
 use super::{Failure, Global, environment, print, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config;
-use crate::ledger::upkeep::{self, Inspection};
+use crate::ledger::upkeep::{self, Inspection, Verification};
 
 /// What to do with the state.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StateCommand {
     /// Show what is remembered, how much, and since when.
-    Inspect,
+    Inspect {
+        /// Read all of it, and say what is damaged; exit code 1 if something is.
+        #[arg(long)]
+        verify: bool,
+    },
     /// Give the disk back what forgotten sessions have left free; needs twice as much free space as the state is large.
     Compact,
     /// Write the whole state as lines of JSON: ids of sessions under way, hashes of counted ones, and the series.
@@ -24,6 +28,9 @@ pub enum StateCommand {
         /// File to write; it must not exist [default: standard output].
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
+        /// Of a damaged state, write what is sound, and say what is left out.
+        #[arg(long)]
+        salvage: bool,
     },
     /// Make the state from exported lines, where there is none yet: all of it, or nothing.
     Import {
@@ -50,7 +57,8 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
         .map_err(Failure::mistake)?;
     let directory = &loaded.config.state.path;
     match command {
-        StateCommand::Inspect => {
+        StateCommand::Inspect { verify: true } => verify(directory)?,
+        StateCommand::Inspect { verify: false } => {
             let inspection = upkeep::inspect(directory).map_err(Failure::running)?;
             print(report(&inspection, SystemClock.now()))?;
         }
@@ -61,9 +69,10 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
             let (before, after) = upkeep::compact(directory).map_err(Failure::running)?;
             say(format_args!("{}: {} before, {} now", directory.display(), size(before), size(after)));
         }
-        StateCommand::Export { to } => {
+        StateCommand::Export { to, salvage } => {
+            let export = if *salvage { salvage_all } else { export };
             let lines = match to {
-                Some(path) => export_to(directory, path)?,
+                Some(path) => export_to(directory, path, export)?,
                 None => export(directory, &mut std::io::stdout().lock())?,
             };
             say(format_args!("{lines} lines"));
@@ -99,7 +108,7 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
 }
 
 /// The file is there when all of it is, and for this user alone: ids of sessions are in it.
-fn export_to(directory: &Path, path: &Path) -> Result<u64, Failure> {
+fn export_to(directory: &Path, path: &Path, export: Export) -> Result<u64, Failure> {
     let unwritten = |error: &std::io::Error| file_failure("write", path, error);
     if path.symlink_metadata().is_ok() {
         return Err(Failure::Running(format!("{} exists; name another file, or remove it", path.display())));
@@ -113,8 +122,33 @@ fn export_to(directory: &Path, path: &Path) -> Result<u64, Failure> {
     Ok(lines)
 }
 
-fn export(directory: &Path, to: &mut impl Write) -> Result<u64, Failure> {
+/// How a state is written out.
+type Export = fn(&Path, &mut dyn Write) -> Result<u64, Failure>;
+
+fn export(directory: &Path, to: &mut dyn Write) -> Result<u64, Failure> {
     upkeep::export(directory, &mut BufWriter::new(to), &mut progress()).map_err(Failure::running)
+}
+
+fn salvage_all(directory: &Path, to: &mut dyn Write) -> Result<u64, Failure> {
+    let salvage = upkeep::salvage(directory, &mut BufWriter::new(to), &mut progress()).map_err(Failure::running)?;
+    for what in &salvage.left_out {
+        say(format_args!("damaged: {what}"));
+    }
+    Ok(salvage.lines)
+}
+
+/// Reads all of the state; a failure lists what is damaged.
+fn verify(directory: &Path) -> Result<(), Failure> {
+    let Verification { rows, ids, damage } = upkeep::verify(directory).map_err(Failure::running)?;
+    if damage.is_empty() {
+        say(format_args!("{}: {rows} rows and {ids} ids are as they were written", directory.display()));
+        return Ok(());
+    }
+    let path = directory.display();
+    let damage = damage.join("; ");
+    Err(Failure::Running(format!(
+        "the state in {path} is damaged: {damage}. Restore it from a backup, or keep what is sound: `agntix-exporter state export --salvage --to FILE`, and `state import` of it into another directory"
+    )))
 }
 
 fn file_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {

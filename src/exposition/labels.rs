@@ -30,6 +30,27 @@ impl LabelSet {
         Self(text.into())
     }
 
+    /// Takes text from outside: it must be a label set with these names as this type writes it, so that a page with it can
+    /// be parsed.
+    pub fn parse(names: &[&str], text: &str) -> Option<Self> {
+        let mut rest = text;
+        for (place, name) in names.iter().enumerate() {
+            rest = if place > 0 { rest.strip_prefix(',')? } else { rest };
+            rest = rest.strip_prefix(name)?.strip_prefix("=\"")?;
+            let mut characters = rest.char_indices();
+            let end = loop {
+                match characters.next()? {
+                    (at, '"') => break at,
+                    (_, '\\') => matches!(characters.next()?.1, '\\' | '"' | 'n').then_some(())?,
+                    (_, '\n') => return None,
+                    _ => {}
+                }
+            };
+            rest = rest.get(end + 1..)?;
+        }
+        rest.is_empty().then(|| Self(text.into()))
+    }
+
     /// The text between the braces.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,6 +71,54 @@ pub fn escape_into(text: &mut String, value: &str) {
                 // Writing to a String cannot fail.
                 let _ = text.write_char(c);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 2] = ["agent_id", "intent"];
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_and_a_changed_byte_is_read_as_labels_or_not_at_all(
+            values in prop::array::uniform2("[a\\\\\"\n,=é]{0,6}"),
+            place in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let labels = LabelSet::new(&NAMES, values.iter().map(String::as_str));
+            prop_assert_eq!(LabelSet::parse(&NAMES, labels.as_str()), Some(labels.clone()));
+            let mut bytes = labels.as_str().as_bytes().to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            if let Some(changed) = String::from_utf8(bytes).ok().and_then(|text| LabelSet::parse(&NAMES, &text)) {
+                // The same two labels, each a value that is escaped, and nothing else.
+                let text = changed.as_str();
+                prop_assert!(text.starts_with("agent_id=\"") && text.contains("\",intent=\"") && text.ends_with('"'));
+                prop_assert!(!text.contains('\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_label_set_is_not_read() {
+        for text in [
+            "",
+            "agent_id=\"a\"",
+            "agent_id=\"a\",intent=\"b",
+            "agent_id=\"a\",intent=\"b\\\"",
+            "agent_id=\"a\",intent=\"\\x\"",
+            "agent_id=\"a\",intent=\"b\"c",
+            "agent_id=\"a\"intent=\"b\"",
+            "agent_id=\"a\",intents=\"b\"",
+            "intent=\"b\",agent_id=\"a\"",
+            "agent_id=\"a\nb\",intent=\"b\"",
+        ] {
+            assert_eq!(LabelSet::parse(&NAMES, text), None, "{text}");
         }
     }
 }

@@ -219,12 +219,18 @@ impl Checksums {
         write_row(connection, COMMITS, Total { rows: number, sum: state })
     }
 
+    /// How many rows were written to a table, as far as that is known.
+    pub(super) fn rows(&self, table: &str) -> u64 {
+        let rows = self.state().tables.get(table).map_or(0, |entry| entry.total.rows);
+        u64::try_from(rows).unwrap_or(0)
+    }
+
     /// Which state it is, and its last commit.
     pub(super) fn commit(&self) -> Commit {
         self.state().commit
     }
 
-    /// Reads the checksums.
+    /// Reads the checksums. After an error those that are sound are known all the same.
     ///
     /// # Errors
     /// If one of them is damaged, or a table has none.
@@ -237,14 +243,16 @@ impl Checksums {
         let read = read_rows(connection)?;
         let mut state = self.state();
         state.tables.clear();
-        let mut commit = None;
+        let (mut commit, mut damaged) = (None, None);
         for (name, total) in read {
-            let total = total.ok_or_else(|| damage(Damage::Unknown.says(&shown(&name))))?;
-            if name == COMMITS {
-                commit = Some(Commit { state: total.sum, number: total.rows });
-            } else {
-                state.tables.insert(name.into(), Entry { total, changed: false });
+            match total {
+                None => damaged = Some(name),
+                Some(total) if name == COMMITS => commit = Some(Commit { state: total.sum, number: total.rows }),
+                Some(total) => drop(state.tables.insert(name.into(), Entry { total, changed: false })),
             }
+        }
+        if let Some(name) = damaged {
+            return Err(damage(Damage::Unknown.says(&shown(&name))));
         }
         state.commit = commit.ok_or_else(|| damage("the number of its commits is missing".into()))?;
         state.changes = connection.total_changes();
@@ -429,7 +437,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// Text from a damaged file, for a person.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

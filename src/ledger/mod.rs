@@ -8,9 +8,13 @@
 //! counted, a hash of its id and of its classifications.
 
 mod admission;
+#[cfg(test)]
+mod campaign;
 mod checksums;
 mod classification;
 mod counted;
+mod header;
+mod mark;
 mod meta;
 mod schema;
 mod series;
@@ -20,6 +24,7 @@ mod store;
 mod tests;
 mod totals;
 pub mod upkeep;
+mod wal;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -274,7 +279,7 @@ pub enum LedgerError {
     },
     /// The file is not a ledger, or is broken.
     #[error(
-        "the state in {path} is damaged or not an agntix-exporter state ({detail}); nothing was changed: restore it from a backup, or move its directory away to start counting anew"
+        "the state in {path} is damaged or not an agntix-exporter state ({detail}); nothing was changed: restore it from a backup, keep what is sound with `agntix-exporter state export --salvage`, or move its directory away to start counting anew"
     )]
     Damaged {
         /// The file.

@@ -2,18 +2,21 @@
 //! being touched.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::checksums::{self, Checksums};
-use super::{LedgerError, counted};
+use super::checksums::{self, Checksums, Commit};
+use super::{LedgerError, counted, header, mark, wal};
 
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
+const APPLICATION_BYTES: [u8; 4] = *b"Agtx";
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
 pub(super) const FORMAT: i64 = 3;
 
@@ -76,15 +79,75 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerEr
     let unusable = |e: std::io::Error| LedgerError::Directory { path: directory.into(), detail: e.to_string() };
     std::fs::create_dir_all(directory).map_err(unusable)?;
     let path = file_in(directory);
+    if let Some(detail) = damage_in_header(&path).map_err(unusable)? {
+        return Err(LedgerError::Damaged { path, detail });
+    }
+    let was_there = path.exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)
         .map_err(|e| LedgerError::Directory { path: directory.into(), detail: e.to_string() })?;
-    let checksums = prepare(&connection).map_err(|e| match e {
+    let checksums = prepare(&connection, &path, mark::read(directory).filter(|_| was_there)).map_err(|e| match e {
         Refusal::Sqlite(e) => opening_error(&path, &e),
         Refusal::Newer(found) => LedgerError::Newer { path: path.clone(), found, known: FORMAT },
         Refusal::Foreign(detail) => LedgerError::Damaged { path: path.clone(), detail },
     })?;
     Ok((connection, checksums))
+}
+
+/// Opens the file in `directory` to look at it: nothing is written, and closing it leaves its log as it is.
+pub(super) fn open_unchanged(directory: &Path) -> Result<Connection, LedgerError> {
+    let path = file_in(directory);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        leave_log(&connection, &path)?;
+        connection.pragma_update(None, "query_only", "ON")?;
+        Ok(connection)
+    });
+    opened.map_err(|e| opening_error(&path, &e))
+}
+
+/// Lets a close leave the log as it is, if there is one. An empty one that SQLite makes goes with the close.
+fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let is_logged = std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_logged).map(drop)
+}
+
+/// The log of the state at `path`.
+pub(super) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// What is damaged in the header of the file. The file is closed again before SQLite opens it: closing it later would give
+/// up SQLite's lock (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+pub(super) fn damage_in_header(path: &Path) -> std::io::Result<Option<String>> {
+    let Some(mut file) = open_if_there(path)? else { return Ok(None) };
+    let length = file.metadata()?.len();
+    let mut bytes = [0; header::BYTES];
+    if length < header::BYTES as u64 {
+        return Ok(None);
+    }
+    file.read_exact(&mut bytes)?;
+    if !bytes.starts_with(b"SQLite format 3\0") || bytes.get(68..72) != Some(&APPLICATION_BYTES) {
+        return Ok(None);
+    }
+    let is_all = std::fs::metadata(log_of(path)).map_or(true, |log| log.len() == 0);
+    Ok(header::damage(&bytes, is_all.then_some(length)))
+}
+
+/// What is damaged in the log of the file. To be called with the lock held, or nobody there: a daemon writes it.
+pub(super) fn damage_in_log(path: &Path) -> std::io::Result<Option<String>> {
+    let log = open_if_there(&log_of(path))?;
+    log.map_or(Ok(None), |log| wal::damage(&mut BufReader::with_capacity(1 << 18, log)))
+}
+
+fn open_if_there(path: &Path) -> std::io::Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 enum Refusal {
@@ -99,15 +162,19 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-fn prepare(connection: &Connection) -> Result<Checksums, Refusal> {
+fn prepare(connection: &Connection, path: &Path, marked: Option<Commit>) -> Result<Checksums, Refusal> {
     // Exclusive before the first read: a second daemon is refused, and WAL needs no shared-memory file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // What is refused stays as it is: closing it would bring its log into the file, and delete the log.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    leave_log(connection, path)?;
     connection.pragma_update(None, "cell_size_check", "ON")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    // SQLite has read the log and changed nothing yet.
+    if let Some(detail) = damage_in_log(path).map_err(|e| Refusal::Foreign(e.to_string()))? {
+        return Err(Refusal::Foreign(detail));
+    }
     if tables > 0 && application != APPLICATION_ID {
         return Err(Refusal::Foreign("it is an SQLite file of another program".into()));
     }
@@ -117,14 +184,23 @@ fn prepare(connection: &Connection) -> Result<Checksums, Refusal> {
     let checksums = Checksums::of(connection)?;
     if tables > 0 {
         if format == FORMAT {
-            check_tables(connection)?;
+            if let Some(detail) = damage_in_tables(connection)? {
+                return Err(Refusal::Foreign(detail));
+            }
             checksums.load(connection)?;
+            if let Some(lost) = mark::lost(marked, checksums.commit()) {
+                return Err(Refusal::Foreign(lost));
+            }
             checksums.verify_rows(connection)?;
         } else if checksums::are_there(connection)? {
             return Err(Refusal::Foreign(format!(
                 "it says that its format is {format}, but has the tables of a later one"
             )));
         }
+    } else if let Some(Commit { number, .. }) = marked {
+        let file = mark::FILE;
+        let what = format!("nothing is in it, but {number} commits were acknowledged; if that is meant, remove {file}");
+        return Err(Refusal::Foreign(what));
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -177,8 +253,8 @@ fn with_hashes() -> String {
     away.chain([TABLES.to_owned()]).chain(copies).collect()
 }
 
-/// Whether the tables are those of the newest format, to the letter.
-fn check_tables(connection: &Connection) -> Result<(), Refusal> {
+/// What of the tables is not as the newest format declares it, to the letter.
+pub(super) fn damage_in_tables(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let mut missing: BTreeMap<&str, &str> = declared().collect();
     let mut statement = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
     let mut rows = statement.query([])?;
@@ -188,13 +264,10 @@ fn check_tables(connection: &Connection) -> Result<(), Refusal> {
         let is_declared = missing.remove(name).is_some_and(|declaration| declaration == sql);
         let is_partition = counted::day_of(name).is_some_and(|day| counted::declaration(day) == sql);
         if kind != "table" || name != table || !(is_declared || is_partition) {
-            return Err(Refusal::Foreign("what it says of its tables is not what was written".into()));
+            return Ok(Some("what it says of its tables is not what was written".into()));
         }
     }
-    match missing.keys().next() {
-        Some(table) => Err(Refusal::Foreign(format!("the table {table} is missing"))),
-        None => Ok(()),
-    }
+    Ok(missing.keys().next().map(|table| format!("the table {table} is missing")))
 }
 
 fn opening_error(path: &Path, error: &rusqlite::Error) -> LedgerError {

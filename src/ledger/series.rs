@@ -222,8 +222,9 @@ fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState
         None => None,
         Some(blob) => Some(decode(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
     };
+    let labels = LabelSet::parse(family.descriptor().labels, row.get_ref(1)?.as_str()?);
     Ok(Some(SeriesState {
-        key: SeriesKey { family, labels: LabelSet::from_escaped(row.get_ref(1)?.as_str()?) },
+        key: SeriesKey { family, labels: labels.ok_or_else(|| damaged(1, "labels that no page can show"))? },
         layout,
         created: Timestamp::from_millis(row.get(3)?),
         cells,

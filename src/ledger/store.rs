@@ -12,6 +12,7 @@ use super::admission::{Admission, Bounds};
 use super::checksums::{self, Checksums};
 use super::classification::{self, Judgement};
 use super::counted::Counted;
+use super::mark::Mark;
 use super::meta::Meta;
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
@@ -62,6 +63,7 @@ impl LedgerConfig {
 pub(super) struct Store {
     connection: Connection,
     checksums: Checksums,
+    mark: Mark,
     path: PathBuf,
     config: LedgerConfig,
     cached: Cached,
@@ -92,7 +94,14 @@ impl Store {
             Cached::load(&connection, &config, &checksums)
         })();
         match opened {
-            Ok(cached) => Ok(Self { connection, checksums, path, config, cached }),
+            Ok(cached) => {
+                let unusable = |e: std::io::Error| LedgerError::Directory {
+                    path: config.directory.clone(),
+                    detail: e.to_string(),
+                };
+                let mark = Mark::open(&config.directory).map_err(unusable)?;
+                Ok(Self { connection, checksums, mark, path, config, cached })
+            }
             Err(e) => Err(schema::writing_error(&path, &e)),
         }
     }
@@ -138,6 +147,7 @@ impl Store {
         let committed = batch.finish()?;
         self.checksums.write_counting(&transaction)?;
         transaction.commit()?;
+        self.mark.write(self.checksums.commit());
         Ok((verdicts, committed))
     }
 

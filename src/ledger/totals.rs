@@ -27,7 +27,7 @@ const MOST_RECENT: usize = 8192;
 const DELETE: &str = "DELETE FROM additions RETURNING row_removed('additions', hash)";
 
 /// What a row of additions calls a series: half of the SHA-256 of its family and labels.
-type Name = [u8; 16];
+pub(super) type Name = [u8; 16];
 
 /// The series to which something was added lately.
 #[derive(Debug, Default)]
@@ -161,7 +161,7 @@ fn damaged(what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, format!("additions: {what}").into())
 }
 
-fn name(family: u8, labels: &str) -> Name {
+pub(super) fn name(family: u8, labels: &str) -> Name {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     context.update(&[family]);
     context.update(labels.as_bytes());
@@ -182,7 +182,7 @@ fn append(row: &mut Vec<u8>, name: &Name, delta: &Delta) {
 }
 
 /// Adds what a row says to `sums`; `None` if it is not a row.
-fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option<()> {
+pub(super) fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option<()> {
     while !row.is_empty() {
         let (name, rest) = row.split_first_chunk()?;
         let (rising, mut rest) = rest.split_first_chunk()?;

@@ -4,6 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
+use agntix_exporter::config::Config;
+use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::simulator::SimulatorConfig;
 
 use crate::support::{Api, Setup, total};
@@ -66,11 +68,11 @@ fn what_root_imports_belongs_to_the_owner_of_the_directory() {
     }
     let setup = Setup::plain(place.path()).set("STATE__PATH", directory.to_str().unwrap());
     let lines = place.path().join("empty.jsonl");
-    std::fs::write(
-        &lines,
-        "{\"agntix_exporter_state\":{\"format\":2,\"version\":\"0.1.0\"}}\n{\"end\":{\"lines\":1}}\n",
-    )
-    .unwrap();
+    let mut config = Config::default();
+    config.state.path = place.path().join("empty");
+    drop(SqliteLedger::open(LedgerConfig::from(&config), Box::new(|_| {})).unwrap());
+    let empty = Setup::plain(place.path()).set("STATE__PATH", config.state.path.to_str().unwrap());
+    assert_eq!(state(&empty, &["export", "--to", lines.to_str().unwrap()]).0, Some(0));
     let (code, said) = state(&setup, &["import", "--from", lines.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{said}");
     let made = std::fs::metadata(directory.join("ledger.sqlite")).unwrap();
@@ -92,4 +94,46 @@ fn without_a_state_nothing_is_made() {
         assert!(said.contains("there is no state in"), "{said}");
     }
     assert!(!place.path().join("none").exists());
+}
+
+/// Puts another byte in the place of the last one of `text` in a file.
+fn spoil(file: &std::path::Path, text: &[u8]) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let place = bytes.windows(text.len()).rposition(|window| window == text).expect("the text is in the file");
+    bytes[place + text.len() - 1] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_state_is_refused_and_what_is_sound_of_it_is_kept() {
+    let start = SystemClock.now().minus(Duration::from_secs(1_800));
+    let (api, place) = (Api::start(SimulatorConfig::load(start, 10.0, 300)), tempfile::tempdir().unwrap());
+    let setup = Setup::new(api.address, &place.path().join("state"));
+    let mut daemon = setup.start();
+    daemon.shows(&api.truth());
+    daemon.stops_on("TERM");
+    let (code, said) = state(&setup, &["inspect", "--verify"]);
+    assert_eq!((code, said.contains("are as they were written")), (Some(0), true), "{said}");
+
+    spoil(&setup.state.join("ledger.sqlite"), b"platform=\"");
+    for command in [&["inspect"][..], &["export"], &["compact"]] {
+        let (code, said) = state(&setup, command);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("a row of series is not as it was written") && said.contains("--salvage"), "{said}");
+    }
+    let (code, said) = setup.clone().run();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("a row of series is not as it was written"), "{said}");
+    let (code, said) = state(&setup, &["inspect", "--verify"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is damaged: a row of series"), "{said}");
+
+    let exported = place.path().join("salvaged.jsonl").display().to_string();
+    let (code, said) = state(&setup, &["export", "--salvage", "--to", &exported]);
+    assert_eq!((code, said.contains("rows of series are left out")), (Some(0), true), "{said}");
+    let moved = Setup::new(api.address, &place.path().join("moved"));
+    let (code, said) = state(&moved, &["import", "--from", &exported]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = state(&moved, &["inspect", "--verify"]);
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
@@ -11,7 +12,8 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{inspect, number_in};
 use crate::exposition::catalogue::Family;
-use crate::ledger::{LedgerError, Stage, schema};
+use crate::ledger::checksums::{self, Checksums, Commit};
+use crate::ledger::{LedgerError, Stage, counted, mark, schema};
 
 /// What a look at a state shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +86,21 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
     if let Some(found) = format.filter(|format| *format > schema::FORMAT) {
         return Err(LedgerError::Newer { path, found, known: schema::FORMAT });
     }
+    if holder.is_none() {
+        // A daemon writes both. Nobody does now, and what is damaged will not let one start.
+        let found = schema::damage_in_header(&path).map_err(unreadable)?;
+        let found = found.map_or_else(|| schema::damage_in_log(&path), |found| Ok(Some(found))).map_err(unreadable)?;
+        if let Some(detail) = found {
+            return Err(damaged(&detail));
+        }
+    }
     // What a new file is begins in its log.
     let contents = if holder.is_some() || log_bytes > 0 || bytes == 0 {
         None
     } else if is_ours {
-        Some(contents(&path).map_err(|e| schema::writing_error(&path, &e))?)
+        let marked = mark::read(directory);
+        let found = contents(&path, format, marked).map_err(|e| schema::writing_error(&path, &e))?;
+        Some(found.map_err(|detail| damaged(&detail))?)
     } else {
         return Err(damaged("it is an SQLite file of another program"));
     };
@@ -118,17 +130,27 @@ fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'stat
     })
 }
 
-fn contents(path: &Path) -> rusqlite::Result<Contents> {
+/// Days of ids that are not checked within this are left to the daemon.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What is in the file, or what is damaged.
+fn contents(path: &Path, format: Option<i64>, marked: Option<Commit>) -> rusqlite::Result<Result<Contents, String>> {
     // Immutable: SQLite takes no lock and makes no file beside it.
     let name = path.as_os_str().as_encoded_bytes();
     let name = percent_encode(name, NON_ALPHANUMERIC);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+    // The earlier ones have no checksums.
+    if format == Some(schema::FORMAT)
+        && let Some(detail) = damage(&connection, marked)?
+    {
+        return Ok(Err(detail));
+    }
     let series: Vec<(u8, String, u64)> = connection
         .prepare("SELECT family, layout, count(*) FROM series GROUP BY family, layout")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, number_in(row, 2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Contents {
+    Ok(Ok(Contents {
         agents: connection
             .query_row("SELECT count(*) FROM admitted WHERE label = 'agent_id'", [], |row| number_in(row, 0))?,
         series: series
@@ -136,5 +158,25 @@ fn contents(path: &Path) -> rusqlite::Result<Contents> {
             .filter_map(|(code, layout, rows)| Some((Family::from_code(code)?, layout, rows)))
             .collect(),
         pending: inspect::pending(&connection)?,
-    })
+    }))
+}
+
+/// What is damaged, as the daemon would find it at its start and soon after.
+fn damage(connection: &Connection, marked: Option<Commit>) -> rusqlite::Result<Option<String>> {
+    let begun = Instant::now();
+    if let Some(detail) = schema::damage_in_tables(connection)? {
+        return Ok(Some(detail));
+    }
+    let checksums = Checksums::default();
+    let checked = checksums.load(connection).and_then(|()| {
+        checksums.verify_rows(connection)?;
+        let days = counted::partitions(connection)?;
+        let mut days = days.iter().rev().take_while(|_| begun.elapsed() < PATIENCE);
+        days.try_for_each(|(table, _)| checksums.verify_ids(connection, table))
+    });
+    match checked {
+        Ok(()) => Ok(mark::lost(marked, checksums.commit())),
+        Err(error) if checksums::is_damage(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
 }

@@ -10,6 +10,7 @@ mod lines;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::clock::Timestamp;
 pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
+pub use verify::{Salvage, Verification, salvage, verify};
 
 /// Why something could not be done to a state.
 #[derive(Debug, thiserror::Error)]

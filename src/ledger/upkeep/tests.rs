@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::exposition::catalogue::Family;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Lease, Ledger as _, Opened, Source, Stage, Verdict};
 use crate::observation::{Channel, Ended, Facts, Outcome};
@@ -82,6 +83,27 @@ fn import_text(config: &Config, text: &str) -> Result<u64, UpkeepError> {
     import(config, &mut text.as_bytes(), &mut |_| ())
 }
 
+/// Edited lines with the checksums that they would have, if they were exported so.
+fn sealed(text: &str) -> String {
+    let (mut all, mut digest) = (String::new(), ring::digest::Context::new(&ring::digest::SHA256));
+    for line in text.split_inclusive('\n') {
+        let Some((body, _)) = line.rsplit_once(",\"check\":\"") else {
+            all.push_str(line);
+            continue;
+        };
+        let body = match body.rsplit_once(",\"sha256\":\"") {
+            Some((end, _)) => format!("{end},\"sha256\":\"{}\"}}}}", super::transfer::hexadecimal(digest.clone())),
+            None => format!("{body}}}"),
+        };
+        let check = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+        let check = i64::from_le_bytes(*check.as_ref().first_chunk().unwrap());
+        let line = format!("{},\"check\":\"{check:016x}\"}}\n", &body[..body.len() - 1]);
+        digest.update(line.as_bytes());
+        all.push_str(&line);
+    }
+    all
+}
+
 #[test]
 fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
     let place = tempfile::tempdir().unwrap();
@@ -89,6 +111,11 @@ fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
     let config = filled(place.path());
     let path = schema::file_in(place.path());
     let before = std::fs::read(&path).unwrap();
+    let files = || {
+        let names = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let there = files();
     let seen = glance(place.path()).unwrap().unwrap();
     assert_eq!((seen.format, seen.holder, seen.log_bytes), (Some(schema::FORMAT), None, 0));
     let contents = seen.contents.unwrap();
@@ -100,7 +127,8 @@ fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
         rows(&mut inspection.series.iter().map(|(_, count)| *count))
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "a file was made beside it");
+    assert_eq!(files(), there, "a file was made beside it");
+    assert_eq!(there.into_iter().collect::<Vec<_>>(), ["ledger.commits", "ledger.sqlite"]);
 
     // As the header of a later version says.
     drop(config);
@@ -153,7 +181,7 @@ fn an_export_that_is_not_whole_makes_no_state() {
         ("a hole", without(all.len() / 2), "it closes"),
         ("a line twice", twice, "UNIQUE"),
         ("a newer format", newer, "its format is 99"),
-        ("something else", "{\"meta\":[\"a\",1]}\n".into(), "the first line must name"),
+        ("something else", "{\"meta\":[\"a\",1],\"check\":\"\"}\n".into(), "the first line must name"),
         ("more behind the end", format!("{text}{}\n", all[1]), "after the closing line"),
         ("no hexadecimal", text.replacen("\"id\":\"", "\"id\":\"zz", 30), "hexadecimal"),
         ("an unknown metric", text.replace("agntix_sessions_started_total", "agntix_x_total"), "there is no metric"),
@@ -163,15 +191,113 @@ fn an_export_that_is_not_whole_makes_no_state() {
             text.replacen("\"layout\":\"duration\"", "\"layout\":\"x\"", 1),
             "has the buckets",
         ),
+        ("labels of no page", text.replacen("session_type=", "session_typo=", 1), "they are no labels of agntix_"),
+        ("a source that is none", text.replacen("\"source\":", "\"source\":9", 1), "no such stage or source"),
         ("no day", text.replacen("\"day\":", "\"day\":-", 1), "days since 1970"),
         ("nothing", String::new(), "without its closing line"),
     ] {
-        let error = import_text(&config, &broken).expect_err(what).to_string();
+        let error = import_text(&config, &sealed(&broken)).expect_err(what).to_string();
         assert!(error.contains(said), "{what}: {error}");
         assert!(matches!(inspect(&config.state.path), Err(UpkeepError::NoState { .. })), "{what}");
         assert_eq!(std::fs::read_dir(&config.state.path).unwrap().count(), 0, "{what} leaves something behind");
     }
+    assert_eq!(sealed(&text), text);
     import_text(&config, &text).unwrap();
+}
+
+#[test]
+fn an_export_with_a_changed_byte_or_line_is_refused_with_the_line() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = lines(&filled(from.path())).into_bytes();
+    let config = configuration(&to.path().join("new"));
+    let import = |bytes: &[u8]| import(&config, &mut &*bytes, &mut |_| ());
+    for place in (0..text.len()).step_by(211).chain([0, text.len() - 1]) {
+        let mut changed = text.clone();
+        changed[place] ^= 1;
+        let error = import(&changed).unwrap_err();
+        let line = text[..place].split(|byte| *byte == b'\n').count() as u64;
+        assert!(matches!(error, UpkeepError::Line { line: found, .. } if found == line), "byte {place}: {error}");
+    }
+    // Each line as it was written, but not each in its place.
+    let mut swapped: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    swapped.swap(3, 4);
+    assert!(import(&swapped.concat()).unwrap_err().to_string().contains("not those that it closes"));
+    let earlier = "{\"agntix_exporter_state\":{\"format\":2,\"version\":\"0.1.0\"}}\n{\"end\":{\"lines\":1}}\n";
+    assert!(import_text(&config, earlier).unwrap_err().to_string().contains("format 2, which has no checksums"));
+    import_text(&config, std::str::from_utf8(&text).unwrap()).unwrap();
+}
+
+#[test]
+fn a_whole_check_says_all_that_is_damaged_and_what_is_sound_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filled(directory.path());
+    let sound = verify(directory.path()).unwrap();
+    assert_eq!((sound.ids, &sound.damage), (40, &Vec::new()));
+    let text = lines(&config);
+    let whole = salvaged(directory.path());
+    assert_eq!(
+        (&whole.1, whole.0.replacen(",\"salvaged\":true", "", 1).lines().count()),
+        (&Vec::new(), text.lines().count())
+    );
+
+    let day = at(0).day();
+    let connection = rusqlite::Connection::open(schema::file_in(directory.path())).unwrap();
+    let family = Family::SessionsEnded.code();
+    connection
+        .execute_batch(&format!(
+            "UPDATE pending SET heard = 7 WHERE id = 'open'; DELETE FROM leases;
+             UPDATE series SET cells = zeroblob(8) WHERE family = {family};
+             UPDATE counted_{day} SET parts = 7 WHERE id = (SELECT min(id) FROM counted_{day})"
+        ))
+        .unwrap();
+    drop(connection);
+    let found = verify(directory.path()).unwrap().damage.join("; ");
+    for table in
+        ["a row of pending", "leases has 0 rows, and 1 were written", "series", &format!("rows of counted_{day}")]
+    {
+        assert!(found.contains(table), "{table} is not in {found}");
+    }
+    let error = export(directory.path(), &mut Vec::new(), &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains("--salvage"), "{error}");
+    let (kept, left_out) = salvaged(directory.path());
+    let left_out = left_out.join("; ");
+    for what in [
+        "1 of 3 rows of pending",
+        "1 of 1 rows of leases",
+        "rows of series",
+        &format!("counted_{day} is damaged: 40 of 40"),
+    ] {
+        assert!(left_out.contains(what), "{what} is not in {left_out}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let other = configuration(place.path());
+    import_text(&other, &kept).unwrap();
+    assert_eq!(verify(place.path()).unwrap().damage, Vec::<String>::new());
+    assert_eq!(commit(&other, vec![session("counted 3", Some(5_000), Some("Complaint"))]), [Verdict::AlreadyCounted]);
+    assert_eq!(open(&other).1.pending.len(), 2);
+}
+
+/// What was lately added is in its own table until it is brought into that of the series.
+#[test]
+fn what_is_salvaged_has_all_that_was_added_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filled(directory.path());
+    let ended = |text: &str| {
+        let line = text.lines().find(|line| line.contains("agntix_sessions_ended_total") && line.contains("closed"));
+        line.unwrap().split("\"cells\":[").nth(1).unwrap().split(']').next().unwrap().to_owned()
+    };
+    commit(&config, vec![session("later", Some(5_000), Some("Refund"))]);
+    let (salvaged, left_out) = salvaged(directory.path());
+    assert_eq!((ended(&salvaged), left_out), ("42".to_owned(), Vec::new()));
+    assert_eq!(ended(&lines(&config)), "42");
+}
+
+fn salvaged(directory: &Path) -> (String, Vec<String>) {
+    let mut text = Vec::new();
+    let salvage = salvage(directory, &mut text, &mut |_| ()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count() as u64, salvage.lines);
+    (text, salvage.left_out)
 }
 
 #[test]

@@ -12,6 +12,8 @@ use super::lines::{Line, Pending, Series};
 use super::{State, UpkeepError};
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
+use crate::exposition::labels::LabelSet;
+use crate::ledger::Source;
 use crate::ledger::checksums::Checksums;
 use crate::ledger::store::{self, LedgerConfig, Store};
 use crate::ledger::{counted, schema, series};
@@ -25,39 +27,54 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 /// If there is no state, a daemon has it open, or `to` takes no more.
 pub fn export(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
     let state = State::open(directory)?;
-    let mut out = Output { to, lines: 0, progress };
-    out.line(&Line::AgntixExporterState { format: schema::FORMAT, version: env!("CARGO_PKG_VERSION").into() })?;
-    out.rows(&state, "SELECT key, value FROM meta", |row| Ok(Line::Meta(row.get(0)?, row.get(1)?)))?;
-    out.rows(&state, "SELECT name, bounds FROM layouts", |row| Ok(Line::Layout(row.get(0)?, row.get(1)?)))?;
-    out.rows(&state, "SELECT label, agent, value FROM admitted", |row| {
-        Ok(Line::Admitted(row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    out.rows(&state, "SELECT family, labels, layout, created, cells, held FROM series", series_line)?;
-    out.rows(&state, "SELECT id, created, stage, ended, channel, heard, source FROM pending", pending_line)?;
-    out.rows(&state, "SELECT granted, count, per_window FROM leases ORDER BY rowid", |row| {
-        Ok(Line::Lease(row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    for (table, day) in state.with(counted::partitions)? {
-        out.rows(&state, &format!("SELECT id, parts FROM {table}"), |row| {
-            let id: [u8; 16] = row.get(0)?;
-            Ok(Line::Counted { day, id: format!("{:032x}", u128::from_be_bytes(id)), parts: row.get(1)? })
-        })?;
+    let mut out = Output::begin(to, progress, false)?;
+    for (table, line) in EXPORTED {
+        out.rows(&state, table, line)?;
     }
-    out.line(&Line::End { lines: out.lines })?;
-    out.to.flush()?;
-    Ok(out.lines)
+    for (table, day) in state.with(counted::partitions)? {
+        state.with(|connection| state.checksums.verify_ids(connection, &table))?;
+        out.rows(&state, &table, |row| counted_line(row, day))?;
+    }
+    out.end()
 }
 
-struct Output<'o> {
+/// How a row becomes a line.
+pub(super) type LineOf = fn(&Row<'_>) -> rusqlite::Result<Line>;
+
+/// The tables that are exported, but for those of the counted ids; the columns stand as they are declared. What was added
+/// lately is in the series before.
+pub(super) const EXPORTED: [(&str, LineOf); 6] = [
+    ("meta", |row| Ok(Line::Meta(row.get(0)?, row.get(1)?))),
+    ("layouts", |row| Ok(Line::Layout(row.get(0)?, row.get(1)?))),
+    ("admitted", |row| Ok(Line::Admitted(row.get(0)?, row.get(1)?, row.get(2)?))),
+    ("series", |row| series_line(row).map(Line::Series)),
+    ("pending", pending_line),
+    ("leases", |row| Ok(Line::Lease(row.get(0)?, row.get(1)?, row.get(2)?))),
+];
+
+/// Where the lines go.
+pub(super) struct Output<'o> {
     to: &'o mut dyn Write,
     lines: u64,
+    digest: ring::digest::Context,
     progress: &'o mut dyn FnMut(u64),
 }
 
-impl Output<'_> {
-    fn line(&mut self, line: &Line) -> Result<(), UpkeepError> {
-        let mut text = serde_json::to_vec(line).map_err(std::io::Error::from)?;
-        text.push(b'\n');
+impl<'o> Output<'o> {
+    pub(super) fn begin(
+        to: &'o mut dyn Write,
+        progress: &'o mut dyn FnMut(u64),
+        salvaged: bool,
+    ) -> Result<Self, UpkeepError> {
+        let mut out = Self { to, lines: 0, digest: ring::digest::Context::new(&ring::digest::SHA256), progress };
+        let version = env!("CARGO_PKG_VERSION").into();
+        out.line(&Line::AgntixExporterState { format: schema::FORMAT, version, salvaged })?;
+        Ok(out)
+    }
+
+    pub(super) fn line(&mut self, line: &Line) -> Result<(), UpkeepError> {
+        let text = line.sealed().map_err(std::io::Error::from)?;
+        self.digest.update(&text);
         self.to.write_all(&text)?;
         self.lines += 1;
         if self.lines.is_multiple_of(PROGRESS_EVERY) {
@@ -66,14 +83,22 @@ impl Output<'_> {
         Ok(())
     }
 
+    /// Writes the closing line, and gives the number of lines.
+    pub(super) fn end(mut self) -> Result<u64, UpkeepError> {
+        let sha256 = hexadecimal(self.digest.clone());
+        self.line(&Line::End { lines: self.lines, sha256 })?;
+        self.to.flush()?;
+        Ok(self.lines)
+    }
+
     fn rows(
         &mut self,
         state: &State,
-        query: &str,
+        table: &str,
         line: impl Fn(&Row<'_>) -> rusqlite::Result<Line>,
     ) -> Result<(), UpkeepError> {
         let broken = |e| UpkeepError::from(schema::writing_error(&state.path, &e));
-        let mut statement = state.connection.prepare(query).map_err(broken)?;
+        let mut statement = state.connection.prepare(&format!("SELECT * FROM {table}")).map_err(broken)?;
         let mut rows = statement.query([]).map_err(broken)?;
         while let Some(row) = rows.next().map_err(broken)? {
             self.line(&line(row).map_err(broken)?)?;
@@ -82,10 +107,22 @@ impl Output<'_> {
     }
 }
 
+pub(super) fn hexadecimal(digest: ring::digest::Context) -> String {
+    let digest = digest.finish();
+    let (halves, _) = digest.as_ref().as_chunks::<16>();
+    halves.iter().map(|half| u128::from_be_bytes(*half)).fold(String::new(), |text, half| format!("{text}{half:032x}"))
+}
+
+/// The line of a counted session.
+pub(super) fn counted_line(row: &Row<'_>, day: Option<i64>) -> rusqlite::Result<Line> {
+    let id: [u8; 16] = row.get(0)?;
+    Ok(Line::Counted { day, id: format!("{:032x}", u128::from_be_bytes(id)), parts: row.get(1)? })
+}
+
 /// How many lines pass between two words of progress.
 const PROGRESS_EVERY: u64 = 100_000;
 
-fn series_line(row: &Row<'_>) -> rusqlite::Result<Line> {
+pub(super) fn series_line(row: &Row<'_>) -> rusqlite::Result<Series> {
     let damaged = |column, what: &str| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.to_owned().into())
     };
@@ -94,14 +131,14 @@ fn series_line(row: &Row<'_>) -> rusqlite::Result<Line> {
         series::decode(blob, blob.len() / 8).map(|cells| Some(cells.into())).ok_or_else(|| damaged(column, "cells"))
     };
     let family = Family::from_code(row.get(0)?).ok_or_else(|| damaged(0, "unknown family"))?;
-    Ok(Line::Series(Series {
+    Ok(Series {
         metric: family.descriptor().name.into(),
         labels: row.get(1)?,
         layout: row.get(2)?,
         created: row.get(3)?,
         cells: cells(4)?.unwrap_or_default(),
         held: cells(5)?,
-    }))
+    })
 }
 
 fn pending_line(row: &Row<'_>) -> rusqlite::Result<Line> {
@@ -211,6 +248,7 @@ fn read_all(
     let transaction = connection.transaction().map_err(unwritten)?;
     let mut partitions = HashMap::new();
     let (mut number, mut ended, mut text) = (0, false, Vec::new());
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     loop {
         text.clear();
         let read = std::io::Read::take(&mut *from, LONGEST_LINE).read_until(b'\n', &mut text)?;
@@ -221,7 +259,7 @@ fn read_all(
         if ended {
             return Err(wrong("it comes after the closing line".into()));
         }
-        let line: Line = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
+        let line = Line::read(&text).map_err(wrong)?;
         match (number, &line) {
             (0, Line::AgntixExporterState { format, .. }) if *format <= schema::FORMAT => {}
             (0, Line::AgntixExporterState { format, .. }) => {
@@ -230,8 +268,13 @@ fn read_all(
             }
             (0, _) => return Err(wrong("the first line must name the format".into())),
             (_, Line::AgntixExporterState { .. }) => return Err(wrong("it is a second first line".into())),
-            (_, Line::End { lines }) if *lines == number => ended = true,
-            (_, Line::End { lines }) => return Err(wrong(format!("it closes {lines} lines, but there are {number}"))),
+            (_, Line::End { lines, .. }) if *lines != number => {
+                return Err(wrong(format!("it closes {lines} lines, but there are {number}")));
+            }
+            (_, Line::End { sha256, .. }) if *sha256 != hexadecimal(digest.clone()) => {
+                return Err(wrong("the lines before it are not those that it closes".into()));
+            }
+            (_, Line::End { .. }) => ended = true,
             _ => write(&transaction, checksums, &mut partitions, line).map_err(|refusal| match refusal {
                 Refusal::Line(detail) => wrong(detail),
                 // A line that is there twice, or holds what the table does not take, is the line's fault.
@@ -241,6 +284,7 @@ fn read_all(
                 Refusal::Sqlite(e) => unwritten(e),
             })?,
         }
+        digest.update(&text);
         number += 1;
         if number.is_multiple_of(PROGRESS_EVERY) {
             progress(number);
@@ -299,10 +343,16 @@ fn write(
         Line::Series(Series { metric, labels, layout, created, cells, held }) => {
             let family = Family::ALL.into_iter().find(|family| family.descriptor().name == metric);
             let family = family.ok_or_else(|| Refusal::Line(format!("there is no metric {metric:?}")))?;
+            if LabelSet::parse(family.descriptor().labels, &labels).is_none() {
+                return Err(Refusal::Line(format!("they are no labels of {metric}")));
+            }
             let (cells, held) = (series::encode(&cells), held.as_deref().map(series::encode));
             to.prepare_cached(series::INSERT)?.execute((family.code(), labels, layout, created, cells, held))?;
         }
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
+            if usize::from(source) >= Source::ALL.len() || stage > 2 {
+                return Err(Refusal::Line("there is no such stage or source".into()));
+            }
             let channel = channel.map(|channel| serde_json::json!(channel).to_string());
             to.prepare_cached(store::INSERT_PENDING)?.execute((id, created, stage, ended, channel, heard, source))?;
         }
