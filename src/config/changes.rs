@@ -1,20 +1,68 @@
 //! Which changes of the configuration a reload cannot bring into effect.
 
+use serde_json::Value;
+
 use super::{Config, keys};
+
+/// The keys that a reload brings into effect, since whoever reads them is handed the new configuration. A key that is not
+/// here needs a restart: a new one until somebody has seen to it.
+const RELOADABLE: [&str; 29] = [
+    "api.base_url",
+    "api.key_file",
+    "api.bearer_token_file",
+    "api.timeout",
+    "api.connect_timeout",
+    "api.max_concurrency",
+    "api.budget_share",
+    "api.requests_per_minute",
+    "api.session_path",
+    "api.list_path",
+    "api.agents_path",
+    "api.stream_path",
+    "sessions.ids",
+    "sessions.files",
+    "sessions.listing",
+    "sessions.recent_window",
+    "sessions.look_back_deadline",
+    "sessions.retention",
+    "sessions.max_tracked",
+    "poll.open_interval",
+    "poll.ended_interval",
+    "poll.listing_interval",
+    "poll.agents_interval",
+    "poll.analysis_deadline",
+    "metrics.max_label_values",
+    "metrics.max_agents",
+    "metrics.new_series_hold",
+    "metrics.watch_recent",
+    "log.level",
+];
 
 /// The keys that differ and take effect only at a restart: the listeners, the stream, the state and the log are opened
 /// once, and a histogram keeps the buckets that it has begun with. What is in `webhook.secret_file` is read again anyway.
 pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (Ok(old), Ok(new)) = (toml::Table::try_from(old), toml::Table::try_from(new)) else { return Vec::new() };
-    let value = |table: &toml::Table, key: &keys::Key| table.get(&key.section)?.get(&key.leaf).cloned();
-    let differ = keys::all().iter().filter(|key| value(&old, key) != value(&new, key));
-    differ.map(|key| key.name.as_str()).filter(|name| needs_restart(name)).collect()
+    if old == new {
+        return Vec::new();
+    }
+    let changes = match (serde_json::to_value(old), serde_json::to_value(new)) {
+        (Ok(old), Ok(new)) => changed(&old, &new),
+        _ => Vec::new(),
+    };
+    if changes.is_empty() {
+        // They differ in what is no key. Nobody knows whether that can be reloaded.
+        return vec!["something that is no key"];
+    }
+    changes.into_iter().filter(|key| !is_reloadable(key)).map(|key| key.name.as_str()).collect()
 }
 
-fn needs_restart(key: &str) -> bool {
-    ["web.", "webhook.", "stream."].iter().any(|section| key.starts_with(section))
-        || (key.starts_with("metrics.") && key.ends_with("_buckets"))
-        || matches!(key, "state.path" | "metrics.extracted" | "log.format")
+/// The keys that differ.
+fn changed(old: &Value, new: &Value) -> Vec<&'static keys::Key> {
+    let value = |config: &Value, key: &keys::Key| config.get(&key.section)?.get(&key.leaf).cloned();
+    keys::all().iter().filter(|key| value(old, key) != value(new, key)).collect()
+}
+
+fn is_reloadable(key: &keys::Key) -> bool {
+    RELOADABLE.contains(&key.name.as_str())
 }
 
 #[cfg(test)]
@@ -64,5 +112,25 @@ mod tests {
                 "log.format"
             ]
         );
+    }
+
+    /// Whatever the value: both configurations are made of one by putting something else in the place of one key.
+    #[test]
+    fn every_key_is_known_to_be_reloadable_or_needs_a_restart() {
+        let whole = serde_json::to_value(Config::default()).unwrap();
+        let mut reloadable = Vec::new();
+        for key in keys::all() {
+            let mut other = whole.clone();
+            other[&key.section][&key.leaf] = Value::String("another".into());
+            let found: Vec<_> = changed(&whole, &other).iter().map(|key| key.name.as_str()).collect();
+            assert_eq!(found, [key.name.as_str()], "a change of it is not seen");
+            if is_reloadable(key) {
+                reloadable.push(key.name.as_str());
+            }
+        }
+        assert_eq!(reloadable, RELOADABLE, "a name there is no key");
+        for section in ["web", "webhook", "stream", "state"] {
+            assert!(!reloadable.iter().any(|key| key.starts_with(&format!("{section}."))), "{section}");
+        }
     }
 }
