@@ -102,11 +102,23 @@ impl Connection {
     }
 }
 
+/// Whose request it is, as far as the connection shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing is known of the client.
+    #[default]
+    Anybody,
+    /// It scrapes again and again.
+    Regular,
+    /// It has not waited for the answers to the requests before.
+    Pipeliner,
+}
+
 /// What is to be known of a request that begins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Begun {
-    /// The client has not waited for the answer to the one before.
-    pub is_pipelined: bool,
+    /// Whose request it is.
+    pub origin: Origin,
     /// The connection is to end after the answer: too many requests came without waiting for one.
     pub is_last: bool,
 }
@@ -128,7 +140,11 @@ impl Activity {
             if connection.pipelined > 1 {
                 connection.keeps_no_place();
             }
-            begun.is_pipelined = connection.pipelined > 1;
+            begun.origin = match connection {
+                Connection { pipelined: 2.., .. } => Origin::Pipeliner,
+                Connection { is_regular: true, .. } => Origin::Regular,
+                _ => Origin::Anybody,
+            };
             begun.is_last = connection.pipelined >= MOST_PIPELINED;
             connection.stage = if is_whole { Stage::Answering } else { Stage::Receiving };
         });
@@ -396,7 +412,7 @@ mod tests {
     fn request(place: &Place, is_whole: bool) {
         place.activity.waited();
         let begun = place.activity.begin(is_whole);
-        assert!(!begun.is_pipelined && !begun.is_last);
+        assert!(begun.origin != Origin::Pipeliner && !begun.is_last);
     }
 
     fn scrape(place: &Place, now: Instant) {

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::Origin;
 use crate::exposition::negotiation::{self, Encoding, Format};
 use crate::exposition::{Exposition, Page};
 
@@ -32,7 +33,9 @@ pub struct MetricsState {
 pub struct Slots {
     /// For one request at a time on a connection.
     pub(super) scrapes: Arc<Semaphore>,
-    /// For requests that were sent before the answer to the one before was taken.
+    /// For connections that scrape again and again: no flood of others turns them away.
+    regular: Arc<Semaphore>,
+    /// For requests that were sent before the answers to those before were taken.
     pipelined: Arc<Semaphore>,
 }
 
@@ -43,21 +46,21 @@ impl Slots {
     /// So many.
     pub fn new(count: usize) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        let [scrapes, pipelined] =
-            [count, (count / PIPELINED_ONE_IN).max(1)].map(|slots| Arc::new(Semaphore::new(slots)));
-        Self { scrapes, pipelined }
+        let slots = [count, count, (count / PIPELINED_ONE_IN).max(1)];
+        let [scrapes, regular, pipelined] = slots.map(|slots| Arc::new(Semaphore::new(slots)));
+        Self { scrapes, regular, pipelined }
     }
 
     /// One of them; none if too many others want one.
-    fn take(&self, is_pipelined: bool) -> Option<OwnedSemaphorePermit> {
-        let slots = if is_pipelined { &self.pipelined } else { &self.scrapes };
+    fn take(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
+        let slots = match origin {
+            Origin::Anybody => &self.scrapes,
+            Origin::Regular => &self.regular,
+            Origin::Pipeliner => &self.pipelined,
+        };
         Arc::clone(slots).try_acquire_owned().ok()
     }
 }
-
-/// Marks a request that was sent before the answer to the one before was taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Pipelined;
 
 /// Marks an answer as a page of metrics: the connection that it goes to scrapes.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +69,13 @@ pub struct Scraped;
 /// `GET` and `HEAD` of the telemetry path.
 pub async fn metrics(
     State(state): State<MetricsState>,
-    pipelined: Option<Extension<Pipelined>>,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
 ) -> Response {
     // Held while the page is made, not while it is sent: slow readers share the page and cost no slot.
     let slot = match &state.slots {
         None => None,
-        Some(slots) => match slots.take(pipelined.is_some()) {
+        Some(slots) => match slots.take(origin.map(|Extension(origin)| origin).unwrap_or_default()) {
             Some(slot) => Some(slot),
             None => return busy(),
         },

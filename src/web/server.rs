@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::connections::{self, Activity, Connections, Place};
-use super::metrics::{Pipelined, Scraped};
+use super::metrics::Scraped;
 use super::router::router;
 use super::write_deadline::WriteDeadline;
 use super::{WebError, WebState};
@@ -249,9 +249,7 @@ impl Server {
             async move {
                 let begun = activity.begin(request.body().is_end_stream());
                 let mut request = request.map(|body| Arriving { body, activity: Arc::clone(&activity) });
-                if begun.is_pipelined {
-                    request.extensions_mut().insert(Pipelined);
-                }
+                request.extensions_mut().insert(begun.origin);
                 let mut response = match self.access.refuse(&request, peer).await {
                     Some(refusal) => refusal,
                     None => match routes.call(request).await {
