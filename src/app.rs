@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use axum::Router;
 use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
 use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded, restart_only_changes};
+use crate::discovery::files::Lists;
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, Watched, files, stream};
 use crate::exposition::Exposition;
@@ -22,13 +23,14 @@ use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
 use crate::ledger::{Committed, Ledger, LedgerError};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
+use crate::parts::{PartFailed, Parts};
 use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
 use crate::supervisor::{self, Pulse, Reloading};
 use crate::telemetry::LogLevel;
 use crate::web::{self, Access, Guards, Status, StatusSnapshot, WebConfigError, WebError, WebState};
 
 /// Reads the configuration again, from where it was read at the start; the error is a sentence.
-pub type Reloader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+pub type Reloader = Arc<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 
 /// Why the daemon cannot start, or has stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub enum AppError {
     /// A part of the daemon ended without being told to.
     #[error("a part of the daemon has stopped ({0}); this is a defect")]
     Part(#[from] JoinError),
+    /// A part that works beside the others has failed.
+    #[error(transparent)]
+    SidePart(#[from] PartFailed),
 }
 
 /// Lists of watched sessions that may wait for the poller.
@@ -89,6 +94,8 @@ pub struct App {
     watched: mpsc::Sender<Watched>,
     reconfigure: mpsc::Sender<Reconfigure>,
     reload: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
+    parts: Parts,
+    failures: mpsc::UnboundedReceiver<PartFailed>,
 }
 
 impl App {
@@ -170,6 +177,7 @@ impl App {
             inbox,
         );
         let reload = mpsc::channel(1);
+        let (parts, failures) = Parts::new();
         Ok(Self {
             config,
             clock,
@@ -187,6 +195,8 @@ impl App {
             watched,
             reconfigure,
             reload,
+            parts,
+            failures,
         })
     }
 
@@ -221,12 +231,18 @@ impl App {
         self.reload.0.clone()
     }
 
+    /// The parts of the daemon that work beside the others: if one of them fails, the daemon ends with an error.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Runs until `shutdown`, and then ends within 5 s: answers under way are sent, commits under way are finished.
     ///
     /// # Errors
     /// If a part of it cannot go on.
     pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, .. } = self;
+        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, parts, mut failures, .. } =
+            self;
         let (reload_sender, wishes) = self.reload;
         let web_state = WebState {
             exposition: Arc::clone(&exposition),
@@ -235,7 +251,7 @@ impl App {
             clock: Arc::clone(&clock),
             security: Arc::clone(&guards.web),
         };
-        guards.watch(exposition.own(), &shutdown);
+        guards.watch(exposition.own(), &parts, &shutdown);
         let mut routes = web::router(web_state, &config.web)?;
         let deliveries = self.webhook.as_ref().map(|webhook| Arc::clone(&webhook.deliveries));
         let mut receiving = None;
@@ -251,15 +267,18 @@ impl App {
             }
         }
         let mut serving = serve(listeners, routes, guards.access(&config), &config, &shutdown);
-        let following = config
-            .stream
-            .enabled
-            .then(|| tokio::spawn(stream::follow(self.clients.subscribe(), self.news.clone(), shutdown.clone())));
+        if config.stream.enabled {
+            let following = stream::follow(self.clients.subscribe(), self.news.clone(), shutdown.clone());
+            parts.spawn("the following of the event stream", following);
+        }
         let pulse = Pulse::default();
-        let supervised = tokio::spawn(supervisor::attend(status, pulse.clone(), shutdown.clone()));
+        parts.spawn("the talk with systemd", supervisor::attend(status, pulse.clone(), shutdown.clone()));
+        let lists = Arc::default();
         let mut polling = tokio::spawn(poller.run(pulse, shutdown.clone()));
         let mut reloads = Reloads {
-            watcher: watch_files(&config, &self.watched, &shutdown),
+            watcher: watch_files(&config, &lists, &self.watched, &parts, &shutdown),
+            lists,
+            parts: parts.clone(),
             guards,
             config,
             clock,
@@ -279,22 +298,25 @@ impl App {
             ended = ended(&mut receiving) => ended.map_err(AppError::from),
             ended = &mut polling => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
             () = reloads.run(wishes) => Ok(()),
+            Some(failed) = failures.recv() => Err(failed.into()),
         };
         shutdown.cancel();
         if !serving.is_finished() {
             serving.await?;
         }
         let receiving = receiving.filter(|task| !task.is_finished());
-        for task in [receiving, following, Some(supervised)].into_iter().flatten() {
+        if let Some(task) = receiving {
             task.await?;
         }
         if !polling.is_finished() {
             polling.await??;
         }
         drop(reloads);
+        parts.ended().await;
         // Closing the state waits for its writer, which must not hold up this thread.
         tokio::task::spawn_blocking(move || drop(ledger)).await?;
-        first
+        // One that failed while the others ended is a defect all the same.
+        first.and_then(|()| failures.try_recv().map_or(Ok(()), |failed| Err(failed.into())))
     }
 }
 
@@ -348,10 +370,18 @@ fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
     })
 }
 
-fn watch_files(config: &Config, watched: &mpsc::Sender<Watched>, shutdown: &CancellationToken) -> CancellationToken {
+/// Watches the files of ids; `lists` is what has been read of them before. What is given ends the watching.
+fn watch_files(
+    config: &Config,
+    lists: &Arc<Mutex<Lists>>,
+    watched: &mpsc::Sender<Watched>,
+    parts: &Parts,
+    shutdown: &CancellationToken,
+) -> CancellationToken {
     let stop = shutdown.child_token();
     if !config.sessions.files.is_empty() {
-        tokio::spawn(files::watch(config.sessions.files.clone(), watched.clone(), stop.clone()));
+        let (files, lists) = (config.sessions.files.clone(), Arc::clone(lists));
+        parts.spawn("the watching of sessions.files", files::watch(files, lists, watched.clone(), stop.clone()));
     }
     stop
 }
@@ -370,6 +400,8 @@ struct Reloads {
     watched: mpsc::Sender<Watched>,
     reconfigure: mpsc::Sender<Reconfigure>,
     watcher: CancellationToken,
+    lists: Arc<Mutex<Lists>>,
+    parts: Parts,
     shutdown: CancellationToken,
 }
 
@@ -401,14 +433,20 @@ impl Reloads {
     }
 
     async fn reload(&mut self) -> Result<(), String> {
-        let Loaded { config, api_key, .. } = (self.reloader)()?;
+        let reloader = Arc::clone(&self.reloader);
+        // Files are read here and below, which may take as long as their disk likes.
+        let loaded = tokio::task::spawn_blocking(move || {
+            let loaded = reloader()?;
+            let client = Client::new(&loaded.config.api, loaded.api_key.clone()).map_err(|e| e.to_string());
+            Ok::<_, String>((loaded, client))
+        });
+        let (Loaded { config, warnings, .. }, client) = loaded.await.map_err(|e| e.to_string())??;
         let restart = restart_only_changes(&self.config, &config);
         if !restart.is_empty() {
             return Err(format!("{} cannot change while the exporter runs; restart it", restart.join(", ")));
         }
-        let client = Client::new(&config.api, api_key).map_err(|e| e.to_string())?;
+        let client = client?;
         let guards = self.guards.clone();
-        // They read files.
         tokio::task::spawn_blocking(move || guards.reread()).await.map_err(|e| e.to_string())??;
         let (done, in_effect) = oneshot::channel();
         let wish = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
@@ -423,8 +461,40 @@ impl Reloads {
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);
         self.watcher.cancel();
-        self.watcher = watch_files(&config, &self.watched, &self.shutdown);
+        self.watcher = watch_files(&config, &self.lists, &self.watched, &self.parts, &self.shutdown);
         self.config = config;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::agntix::install_crypto_provider;
+    use crate::clock::SystemClock;
+    use crate::config::{Environment, Overrides, load};
+
+    #[tokio::test]
+    async fn daemon_ends_with_an_error_when_a_side_part_panics() {
+        install_crypto_provider();
+        let directory = tempfile::tempdir().unwrap();
+        let environment = Environment::from_pairs([
+            ("AGNTIX_API_KEY", "pk_test"),
+            ("AGNTIX_EXPORTER__API__BASE_URL", "http://127.0.0.1:9"),
+            ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS", "127.0.0.1:0"),
+            ("AGNTIX_EXPORTER__STATE__PATH", &directory.path().display().to_string()),
+        ]);
+        let loaded = load(None, &environment, &Overrides::default()).unwrap();
+        let reloader: Reloader = Arc::new(|| Err("a test has nothing to reload".into()));
+        let app = App::build(loaded, reloader, LogLevel::fixed(), Arc::new(SystemClock), Vec::new()).await.unwrap();
+        app.parts().spawn("a part of the test", async { panic!("on purpose") });
+        let run = app.run_until_stopped(CancellationToken::new());
+        let error = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap_err();
+        assert!(error.to_string().starts_with("a part of the test has stopped (panic: on purpose)"), "{error}");
     }
 }

@@ -22,6 +22,7 @@ pub mod exposition;
 pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
+pub mod parts;
 pub mod poller;
 pub mod secret;
 pub mod simulator;

@@ -2,6 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A wish to read the configuration again.
@@ -12,15 +13,18 @@ pub struct ReloadRequest {
 }
 
 /// Turns signals into wishes until `shutdown`: SIGTERM and SIGINT stop, SIGHUP reloads. A second SIGTERM or SIGINT ends
-/// the process at once.
+/// the process at once. The task that does so never ends by itself.
 ///
 /// # Errors
 /// If the system does not let signals be handled.
-pub fn heed_signals(reload: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) -> std::io::Result<()> {
+pub fn heed_signals(
+    reload: mpsc::Sender<ReloadRequest>,
+    shutdown: CancellationToken,
+) -> std::io::Result<JoinHandle<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
@@ -38,6 +42,5 @@ pub fn heed_signals(reload: mpsc::Sender<ReloadRequest>, shutdown: CancellationT
             tracing::info!(signal = name, "stopping");
             shutdown.cancel();
         }
-    });
-    Ok(())
+    }))
 }

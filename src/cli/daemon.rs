@@ -22,7 +22,7 @@ pub(super) fn run(global: Global) -> Result<(), Failure> {
         let text = format!("{}# web: {}\n{}", loaded.report(), guards.web.summary(), webhook.unwrap_or_default());
         return print(text);
     }
-    serve(loaded, Box::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))
+    serve(loaded, Arc::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))
 }
 
 /// The configuration, and with it the web configuration files that it names: a mistake in any of them is one before
@@ -70,7 +70,8 @@ pub(super) fn serve(
         }
         announce(&app)?;
         let shutdown = CancellationToken::new();
-        lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
+        let signals = lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
+        app.parts().watch_over("the handling of signals", signals);
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;
         tracing::info!("stopped");
         Ok(())

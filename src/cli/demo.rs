@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     let secret = webhook_secret()?;
     loaded.webhook_secret = Secret::new(&secret);
     let webhook_path = loaded.config.webhook.path.clone();
-    let reloader = Box::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
+    let reloader = Arc::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
     let (guards, warnings) = Guards::open(&loaded.config).map_err(Failure::mistake)?;
     loaded.warnings.extend(warnings);
     let scheme = if guards.web.has_tls() { "https" } else { "http" };

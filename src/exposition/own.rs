@@ -124,7 +124,7 @@ const MALFORMED_SESSIONS: Descriptor = counter(
 const LABEL_OVERFLOW: Descriptor = counter(
     "agntix_exporter_label_overflow_total",
     &["label"],
-    "Sessions counted under other because a label had reached its bound, by label.",
+    "Sessions counted under other because a label had reached its bound, by label; for session_id watched sessions that were left out.",
 );
 const STATE_WRITABLE: Descriptor =
     gauge("agntix_exporter_state_writable", &[], "1 while the last write to the state directory succeeded, else 0.");

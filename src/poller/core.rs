@@ -382,8 +382,18 @@ impl Core {
 
     /// A source says which sessions it wants watched.
     pub fn watch(&mut self, watched: Watched, now: Now) {
-        let Watched { source, ids } = watched;
+        let Watched { source, mut ids } = watched;
         let api_now = self.api_time.now(now.tick, now.local);
+        let left_out = self.watched.bound(source, &mut ids, self.config.max_tracked);
+        if left_out > 0 {
+            self.own().label_overflow.with_label_values(&["session_id"]).inc_by(left_out);
+            tracing::warn!(
+                source = source.as_str(),
+                watched = ids.len(),
+                left_out,
+                "more sessions are to be watched than sessions.max_tracked allows; those at the end are left out"
+            );
+        }
         let mut heard = Vec::new();
         for id in &ids {
             if self.tracker.hear(id, source, api_now, now.tick) {

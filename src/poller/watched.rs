@@ -10,6 +10,9 @@ use crate::exposition::labels::LabelSet;
 use crate::ledger::Source;
 use crate::observation::{Facts, MAX_VALUE, NONE, OTHER};
 
+/// Longest id that is watched; the same bound holds in the configuration and in files.
+const MAX_ID: usize = 512;
+
 /// What is known of the watched sessions.
 #[derive(Debug, Default)]
 pub struct WatchedSessions {
@@ -18,6 +21,8 @@ pub struct WatchedSessions {
     facts: HashMap<Arc<str>, Arc<Facts>>,
     recent: VecDeque<Arc<Facts>>,
     recent_limit: usize,
+    /// How many ids each source has had too many.
+    left_out: BTreeMap<Source, u64>,
     changed: bool,
 }
 
@@ -29,6 +34,31 @@ impl WatchedSessions {
         let Self { ids, facts, .. } = self;
         facts.retain(|id, _| ids.contains(id));
         self.changed = true;
+    }
+
+    /// Leaves out of `ids` what is too long to be an id, and what would make more than `limit` of all sources together. How
+    /// many more are left out of this source than before.
+    pub fn bound(&mut self, source: Source, ids: &mut Vec<Arc<str>>, limit: usize) -> u64 {
+        let others: BTreeSet<&Arc<str>> =
+            self.by_source.iter().filter(|(of, _)| **of != source).flat_map(|(_, ids)| ids).collect();
+        let before = ids.len();
+        let (mut room, mut seen) = (limit.saturating_sub(others.len()), BTreeSet::new());
+        ids.retain(|id| {
+            if id.is_empty() || id.len() > MAX_ID {
+                return false;
+            }
+            if others.contains(id) || seen.contains(id) {
+                return true;
+            }
+            let fits = room > 0;
+            if fits {
+                room -= 1;
+                seen.insert(Arc::clone(id));
+            }
+            fits
+        });
+        let left_out = u64::try_from(before - ids.len()).unwrap_or(u64::MAX);
+        left_out.saturating_sub(self.left_out.insert(source, left_out).unwrap_or(0))
     }
 
     /// All ids.
@@ -183,6 +213,23 @@ mod tests {
         assert!(watched.gauges().is_none(), "nothing has changed");
         watched.set(Source::Configured, vec![]);
         assert!(shown(&mut watched).is_empty());
+    }
+
+    #[test]
+    fn watched_ids_are_bounded_in_number_and_length_and_counted_when_they_are_not() {
+        let mut watched = WatchedSessions::default();
+        let ids = |range: std::ops::Range<u32>| range.map(|n| Arc::from(n.to_string())).collect::<Vec<Arc<str>>>();
+        let mut set = |source, mut ids: Vec<Arc<str>>| {
+            let left_out = watched.bound(source, &mut ids, 10);
+            watched.set(source, ids);
+            (left_out, watched.ids().len())
+        };
+        assert_eq!(set(Source::Configured, ids(0..4)), (0, 4));
+        assert_eq!(set(Source::File, ids(2..12)), (2, 10), "those that both name count once");
+        assert_eq!(set(Source::File, ids(2..12)), (0, 10), "they have been counted");
+        assert_eq!(set(Source::File, ids(2..15)), (3, 10));
+        assert_eq!(set(Source::File, ids(0..3)), (0, 4));
+        assert_eq!(set(Source::File, vec!["x".repeat(513).into(), "".into(), "a".into()]), (2, 5));
     }
 
     #[test]

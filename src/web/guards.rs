@@ -9,6 +9,7 @@ use super::web_config::{Security, WebConfigError};
 use super::{Access, probes};
 use crate::config::Config;
 use crate::exposition::own::ExporterMetrics;
+use crate::parts::Parts;
 
 /// What guards each listener.
 #[derive(Clone)]
@@ -58,12 +59,12 @@ impl Guards {
     }
 
     /// Looks at the files now and then until `shutdown`, and keeps what `own` says of them.
-    pub fn watch(&self, own: &ExporterMetrics, shutdown: &CancellationToken) {
+    pub fn watch(&self, own: &ExporterMetrics, parts: &Parts, shutdown: &CancellationToken) {
         for (listener, security) in self.each() {
             let own = own.clone();
             let seen = move |security: &Security| show(&own, listener, security);
             seen(security);
-            tokio::spawn(Arc::clone(security).watch(seen, shutdown.clone()));
+            parts.spawn("the watching of the web configuration", Arc::clone(security).watch(seen, shutdown.clone()));
         }
     }
 

@@ -176,6 +176,12 @@ fn a_reload_takes_all_of_a_good_file_and_nothing_of_a_bad_one() {
     std::fs::remove_file(&world.file).unwrap();
     assert!(daemon.post("/-/reload").1.contains("exporter.toml cannot be read"));
 
+    // What is allowed but probably not meant is said again.
+    world.write(&format!("[sessions]\nids = [{:?}, {:?}]\n[log]\nlevel = \"warn\"\n", ids[0], ids[0]));
+    let before = daemon.lines_with("level=warn");
+    assert_eq!(daemon.post("/-/reload").0, 200);
+    until("a warning about the repeated id", || (daemon.lines_with("level=warn") > before).then_some(()));
+
     // The same through the signal.
     world.write(&format!("[sessions]\nids = {:?}\n[log]\nlevel = \"warn\"\n", &ids[1..4]));
     daemon.signal("HUP");

@@ -196,7 +196,11 @@ impl Security {
             }
             let security = Arc::clone(&self);
             // A disk that is slow to answer must not hold up the requests.
-            if tokio::task::spawn_blocking(move || security.look()).await.is_err_and(|error| error.is_cancelled()) {
+            if let Err(error) = tokio::task::spawn_blocking(move || security.look()).await {
+                if error.is_panic() {
+                    // Whoever watches over this task is to know.
+                    std::panic::resume_unwind(error.into_panic());
+                }
                 return;
             }
             seen(&self);
