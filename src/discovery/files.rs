@@ -143,8 +143,9 @@ pub struct Lists {
 
 #[derive(Debug, Default)]
 struct List {
-    /// The file as it was when it was last read; the outer `None` before that.
-    stamp: Option<Option<Stamp>>,
+    was_read: bool,
+    /// The file as it was when it was last read; `None` where there was none.
+    stamp: Option<Stamp>,
     ids: Vec<Arc<str>>,
     /// Why its latest state could not be read.
     fault: Option<String>,
@@ -175,11 +176,11 @@ impl List {
     fn refresh(&mut self, path: &Path) -> bool {
         // Taken before the file is read: if it changes in between, the next look sees another stamp.
         let stamp = Stamp::of(path);
-        let has_changed = self.stamp != Some(stamp);
+        let has_changed = !std::mem::replace(&mut self.was_read, true) || self.stamp != stamp;
         if !has_changed && self.fault.is_none() {
             return false;
         }
-        self.stamp = Some(stamp);
+        self.stamp = stamp;
         match read(path) {
             Ok(ids) => {
                 if self.fault.take().is_some() {
@@ -349,7 +350,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ids");
         std::fs::write(&path, "a").unwrap();
-        let mut list = List { stamp: Some(Stamp::of(&path)), ids: Vec::new(), fault: Some("permission denied".into()) };
+        let fault = Some("permission denied".to_owned());
+        let mut list = List { was_read: true, stamp: Stamp::of(&path), ids: Vec::new(), fault };
         assert!(list.refresh(&path));
         assert_eq!((list.ids, list.fault), (vec!["a".into()], None));
     }
