@@ -44,9 +44,8 @@ fuzz_target!(|delivery: Delivery<'_>| {
         signature: Some(signature.as_bytes()),
     };
     let plain = id.len() <= 4096 && id.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'));
-    let is_text = std::str::from_utf8(body).is_ok();
     let recent = seconds >= 0 && signed_at >= 0 && distance.unsigned_abs() <= 300;
-    assert_eq!(SECRETS.verify(&headers, body, now).is_ok(), plain && is_text && recent, "{headers:?}");
+    assert_eq!(SECRETS.verify(&headers, body, now).is_ok(), plain && recent, "{headers:?}");
     let longer = [body, b" "].concat();
     assert!(SECRETS.verify(&headers, &longer, now).is_err(), "one byte more is another body");
 });

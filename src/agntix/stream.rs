@@ -93,7 +93,8 @@ impl EventStream {
     /// The events in the body of an answer.
     pub(super) fn new(body: reqwest::Body) -> Self {
         let has_lived = Arc::new(AtomicBool::new(false));
-        let body = CappedBody { body, lines: Lines::default(), has_lived: Arc::clone(&has_lived) };
+        let (lines, text) = (Lines::default(), Utf8::default());
+        let body = CappedBody { body, text, lines, has_lived: Arc::clone(&has_lived) };
         Self { events: SseStream::new(body), has_lived, silence: SILENCE }
     }
 
@@ -202,8 +203,41 @@ impl Lines {
 /// A body that ends with an error when an event or a comment does not end.
 struct CappedBody {
     body: reqwest::Body,
+    text: Utf8,
     lines: Lines,
     has_lived: Arc<AtomicBool>,
+}
+
+/// Makes UTF-8 of what comes: a byte that is none spoils the value that it stands in, not the stream.
+#[derive(Default)]
+struct Utf8 {
+    /// The beginning of a character whose rest is still to come.
+    begun: Vec<u8>,
+}
+
+impl Utf8 {
+    /// Stands for what is no UTF-8: a control character, which no JSON has inside a text, so that the text is spoilt.
+    const SUBSTITUTE: u8 = 0x1A;
+
+    fn read(&mut self, data: Bytes) -> Bytes {
+        if self.begun.is_empty() && std::str::from_utf8(&data).is_ok() {
+            return data;
+        }
+        let bytes = [std::mem::take(&mut self.begun).as_slice(), &data].concat();
+        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes.as_slice());
+        while let Err(error) = std::str::from_utf8(rest) {
+            let (valid, bad) = rest.split_at(error.valid_up_to());
+            out.extend_from_slice(valid);
+            let Some(length) = error.error_len() else {
+                self.begun = bad.to_vec();
+                return out.into();
+            };
+            out.push(Self::SUBSTITUTE);
+            rest = bad.get(length..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
+        out.into()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +258,8 @@ impl Body for CappedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, CappedError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| CappedError::Broken(root_cause(&error)))?;
+            let frame =
+                frame.map_err(|error| CappedError::Broken(root_cause(&error)))?.map_data(|data| self.text.read(data));
             if let Some(bytes) = frame.data_ref()
                 && self.lines.read(bytes)?
             {
@@ -241,6 +276,34 @@ mod tests {
 
     fn stream(text: impl Into<Bytes>) -> EventStream {
         EventStream::new(reqwest::Body::from(text.into()))
+    }
+
+    #[tokio::test]
+    async fn what_is_no_utf_8_or_json_spoils_its_own_value_only() {
+        let text = [
+            b"event: session.ended\ndata: {\"sessionId\":\"\xc3\xa4\",\"name\":\"\xff\xc3\",\"sessionId\":\"s\xc3\xa4\",\"x\":NaN}\n\n".as_slice(),
+            b"event: session.updated\ndata: \xef\xbb\xbf{\"sessionId\":\"s\xff\"}\n\nevent: session.ended\ndata: {\"sessionId\":\"t\"}\n\n",
+        ]
+        .concat();
+        // Cut in every place, so that characters are as well.
+        let pieces = text.iter().map(|byte| Ok::<_, std::io::Error>(Bytes::copy_from_slice(&[*byte])));
+        let mut stream = EventStream::new(reqwest::Body::wrap(Pieces(pieces.collect())));
+        let ids = [event(&mut stream).await, event(&mut stream).await, event(&mut stream).await]
+            .map(|event| event.session_id);
+        assert_eq!(ids, [Some("sä".into()), None, Some("t".into())]);
+    }
+
+    struct Pieces(std::collections::VecDeque<Result<Bytes, std::io::Error>>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+        }
     }
 
     #[tokio::test]

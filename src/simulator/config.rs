@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::deliveries::DeliveryConfig;
 use super::profile::AgentProfile;
+use super::session::Part;
 use super::stream::StreamConfig;
 use crate::clock::Timestamp;
 use crate::config::MetricsConfig;
@@ -35,8 +36,16 @@ pub struct SimulatorConfig {
     pub analysis_delay: (Duration, Duration),
     /// Share of sessions whose analysis never arrives.
     pub no_analysis_share: f64,
-    /// Share of analyses in which one part is absent or null.
+    /// Share of analyses in which one part is absent or null, though the agent has it switched on. An exporter that knows
+    /// the agent waits for such a part until its deadline, which the truth does not know.
     pub missing_part_share: f64,
+    /// Parts of the analysis that are switched off and on again, in the order of time.
+    pub part_switches: Vec<PartSwitch>,
+    /// Share of analyses that are written one part after the other: some are there first, and the others later. Webhooks
+    /// wait for all of them.
+    pub half_written_share: f64,
+    /// How long such an analysis is half-written.
+    pub half_written_for: Duration,
     /// Share of sessions that expire and are not closed.
     pub expired_share: f64,
     /// Share of sessions whose analysis is changed later.
@@ -103,6 +112,19 @@ pub struct Incident {
     pub kind: IncidentKind,
 }
 
+/// A part of the analysis is switched off, or on again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSwitch {
+    /// The agent's id; all agents when absent.
+    pub agent: Option<String>,
+    /// The part.
+    pub part: Part,
+    /// For sessions created from here on.
+    pub from: Timestamp,
+    /// Whether it is on.
+    pub on: bool,
+}
+
 /// How an agent's traffic varies over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rhythm {
@@ -148,7 +170,10 @@ impl Default for SimulatorConfig {
             slot: Duration::from_secs(10),
             analysis_delay: (Duration::from_secs(1), Duration::from_secs(20)),
             no_analysis_share: 0.01,
-            missing_part_share: 0.03,
+            missing_part_share: 0.0,
+            part_switches: Vec::new(),
+            half_written_share: 0.0,
+            half_written_for: Duration::from_secs(2),
             expired_share: 0.05,
             reclassified_share: 0.0,
             reclassified_after: Duration::from_secs(60),

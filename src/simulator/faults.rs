@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Delivery};
+use super::json::PERSONAL_MARKER;
+use super::lenient::{self, Writing};
 use super::random::{mix, unit};
 use super::stream::StreamFaults;
 
@@ -39,6 +41,8 @@ pub struct Faults {
     /// Sessions that are never answered or delivered with anything but garbage, and whose entries in a listing are
     /// malformed.
     pub bad_sessions: BTreeSet<String>,
+    /// How the bodies of webhooks are written; as JSON when absent.
+    pub deliveries_written: Option<Writing>,
     /// What goes wrong within event streams.
     pub stream: StreamFaults,
 }
@@ -77,6 +81,12 @@ pub enum FaultKind {
     /// Words in `type`, `platform` and `direction` that nobody has seen before. They are data, so what is counted
     /// from such an answer differs from the truth.
     UnknownEnums,
+    /// JSON as some writers write it; everything in it can be read.
+    Lenient(Writing),
+    /// A list has one item more, which is no JSON.
+    BrokenItem,
+    /// Headers that carry [`PERSONAL_MARKER`], `Content-Type` among them.
+    PersonalHeaders,
     /// The connection is closed without an answer.
     Drop,
 }
@@ -122,6 +132,8 @@ impl Faults {
 }
 
 const FAULTS: u64 = 0xfa;
+/// A type with [`PERSONAL_MARKER`] in it.
+const PERSONAL_TYPE: &str = "application/x-Zyxqua; name=\"Zyxqua Morgan\"";
 /// One more than the largest body that a careful client reads.
 const HUGE: usize = 4 * 1024 * 1024 + 1;
 
@@ -143,6 +155,16 @@ pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, reque
         }
         FaultKind::WrongTypes => edit(answer, |session| wrong_types(session, chance)),
         FaultKind::UnknownEnums => edit(answer, unknown_enums),
+        FaultKind::Lenient(writing) => answer.body = lenient::rewrite(&answer.body, writing, chance),
+        FaultKind::BrokenItem => {
+            if let Some(body) = lenient::with_broken_item(&answer.body, chance) {
+                answer.body = body;
+            }
+        }
+        FaultKind::PersonalHeaders => {
+            answer.content_type = PERSONAL_TYPE;
+            answer.headers.extend(["server", "via", "x-error"].map(|name| (name, format!("1.1 {PERSONAL_MARKER}"))));
+        }
         FaultKind::Drop => answer.delivery = Delivery::Drop,
     }
 }

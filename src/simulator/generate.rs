@@ -26,6 +26,8 @@ pub(super) mod purpose {
 }
 
 const DAY_MS: f64 = 86_400_000.0;
+/// Tells the draws for half-written analyses from all others.
+const HALF_WRITTEN: u64 = 0x4a1f;
 const MAX_AGENTS: usize = 4096;
 /// Outlines kept at once: about 40 MB. When there are more, all are dropped and made anew as they are asked for.
 const CACHED_OUTLINES: usize = 1_000_000;
@@ -246,6 +248,7 @@ impl Generator {
         let change = analysis_at.filter(|_| changes).map(|arrival| {
             (arrival.plus(self.config.reclassified_after), self.analysis(&mut rng, agent, outline.created))
         });
+        let half = analysis_at.and_then(|arrival| self.half_written(arrival, &analysis, customer));
         Some(Session {
             id: self.id(outline),
             agent,
@@ -255,9 +258,43 @@ impl Generator {
             expired: outline.expired,
             analysis_at,
             analysis,
+            half,
             change,
             customer,
         })
+    }
+
+    /// What is there of an analysis while it is being written, and when it is whole.
+    fn half_written<'c>(
+        &self,
+        arrival: Timestamp,
+        whole: &Analysis<'c>,
+        customer: u64,
+    ) -> Option<(Timestamp, Analysis<'c>)> {
+        let mut rng = Rng::with_seed(mix(&[customer, HALF_WRITTEN]));
+        if rng.f64() >= self.config.half_written_share {
+            return None;
+        }
+        let mut later = Part::ALL;
+        rng.shuffle(&mut later);
+        let mut half = whole.clone();
+        half.off.extend(later.into_iter().take(rng.usize(1..Part::ALL.len())));
+        Some((arrival.plus(self.config.half_written_for), half))
+    }
+
+    /// The parts that are switched off for sessions created then.
+    fn switched_off(&self, agent: &AgentProfile, created: Timestamp) -> Vec<Part> {
+        let switches = self.config.part_switches.iter().filter(|switch| {
+            switch.from <= created && switch.agent.as_ref().is_none_or(|switched| *switched == agent.id)
+        });
+        let mut off = Vec::new();
+        for switch in switches {
+            off.retain(|part| *part != switch.part);
+            if !switch.on {
+                off.push(switch.part);
+            }
+        }
+        off
     }
 
     fn analysis<'c>(&'c self, rng: &mut Rng, agent: &'c AgentProfile, created: Timestamp) -> Analysis<'c> {
@@ -284,6 +321,7 @@ impl Generator {
         let sentiment = draw_sentiment(rng, agent, negative);
         Analysis {
             missing,
+            off: self.switched_off(agent, created),
             intent,
             intent_percent: if intent.is_some() { rng.u32(50..=99) } else { 0 },
             resolution: draw_resolution(rng, agent, unresolved),

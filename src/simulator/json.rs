@@ -122,7 +122,7 @@ pub(super) fn session(session: &Session<'_>, at: Timestamp, with_analysis: bool)
     let analysis = session.analysis(at).filter(|_| with_analysis);
     let updated = match (analysis, session.analysis_at, &session.change) {
         (Some(_), _, Some((changed, _))) if *changed <= at => *changed,
-        (Some(_), Some(arrival), _) => arrival,
+        (Some(_), Some(arrival), _) => session.whole_at().filter(|whole| *whole <= at).unwrap_or(arrival),
         _ => last_activity,
     };
     let json = SessionJson {
@@ -207,6 +207,9 @@ fn analysis_json<'s>(analysis: &'s Analysis<'s>, session: &'s Session<'s>, name:
 }
 
 fn part<T>(analysis: &Analysis<'_>, part: Part, make: impl FnOnce() -> T) -> Option<Nullable<T>> {
+    if analysis.off.contains(&part) {
+        return None;
+    }
     match analysis.missing {
         Some((missing, Missing::Absent)) if missing == part => None,
         Some((missing, Missing::Null)) if missing == part => Some(Nullable::Null),

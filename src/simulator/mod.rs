@@ -15,6 +15,7 @@ mod faults;
 mod generate;
 mod id;
 mod json;
+mod lenient;
 mod limits;
 mod listing;
 mod presets;
@@ -35,12 +36,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
-pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, Rhythm, SimulatorConfig};
+pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, PartSwitch, Rhythm, SimulatorConfig};
 use deliveries::Deliveries;
 pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
 pub use faults::{FaultKind, FaultRule, Faults, Route};
 use generate::Generator;
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
+pub use lenient::Writing;
 use limits::RateLimit;
 use listing::Filter;
 pub use profile::{

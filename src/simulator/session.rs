@@ -1,5 +1,7 @@
 //! One simulated session and its analysis, as facts: what is true of it at which time. How it is written is `json`'s.
 
+use serde::{Deserialize, Serialize};
+
 use super::profile::{AgentProfile, Channel};
 use crate::clock::Timestamp;
 
@@ -22,6 +24,8 @@ pub struct Session<'c> {
     pub analysis_at: Option<Timestamp>,
     /// The analysis, whether it arrives or not.
     pub analysis: Analysis<'c>,
+    /// The analysis while it is being written, and when it is whole; only if it arrives.
+    pub half: Option<(Timestamp, Analysis<'c>)>,
     /// The changed analysis, and when it replaces the first; only if that one arrives.
     pub change: Option<(Timestamp, Analysis<'c>)>,
     /// Picks names and numbers of the invented customer.
@@ -51,7 +55,8 @@ impl State {
 }
 
 /// A part of the analysis that an agent can have switched off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// `summary`
     Summary,
@@ -83,6 +88,8 @@ pub enum Missing {
 pub struct Analysis<'c> {
     /// The part that is missing, and how.
     pub missing: Option<(Part, Missing)>,
+    /// Parts that the agent has switched off, or that are not written yet: their keys are not there.
+    pub off: Vec<Part>,
     pub(super) intent: Option<&'c str>,
     pub(super) intent_percent: u32,
     pub(super) resolution: &'static str,
@@ -109,7 +116,7 @@ pub enum Extracted<'c> {
 impl<'c> Analysis<'c> {
     /// Whether `part` is there.
     pub fn has(&self, part: Part) -> bool {
-        self.missing.is_none_or(|(missing, _)| missing != part)
+        !self.off.contains(&part) && self.missing.is_none_or(|(missing, _)| missing != part)
     }
 
     /// The intent of the conversation and its confidence in percent.
@@ -150,10 +157,19 @@ impl<'c> Session<'c> {
         }
     }
 
+    /// When the analysis is whole; `None` if it never arrives.
+    pub fn whole_at(&self) -> Option<Timestamp> {
+        let arrival = self.analysis_at?;
+        Some(self.half.as_ref().map_or(arrival, |(whole_at, _)| *whole_at))
+    }
+
     /// The analysis as it stands at `at`; `None` before it arrives.
     pub fn analysis(&self, at: Timestamp) -> Option<&Analysis<'c>> {
         if self.analysis_at.is_none_or(|arrival| arrival > at) {
             return None;
+        }
+        if let Some((_, half)) = self.half.as_ref().filter(|(whole_at, _)| *whole_at > at) {
+            return Some(half);
         }
         match &self.change {
             Some((changed_at, changed)) if *changed_at <= at => Some(changed),

@@ -113,7 +113,7 @@ impl Totals {
         );
 
         let give_up = session.ended.plus(deadline);
-        match session.analysis_at {
+        match session.whole_at() {
             Some(arrival) if arrival <= give_up => {
                 if arrival <= at {
                     self.add_analysis(&session.analysis, agent, &channel, metrics);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::super::faults::{self, Faults};
 use super::super::generate::{Generator, purpose};
 use super::super::json as written;
+use super::super::lenient;
 use super::config::DeliveryConfig;
 use super::plan::Delivery;
 
@@ -25,7 +26,10 @@ pub(super) fn body(generator: &Generator, config: &DeliveryConfig, faults: &Faul
     }
     let mut body = format!("{{\"eventType\":\"{}\",", delivery.event_type(config)).into_bytes();
     body.extend(fields.iter().skip(1));
-    body
+    match faults.deliveries_written {
+        Some(writing) => lenient::rewrite(&body, writing, chance),
+        None => body,
+    }
 }
 
 /// Takes at least one part out of the analysis that is in it, or all of the analysis.

@@ -72,7 +72,7 @@ pub(super) fn plan(generator: &Generator, config: &DeliveryConfig, outline: Outl
     let truncated = planner.hit(config.truncated_share) && !generator.is_hidden(outline.place);
     let unknown = planner.hit(config.unknown_share).then(|| planner.rng.choice(UNKNOWN_TYPES)).flatten();
 
-    let end = session.analysis_at.unwrap_or(session.ended);
+    let end = session.whole_at().unwrap_or(session.ended);
     let delivery = |event, shows| Delivery { outline, event, shows, sending: 0, truncated: false };
     if config.created {
         let created = delivery(Event::Created, session.created);

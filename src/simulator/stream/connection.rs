@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::lenient::{self, Writing};
 use super::super::random::{mix, unit};
 use super::faults::{self, StreamFaults};
 use super::hub::{Event, Hub};
@@ -58,12 +59,14 @@ impl Piece {
         self.bytes.extend_from_slice(self.line_end.as_bytes());
     }
 
-    fn event(&mut self, event: &Event, with_id: bool) {
+    fn event(&mut self, event: &Event, data: &[u8], with_id: bool) {
         self.line(&format!("event: {}", event.name));
         if with_id {
             self.line(&format!("id: {}", event.id));
         }
-        self.line(&format!("data: {}", event.data));
+        self.bytes.extend_from_slice(b"data: ");
+        self.bytes.extend_from_slice(data);
+        self.line("");
         self.line("");
     }
 }
@@ -165,8 +168,13 @@ impl Connection {
             self.held = Some(event.clone());
             return;
         }
+        let data = if hit(faults.lenient_share, 7) {
+            lenient::rewrite(event.data.as_bytes(), Writing::Any, chance(8))
+        } else {
+            event.data.clone().into_bytes()
+        };
         for _ in 0..=u32::from(hit(faults.repeated_share, 6)) {
-            piece.event(event, !faults.without_ids);
+            piece.event(event, &data, !faults.without_ids);
             self.sent += 1;
         }
         self.write_held(piece, faults);
@@ -174,7 +182,7 @@ impl Connection {
 
     fn write_held(&mut self, piece: &mut Piece, faults: &StreamFaults) {
         if let Some(held) = self.held.take() {
-            piece.event(&held, !faults.without_ids);
+            piece.event(&held, held.data.as_bytes(), !faults.without_ids);
             self.sent += 1;
         }
     }

@@ -26,6 +26,8 @@ pub struct StreamFaults {
     pub swapped_share: f64,
     /// Share of events before which something senseless is sent.
     pub garbage_share: f64,
+    /// Share of events whose data is written as some writers write JSON.
+    pub lenient_share: f64,
     /// Share of events before which a comment is sent.
     pub comment_share: f64,
     /// A request with `Last-Event-ID` is answered with this status.
@@ -47,8 +49,14 @@ pub struct StreamFaults {
 impl StreamFaults {
     /// Says what is wrong with values that came from outside.
     pub(in super::super) fn check(&self) -> Result<(), String> {
-        let shares =
-            [self.missed_share, self.repeated_share, self.swapped_share, self.garbage_share, self.comment_share];
+        let shares = [
+            self.missed_share,
+            self.repeated_share,
+            self.swapped_share,
+            self.garbage_share,
+            self.lenient_share,
+            self.comment_share,
+        ];
         if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
             return Err(format!("a share of the stream is {share}, but must be from 0 to 1"));
         }

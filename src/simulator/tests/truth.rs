@@ -39,6 +39,7 @@ fn session<'c>(agent: &'c AgentProfile, channel: &'c Channel, created: i64, ende
         analysis_at: Some(at(ended + 1000)),
         analysis: Analysis {
             missing: None,
+            off: Vec::new(),
             intent: Some("Slot \"A\""),
             intent_percent: 92,
             resolution: "PARTIALLY_RESOLVED",
@@ -53,6 +54,7 @@ fn session<'c>(agent: &'c AgentProfile, channel: &'c Channel, created: i64, ende
                 ("note", Extracted::Personal),
             ],
         },
+        half: None,
         change: None,
         customer: 7,
     }
