@@ -157,7 +157,7 @@ impl App {
         let webhook = if config.webhook.enabled {
             let secrets = WebhookSecretSource::new(&config.webhook, webhook_secret.as_ref())?;
             let ledger = Arc::clone(&ledger) as Arc<dyn Ledger>;
-            let observation = ObservationConfig::from(&config);
+            let observation = ObservationConfig::from(&config).knowing(opened.agents.clone());
             let deliveries =
                 Deliveries::new(secrets, ledger, news.clone(), observation, Arc::clone(&clock), Arc::clone(&api_clock));
             Some(Webhook { deliveries: Arc::new(deliveries), listener: webhook_listener })

@@ -247,6 +247,7 @@ fn facts(session: &Session<'_>) -> Facts {
             duration_ms: Some(u64::try_from(session.ended.since(session.created).as_millis()).unwrap()),
         }),
         outcome: Some(outcome),
+        parts: agntix_exporter::observation::Parts::counted(false),
         malformed: Vec::new(),
     }
 }

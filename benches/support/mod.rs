@@ -76,6 +76,7 @@ pub fn session(n: u64, stage: Stage, age_days: u32) -> Change {
         updated: Some(created),
         ended: (stage != Stage::Open).then(|| Ended { at: created.plus(DAY / 1440), duration_ms: Some(60_000) }),
         outcome: (stage == Stage::Analysed).then_some(outcome),
+        parts: agntix_exporter::observation::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: NOW }

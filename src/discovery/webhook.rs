@@ -113,7 +113,8 @@ impl Deliveries {
 
     /// Takes a reloaded configuration into effect.
     pub fn reconfigure(&self, observation: ObservationConfig) {
-        self.observation.store(Arc::new(observation));
+        let agents = self.observation.load().agents.clone();
+        self.observation.store(Arc::new(observation.knowing(agents)));
     }
 
     /// Takes one delivery. What it answers with [`Outcome::Counted`], [`Outcome::Pending`] or [`Outcome::Known`] is on disk.

@@ -55,6 +55,7 @@ fn session(number: u32) -> Change {
             intent: Some(format!("intent {}", number % 7)),
             ..Outcome::default()
         }),
+        parts: crate::observation::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(DAYS, 0) }

@@ -142,6 +142,7 @@ mod tests {
             updated: at.map(|seconds| created.plus(Duration::from_secs(seconds))),
             ended: None,
             outcome: None,
+            parts: crate::observation::Parts::counted(false),
             malformed: Vec::new(),
         }
     }

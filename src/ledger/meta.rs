@@ -48,14 +48,32 @@ impl Meta {
 
     /// Sets the number.
     pub(super) fn set(self, connection: &Connection, value: i64) -> Result<()> {
-        let known = connection
-            .prepare_cached("UPDATE meta SET value = ?2, hash = row_changed('meta', hash, ?1, ?2) WHERE key = ?1")?
-            .execute((self.key(), value))?;
-        if known == 0 {
-            connection
-                .prepare_cached("INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))")?
-                .execute((self.key(), value))?;
-        }
-        Ok(())
+        set(connection, self.key(), value)
     }
+}
+
+fn set(connection: &Connection, key: &str, value: i64) -> Result<()> {
+    let known = connection
+        .prepare_cached("UPDATE meta SET value = ?2, hash = row_changed('meta', hash, ?1, ?2) WHERE key = ?1")?
+        .execute((key, value))?;
+    if known == 0 {
+        connection
+            .prepare_cached("INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))")?
+            .execute((key, value))?;
+    }
+    Ok(())
+}
+
+/// Begins the key under which is stored what the sessions of an agent carry.
+const AGENT_PARTS: &str = "agent_parts/";
+
+/// What the sessions of each agent carry, as it was stored.
+pub(super) fn agent_parts(connection: &Connection) -> Result<Vec<(Box<str>, i64)>> {
+    let mut statement = connection.prepare("SELECT substr(key, 13), value FROM meta WHERE substr(key, 1, 12) = ?1")?;
+    statement.query_map([AGENT_PARTS], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Stores what the sessions of an agent carry.
+pub(super) fn set_agent_parts(connection: &Connection, agent: &str, code: i64) -> Result<()> {
+    set(connection, &format!("{AGENT_PARTS}{agent}"), code)
 }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
-use crate::observation::{Channel, Facts};
+use crate::observation::{AgentParts, Channel, Facts};
 
 /// A commit under way.
 pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send>>;
@@ -234,6 +234,8 @@ pub struct Opened {
     pub open_listed: bool,
     /// The requests leased lately, in the order in which they were.
     pub leases: Vec<Lease>,
+    /// Which parts of an analysis the sessions of each agent carry: shared with the ledger, which goes on learning.
+    pub agents: AgentParts,
 }
 
 /// What a commit made durable, for whoever shows it. It is told before the commit is answered.

@@ -13,7 +13,7 @@ use super::checksums::{self, Checksums};
 use super::classification::{self, Judgement};
 use super::counted::Counted;
 use super::mark::Mark;
-use super::meta::Meta;
+use super::meta::{self, Meta};
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
@@ -22,7 +22,7 @@ use crate::config::{Config, ExtractedField};
 use crate::exposition::catalogue::{CHANNEL, Family};
 use crate::exposition::labels::LabelSet;
 use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
-use crate::observation::{Channel, Facts, Outcome, Step, additions, admitted_channel, births};
+use crate::observation::{AgentParts, Channel, Facts, Outcome, Parts, Step, additions, admitted_channel, births};
 
 /// What the ledger needs of the configuration.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct LedgerConfig {
     pub layouts: Arc<Layouts>,
     /// `metrics.extracted`
     pub extracted: Arc<[ExtractedField]>,
+    /// What is learned of the agents; it outlives the file being opened again.
+    pub agents: AgentParts,
     bounds: Bounds,
 }
 
@@ -45,6 +47,7 @@ impl From<&Config> for LedgerConfig {
             retention: config.sessions.retention,
             layouts: Arc::new(Layouts::new(&config.metrics)),
             extracted: config.metrics.extracted.clone().into(),
+            agents: AgentParts::default(),
             bounds: Bounds::from(&config.metrics),
         }
     }
@@ -122,6 +125,7 @@ impl Store {
                 watermark: Meta::Watermark.time(&self.connection)?,
                 open_listed: Meta::OpenListed.get(&self.connection)? == Some(1),
                 leases: read_leases(&self.connection)?,
+                agents: self.config.agents.clone(),
             })
         };
         read().map_err(|e| schema::writing_error(&self.path, &e))
@@ -175,6 +179,7 @@ impl Store {
 impl Cached {
     fn load(connection: &Connection, config: &LedgerConfig, checksums: &Checksums) -> Result<Self> {
         let done = Meta::LookBackDone.get(connection)? == Some(1);
+        config.agents.restore(meta::agent_parts(connection)?);
         Ok(Self {
             admission: Admission::load(connection, config.bounds)?,
             counted: Counted::load(connection, config.retention, checksums)?,
@@ -274,6 +279,9 @@ impl Batch<'_> {
             if known.is_some() {
                 delete_pending(self.connection, &facts.id)?;
             }
+            if !outcome.timed_out {
+                self.learn(facts)?;
+            }
             return Ok(Verdict::Counted { historic: look_back.is_historic(ended.at), new: known.is_none() });
         }
         let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
@@ -291,6 +299,15 @@ impl Batch<'_> {
         }
         // A stage that was reached is never left again, even if the API says OPEN after CLOSED.
         Ok(Verdict::Pending { stage: reached.max(stage), channel })
+    }
+
+    /// Remembers which parts the analysis of a counted session has.
+    fn learn(&self, facts: &Facts) -> Result<()> {
+        let (agent, counted) = (&facts.channel.agent_id, Parts::counted(!self.config.extracted.is_empty()));
+        match self.config.agents.learn(agent, facts.parts, counted) {
+            Some(code) => meta::set_agent_parts(self.connection, agent, code),
+            None => Ok(()),
+        }
     }
 
     fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Arc<Channel> {
@@ -368,6 +385,7 @@ impl Batch<'_> {
                 updated: None,
                 ended: Some(crate::observation::Ended { at, duration_ms: None }),
                 outcome: Some(outcome.clone()),
+                parts: crate::observation::Parts::NONE,
                 malformed: Vec::new(),
             };
             self.step(&facts, Step::Outcome, channel, look_back);

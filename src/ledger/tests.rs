@@ -55,6 +55,7 @@ fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
             intent: Some(intent.into()),
             ..Outcome::default()
         }),
+        parts: crate::observation::Parts::counted(false),
         malformed: Vec::new(),
     })
 }

@@ -296,6 +296,7 @@ mod tests {
                 intent: Some("Refund".into()),
                 ..Outcome::default()
             }),
+            parts: crate::observation::Parts::counted(false),
             malformed: vec![],
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::parts::{AgentParts, Parts};
 use crate::agntix::wire::{self, Scalar};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField, ExtractedKind};
@@ -15,11 +16,35 @@ pub struct ObservationConfig {
     pub extracted: Arc<[ExtractedField]>,
     /// `poll.analysis_deadline`
     pub analysis_deadline: Duration,
+    /// Which parts of an analysis are waited for: what the agent's earlier sessions carried.
+    pub agents: AgentParts,
 }
 
 impl From<&Config> for ObservationConfig {
     fn from(config: &Config) -> Self {
-        Self { extracted: config.metrics.extracted.clone().into(), analysis_deadline: config.poll.analysis_deadline }
+        Self {
+            extracted: config.metrics.extracted.clone().into(),
+            analysis_deadline: config.poll.analysis_deadline,
+            agents: AgentParts::default(),
+        }
+    }
+}
+
+impl ObservationConfig {
+    /// The same, with what is known of the agents.
+    #[must_use]
+    pub fn knowing(self, agents: AgentParts) -> Self {
+        Self { agents, ..self }
+    }
+
+    /// The parts of an analysis that are counted.
+    pub fn counted_parts(&self) -> Parts {
+        Parts::counted(!self.extracted.is_empty())
+    }
+
+    /// The parts that the sessions of an agent carry and that are counted; `None` while that is not known.
+    fn awaited_parts(&self, agent: &str) -> Option<Parts> {
+        self.agents.of(agent).map(|carried| carried.and(self.counted_parts()))
     }
 }
 
@@ -71,6 +96,8 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// Present once the outcome can be counted: the analysis has arrived, or is given up.
     pub outcome: Option<Outcome>,
+    /// The parts of the analysis that are there.
+    pub parts: Parts,
     /// What made no sense and was left out.
     pub malformed: Vec<MalformedReason>,
 }
@@ -225,8 +252,8 @@ const MAX_EXTRACTED: f64 = 1e9;
 
 /// Reads what a session says. `moment` decides whether a missing analysis is given up.
 ///
-/// The outcome is present when any part of the analysis is (a part that is switched off stays absent for ever, so its
-/// absence means nothing), or when the session ended at least `analysis_deadline` ago.
+/// The outcome is present when the analysis is and has every part that the agent's earlier sessions carried (of an agent
+/// that nothing is known of: any part), or when the session ended at least `analysis_deadline` ago.
 ///
 /// # Errors
 /// If the session has no usable id or creation time, without which it can be neither recognised nor remembered, or no
@@ -254,23 +281,33 @@ pub fn observe(
     let updated = session.updated_at.time();
     let last_sign = last_activity.max(updated).unwrap_or(created).max(created);
     let ended = ended(session, &state, created, last_sign, config, moment, &mut malformed);
+    let agent_id = session.agent_id.text().unwrap_or("unknown");
+    let parts = session.analysis.value().map_or(Parts::NONE, |analysis| parts(analysis, true));
+    let of_session = malformed.len();
     let outcome = ended.as_ref().and_then(|ended| {
-        outcome(session, config, &mut malformed).or_else(|| {
-            let is_late = moment.is_past(ended.at, config.analysis_deadline);
-            is_late.then(|| Outcome { timed_out: true, ..Outcome::default() })
-        })
+        let is_late = moment.is_past(ended.at, config.analysis_deadline);
+        let is_awaited = || !parts.contains(config.awaited_parts(agent_id).unwrap_or_default());
+        match outcome(session, config, &mut malformed) {
+            // It is being written, and is judged when it is whole.
+            Some(_) if !is_late && is_awaited() => {
+                malformed.truncate(of_session);
+                None
+            }
+            Some(outcome) => Some(outcome),
+            None => is_late.then(|| Outcome { timed_out: true, ..Outcome::default() }),
+        }
     });
     // A session is counted once under each reason, wherever in it the same one stands again.
     let mut named = HashSet::new();
     malformed.retain(|reason| named.insert(*reason));
     let dimension = |scalar: &Scalar<'_>| lower(scalar).unwrap_or_else(|| "unknown".into());
     let channel = Channel {
-        agent_id: session.agent_id.text().unwrap_or("unknown").into(),
+        agent_id: agent_id.into(),
         session_type: dimension(&session.session_type),
         platform: dimension(&session.platform),
         direction: dimension(&session.direction),
     };
-    Ok(Facts { id, created, channel, state, last_activity, updated, ended, outcome, malformed })
+    Ok(Facts { id, created, channel, state, last_activity, updated, ended, outcome, parts, malformed })
 }
 
 /// Reads a session that may be told in part, as a listing or a webhook may: what [`is_complete`] says no to is taken for
@@ -297,7 +334,8 @@ pub fn observe_entry(
     Ok(facts)
 }
 
-/// Whether nothing more can come: the session has ended, and every part of its analysis that is counted is there.
+/// Whether nothing more can come: the session has ended, and every part of its analysis is there that the agent's earlier
+/// sessions carried and that is counted; of an agent that nothing is known of, every part that is counted.
 ///
 /// The listing and the webhook may carry a session cut short. What this says no to is asked for by itself.
 pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> bool {
@@ -305,10 +343,30 @@ pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> b
     let Some(analysis) = session.analysis.value().filter(|_| has_ended && session.ended_at.time().is_some()) else {
         return false;
     };
-    analysis.resolution.value().is_some()
-        && analysis.sentiment.value().is_some_and(|sentiment| sentiment.conversation.value().is_some())
-        && analysis.intent.value().is_some_and(|intent| intent.conversation.value().is_some())
-        && (config.extracted.is_empty() || analysis.extracted_data.is_some())
+    let there = parts(analysis, false);
+    match session.agent_id.text().and_then(|agent| config.awaited_parts(agent)) {
+        None => there.contains(config.counted_parts()),
+        // What only has other parts than are counted is complete once it has any.
+        Some(Parts::NONE) => there != Parts::NONE || analysis.summary.0,
+        Some(awaited) => there.contains(awaited),
+    }
+}
+
+/// The parts of an analysis that are there; one of the wrong type is with `wrong_too`.
+fn parts(analysis: &wire::Analysis<'_>, wrong_too: bool) -> Parts {
+    fn conversation<T>(part: Option<&wire::Object<T>>, wrong_too: bool) -> bool {
+        part.is_some_and(|part| part.value().is_some() || wrong_too && part.is_wrong())
+    }
+
+    let is_there = |part: bool, is_wrong: bool| part || wrong_too && is_wrong;
+    let (resolution, sentiment, intent) = (&analysis.resolution, &analysis.sentiment, &analysis.intent);
+    let has_sentiment = conversation(sentiment.value().map(|part| &part.conversation), wrong_too);
+    let has_intent = conversation(intent.value().map(|part| &part.conversation), wrong_too);
+    Parts::RESOLUTION
+        .only_if(is_there(resolution.value().is_some(), resolution.is_wrong()))
+        .or(Parts::SENTIMENT.only_if(is_there(has_sentiment, sentiment.is_wrong())))
+        .or(Parts::INTENT.only_if(is_there(has_intent, intent.is_wrong())))
+        .or(Parts::EXTRACTED.only_if(analysis.extracted_data.is_some()))
 }
 
 fn ended(
@@ -480,7 +538,11 @@ mod tests {
     use super::*;
 
     fn config(extracted: Vec<ExtractedField>) -> ObservationConfig {
-        ObservationConfig { extracted: extracted.into(), analysis_deadline: Duration::from_secs(900) }
+        ObservationConfig {
+            extracted: extracted.into(),
+            analysis_deadline: Duration::from_secs(900),
+            agents: AgentParts::default(),
+        }
     }
 
     fn read(text: &str, now: &str) -> Result<Facts, Unusable> {
@@ -560,6 +622,43 @@ mod tests {
         assert!(!complete(&parts("null")) && !complete(&closed("null")));
         assert!(!complete(&whole.replace("CLOSED", "OPEN")) && !complete(&whole.replace("endedAt", "ended")));
         assert!(!complete(&whole.replace("extractedData", "extracted")));
+    }
+
+    #[test]
+    fn a_half_written_analysis_waits_for_what_the_agent_carries_and_for_nothing_else() {
+        let config = config(vec![]);
+        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+        let (soon, late) = (at(NOW), at("2026-04-08T05:15:10.546Z"));
+        let half = closed(r#"{"summary":"x","resolution":{"classification":"RESOLVED","confidenceScore":7}}"#);
+        let whole = half.replace(r#""summary""#, r#""sentiment":{"conversation":{"sentiment":null}},"summary""#);
+        let read = |text: &str, now| {
+            let session: wire::Session = serde_json::from_str(text).unwrap();
+            (observe(&session, &config, now).unwrap(), is_complete(&session, &config))
+        };
+        // Of an agent that nothing is known of, any part will do, and a delivery needs all of them.
+        let (facts, complete) = read(&half, soon);
+        assert!(facts.outcome.is_some() && !complete && !read(&whole, soon).1);
+
+        let both = Parts::RESOLUTION.or(Parts::SENTIMENT);
+        config.agents.learn("A", both, config.counted_parts());
+        let (facts, complete) = read(&half, soon);
+        assert!(facts.ended.is_some() && facts.outcome.is_none() && !complete);
+        assert!(facts.malformed.is_empty(), "what is looked at again is not counted twice");
+        let (facts, complete) = read(&whole, soon);
+        assert!(facts.outcome.is_some_and(|outcome| outcome.resolution.is_some()) && complete && facts.parts == both);
+        let (facts, _) = read(&half, late);
+        assert!(
+            facts.outcome.is_some_and(|outcome| !outcome.timed_out) && facts.malformed == [MalformedReason::Confidence]
+        );
+        // A part of the wrong type is there; only nothing is waited for.
+        let wrong = half.replace(r#""summary""#, r#""sentiment":7,"summary""#);
+        let (facts, complete) = read(&wrong, soon);
+        assert!(facts.outcome.is_some() && !complete);
+
+        // One that only writes summaries: nothing else will come.
+        let only_summary = closed(r#"{"summary":"x"}"#).replace(r#""agentId":"A""#, r#""agentId":"B""#);
+        config.agents.learn("B", Parts::NONE, config.counted_parts());
+        assert!(read(&only_summary, soon).1 && !read(&only_summary.replace(r#""x""#, "null"), soon).1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
-use crate::observation::{self, Facts, MalformedReason};
+use crate::observation::{self, Facts, MalformedReason, Moment};
 use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
@@ -25,6 +25,9 @@ const LOOK_BACK_WAIT: Duration = Duration::from_secs(2);
 const FORBIDDEN_SESSIONS: u8 = 3;
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
+
+/// For so many of `poll.ended_interval` the parts of an analysis must stay the same to be all of them, of an agent that is new.
+const SETTLED_LOOKS: u32 = 6;
 
 impl Core {
     /// An answer has come, or its time is over.
@@ -209,10 +212,11 @@ impl Core {
                         self.tracker.saw_end(id, now.tick);
                     }
                 }
-                match observation::observe(&session, &self.config.observation, self.moment(id, now)) {
+                let moment = self.moment(id, now);
+                match observation::observe(&session, &self.config.observation, moment) {
                     Err(unusable) => Err(unusable.reason),
                     Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
-                    Ok(facts) => Ok(Arc::new(facts)),
+                    Ok(facts) => Ok(Arc::new(self.once_settled(facts, now, moment))),
                 }
             }
         };
@@ -246,6 +250,34 @@ impl Core {
     /// session alone, however many there are.
     fn missing_cap(&self, refused: bool) -> Duration {
         if !refused && self.unreadable.is_general() { GENERAL_CAP } else { MISSING_CAP }
+    }
+
+    /// Leaves the outcome to a later look where only some parts of the analysis are there and the agent is new: they may be
+    /// all that it has, or all that is written so far. What stays as it is for a few looks is taken for whole.
+    fn once_settled(&mut self, facts: Facts, now: Now, moment: Moment) -> Facts {
+        const REMEMBERED: usize = 10_000;
+        let observation = &self.config.observation;
+        let is_half = facts.outcome.as_ref().is_some_and(|outcome| !outcome.timed_out)
+            && !facts.parts.contains(observation.counted_parts())
+            && observation.agents.of(&facts.channel.agent_id).is_none();
+        let is_late = facts.ended.as_ref().is_none_or(|ended| moment.is_past(ended.at, observation.analysis_deadline));
+        if !is_half || is_late {
+            self.half_written.remove(&facts.id);
+            return facts;
+        }
+        if self.half_written.len() > REMEMBERED {
+            self.half_written.clear();
+        }
+        let seen = self.half_written.entry(Arc::clone(&facts.id)).or_insert((now.tick, facts.parts));
+        if seen.1 != facts.parts {
+            *seen = (now.tick, facts.parts);
+        }
+        let since = seen.0;
+        if now.tick.saturating_sub(since) >= self.config.ended_interval * SETTLED_LOOKS {
+            self.half_written.remove(&facts.id);
+            return facts;
+        }
+        Facts { outcome: None, malformed: Vec::new(), ..facts }
     }
 
     /// The API answered, but without the session: it refused it, or gave something else.

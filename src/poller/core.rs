@@ -3,7 +3,7 @@
 //! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts; it opens nothing,
 //! sleeps nowhere and reads no clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::discovery::{Hint, News, Watched};
 use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
 use crate::ledger::{Change, Lease, Opened, Source, Stage};
-use crate::observation::{Facts, MalformedReason, ObservationConfig};
+use crate::observation::{Facts, MalformedReason, ObservationConfig, Parts};
 use crate::tracker::{Class, Progress, Schedule, Tracker};
 use crate::web::Status;
 
@@ -223,6 +223,8 @@ pub struct Core {
     pub(super) forbidden_in_row: u8,
     /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
     pub(super) asked_for_entry: HashSet<Arc<str>>,
+    /// Sessions of agents that nothing is known of, whose analysis has had these of its parts since then; bounded.
+    pub(super) half_written: HashMap<Arc<str>, (Tick, Parts)>,
     /// Sessions counted lately, of which the stream will tell once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
     pub(super) unreadable: Unreadable,
@@ -334,6 +336,7 @@ impl Core {
             unnamed: Unnamed::default(),
             forbidden_in_row: 0,
             asked_for_entry: HashSet::new(),
+            half_written: HashMap::new(),
             counted_lately: HashSet::new(),
             unreadable: Unreadable::default(),
             throttled_since: None,
@@ -341,6 +344,7 @@ impl Core {
             state_failures: 0,
             started: now.tick,
         };
+        core.config.observation.agents = opened.agents.clone();
         core.watched.set_recent_limit(config.metrics.watch_recent);
         // There before they happen, so that the first one is a rise.
         for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
@@ -355,7 +359,9 @@ impl Core {
 
     /// Takes a reloaded configuration into effect.
     pub fn reconfigure(&mut self, config: &Config, credential: String, host: String, now: Now) {
+        let agents = self.config.observation.agents.clone();
         self.config = CoreConfig::from(config);
+        self.config.observation.agents = agents;
         self.budget.reconfigure(config.api.budget_share, config.api.requests_per_minute);
         self.watched.set_recent_limit(config.metrics.watch_recent);
         (self.credential, self.host) = (credential, host);

@@ -118,8 +118,8 @@ impl Core {
         }
         let source = Source::Listing;
         let told = sessions.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
-        let heard = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
-        let changes: Vec<Change> = told.chain(heard).collect();
+        let named = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
+        let changes: Vec<Change> = told.chain(named).collect();
         let batch = Batch { changes, purpose: Purpose::Page { seen, entries: sessions, unusable, again } };
         if batch.changes.is_empty() {
             // Nothing to make durable: an empty page is read at once.

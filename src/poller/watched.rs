@@ -185,6 +185,7 @@ mod tests {
                 sentiment_score: Some(-500_000),
                 ..Outcome::default()
             }),
+            parts: crate::observation::Parts::counted(false),
             malformed: Vec::new(),
         })
     }

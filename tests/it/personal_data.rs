@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
 use agntix_exporter::simulator::{
-    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig,
+    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig, Writing,
 };
 
 use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
@@ -117,6 +117,9 @@ fn nothing_personal_gets_out_whatever_the_api_does() {
         FaultKind::Garbage,
         FaultKind::WrongTypes,
         FaultKind::UnknownEnums,
+        FaultKind::Lenient(Writing::Any),
+        FaultKind::BrokenItem,
+        FaultKind::PersonalHeaders,
         FaultKind::Drop,
     ];
     let rules: Vec<_> = hostile.into_iter().map(|kind| fault(0.03, kind)).collect();

@@ -53,6 +53,7 @@ fn session(id: &str, ended: Option<i64>, intent: Option<&str>) -> Change {
             intent: Some(intent.into()),
             ..Outcome::default()
         }),
+        parts: crate::observation::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(3_600_000) }

@@ -1,5 +1,6 @@
 //! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
 
+mod half_written;
 mod listing;
 mod news;
 mod time;

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// A delivery of this session, as the route makes it durable and tells of it.
-    fn deliver(&mut self, text: &str) {
+    pub(super) fn deliver(&mut self, text: &str) {
         let news = self.make_durable(text);
         self.core.told(news, self.now());
     }
@@ -12,8 +12,8 @@ impl World {
     /// What the route tells of a delivery when it is durable.
     fn make_durable(&self, text: &str) -> News {
         let session: crate::agntix::wire::Session<'_> = serde_json::from_str(text).unwrap();
-        let config = crate::observation::ObservationConfig::from(&Config::default());
-        let facts = Arc::new(crate::observation::observe_entry(&session, &config, self.now().local).unwrap());
+        let config = &self.core.config.observation;
+        let facts = Arc::new(crate::observation::observe_entry(&session, config, self.now().local).unwrap());
         let (source, now) = (Source::Webhook, self.now().local);
         let change = Change::Session { facts: Arc::clone(&facts), source, now };
         let verdict = self.runtime.block_on(self.ledger.commit(vec![change])).unwrap().remove(0);
@@ -32,12 +32,12 @@ impl World {
     }
 }
 
-fn webhook_only(config: &mut Config) {
+pub(super) fn webhook_only(config: &mut Config) {
     config.webhook.enabled = true;
     config.sessions.listing = false;
 }
 
-fn with_webhook() -> World {
+pub(super) fn with_webhook() -> World {
     let mut world = World::new(webhook_only);
     world.serve(nothing);
     world.advance(S);
@@ -45,7 +45,7 @@ fn with_webhook() -> World {
     world
 }
 
-fn sessions_asked(asked: &[Ask]) -> usize {
+pub(super) fn sessions_asked(asked: &[Ask]) -> usize {
     asked.iter().filter(|ask| matches!(ask, Ask::Session(_))).count()
 }
 
