@@ -18,6 +18,7 @@
 //! declaration. Whoever forgets a function cannot open the state again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::functions::{Context, FunctionFlags};
@@ -40,6 +41,8 @@ struct State {
     commit: Commit,
     /// Changes of rows that SQLite had counted when the last commit was.
     changes: u64,
+    /// The file, so that it is not closed while SQLite has it open.
+    file: Option<File>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +141,11 @@ impl Checksums {
         function("row_removed", |total, before, _| total.remove(before), 1)?;
         function("row_changed", |total, before, after| (total.remove(before), total.add(after)).1, 1)?;
         Ok(checksums)
+    }
+
+    /// Keeps the file open for as long as the connection is: a close would give up SQLite's lock.
+    pub(super) fn keep(&self, file: File) {
+        self.state().file = Some(file);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

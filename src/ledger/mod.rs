@@ -16,6 +16,7 @@ mod counted;
 mod header;
 mod mark;
 mod meta;
+mod pages;
 mod schema;
 mod series;
 pub mod sqlite;

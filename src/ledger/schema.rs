@@ -10,7 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::checksums::{self, Checksums, Commit};
-use super::{LedgerError, counted, header, mark, wal};
+use super::pages::Tree;
+use super::{LedgerError, counted, header, mark, pages, wal};
 
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
@@ -82,7 +83,10 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerEr
     if let Some(detail) = damage_in_header(&path).map_err(unusable)? {
         return Err(LedgerError::Damaged { path, detail });
     }
-    let was_there = path.exists();
+    // Opened before SQLite opens it, and closed after: a close gives up SQLite's lock
+    // (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+    let file = open_if_there(&path).map_err(unusable)?;
+    let was_there = file.is_some();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)
         .map_err(|e| LedgerError::Directory { path: directory.into(), detail: e.to_string() })?;
@@ -91,6 +95,15 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerEr
         Refusal::Newer(found) => LedgerError::Newer { path: path.clone(), found, known: FORMAT },
         Refusal::Foreign(detail) => LedgerError::Damaged { path: path.clone(), detail },
     })?;
+    // After a migration the tables are in the log; the next start checks them.
+    let is_in_file = std::fs::metadata(log_of(&path)).map_or(true, |log| log.len() == 0);
+    if let Some(file) = file {
+        let found = if is_in_file { damage_in_free_pages(&connection, &file) } else { Ok(None) };
+        if let Some(detail) = found.map_err(|e| opening_error(&path, &e))? {
+            return Err(LedgerError::Damaged { path, detail });
+        }
+        checksums.keep(file);
+    }
     Ok((connection, checksums))
 }
 
@@ -141,6 +154,18 @@ pub(super) fn damage_in_header(path: &Path) -> std::io::Result<Option<String>> {
 pub(super) fn damage_in_log(path: &Path) -> std::io::Result<Option<String>> {
     let log = open_if_there(&log_of(path))?;
     log.map_or(Ok(None), |log| wal::damage(&mut BufReader::with_capacity(1 << 18, log)))
+}
+
+/// What is damaged in the list of free pages. To be called with nothing in the log.
+pub(super) fn damage_in_free_pages(connection: &Connection, file: &File) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare("SELECT rootpage, name FROM sqlite_schema")?;
+    let trees = statement.query_map([], |row| {
+        let has_small_rows = row.get_ref(1)?.as_str().is_ok_and(|name| name.starts_with(counted::PREFIX));
+        Ok(Tree { root: row.get(0)?, has_small_rows })
+    })?;
+    let schema = Tree { root: 1, has_small_rows: false };
+    let trees = trees.chain([Ok(schema)]).collect::<rusqlite::Result<Vec<_>>>()?;
+    pages::damage(file, &trees).map_err(|e| checksums::damage(e.to_string()))
 }
 
 fn open_if_there(path: &Path) -> std::io::Result<Option<File>> {
