@@ -20,7 +20,7 @@ use crate::exposition::Exposition;
 use crate::exposition::catalogue::Family;
 use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
-use crate::ledger::{Committed, Ledger, LedgerError};
+use crate::ledger::{Committed, Ledger, LedgerError, neighbours};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::parts::{PartFailed, Parts};
@@ -132,8 +132,14 @@ impl App {
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = observer(Arc::clone(&exposition), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.
-        let (ledger, opened) =
-            tokio::task::spawn_blocking(move || SqliteLedger::open(ledger_config, observer)).await??;
+        let directory = config.state.path.clone();
+        let (ledger, opened, begun) = tokio::task::spawn_blocking(move || {
+            let (ledger, opened) = SqliteLedger::open(ledger_config, observer)?;
+            // Other directories are looked into, which a slow disk must not make this thread wait for either.
+            let begun = opened.begun.then(|| neighbours::look(&directory));
+            Ok::<_, LedgerError>((ledger, opened, begun))
+        })
+        .await??;
         let ledger = Arc::new(ledger);
         exposition.apply(&opened.series, Vec::new());
         let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
@@ -149,6 +155,14 @@ impl App {
             path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),
             "the state is open"
         );
+        if let Some(place) = begun {
+            let path = place.directory.display();
+            if let Some(warning) = place.warning() {
+                tracing::warn!(%path, "a new state was begun, and counting starts at 0; {warning}");
+            } else {
+                tracing::info!(%path, "a new state was begun, and counting starts at 0");
+            }
+        }
         let (watched, watched_inbox) = mpsc::channel(INBOX);
         let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
         let (news, news_inbox) = mpsc::channel(NEWS);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Finding;
 use super::finding::{grouped, many};
 use crate::ledger::Stage;
+use crate::ledger::neighbours::Place;
 use crate::ledger::upkeep::Glance;
 
 const CHECK: &str = "state";
@@ -27,13 +28,45 @@ pub(super) struct StateSeen {
     pub glance: Result<Option<Glance>, String>,
     /// Bytes that this user may still write.
     pub room: Option<u64>,
+    /// Where the directory lies, and what is nearby.
+    pub place: Place,
+    /// A process that has a state open which was removed from the directory.
+    pub removed_under: Option<i32>,
 }
 
-/// Judges the state. `answers`: whether an exporter answers on the configured listener, if that can be known.
-pub(super) fn judge(seen: &StateSeen, answers: Option<bool>) -> Vec<Finding> {
-    let mut findings = vec![directory(seen, answers)];
+/// What is known of the exporter that answers on the configured listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Running {
+    /// Whether there is one, if that can be known.
+    pub answers: Option<bool>,
+    /// Whether it can save its counts, if it says.
+    pub saves: Option<bool>,
+}
+
+/// Judges the state.
+pub(super) fn judge(seen: &StateSeen, running: Running) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(unsaved(seen, running));
+    // What is said of the place is said once.
+    if findings.is_empty() {
+        findings.push(directory(seen, running.answers));
+    }
     findings.extend(disk(seen));
     findings
+}
+
+/// A process that counts, and whose counts the next start would not find.
+fn unsaved(seen: &StateSeen, running: Running) -> Option<Finding> {
+    let path = seen.directory.display();
+    let advice = "put the state back where it was, or stop the exporter, put a whole state there, and start it: what it has open is lost when it ends";
+    if let Some(process) = seen.removed_under {
+        let says = format!("process {process} has a state open that was removed from {path}");
+        return Some(Finding::failure(CHECK, says, advice));
+    }
+    (running.saves == Some(false)).then(|| {
+        let says = format!("the exporter that answers cannot save its counts in {path}");
+        Finding::failure(CHECK, says, "its log says why: a full disk, or a state that was removed, moved or replaced")
+    })
 }
 
 fn directory(seen: &StateSeen, answers: Option<bool>) -> Finding {
@@ -54,6 +87,13 @@ fn directory(seen: &StateSeen, answers: Option<bool>) -> Finding {
     };
     let Some(glance) = glance else {
         let made = if seen.exists { "is there, and the state will begin in it" } else { "will be made" };
+        if let Some(other) = &seen.place.other {
+            return Finding::warning(
+                CHECK,
+                format!("{path} {made} at the first start, but there is an earlier state in {}", other.display()),
+                "set state.path to that one if it is meant; counting begins anew otherwise",
+            );
+        }
         return Finding::ok(CHECK, format!("{path} {made} at the first start"));
     };
     let format = glance.format.map_or(String::new(), |format| format!(", format {format}"));
@@ -74,6 +114,13 @@ fn directory(seen: &StateSeen, answers: Option<bool>) -> Finding {
             CHECK,
             format!("an exporter answers on web.listen_address, but does not hold {path}"),
             "check that doctor reads the configuration of that exporter (--config.file, working directory)",
+        );
+    }
+    if seen.place.is_ephemeral {
+        return Finding::warning(
+            CHECK,
+            format!("{path} lies in the container's own layer or in memory: {size}{format}"),
+            "mount a volume there: all counts are lost with it",
         );
     }
     let held = glance.contents.as_ref().map_or_else(
@@ -122,11 +169,19 @@ mod tests {
     }
 
     fn seen(glance: Result<Option<Glance>, String>) -> StateSeen {
-        StateSeen { directory: "data".into(), exists: true, writable: Ok(()), glance, room: Some(50 << 30) }
+        StateSeen {
+            directory: "data".into(),
+            exists: true,
+            writable: Ok(()),
+            glance,
+            room: Some(50 << 30),
+            place: Place::default(),
+            removed_under: None,
+        }
     }
 
     fn state(seen: &StateSeen, answers: Option<bool>) -> (Status, String) {
-        let finding = judge(seen, answers).remove(0);
+        let finding = judge(seen, Running { answers, saves: None }).remove(0);
         (finding.status, finding.says)
     }
 
@@ -152,6 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn state_that_a_restart_would_not_find_fails() {
+        let held = || seen(Ok(Some(glance(Some(Holder { process: Some(7) }), None))));
+        let status = |seen: &StateSeen, saves| judge(seen, Running { answers: Some(true), saves }).remove(0).status;
+        assert_eq!(status(&held(), Some(true)), Status::Ok);
+        assert_eq!(status(&held(), Some(false)), Status::Failure);
+        let removed = StateSeen { removed_under: Some(8), ..held() };
+        let finding = judge(&removed, Running::default()).remove(0);
+        assert_eq!(finding.says, "process 8 has a state open that was removed from data");
+    }
+
+    #[test]
+    fn new_state_beside_an_earlier_one_is_worth_a_warning() {
+        let place = Place { other: Some("/old/data".into()), ..Place::default() };
+        let (status, says) = state(&StateSeen { place, ..seen(Ok(None)) }, Some(false));
+        assert_eq!(status, Status::Warning);
+        assert!(says.contains("an earlier state in /old/data"), "{says}");
+        let place = Place { is_ephemeral: true, ..Place::default() };
+        let seen = StateSeen { place, ..seen(Ok(Some(glance(None, None)))) };
+        assert_eq!(state(&seen, Some(false)).0, Status::Warning);
+    }
+
+    #[test]
     fn what_cannot_be_written_or_read_fails() {
         let refused = StateSeen { writable: Err("Permission denied".into()), ..seen(Ok(None)) };
         assert_eq!(
@@ -163,13 +240,15 @@ mod tests {
 
     #[test]
     fn room_is_judged_by_what_the_state_needs() {
-        let disk = |room| judge(&StateSeen { room, ..seen(Ok(None)) }, None).into_iter().nth(1).map(|f| f.status);
+        let disk = |room| {
+            judge(&StateSeen { room, ..seen(Ok(None)) }, Running::default()).into_iter().nth(1).map(|f| f.status)
+        };
         assert_eq!(disk(None), None);
         assert_eq!(disk(Some(60 << 20)), Some(Status::Failure));
         assert_eq!(disk(Some(1 << 29)), Some(Status::Warning));
         assert_eq!(disk(Some(2 << 30)), Some(Status::Ok));
         let large = Glance { bytes: 3 << 30, ..glance(None, None) };
-        let finding = judge(&StateSeen { room: Some(2 << 30), ..seen(Ok(Some(large))) }, None).remove(1);
+        let finding = judge(&StateSeen { room: Some(2 << 30), ..seen(Ok(Some(large))) }, Running::default()).remove(1);
         assert_eq!(finding.status, Status::Warning, "{finding:?}");
     }
 }

@@ -17,6 +17,11 @@ pub(super) const OLD: &str = "counted_old";
 pub(super) const PREFIX: &str = "counted_";
 /// Parts of a session that an operator has had forgotten before it was wholly counted. Real ones are not negative.
 pub(super) const UNKNOWN_PARTS: i64 = -1;
+/// Parts of a session of which only the start was counted when the API gave it no more.
+pub(super) const STARTED_ONLY: i64 = -2;
+/// Other days than a session's own in which its id is looked for, the newest ones: some 2 µs each, of which five thousand new
+/// sessions a second leave so many. Whoever changes it changes docs/operations.md.
+pub(super) const MOST_OTHER_DAYS: usize = 60;
 
 /// Which partitions there are, and how far back the ledger remembers.
 #[derive(Debug)]
@@ -31,6 +36,17 @@ pub(super) struct Counted {
     initial_floor: Option<i64>,
     /// Sessions created from the initial floor up to this day are forgotten. It never moves back, whatever the clock does.
     floor: Option<i64>,
+    /// Looks for an id in other days than its own.
+    elsewhere: String,
+}
+
+/// Where a session is remembered as counted, and with which parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Hashes of its classifications.
+    pub(super) parts: i64,
+    /// Under which day; none among the old sessions.
+    pub(super) day: Option<i64>,
 }
 
 /// A session's key: the first 16 bytes of the SHA-256 of its id.
@@ -79,9 +95,11 @@ impl Counted {
     /// Reads which partitions there are.
     pub(super) fn load(connection: &Connection, retention: Duration, checksums: &Checksums) -> Result<Self> {
         let partitions: BTreeSet<Option<i64>> = partitions(connection)?.into_iter().map(|(_, day)| day).collect();
+        let days: BTreeSet<i64> = partitions.iter().copied().flatten().collect();
         Ok(Self {
             checksums: checksums.clone(),
-            days: partitions.iter().copied().flatten().collect(),
+            elsewhere: elsewhere(&days),
+            days,
             unchecked: partitions,
             retention_days: retention_days(retention),
             initial_floor: Meta::InitialFloor.get(connection)?,
@@ -118,18 +136,20 @@ impl Counted {
         self.initial_floor.is_some_and(|initial| day >= initial) && self.floor.is_some_and(|floor| day < floor)
     }
 
-    /// The classifications with which a session was counted (see `classification`); `None` if it was not.
-    pub(super) fn find(&mut self, connection: &Connection, id: &str, created: Timestamp) -> Result<Option<i64>> {
+    /// Where a session is remembered as counted; `None` if it was not. Its own day is looked into first, but a known id is
+    /// known whatever its date says now.
+    pub(super) fn find(&mut self, connection: &Connection, id: &str, created: Timestamp) -> Result<Option<Found>> {
         let key = key(id);
         for day in self.near(created) {
             if let Some(parts) = self.find_in(connection, Some(day), &key)? {
-                return Ok(Some(parts));
+                return Ok(Some(Found { parts, day: Some(day) }));
             }
         }
-        if self.initial_floor.is_some_and(|initial| created.day() >= initial.max(self.floor.unwrap_or(initial))) {
-            return Ok(None);
-        }
-        self.find_in(connection, None, &key)
+        let day: Option<Option<i64>> =
+            connection.prepare_cached(&self.elsewhere)?.query_row([key], |row| row.get(0)).optional()?;
+        let Some(day) = day else { return Ok(None) };
+        // Only the place is taken on trust: to check all days before the first new session would hold up the start.
+        Ok(self.find_in(connection, day, &key)?.map(|parts| Found { parts, day }))
     }
 
     /// The days in whose partitions a session created then may be.
@@ -153,6 +173,7 @@ impl Counted {
             None
         } else {
             if self.days.insert(day) {
+                self.elsewhere = elsewhere(&self.days);
                 make_partition(connection, day, &self.checksums)?;
             }
             Some(day)
@@ -170,10 +191,16 @@ impl Counted {
     }
 
     /// Replaces the classifications with which a session was counted.
-    pub(super) fn update(&mut self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
-        let key = key(id);
-        let days = self.near(created).into_iter().map(Some).chain([None]);
-        days.collect::<Vec<_>>().into_iter().try_for_each(|day| self.replace(connection, day, &key, parts))
+    pub(super) fn update(&mut self, connection: &Connection, id: &str, found: &Found, parts: i64) -> Result<()> {
+        self.replace(connection, found.day, &key(id), parts)
+    }
+
+    /// Forgets a session where it was found.
+    pub(super) fn take(&mut self, connection: &Connection, id: &str, found: &Found) -> Result<()> {
+        let (key, table) = (key(id), partition(found.day));
+        connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([key])?;
+        self.checksums.id_removed(&table, &key, found.parts);
+        Ok(())
     }
 
     fn replace(&mut self, connection: &Connection, day: Option<i64>, key: &[u8; 16], parts: i64) -> Result<()> {
@@ -216,6 +243,7 @@ impl Counted {
         for day in std::mem::replace(&mut self.days, kept) {
             self.keep_for_good(connection, day)?;
         }
+        self.elsewhere = elsewhere(&self.days);
         Meta::InitialFloor.set(connection, floor)?;
         Meta::Floor.set(connection, floor)?;
         (self.initial_floor, self.floor) = (Some(floor), Some(floor));
@@ -256,9 +284,18 @@ impl Counted {
             self.checksums.table_dropped(connection, &table)?;
             self.days.remove(&oldest);
             self.unchecked.remove(&Some(oldest));
+            self.elsewhere = elsewhere(&self.days);
         }
         Ok(())
     }
+}
+
+/// Finds the day of an id among the newest days and the old sessions.
+fn elsewhere(days: &BTreeSet<i64>) -> String {
+    let newest = days.iter().rev().take(MOST_OTHER_DAYS);
+    let mut tables: Vec<_> = newest.map(|day| format!("SELECT {day} FROM {PREFIX}{day} WHERE id = ?1")).collect();
+    tables.push(format!("SELECT NULL FROM {OLD} WHERE id = ?1 LIMIT 1"));
+    tables.join(" UNION ALL ")
 }
 
 fn retention_days(retention: Duration) -> i64 {

@@ -8,18 +8,23 @@
 //! counted, a hash of its id and of its classifications.
 
 mod admission;
+mod begin;
 #[cfg(test)]
 mod campaign;
 mod checksums;
 mod classification;
 mod counted;
 mod header;
+mod in_place;
 mod mark;
 mod meta;
+pub mod neighbours;
 mod pages;
 mod schema;
 mod series;
 pub mod sqlite;
+#[cfg(test)]
+mod state_files_tests;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -237,6 +242,8 @@ pub struct Opened {
     pub leases: Vec<Lease>,
     /// Which parts of an analysis the sessions of each agent carry: shared with the ledger, which goes on learning.
     pub agents: AgentParts,
+    /// The state was made just now: nothing has been counted before.
+    pub begun: bool,
 }
 
 /// What a commit made durable, for whoever shows it. It is told before the commit is answered.
@@ -298,6 +305,16 @@ pub enum LedgerError {
         /// The directory.
         path: PathBuf,
         /// What the system said.
+        detail: String,
+    },
+    /// The path no longer leads to the open file, so that a restart would not find what is written to it.
+    #[error(
+        "the state that this process has open is not in {path} any more ({detail}); nothing is counted until it is back: put it back, or stop the exporter, put a whole state there, and start it"
+    )]
+    Displaced {
+        /// The file.
+        path: PathBuf,
+        /// What is there instead.
         detail: String,
     },
     /// The disk is full.

@@ -74,38 +74,54 @@ pub(super) fn file_in(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// Opens the ledger in `directory`, making both if they are missing, locks it against other processes, and checks that all
-/// of it but the remembered ids is as it was written. Whoever commits something calls [`Checksums::write`] before.
+/// The path with another ending: the log of a file, say.
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.to_path_buf().into_os_string();
+    name.push(ending);
+    name.into()
+}
+
+/// Opens the ledger in `directory`, locks it against other processes, and checks that all of it but the remembered ids is
+/// as it was written. It must be there: only [`begin`](super::begin::begin) makes one. Whoever commits something calls
+/// [`Checksums::write`] before.
 pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerError> {
-    let unusable = |e: std::io::Error| LedgerError::Directory { path: directory.into(), detail: e.to_string() };
-    std::fs::create_dir_all(directory).map_err(unusable)?;
     let path = file_in(directory);
-    if let Some(detail) = damage_in_header(&path).map_err(unusable)? {
-        return Err(LedgerError::Damaged { path, detail });
+    let unusable = |detail: String| LedgerError::Directory { path: directory.into(), detail };
+    let damaged = |detail: String| LedgerError::Damaged { path: path.clone(), detail };
+    let file = std::fs::metadata(&path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    // SQLite would take it for a new file, and remove the log beside it.
+    if file.len() == 0 {
+        return Err(damaged(EMPTY.into()));
     }
+    if let Some(detail) = damage_in_header(&path).map_err(|e| unusable(e.to_string()))? {
+        return Err(damaged(detail));
+    }
+    let has_log = std::fs::metadata(log_of(&path)).is_ok_and(|log| log.len() > 0);
     // Opened before SQLite opens it, and closed after: a close gives up SQLite's lock
     // (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
-    let file = open_if_there(&path).map_err(unusable)?;
-    let was_there = file.is_some();
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&path, flags)
-        .map_err(|e| LedgerError::Directory { path: directory.into(), detail: e.to_string() })?;
-    let checksums = prepare(&connection, &path, mark::read(directory).filter(|_| was_there)).map_err(|e| match e {
-        Refusal::Sqlite(e) => opening_error(&path, &e),
-        Refusal::Newer(found) => LedgerError::Newer { path: path.clone(), found, known: FORMAT },
-        Refusal::Foreign(detail) => LedgerError::Damaged { path: path.clone(), detail },
-    })?;
+    let opened = open_if_there(&path).map_err(|e| unusable(e.to_string()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(|e| unusable(e.to_string()))?;
+    let checksums =
+        prepare(&connection, &path, (!has_log).then_some(file.len()), mark::read(directory)).map_err(|e| match e {
+            Refusal::Sqlite(e) => opening_error(&path, &e),
+            Refusal::Newer(found) => LedgerError::Newer { path: path.clone(), found, known: FORMAT },
+            Refusal::Foreign(detail) => damaged(detail),
+        })?;
     // After a migration the tables are in the log; the next start checks them.
     let is_in_file = std::fs::metadata(log_of(&path)).map_or(true, |log| log.len() == 0);
-    if let Some(file) = file {
+    if let Some(file) = opened {
         let found = if is_in_file { damage_in_free_pages(&connection, &file) } else { Ok(None) };
         if let Some(detail) = found.map_err(|e| opening_error(&path, &e))? {
-            return Err(LedgerError::Damaged { path, detail });
+            return Err(damaged(detail));
         }
         checksums.keep(file);
     }
     Ok((connection, checksums))
 }
+
+/// What a file of no bytes was: nobody else leaves one under this name.
+pub(super) const EMPTY: &str = "it is empty, as a copy to a full disk leaves it";
 
 /// Opens the file in `directory` to look at it: nothing is written, and closing it leaves its log as it is.
 pub(super) fn open_unchanged(directory: &Path) -> Result<Connection, LedgerError> {
@@ -128,9 +144,7 @@ fn leave_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
 
 /// The log of the state at `path`.
 pub(super) fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+    with_ending(path, "-wal")
 }
 
 /// What is damaged in the header of the file. The file is closed again before SQLite opens it: closing it later would give
@@ -187,7 +201,13 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-fn prepare(connection: &Connection, path: &Path, marked: Option<Commit>) -> Result<Checksums, Refusal> {
+/// `length`: bytes of the file, if nothing of it is in its log.
+fn prepare(
+    connection: &Connection,
+    path: &Path,
+    length: Option<u64>,
+    marked: Option<Commit>,
+) -> Result<Checksums, Refusal> {
     // Exclusive before the first read: a second daemon is refused, and WAL needs no shared-memory file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // What is refused stays as it is: closing it would bring its log into the file, and delete the log.
@@ -206,26 +226,33 @@ fn prepare(connection: &Connection, path: &Path, marked: Option<Commit>) -> Resu
     if format > FORMAT {
         return Err(Refusal::Newer(format));
     }
+    // A state is begun with all of its tables, so that one without them has lost them.
+    if tables == 0 {
+        return Err(Refusal::Foreign("it has no tables".into()));
+    }
+    let pages: i64 =
+        connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+            row.get(0)
+        })?;
+    if length.is_some_and(|length| i64::try_from(length).is_ok_and(|length| length < pages)) {
+        return Err(Refusal::Foreign("its end is missing".into()));
+    }
     let checksums = Checksums::of(connection)?;
-    if tables > 0 {
-        if format == FORMAT {
-            if let Some(detail) = damage_in_tables(connection)? {
-                return Err(Refusal::Foreign(detail));
-            }
-            checksums.load(connection)?;
-            if let Some(lost) = mark::lost(marked, checksums.commit()) {
-                return Err(Refusal::Foreign(lost));
-            }
-            checksums.verify_rows(connection)?;
-        } else if checksums::are_there(connection)? {
-            return Err(Refusal::Foreign(format!(
-                "it says that its format is {format}, but has the tables of a later one"
-            )));
+    if format == FORMAT {
+        if let Some(detail) = damage_in_tables(connection)? {
+            return Err(Refusal::Foreign(detail));
         }
-    } else if let Some(Commit { number, .. }) = marked {
-        let file = mark::FILE;
-        let what = format!("nothing is in it, but {number} commits were acknowledged; if that is meant, remove {file}");
-        return Err(Refusal::Foreign(what));
+        checksums.load(connection)?;
+        if let Some(lost) = mark::lost(marked, checksums.commit()) {
+            return Err(Refusal::Foreign(lost));
+        }
+        checksums.verify_rows(connection)?;
+    } else if checksums::are_there(connection)? {
+        return Err(Refusal::Foreign(format!(
+            "it says that its format is {format}, but has the tables of a later one"
+        )));
+    } else if let Some(table) = missing_table(connection, format)? {
+        return Err(Refusal::Foreign(format!("the table {table} is missing")));
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -236,20 +263,34 @@ fn prepare(connection: &Connection, path: &Path, marked: Option<Commit>) -> Resu
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.set_prepared_statement_cache_capacity(256);
-    if tables == 0 {
-        connection.execute_batch(&format!(
-            "BEGIN EXCLUSIVE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
-        ))?;
-        checksums.begin(connection)?;
-        connection.execute_batch("COMMIT")?;
-    } else {
-        // Takes the lock for good, which a read alone would give back.
-        connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?;
-        // After a failed sync the log may be in the page cache only: writing it through says whether the disk has it.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        migrate(connection, format, &checksums)?;
-    }
+    // Takes the lock for good, which a read alone would give back.
+    connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?;
+    // After a failed sync the log may be in the page cache only: writing it through says whether the disk has it.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    migrate(connection, format, &checksums)?;
     Ok(checksums)
+}
+
+/// The first table of a format that is not there.
+pub(super) fn missing_table(connection: &Connection, format: i64) -> rusqlite::Result<Option<&'static str>> {
+    if format == FORMAT {
+        return missing_of(connection, declared().map(|(name, _)| name));
+    }
+    let names = HASHED_IN_3.iter().map(|(name, _)| *name).chain([counted::OLD]);
+    missing_of(connection, names.filter(|name| format >= 2 || *name != "additions"))
+}
+
+fn missing_of(
+    connection: &Connection,
+    names: impl Iterator<Item = &'static str>,
+) -> rusqlite::Result<Option<&'static str>> {
+    let mut find = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    for name in names {
+        if !find.exists([name])? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Brings the tables from `format` to the newest one.
@@ -295,7 +336,7 @@ pub(super) fn damage_in_tables(connection: &Connection) -> rusqlite::Result<Opti
     Ok(missing.keys().next().map(|table| format!("the table {table} is missing")))
 }
 
-fn opening_error(path: &Path, error: &rusqlite::Error) -> LedgerError {
+pub(super) fn opening_error(path: &Path, error: &rusqlite::Error) -> LedgerError {
     let directory = path.parent().unwrap_or(path);
     // Of a disk that is read-only SQLite says that its input or output fails.
     let detail = [directory, path].into_iter().find_map(unwritable);

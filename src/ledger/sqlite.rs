@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::in_place::InPlace;
 pub use super::store::LedgerConfig;
 use super::store::Store;
 use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, Verdict};
@@ -16,8 +17,10 @@ const MAX_BATCH: usize = 2048;
 
 /// How long nothing was asked for before the next day of remembered ids is checked.
 const IDLE: Duration = Duration::from_millis(20);
+/// How often to look whether the file is still where the next start looks for it, while nothing is committed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Told of every commit before it is answered, on the writer thread.
+/// Told of every commit before it is answered, on the writer thread; and when the file is found gone, or back, without one.
 pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
 
 /// A ledger in an SQLite file.
@@ -49,7 +52,7 @@ impl SqliteLedger {
         let builder = thread::Builder::new().name("ledger".into());
         let config = store.config().clone();
         // The store is handed over through the queue's side, so that a failed spawn leaves it to be closed here.
-        let (hand_over, handed) = mpsc::channel();
+        let (hand_over, handed) = mpsc::channel::<Store>();
         let writer = builder
             .spawn(move || {
                 if let Ok(store) = handed.recv() {
@@ -91,6 +94,10 @@ impl Drop for SqliteLedger {
 struct Writer {
     /// `None` after a failed commit, until the file could be opened again.
     store: Option<Store>,
+    /// The file is open, but not at its path. It stays open, so that it is known again when it is back.
+    is_displaced: bool,
+    /// What recognises the file while it is closed.
+    in_place: InPlace,
     config: LedgerConfig,
     observer: Observer,
     /// Days of ids are still to be checked.
@@ -101,19 +108,22 @@ struct Writer {
 
 impl Writer {
     fn new(store: Store, config: LedgerConfig, observer: Observer) -> Self {
-        Self { store: Some(store), config, observer, unchecked: true, distrusted: false }
+        let in_place = store.in_place();
+        let store = Some(store);
+        Self { store, is_displaced: false, in_place, config, observer, unchecked: true, distrusted: false }
     }
 
-    /// The next request. While there is none, the remembered ids are checked, day by day.
+    /// The next request. While there is none, the remembered ids are checked, day by day, and then it is looked whether the
+    /// file is at its path.
     fn next(&mut self, queue: &mpsc::Receiver<Request>) -> Option<Request> {
-        while self.unchecked {
-            match queue.recv_timeout(IDLE) {
+        loop {
+            match queue.recv_timeout(if self.unchecked { IDLE } else { LOOK_EVERY }) {
                 Ok(request) => return Some(request),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => self.check_next_day(),
+                Err(mpsc::RecvTimeoutError::Timeout) if self.unchecked => self.check_next_day(),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.look(),
             }
         }
-        queue.recv().ok()
     }
 
     fn check_next_day(&mut self) {
@@ -123,15 +133,14 @@ impl Writer {
         }
     }
 
-    /// What a failed commit or sync left behind is not known; the file says it, when it is read again.
-    fn failed(&mut self, error: &LedgerError) {
-        self.store = None;
-        self.unchecked = false;
-        self.distrusted |= matches!(error, LedgerError::Damaged { .. });
-        (self.observer)(Err(error));
+    fn run(mut self, queue: &mpsc::Receiver<Request>) {
+        self.serve(queue);
+        if let Some(store) = self.store {
+            drop(store.close());
+        }
     }
 
-    fn run(mut self, queue: &mpsc::Receiver<Request>) {
+    fn serve(&mut self, queue: &mpsc::Receiver<Request>) {
         let mut closing = false;
         while !closing {
             let Some(first) = self.next(queue) else { return };
@@ -177,7 +186,7 @@ impl Writer {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Verdict>, Arc<LedgerError>> {
-        let done = self.reopened().and_then(|store| store.commit(changes));
+        let done = self.ready().and_then(|store| store.commit(changes));
         match done {
             Ok((verdicts, committed)) => {
                 (self.observer)(Ok(committed));
@@ -190,17 +199,50 @@ impl Writer {
         }
     }
 
-    fn reopened(&mut self) -> Result<&mut Store, LedgerError> {
-        let store = if let Some(store) = self.store.take() {
-            store
-        } else {
-            let mut store = Store::open(self.config.clone())?;
-            while self.distrusted && store.check_next_day()? {}
-            (self.distrusted, self.unchecked) = (false, true);
-            let series = store.contents()?.series;
-            (self.observer)(Ok(Committed { series, ..Committed::default() }));
-            store
-        };
+    fn failed(&mut self, error: &LedgerError) {
+        if matches!(error, LedgerError::Displaced { .. }) {
+            self.is_displaced = true;
+        } else if let Some(store) = self.store.take() {
+            // What a failed commit or sync left behind is not known; the file says it, when it is read again.
+            self.in_place = store.close();
+        }
+        self.unchecked = false;
+        self.distrusted |= matches!(error, LedgerError::Damaged { .. });
+        (self.observer)(Err(error));
+    }
+
+    /// Looks whether the file is at its path.
+    fn look(&mut self) {
+        match &self.store {
+            Some(store) if !self.is_displaced => {
+                if let Err(error) = store.look() {
+                    self.failed(&error);
+                }
+            }
+            // Why it is not was told when it went.
+            Some(_) => drop(self.ready().map(drop)),
+            None => {}
+        }
+    }
+
+    /// The open store; opened again if a commit has failed or the file was not at its path.
+    fn ready(&mut self) -> Result<&mut Store, LedgerError> {
+        if let Some(store) = self.store.take() {
+            if !self.is_displaced {
+                return Ok(self.store.insert(store));
+            }
+            if let Err(error) = store.is_back() {
+                self.store = Some(store);
+                return Err(error);
+            }
+            self.in_place = store.close();
+        }
+        let mut store = Store::reopen(self.config.clone(), self.in_place.clone())?;
+        while self.distrusted && store.check_next_day()? {}
+        (self.distrusted, self.unchecked) = (false, true);
+        (self.in_place, self.is_displaced) = (store.in_place(), false);
+        let series = store.contents()?.series;
+        (self.observer)(Ok(Committed { series, ..Committed::default() }));
         Ok(self.store.insert(store))
     }
 }

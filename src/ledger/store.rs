@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
 
 use super::admission::{Admission, Bounds};
+use super::begin;
 use super::checksums::{self, Checksums};
 use super::classification::{self, Judgement};
-use super::counted::Counted;
+use super::counted::{self, Counted, Found};
+use super::in_place::{Fault, InPlace};
 use super::mark::Mark;
 use super::meta::{self, Meta};
 use super::series::{self, LookBack, Sums};
@@ -70,6 +73,8 @@ pub(super) struct Store {
     path: PathBuf,
     config: LedgerConfig,
     cached: Cached,
+    in_place: InPlace,
+    begun: bool,
 }
 
 /// What can be read again from the file, and is after every failed commit.
@@ -86,6 +91,28 @@ struct Cached {
 impl Store {
     /// Opens the file, makes it if it is missing, and carries histograms over to the configured buckets.
     pub(super) fn open(config: LedgerConfig) -> Result<Self, LedgerError> {
+        let begun = begin::begin(&config.directory)?;
+        let in_place = Self::look_at(&config.directory)?;
+        let store = Self::open_file(config, in_place, begun)?;
+        begin::remove_broken_off(&store.config.directory);
+        Ok(store)
+    }
+
+    /// Opens the file again that this process had open before; another one that has taken its place is refused, since the
+    /// page would fall to what it holds.
+    pub(super) fn reopen(config: LedgerConfig, in_place: InPlace) -> Result<Self, LedgerError> {
+        match in_place.check() {
+            Err(Fault::File(detail)) => Err(displaced(&config.directory, detail)),
+            Ok(()) | Err(Fault::LogRemoved) => Self::open_file(config, in_place, false),
+        }
+    }
+
+    fn look_at(directory: &Path) -> Result<InPlace, LedgerError> {
+        InPlace::before_opening(&schema::file_in(directory))
+            .map_err(|e| LedgerError::Directory { path: directory.into(), detail: e.to_string() })
+    }
+
+    fn open_file(config: LedgerConfig, mut in_place: InPlace, begun: bool) -> Result<Self, LedgerError> {
         let (connection, checksums) = schema::open(&config.directory)?;
         let path = schema::file_in(&config.directory);
         let opened = (|| {
@@ -96,17 +123,64 @@ impl Store {
             connection.execute_batch("COMMIT")?;
             Cached::load(&connection, &config, &checksums)
         })();
-        match opened {
-            Ok(cached) => {
-                let unusable = |e: std::io::Error| LedgerError::Directory {
-                    path: config.directory.clone(),
-                    detail: e.to_string(),
-                };
-                let mark = Mark::open(&config.directory).map_err(unusable)?;
-                Ok(Self { connection, checksums, mark, path, config, cached })
-            }
-            Err(e) => Err(schema::writing_error(&path, &e)),
+        let cached = opened.map_err(|e| schema::writing_error(&path, &e))?;
+        let mark = Mark::open(&config.directory).map_err(|e: std::io::Error| LedgerError::Directory {
+            path: config.directory.clone(),
+            detail: e.to_string(),
+        })?;
+        in_place.opened();
+        let store = Self { connection, checksums, mark, path, config, cached, in_place, begun };
+        // Between the first look at it and its lock the file could have been replaced.
+        if let Err(error) = store.look() {
+            drop(store.close());
+            return Err(error);
         }
+        Ok(store)
+    }
+
+    /// What recognises the file.
+    pub(super) fn in_place(&self) -> InPlace {
+        self.in_place.clone()
+    }
+
+    /// Whether the file, which was not at its path, can be closed and opened there again.
+    pub(super) fn is_back(&self) -> Result<(), LedgerError> {
+        match self.in_place.check() {
+            // What is in the removed log goes into the file when it is closed.
+            Ok(()) | Err(Fault::LogRemoved) => Ok(()),
+            Err(fault) => Err(self.displaced(fault)),
+        }
+    }
+
+    /// Whether the next start would find what is written here.
+    ///
+    /// # Errors
+    /// [`LedgerError::Displaced`] if it would not.
+    pub(super) fn look(&self) -> Result<(), LedgerError> {
+        self.in_place.check().map_err(|fault| self.displaced(fault))
+    }
+
+    fn displaced(&self, fault: Fault) -> LedgerError {
+        match fault {
+            Fault::File(detail) => displaced(&self.config.directory, detail),
+            Fault::LogRemoved => displaced(&self.config.directory, "ledger.sqlite-wal was removed".into()),
+        }
+    }
+
+    /// Closes the file, and gives what recognises it when it is opened again.
+    ///
+    /// A file that is not at its path is left as it is, with its log: SQLite would otherwise remove by its name the log of
+    /// whatever is at the path now.
+    pub(super) fn close(self) -> InPlace {
+        let Self { connection, mut in_place, .. } = self;
+        if let Err(Fault::File(_)) = in_place.check() {
+            // It fails on a closed connection only.
+            let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+        // What cannot be closed is as after a crash.
+        drop(connection);
+        in_place.closed();
+        in_place
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -126,15 +200,19 @@ impl Store {
                 open_listed: Meta::OpenListed.get(&self.connection)? == Some(1),
                 leases: read_leases(&self.connection)?,
                 agents: self.config.agents.clone(),
+                begun: self.begun,
             })
         };
         read().map_err(|e| schema::writing_error(&self.path, &e))
     }
 
-    /// Applies the changes and makes them durable, all or none. After an error the store must not be used any more.
+    /// Applies the changes and makes them durable, all or none. After an error the store must not be used any more, but
+    /// closed.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(Vec<Verdict>, Committed), LedgerError> {
-        let path = self.path.clone();
-        self.transact(changes).map_err(|e| schema::writing_error(&path, &e))
+        self.look()?;
+        let done = self.transact(changes).map_err(|e| schema::writing_error(&self.path, &e))?;
+        self.in_place.check_after_write().map_err(|fault| self.displaced(fault))?;
+        Ok(done)
     }
 
     fn transact(&mut self, changes: &[Change]) -> Result<(Vec<Verdict>, Committed)> {
@@ -174,6 +252,10 @@ impl Store {
     pub(super) fn config(&self) -> &LedgerConfig {
         &self.config
     }
+}
+
+fn displaced(directory: &Path, detail: String) -> LedgerError {
+    LedgerError::Displaced { path: begin::absolute(directory), detail }
 }
 
 impl Cached {
@@ -247,19 +329,24 @@ impl Batch<'_> {
         self.now = self.now.max(now);
         let look_back = self.cached.look_back;
         let known = find_pending(self.connection, &facts.id)?;
+        let mut stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
+        let mut is_resumed = false;
         // A configured id is heard of again at every start, so that it says nothing of what was counted.
-        if known.as_ref().is_none_or(|pending| pending.stage == Stage::Known) {
+        if stage == Stage::Known {
             let counted = self.cached.counted.find(self.connection, &facts.id, facts.created)?;
-            if counted.is_some() || self.cached.counted.is_forgotten(facts.created) {
+            if let Some(found) = counted.as_ref().filter(|found| found.parts == counted::STARTED_ONLY) {
+                // It was given up while it was open, and here it is again: its start is counted, the rest is not.
+                self.cached.counted.take(self.connection, &facts.id, found)?;
+                (stage, is_resumed) = (Stage::Open, true);
+            } else if counted.is_some() || self.cached.counted.is_forgotten(facts.created) {
                 if known.is_some() {
                     delete_pending(self.connection, &facts.id)?;
                 }
-                let Some(parts) = counted else { return Ok(Verdict::TooOld) };
-                self.reclassify(facts, parts, look_back)?;
+                let Some(found) = counted else { return Ok(Verdict::TooOld) };
+                self.reclassify(facts, &found, look_back)?;
                 return Ok(Verdict::AlreadyCounted);
             }
         }
-        let stage = known.as_ref().map_or(Stage::Known, |pending| pending.stage);
         let folded = self.cached.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
         if stage >= Stage::Open {
@@ -282,7 +369,8 @@ impl Batch<'_> {
             if !outcome.timed_out {
                 self.learn(facts)?;
             }
-            return Ok(Verdict::Counted { historic: look_back.is_historic(ended.at), new: known.is_none() });
+            let new = known.is_none() && !is_resumed;
+            return Ok(Verdict::Counted { historic: look_back.is_historic(ended.at), new });
         }
         let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
         if known.as_ref().is_none_or(|pending| pending.stage < reached) {
@@ -327,10 +415,16 @@ impl Batch<'_> {
         self.sums.add(additions, &facts.id, layouts, look_back);
     }
 
-    fn reclassify(&mut self, facts: &Facts, before: i64, look_back: LookBack) -> Result<()> {
+    fn reclassify(&mut self, facts: &Facts, found: &Found, look_back: LookBack) -> Result<()> {
         // Without an analysis there is nothing to compare with: a session does not lose the one it had.
         let Some(outcome) = facts.outcome.as_ref().filter(|outcome| !outcome.timed_out) else { return Ok(()) };
-        let (parts, remember) = match classification::judge(before, facts, outcome) {
+        // What is remembered of when an analysis was made counts from the day under which the session was counted.
+        let counted_as = found
+            .day
+            .filter(|day| *day != facts.created.day())
+            .map(|day| Facts { created: Timestamp::from_millis(day.saturating_mul(DAY_MS)), ..facts.clone() });
+        let (parts, remember) = match classification::judge(found.parts, counted_as.as_ref().unwrap_or(facts), outcome)
+        {
             Judgement::Stands => return Ok(()),
             Judgement::Confirmed(remember) => (Vec::new(), remember),
             Judgement::Replaced { parts, remember } => (parts, remember),
@@ -352,7 +446,7 @@ impl Batch<'_> {
             };
             self.sums.add(vec![addition], &facts.id, &self.config.layouts, look_back);
         }
-        self.cached.counted.update(self.connection, &facts.id, facts.created, remember)
+        self.cached.counted.update(self.connection, &facts.id, found, remember)
     }
 
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) -> Result<Verdict> {
@@ -369,11 +463,11 @@ impl Batch<'_> {
         self.now = self.now.max(now);
         let look_back = self.cached.look_back;
         let Some(pending) = find_pending(self.connection, id)? else { return Ok(Verdict::Done) };
-        if pending.stage == Stage::Open {
-            // Its start is counted, and what is remembered of that must stay: it may come back.
-            return Ok(Verdict::Done);
-        }
         delete_pending(self.connection, id)?;
+        if let (Stage::Open, Some(created)) = (pending.stage, pending.created) {
+            // It may come back, and its start is counted.
+            self.cached.counted.insert(self.connection, id, created, counted::STARTED_ONLY)?;
+        }
         if let (Some(created), Some(channel), Some(at)) = (pending.created, &pending.channel, pending.ended) {
             let outcome = Outcome { timed_out: true, ..Outcome::default() };
             let facts = Facts {
@@ -415,6 +509,7 @@ impl Batch<'_> {
     }
 }
 
+const DAY_MS: i64 = 86_400_000;
 /// Covers the window of the budget, the validity of a lease and a request's time-out.
 const LEASES_KEPT: Duration = Duration::from_secs(120);
 pub(super) const INSERT_PENDING: &str =

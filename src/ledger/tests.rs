@@ -15,26 +15,26 @@ use crate::observation::{Ended, Outcome};
 
 const T0: i64 = 1_775_000_000_000;
 
-fn at(ms: i64) -> Timestamp {
+pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(T0 + ms)
 }
 
-fn configuration(directory: &Path) -> Config {
+pub(super) fn configuration(directory: &Path) -> Config {
     let mut config = Config::default();
     config.state.path = directory.into();
     config
 }
 
-fn open(config: &Config) -> Result<(SqliteLedger, Opened), LedgerError> {
+pub(super) fn open(config: &Config) -> Result<(SqliteLedger, Opened), LedgerError> {
     SqliteLedger::open(LedgerConfig::from(config), Box::new(|_| {}))
 }
 
-fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Vec<Verdict> {
+pub(super) fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Vec<Verdict> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(ledger.commit(changes)).unwrap()
 }
 
-fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
+pub(super) fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
     Arc::new(Facts {
         id: id.into(),
         created: at(0),
@@ -60,12 +60,12 @@ fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<Facts> {
     })
 }
 
-fn session(facts: &Arc<Facts>) -> Change {
+pub(super) fn session(facts: &Arc<Facts>) -> Change {
     Change::Session { facts: Arc::clone(facts), source: Source::Listing, now: at(3_600_000) }
 }
 
 /// Every series that has counted something, as text.
-fn totals(config: &Config) -> BTreeMap<String, Vec<u64>> {
+pub(super) fn totals(config: &Config) -> BTreeMap<String, Vec<u64>> {
     let (_ledger, opened) = open(config).unwrap();
     opened
         .series
@@ -277,6 +277,81 @@ fn a_session_that_is_given_up_is_counted_as_far_as_it_is_known() {
     assert!(open(&config).unwrap().1.pending.is_empty());
     let timeouts = r#"agntix_session_analysis_timeouts_total{agent_id="A"}"#;
     assert_eq!(totals(&config)[timeouts], [1]);
+}
+
+/// It is forgotten, and yet its start is not counted again, nor anything lost, if it turns up after all.
+#[test]
+fn open_session_that_is_given_up_is_forgotten_and_counted_on_when_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    let give_up = |id: &str| Change::GiveUp { id: id.into(), now: at(10) };
+    commit(&ledger, vec![session(&facts("s", None, None)), give_up("s"), give_up("s")]);
+    drop(ledger);
+    let (ledger, opened) = open(&config).unwrap();
+    assert!(opened.pending.is_empty(), "{:?}", opened.pending);
+    // Open, given up again, ended, analysed: with a restart after each.
+    let started =
+        r#"agntix_sessions_started_total{agent_id="A",session_type="voice",platform="phone",direction="inbound"}"#;
+    let heard = Change::Heard { id: "s".into(), source: Source::Configured, now: at(11) };
+    let verdicts = commit(&ledger, vec![heard, session(&facts("s", None, None))]);
+    assert!(matches!(verdicts[1], Verdict::Pending { stage: Stage::Open, .. }), "{verdicts:?}");
+    drop(ledger);
+    assert_eq!(totals(&config)[started], [1]);
+    let (ledger, opened) = open(&config).unwrap();
+    assert_eq!(opened.pending.len(), 1);
+    commit(&ledger, vec![give_up("s")]);
+    drop(ledger);
+    let (ledger, _) = open(&config).unwrap();
+    let verdicts = commit(&ledger, vec![session(&facts("s", Some(5), None))]);
+    assert!(matches!(verdicts[0], Verdict::Pending { stage: Stage::Ended, .. }), "{verdicts:?}");
+    let whole = session(&facts("s", Some(5), Some("Refund")));
+    let verdicts = commit(&ledger, vec![whole.clone(), whole.clone()]);
+    assert_eq!(verdicts, [Verdict::Counted { historic: true, new: false }, Verdict::AlreadyCounted]);
+    // Whole at once.
+    let other = session(&facts("t", Some(5), Some("Refund")));
+    let verdicts = commit(&ledger, vec![session(&facts("t", None, None)), give_up("t"), other.clone(), other]);
+    assert_eq!(verdicts[2..], [Verdict::Counted { historic: true, new: false }, Verdict::AlreadyCounted]);
+    drop(ledger);
+    let totals = totals(&config);
+    assert_eq!(totals[started], [2]);
+    assert!(totals.iter().filter(|(name, _)| name.contains("_ended_total")).all(|(_, cells)| cells == &[2]));
+}
+
+#[test]
+fn known_id_is_known_whatever_its_date_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    config.sessions.retention = Duration::from_secs(200 * 86_400);
+    let day = Duration::from_secs(86_400);
+    let dated = |id: &str, created: Timestamp| {
+        let mut facts = Facts::clone(&facts(id, Some(0), Some("x")));
+        facts.created = created;
+        facts.ended = Some(Ended { at: created, duration_ms: Some(0) });
+        Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(0) }
+    };
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![Change::FirstStart(at(0))]);
+    let ancient = at(0).minus(day * 400);
+    // So many days that the oldest are beyond the bound.
+    for days in 0..100 {
+        commit(&ledger, vec![dated(&format!("d{days}"), at(0).minus(day * days))]);
+    }
+    commit(&ledger, vec![dated("ancient", ancient)]);
+    let newest = u32::try_from(counted::MOST_OTHER_DAYS).unwrap();
+    let again = |id: String, created: Timestamp| commit(&ledger, vec![dated(&id, created)]).remove(0);
+    for days in 0..newest {
+        for other in [at(0), at(0).minus(day * 99), at(0).minus(day * 150), ancient, at(0).plus(day)] {
+            assert_eq!(again(format!("d{days}"), other), Verdict::AlreadyCounted, "{days} days old");
+        }
+    }
+    for other in [at(0), at(0).minus(day * 99)] {
+        assert_eq!(again("ancient".into(), other), Verdict::AlreadyCounted);
+    }
+    // Of older days, those that keep their date. The days that were made just now are two.
+    assert_eq!(again("d99".into(), at(0).minus(day * 99)), Verdict::AlreadyCounted);
+    assert!(matches!(again("d99".into(), at(0)), Verdict::Counted { .. }));
+    drop(ledger);
 }
 
 #[test]

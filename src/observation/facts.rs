@@ -172,6 +172,8 @@ pub enum MalformedReason {
     Id,
     /// `createdAt` is missing or not a time.
     CreatedAt,
+    /// Created more than a day ahead of the API's time: a broken clock, and a day of its own for the ledger to remember.
+    CreatedInFuture,
     /// `state` is neither text nor absent.
     State,
     /// `endedAt` is not a time, or a closed session never got one.
@@ -197,10 +199,11 @@ pub enum MalformedReason {
 
 impl MalformedReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Json,
         Self::Id,
         Self::CreatedAt,
+        Self::CreatedInFuture,
         Self::State,
         Self::EndedAt,
         Self::EndBeforeStart,
@@ -219,6 +222,7 @@ impl MalformedReason {
             Self::Json => "json",
             Self::Id => "id",
             Self::CreatedAt => "created_at",
+            Self::CreatedInFuture => "created_in_future",
             Self::State => "state",
             Self::EndedAt => "ended_at",
             Self::EndBeforeStart => "end_before_start",
@@ -245,6 +249,8 @@ pub struct Unusable {
 
 /// The longest id that is taken for one; longer ones are nonsense and would swell the state.
 const MAX_ID: usize = 512;
+/// How far ahead of the API's time a session may be created: time zones are at most so far apart.
+const MAX_AHEAD: Duration = Duration::from_secs(86_400);
 /// A session longer than this is a broken clock, not a conversation.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 /// Extracted numbers beyond this would lose their thousandths in a sum.
@@ -271,6 +277,9 @@ pub fn observe(
     let Some(created) = session.created_at.time() else {
         return Err(Unusable { reason: MalformedReason::CreatedAt, id: Some(id) });
     };
+    if created > moment.now.plus(MAX_AHEAD) {
+        return Err(Unusable { reason: MalformedReason::CreatedInFuture, id: Some(id) });
+    }
     if !matches!(session.state, Scalar::Absent | Scalar::Text(_)) {
         return Err(Unusable { reason: MalformedReason::State, id: Some(id) });
     }
@@ -703,6 +712,15 @@ mod tests {
         );
         let facts = read(&text.replace("2026-04-08T05:00:10.546Z", "2026-04-08T04:59:59Z"), NOW).unwrap();
         assert_eq!(facts.malformed, [EndBeforeStart, Analysis, SentimentScore, ExtractedValue]);
+    }
+
+    #[test]
+    fn session_created_more_than_a_day_ahead_is_refused_until_its_day_is_near() {
+        use MalformedReason::CreatedInFuture;
+        let read = |now: &str| read(&closed("null"), now).map(|_| ()).map_err(|unusable| unusable.reason);
+        assert_eq!(read("2026-04-07T05:00:01.130Z"), Ok(()));
+        assert_eq!(read("2026-04-07T05:00:01.129Z"), Err(CreatedInFuture));
+        assert_eq!(read("1970-01-01T00:00:00Z"), Err(CreatedInFuture));
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Core {
                     tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
                 }
                 tracing::debug!(route = route.as_str(), %error, "a request failed");
+                if let Ask::Session(id) = ask
+                    && self.is_lost_to_errors(id, error, now)
+                {
+                    return self.session_missing(id, &error.to_string(), false, error.request_id(), now);
+                }
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
             error => {
@@ -171,6 +176,15 @@ impl Core {
         }
         self.forbidden_in_row = self.forbidden_in_row.saturating_add(1);
         self.forbidden_in_row <= FORBIDDEN_SESSIONS
+    }
+
+    /// Whether an old session is one that the API answers with nothing but errors, while it answers for others.
+    fn is_lost_to_errors(&self, id: &str, error: &ApiError, now: Now) -> bool {
+        let failures = self.tracker.get(id).map_or(0, |tracked| tracked.failures);
+        matches!(error, ApiError::Status { .. })
+            && failures >= PERSISTENT
+            && self.health.has_answered(Route::Session)
+            && self.is_outlived(id, now)
     }
 
     /// What went wrong was no fault of what was asked for: it keeps its place, and is asked for when the route may be.
@@ -297,13 +311,22 @@ impl Core {
             let again = humantime::format_duration(Duration::from_secs(again.as_secs()));
             tracing::warn!(session = %id, why, request_id, %again, unsaid, "a session cannot be read");
         }
-        if missing >= GIVE_UP_AFTER {
+        if missing >= GIVE_UP_AFTER || (refused && self.is_outlived(id, now)) {
             self.malformed(MalformedReason::GivenUp);
             self.tracker.take(id);
             let now = self.api_time.now(now.tick, now.local);
             let changes = vec![Change::GiveUp { id: Arc::clone(id), now }];
             self.ready.push_back(Batch { changes, purpose: Purpose::GiveUp(Arc::clone(id)) });
         }
+    }
+
+    /// Whether the session is older than sessions are remembered. A restart begins to wait anew for one that is missing, so
+    /// that with one a day none would ever be given up.
+    fn is_outlived(&self, id: &str, now: Now) -> bool {
+        let api_now = self.api_time.now(now.tick, now.local);
+        let since = self.tracker.get(id).map(|tracked| tracked.created.unwrap_or(tracked.heard));
+        // Neither clock alone may say so.
+        since.is_some_and(|since| api_now.min(now.local).since(since) > self.config.retention)
     }
 
     fn agents_answered(&mut self, body: &[u8], now: Now, head: Head) {

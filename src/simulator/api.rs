@@ -148,6 +148,9 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
 /// The session called `id`, if the credential may read it.
 fn readable<'s>(simulator: &'s Simulator, id: &str, now: Timestamp) -> Result<Session<'s>, Refusal> {
     let session = simulator.session(id, now).ok_or_else(Refusal::no_session)?;
+    if simulator.faults().vanished_sessions.contains(id) {
+        return Err(Refusal::no_session());
+    }
     match simulator.config().hidden_status {
         _ if !simulator.is_hidden(id) => Ok(session),
         403 => Err(Refusal { status: 403, code: "FORBIDDEN", message: "The credential lacks a scope".into() }),
@@ -208,7 +211,9 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
     let faults = simulator.faults();
     let mut body = Vec::with_capacity(outlines.len() * 1024 + 128);
     body.extend_from_slice(b"{\"data\":[");
-    for (number, session) in outlines.into_iter().filter_map(|outline| generator.session(outline)).enumerate() {
+    let sessions = outlines.into_iter().filter_map(|outline| generator.session(outline));
+    let sessions = sessions.filter(|session| !faults.vanished_sessions.contains(&session.id));
+    for (number, session) in sessions.enumerate() {
         if number > 0 {
             body.push(b',');
         }

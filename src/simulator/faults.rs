@@ -11,6 +11,7 @@ use super::json::PERSONAL_MARKER;
 use super::lenient::{self, Writing};
 use super::random::{mix, unit};
 use super::stream::StreamFaults;
+use crate::clock::Timestamp;
 
 /// A route of the API, as faults and the request log name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub struct Faults {
     pub bad_sessions: BTreeSet<String>,
     /// How the bodies of webhooks are written; as JSON when absent.
     pub deliveries_written: Option<Writing>,
+    /// Sessions that are gone: neither listed nor found. Deliveries still carry them.
+    pub vanished_sessions: BTreeSet<String>,
     /// What goes wrong within event streams.
     pub stream: StreamFaults,
 }
@@ -89,6 +92,10 @@ pub enum FaultKind {
     PersonalHeaders,
     /// The connection is closed without an answer.
     Drop,
+    /// `createdAt` so many hours ahead of the true one.
+    DatedAhead(u32),
+    /// `createdAt` up to so many days before the true one, another one in each answer.
+    DatedAnew(u32),
 }
 
 /// A request about to be answered: what decides on its faults.
@@ -166,6 +173,21 @@ pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, reque
             answer.headers.extend(["server", "via", "x-error"].map(|name| (name, format!("1.1 {PERSONAL_MARKER}"))));
         }
         FaultKind::Drop => answer.delivery = Delivery::Drop,
+        FaultKind::DatedAhead(hours) => edit(answer, |session| move_creation(session, i64::from(hours) * HOUR_MS)),
+        FaultKind::DatedAnew(days) => edit(answer, |session| {
+            let days = i64::try_from(chance % (u64::from(days) + 1)).unwrap_or(0);
+            move_creation(session, -days * 24 * HOUR_MS);
+        }),
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn move_creation(entry: &mut Value, by_ms: i64) {
+    let Some(Value::String(created)) = entry.get_mut("createdAt") else { return };
+    let moved = Timestamp::parse_rfc3339(created).map(|at| Timestamp::from_millis(at.as_millis() + by_ms));
+    if let Some(moved) = moved {
+        *created = moved.to_string();
     }
 }
 

@@ -111,7 +111,7 @@ fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
         return (
             "bad",
             "Counts cannot be saved".into(),
-            "The last write to the state directory failed. Nothing is lost: sessions wait until there is room.".into(),
+            "The state directory cannot be written, or the state is not in it any more; the log says which. Nothing is acknowledged or asked for until it can be.".into(),
         );
     }
     if let Err(why) = &status.ready {

@@ -81,7 +81,12 @@ pub(super) fn protect(router: Router) -> Router {
 }
 
 async fn ready(State(state): State<WebState>) -> Response {
-    match state.status.snapshot().ready {
+    let status = state.status.snapshot();
+    match status.ready {
+        Ok(()) if !status.state_writable => {
+            let why = "Not ready: counts cannot be saved; the log says why.\n";
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
         Ok(()) => "Ready.\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }

@@ -29,6 +29,7 @@ mod scrapes;
 mod soak;
 mod stack;
 mod state;
+mod state_files;
 mod stream;
 mod supervisor;
 mod support;

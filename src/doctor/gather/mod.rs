@@ -97,7 +97,11 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
         findings.push(judged_listeners::judge(check, key, address, seen));
     }
     match &state {
-        Some(state) => findings.extend(judged_state::judge(state, listeners.exporter_answers())),
+        Some(state) => {
+            let saves = listeners.page.as_ref().and_then(|page| page.saves);
+            let running = judged_state::Running { answers: listeners.exporter_answers(), saves };
+            findings.extend(judged_state::judge(state, running));
+        }
         None => findings.push(Finding::failure(
             "state",
             format!("{} does not answer within {DISK_PATIENCE:?}", config.state.path.display()),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 /// A larger page is not read to its end.
 const MAX_BYTES: usize = 256 << 20;
+const SAVES: &[u8] = b"agntix_exporter_state_writable ";
 const STARTED: &[u8] = b"agntix_sessions_started_total{agent_id=\"";
 
 /// What a page shows.
@@ -13,6 +14,8 @@ pub(super) struct Page {
     pub series: u64,
     /// Agents among them.
     pub agents: u64,
+    /// Whether it says that its counts can be saved.
+    pub saves: Option<bool>,
     names: HashSet<Box<[u8]>>,
     line: Vec<u8>,
 }
@@ -46,6 +49,9 @@ impl Page {
     }
 
     fn line_of(&mut self, line: &[u8]) {
+        if let Some(value) = line.strip_prefix(SAVES) {
+            self.saves = Some(value.trim_ascii() != b"0");
+        }
         if !line.starts_with(b"agntix_") || line.starts_with(b"agntix_exporter_") {
             return;
         }
@@ -66,12 +72,13 @@ mod tests {
     #[test]
     fn samples_and_agents_are_counted_over_any_pieces() {
         let text = b"# HELP agntix_up x\nagntix_up 1\nagntix_exporter_catching_up 0\nprocess_x 1\n\
+            agntix_exporter_state_writable 0\n\
             agntix_sessions_started_total{agent_id=\"a\",x=\"1\"} 1\nagntix_sessions_started_total{agent_id=\"a\",x=\"2\"} 1\n\
             agntix_sessions_started_total{agent_id=\"b\"} 1\n";
         for size in [1, 7, text.len()] {
             let mut page = Page::default();
             text.chunks(size).for_each(|chunk| page.take(chunk));
-            assert_eq!((page.series, page.agents), (4, 2), "in pieces of {size}");
+            assert_eq!((page.series, page.agents, page.saves), (4, 2, Some(false)), "in pieces of {size}");
         }
     }
 }

@@ -6,17 +6,19 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::bounded;
 use crate::doctor::state::StateSeen;
-use crate::ledger::upkeep;
+use crate::ledger::{neighbours, upkeep};
 
 /// Looks at the state in `directory`; `None` if the disk does not answer.
 pub(super) async fn look(directory: PathBuf) -> Option<StateSeen> {
     bounded(move || {
         let exists = directory.exists();
-        let place = existing(&directory);
-        let room = statvfs(&place).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let writable = writable(&place, exists);
+        let above = existing(&directory);
+        let room = statvfs(&above).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let writable = writable(&above, exists);
         let glance = upkeep::glance(&directory).map_err(|error| error.to_string());
-        StateSeen { directory, exists, writable, glance, room }
+        let place = neighbours::look(&directory);
+        let removed_under = removed_under(&place.directory);
+        StateSeen { directory, exists, writable, glance, room, place, removed_under }
     })
     .await
 }
@@ -47,4 +49,19 @@ fn writable(place: &Path, exists: bool) -> Result<(), String> {
         may(&entry.path(), Access::READ_OK | Access::WRITE_OK)?;
     }
     Ok(())
+}
+
+/// A process that has the file of a state open which was removed from the directory. Of other users' processes the system
+/// does not say it.
+fn removed_under(directory: &Path) -> Option<i32> {
+    let file = directory.join("ledger.sqlite");
+    // As the system marks what has no name any more (proc_pid_fd(5)).
+    let removed = [file.as_os_str().as_encoded_bytes(), b" (deleted)"].concat();
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    processes.find(|process| {
+        let Ok(open) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+        let mut links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        links.any(|link| link.as_os_str().as_encoded_bytes() == removed)
+    })
 }

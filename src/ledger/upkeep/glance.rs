@@ -13,7 +13,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 use super::{inspect, number_in};
 use crate::exposition::catalogue::Family;
 use crate::ledger::checksums::{self, Checksums, Commit};
-use crate::ledger::{LedgerError, Stage, counted, mark, schema};
+use crate::ledger::{LedgerError, Stage, begin, counted, mark, schema};
 
 /// What a look at a state shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +52,11 @@ pub struct Contents {
 struct Header {
     application: i64,
     format: i64,
+    /// Bytes that the file has, if the header knows: the change counter says whether its number of pages is up to date.
+    pages: Option<u64>,
 }
 
-const HEADER_BYTES: usize = 72;
+const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where SQLite's locks lie in a file, and over how many bytes.
 const LOCKS: (u64, u64) = (0x4000_0000, 512);
@@ -68,21 +70,26 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
     let unreadable = |e: std::io::Error| LedgerError::Directory { path: directory.into(), detail: e.to_string() };
     let mut file = match File::open(&path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return match begin::log_without_file(&path).map_err(unreadable)? {
+                Some(detail) => Err(LedgerError::Damaged { path, detail }),
+                None => Ok(None),
+            };
+        }
         Err(e) => return Err(unreadable(e)),
     };
     let bytes = file.metadata().map_err(unreadable)?.len();
-    let mut log = path.clone().into_os_string();
-    log.push("-wal");
-    let log_bytes = std::fs::metadata(log).map_or(0, |log| log.len());
+    let log_bytes = std::fs::metadata(schema::with_ending(&path, "-wal")).map_or(0, |log| log.len());
     let damaged = |detail: &str| LedgerError::Damaged { path: path.clone(), detail: detail.into() };
     let header = read_header(&mut file).map_err(unreadable)?.map_err(damaged)?;
+    // No state is ever empty: it is begun whole.
+    let Some(header) = header else { return Err(damaged(schema::EMPTY)) };
     let lock = Flock { start: LOCKS.0, length: LOCKS.1, pid: None, ..Flock::from(FlockType::WriteLock) };
     let holder = fcntl_getlk(&file, &lock).map_err(|e| unreadable(e.into()))?;
     let holder =
         holder.map(|lock| Holder { process: lock.pid.map(rustix::process::Pid::as_raw_nonzero).map(Into::into) });
-    let is_ours = header.as_ref().is_some_and(|header| header.application == schema::APPLICATION_ID);
-    let format = header.filter(|_| is_ours).map(|header| header.format);
+    let is_ours = header.application == schema::APPLICATION_ID;
+    let format = is_ours.then_some(header.format);
     if let Some(found) = format.filter(|format| *format > schema::FORMAT) {
         return Err(LedgerError::Newer { path, found, known: schema::FORMAT });
     }
@@ -94,12 +101,15 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
             return Err(damaged(&detail));
         }
     }
-    // What a new file is begins in its log.
-    let contents = if holder.is_some() || log_bytes > 0 || bytes == 0 {
+    let contents = if holder.is_some() || log_bytes > 0 {
         None
     } else if is_ours {
+        // It is immutable here, so that SQLite would not look.
+        if header.pages.is_some_and(|pages| bytes < pages) {
+            return Err(damaged("its end is missing"));
+        }
         let marked = mark::read(directory);
-        let found = contents(&path, format, marked).map_err(|e| schema::writing_error(&path, &e))?;
+        let found = contents(&path, header.format, marked).map_err(|e| schema::writing_error(&path, &e))?;
         Some(found.map_err(|detail| damaged(&detail))?)
     } else {
         return Err(damaged("it is an SQLite file of another program"));
@@ -124,8 +134,13 @@ fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'stat
         let four = bytes.get(at..at + 4)?;
         Some(i64::from(i32::from_be_bytes(four.try_into().ok()?)))
     };
-    Ok(match (bytes.starts_with(MAGIC), number(60), number(68)) {
-        (true, Some(format), Some(application)) => Ok(Some(Header { application, format })),
+    // A size of 65,536 is written as 1.
+    let page = bytes.get(16..18).map(|two| two.iter().fold(0, |size, byte| size << 8 | u64::from(*byte)));
+    let page = page.map(|size| if size == 1 { 65_536 } else { size });
+    let pages = (number(24) == number(92)).then(|| number(28).and_then(|pages| u64::try_from(pages).ok())).flatten();
+    let pages = pages.zip(page).map(|(pages, size)| pages * size);
+    Ok(match (bytes.starts_with(MAGIC), number(60), number(68), number(96)) {
+        (true, Some(format), Some(application), Some(_)) => Ok(Some(Header { application, format, pages })),
         _ => Err("it is no SQLite file"),
     })
 }
@@ -134,17 +149,20 @@ fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'stat
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is in the file, or what is damaged.
-fn contents(path: &Path, format: Option<i64>, marked: Option<Commit>) -> rusqlite::Result<Result<Contents, String>> {
+fn contents(path: &Path, format: i64, marked: Option<Commit>) -> rusqlite::Result<Result<Contents, String>> {
     // Immutable: SQLite takes no lock and makes no file beside it.
     let name = path.as_os_str().as_encoded_bytes();
     let name = percent_encode(name, NON_ALPHANUMERIC);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
     // The earlier ones have no checksums.
-    if format == Some(schema::FORMAT)
+    if format == schema::FORMAT
         && let Some(detail) = damage(&connection, marked)?
     {
         return Ok(Err(detail));
+    }
+    if let Some(missing) = schema::missing_table(&connection, format)? {
+        return Ok(Err(format!("its table {missing} is missing")));
     }
     let series: Vec<(u8, String, u64)> = connection
         .prepare("SELECT family, layout, count(*) FROM series GROUP BY family, layout")?

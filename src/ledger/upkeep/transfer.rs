@@ -16,7 +16,7 @@ use crate::exposition::labels::LabelSet;
 use crate::ledger::Source;
 use crate::ledger::checksums::Checksums;
 use crate::ledger::store::{self, LedgerConfig, Store};
-use crate::ledger::{counted, schema, series};
+use crate::ledger::{begin, counted, schema, series};
 
 /// A line is a series at most, and its labels are bounded; what is longer is no export.
 const LONGEST_LINE: u64 = 1024 * 1024;
@@ -172,6 +172,7 @@ pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(
     let work = tempfile::Builder::new().prefix(WORK).tempdir_in(directory)?;
     let made = schema::file_in(work.path());
     let lines = {
+        begin::begin(work.path())?;
         let (mut connection, checksums) = schema::open(work.path())?;
         let lines = read_all(&mut connection, &checksums, &made, from, progress)?;
         let close = "PRAGMA wal_checkpoint(TRUNCATE)";

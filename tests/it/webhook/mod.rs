@@ -4,7 +4,7 @@
 mod accepted;
 mod answers;
 mod bounded;
-mod delivery;
+pub mod delivery;
 mod durable;
 mod mutated;
 mod shared;
