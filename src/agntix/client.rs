@@ -39,7 +39,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     address: Address,
-    credential: Credential,
+    credential: Arc<Credential>,
     /// For the head of a stream, whose body has no end.
     timeout: Duration,
 }
@@ -63,7 +63,7 @@ impl Client {
             return Err(ClientError::CryptoProvider);
         }
         let address = Address::new(config)?;
-        let credential = Credential::new(config, api_key)?;
+        let credential = Arc::new(Credential::new(config, api_key)?);
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
@@ -106,7 +106,7 @@ impl Client {
     /// # Errors
     /// As for any request; there is no stream then.
     pub async fn stream(&self, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
-        let (name, value) = self.0.credential.header(Instant::now())?;
+        let (name, value) = self.0.credential.current().await?;
         let mut request = self.0.http.get(self.0.address.stream()).header(name, value);
         // Compression would hold events back.
         request =
@@ -172,7 +172,7 @@ impl Client {
     }
 
     async fn attempt(&self, url: Url, head: &mut Head) -> Result<Bytes, ApiError> {
-        let (name, value) = self.0.credential.header(Instant::now())?;
+        let (name, value) = self.0.credential.current().await?;
         let sent = self.0.http.get(url).header(name, value).send().await;
         let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
         let received = Instant::now();

@@ -2,6 +2,7 @@
 //! its `Debug` nor any error or log line has it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -65,6 +66,16 @@ impl Credential {
     /// How it is named to a person.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The header to send now. A file is looked at on a thread that may wait for its disk.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<(HeaderName, HeaderValue), ApiError> {
+        if let Source::Fixed(value) = &self.source {
+            return Ok((self.scheme.name(), value.clone()));
+        }
+        let credential = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || credential.header(Instant::now())).await;
+        looked.unwrap_or_else(|_| Err(ApiError::Credential(format!("{} could not be looked at", self.name))))
     }
 
     /// The header to send, at `now`.
@@ -147,6 +158,18 @@ mod tests {
         std::fs::write(directory.path().join("new"), "six").unwrap();
         std::fs::rename(directory.path().join("new"), &path).unwrap();
         assert_eq!(sent(&credential, start + Duration::from_secs(2)), "six");
+    }
+
+    #[tokio::test]
+    async fn current_credential_is_read_off_the_thread_of_requests() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "one").unwrap();
+        let credential = Arc::new(of_file(&path));
+        let (name, value) = credential.current().await.unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-api-key", "one"));
+        let fixed = Credential::new(&ApiConfig::default(), Secret::new("pk").as_ref()).unwrap();
+        assert_eq!(Arc::new(fixed).current().await.unwrap().1, "pk");
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl WebhookSecretSource {
         &self.name
     }
 
+    /// Whether they come from no file.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.source, Source::Fixed(_))
+    }
+
     /// The secrets in force at `now`. A file is looked at once a second at most; while its latest state is no good, what
     /// was last good stays in force.
     ///

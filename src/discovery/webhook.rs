@@ -11,7 +11,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
 use crate::agntix::wire::{self, Scalar};
-use crate::agntix::{JsonText, SignatureError, SignatureHeaders, WebhookSecretSource, WebhookSecrets, object};
+use crate::agntix::{
+    JsonText, SignatureError, SignatureHeaders, WebhookSecretError, WebhookSecretSource, WebhookSecrets, object,
+};
 use crate::clock::{ApiClock, Clock, Timestamp};
 use crate::ledger::{Change, Ledger, Source, Verdict};
 use crate::observation::{self, Facts, ObservationConfig};
@@ -90,7 +92,9 @@ object! {
 
 /// Takes deliveries.
 pub struct Deliveries {
-    secrets: WebhookSecretSource,
+    secrets: Arc<WebhookSecretSource>,
+    /// One look at the file of the secrets at a time: a disk that does not answer must not take every thread.
+    turn: tokio::sync::Mutex<()>,
     ledger: Arc<dyn Ledger>,
     news: mpsc::Sender<News>,
     observation: ArcSwap<ObservationConfig>,
@@ -108,7 +112,8 @@ impl Deliveries {
         clock: Arc<dyn Clock>,
         api_clock: Arc<ApiClock>,
     ) -> Self {
-        Self { secrets, ledger, news, observation: ArcSwap::from_pointee(observation), clock, api_clock }
+        let (secrets, turn) = (Arc::new(secrets), tokio::sync::Mutex::new(()));
+        Self { secrets, turn, ledger, news, observation: ArcSwap::from_pointee(observation), clock, api_clock }
     }
 
     /// Takes a reloaded configuration into effect.
@@ -121,7 +126,7 @@ impl Deliveries {
     pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, Outcome) {
         let begun = Instant::now();
         let (machine, api) = (self.clock.now(), self.api_clock.now(begun));
-        let secrets = match self.secrets.current(begun) {
+        let secrets = match self.current_secrets().await {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::debug!(%error, "a delivery cannot be checked");
@@ -168,6 +173,18 @@ impl Deliveries {
             Told::Id(id) => News::Id { id, source: Source::Webhook },
         });
         (event, outcome)
+    }
+
+    async fn current_secrets(&self) -> Result<Arc<WebhookSecrets>, WebhookSecretError> {
+        if self.secrets.is_fixed() {
+            return self.secrets.current(Instant::now());
+        }
+        let _turn = self.turn.lock().await;
+        let secrets = Arc::clone(&self.secrets);
+        let looked = tokio::task::spawn_blocking(move || secrets.current(Instant::now())).await;
+        looked.unwrap_or_else(|_| {
+            Err(WebhookSecretError::Unusable(format!("{} could not be looked at", self.secrets.name())))
+        })
     }
 
     fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Told> {

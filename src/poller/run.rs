@@ -65,6 +65,8 @@ pub struct Poller {
     /// Counts the clients: what an earlier one was refused says nothing of the present one.
     generation: u64,
     commits: JoinSet<(Batch, Committed)>,
+    /// A look at the file with the credential, which waits for its disk: whether it has changed.
+    looks: JoinSet<bool>,
 }
 
 impl Poller {
@@ -102,6 +104,7 @@ impl Poller {
             requests: JoinSet::new(),
             generation: 0,
             commits: JoinSet::new(),
+            looks: JoinSet::new(),
         }
     }
 
@@ -115,8 +118,9 @@ impl Poller {
             let now = self.now();
             pulse.beat(now.instant);
             if now.instant >= next_tick {
-                if self.core.health.waits_for_credential() && self.client.credential_has_changed() {
-                    self.core.health.credential_changed();
+                if self.core.health.waits_for_credential() && self.looks.is_empty() {
+                    let client = self.client.clone();
+                    self.looks.spawn_blocking(move || client.credential_has_changed());
                 }
                 self.core.tick(now);
                 next_tick = now.instant + self.core.tick_interval();
@@ -130,6 +134,12 @@ impl Poller {
                         self.core.answered(&ask, answer, self.now());
                     } else {
                         self.core.answered_before_reload(&ask, answer, self.now());
+                    }
+                }
+                Some(looked) = self.looks.join_next() => {
+                    let has_changed = looked.map_err(|e| PollerError::Stopped(e.to_string()))?;
+                    if has_changed && self.core.health.waits_for_credential() {
+                        self.core.health.credential_changed();
                     }
                 }
                 Some(done) = self.commits.join_next() => {
