@@ -199,7 +199,8 @@ impl Paging {
         }
         self.largest = self.largest.max(u32::try_from(items).unwrap_or(u32::MAX));
         self.read += items.min(self.limit.into());
-        let stated = claims.limit.filter(|limit| (1..=self.limit).contains(limit) && u64::from(*limit) >= items);
+        // A server that clamps what it was asked for may say so, or say what it was asked for.
+        let stated = claims.limit.filter(|limit| (1..self.limit).contains(limit) && u64::from(*limit) >= items);
         let size = stated.or(self.size).or(server.size).unwrap_or(self.limit).min(self.limit);
         let total = claims.total.filter(|total| *total >= self.read);
         let pages = claims.total_pages.filter(|pages| *pages >= number);

@@ -8,6 +8,7 @@ use super::answer::{Answer, Delivery};
 use super::faults::{self, FaultKind, Route, Target};
 use super::json as written;
 use super::limits::Admission;
+use super::list_faults::{ListFaults, Page};
 use super::listing::{self, Filter};
 use super::random::mix;
 use super::request_log::RequestRecord;
@@ -95,6 +96,7 @@ fn admitted(simulator: &Simulator, call: &Call, target: &Target, now: Timestamp,
     let faults = simulator.faults();
     let (delay, fault) = faults.decide(target);
     let mut answer = match respond(simulator, call, now) {
+        Ok(body) if matches!(call.route, Route::List | Route::Agents) => ListFaults::answer(body),
         Ok(body) => Answer::ok(body),
         Err(refusal) => {
             let answer = Answer::error(refusal.status, refusal.code, &refusal.message, request_id);
@@ -105,6 +107,9 @@ fn admitted(simulator: &Simulator, call: &Call, target: &Target, now: Timestamp,
     let fault = if bad { Some(FaultKind::Garbage) } else { fault };
     if let Some(kind) = fault {
         faults::apply(kind, &mut answer, target, request_id);
+        if answer.status == 204 && !answer.body.is_empty() {
+            answer.status = 200;
+        }
     }
     answer.delay = delay;
     answer
@@ -125,7 +130,7 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
         Route::Agents => {
             let config = simulator.config();
             let agents: Vec<Value> = config.agents.iter().map(|agent| written::agent(agent, config.start)).collect();
-            slice_page(&agents, query, DEFAULT_AGENTS_LIMIT)?
+            return agents_page(&agents, query, &simulator.faults().lists);
         }
         Route::Campaign => campaign(simulator, &call.id, now)?,
         Route::Stream if let Some(status) = refused_id(simulator, call) => {
@@ -164,7 +169,11 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
         let code = if status == 405 { "METHOD_NOT_ALLOWED" } else { "NOT_FOUND" };
         return Err(Refusal { status, code, message: "Sessions cannot be listed here".into() });
     }
-    let (page, limit) = page_of(query, DEFAULT_LIMIT)?;
+    let (page, asked) = page_of(query, DEFAULT_LIMIT)?;
+    let faults = simulator.faults();
+    if let Some(status) = faults.lists.refused_state.filter(|_| query.contains_key("state")) {
+        return Err(Refusal { status, ..Refusal::invalid("state is no filter here".into()) });
+    }
     let mut filter = Filter::created(config.start, now);
     (filter.ascending, filter.listed) = (false, true);
     let mut nothing = false;
@@ -206,25 +215,37 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
         }
     }
     let generator = simulator.generator();
-    let skip = (page - 1).saturating_mul(limit);
-    let (outlines, total) = if nothing { (Vec::new(), 0) } else { listing::page(generator, &filter, skip, limit) };
-    let faults = simulator.faults();
-    let mut body = Vec::with_capacity(outlines.len() * 1024 + 128);
-    body.extend_from_slice(b"{\"data\":[");
-    let sessions = outlines.into_iter().filter_map(|outline| generator.session(outline));
-    let sessions = sessions.filter(|session| !faults.vanished_sessions.contains(&session.id));
-    for (number, session) in sessions.enumerate() {
-        if number > 0 {
-            body.push(b',');
-        }
-        if faults.bad_sessions.contains(&session.id) {
-            body.extend(faults::malformed_entry(&session.id));
-        } else {
-            body.extend(written::session(&session, now, config.list_analysis));
-        }
+    let read = |number: u64, limit: u64| {
+        let skip = (number - 1).saturating_mul(limit);
+        if nothing { (Vec::new(), 0) } else { listing::page(generator, &filter, skip, limit) }
+    };
+    let (number, limit) = faults.lists.page(page, asked, u64::MAX);
+    let (mut outlines, total) = read(number, limit);
+    // Only now it is known which page is the last one.
+    let (number, limit) = faults.lists.page(number, limit, total);
+    if outlines.is_empty() && total > 0 {
+        (outlines, _) = read(number, limit);
     }
-    body.extend_from_slice(format!("],\"pagination\":{}}}", pagination(page, limit, total)).as_bytes());
-    Ok(body)
+    let written = |session: Session<'_>| {
+        if faults.bad_sessions.contains(&session.id) {
+            faults::malformed_entry(&session.id)
+        } else {
+            written::session(&session, now, config.list_analysis)
+        }
+    };
+    let sessions = outlines.into_iter().filter_map(|outline| generator.session(outline));
+    let entries = sessions.filter(|session| !faults.vanished_sessions.contains(&session.id)).map(written).collect();
+    Ok(faults.lists.write(Page { entries, number, limit, total }, asked))
+}
+
+fn agents_page(agents: &[Value], query: &HashMap<String, String>, faults: &ListFaults) -> Result<Vec<u8>, Refusal> {
+    let (page, asked) = page_of(query, DEFAULT_AGENTS_LIMIT)?;
+    let total = agents.len() as u64;
+    let (number, limit) = faults.page(page, asked, total);
+    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let entries = agents.iter().skip(place((number - 1).saturating_mul(limit))).take(place(limit));
+    let entries = entries.map(|agent| agent.to_string().into_bytes()).collect();
+    Ok(faults.write(Page { entries, number, limit, total }, asked))
 }
 
 fn pagination(page: u64, limit: u64, total: u64) -> Value {

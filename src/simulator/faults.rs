@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Delivery};
 use super::json::PERSONAL_MARKER;
 use super::lenient::{self, Writing};
+use super::list_faults::{EveryNth, ListFaults};
 use super::random::{mix, unit};
 use super::stream::StreamFaults;
 use crate::clock::Timestamp;
@@ -48,6 +49,10 @@ pub struct Faults {
     pub vanished_sessions: BTreeSet<String>,
     /// What goes wrong within event streams.
     pub stream: StreamFaults,
+    /// What goes wrong with lists.
+    pub lists: ListFaults,
+    /// Whether every so many requests one fails, before the rules are tried.
+    pub every_nth: Option<EveryNth>,
 }
 
 /// One thing that goes wrong with a share of the requests.
@@ -119,12 +124,25 @@ impl Faults {
                 return Err(format!("status is {status}, but must be from 400 to 599"));
             }
         }
-        self.stream.check()
+        if let Some(EveryNth { n, status }) = self.every_nth
+            && (n == 0 || !(400..=599).contains(&status))
+        {
+            return Err(format!(
+                "every_nth is {n} with {status}, but must be at least 1 with a status from 400 to 599"
+            ));
+        }
+        self.stream.check()?;
+        self.lists.check()
     }
 
     /// The delay and the fault that hit this request; the same for the same seed, number and rules.
     pub(super) fn decide(&self, target: &Target) -> (Duration, Option<FaultKind>) {
         let mut delay = Duration::ZERO;
+        if let Some(EveryNth { n, status }) = self.every_nth
+            && (target.request + 1).is_multiple_of(n.max(1))
+        {
+            return (delay, Some(FaultKind::Status(status)));
+        }
         for (number, rule) in (0_u64..).zip(&self.rules) {
             let hit = rule.route.is_none_or(|route| route == target.route)
                 && unit(mix(&[target.seed, FAULTS, target.request, number])) < rule.share;

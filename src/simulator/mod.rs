@@ -17,6 +17,7 @@ mod id;
 mod json;
 mod lenient;
 mod limits;
+mod list_faults;
 mod listing;
 mod presets;
 mod profile;
@@ -44,6 +45,7 @@ use generate::Generator;
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
 pub use lenient::Writing;
 use limits::RateLimit;
+pub use list_faults::{BadEntry, EmptyPage, EveryNth, ListFaults, TotalPages};
 use listing::Filter;
 pub use profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,

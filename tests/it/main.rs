@@ -18,6 +18,7 @@ mod half_written;
 mod kubernetes;
 mod late_analysis;
 mod lifecycle;
+mod listing;
 mod new_series;
 mod odd_json;
 mod packaging;

@@ -14,6 +14,14 @@ enum Pages {
     Of(u32),
 }
 
+/// What a server says of its limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limit {
+    Absent,
+    Given,
+    AskedFor,
+}
+
 /// What a server gives behind its last page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Behind {
@@ -29,7 +37,7 @@ struct Server {
     clamp: u32,
     pages: Pages,
     total: bool,
-    states_limit: bool,
+    limit: Limit,
     behind: Behind,
 }
 
@@ -54,7 +62,11 @@ impl Server {
             items: range.len(),
             total_pages: total_pages.filter(|_| !(implied && is_behind)),
             total: Some(u64::from(self.entries)).filter(|_| self.total && !(implied && is_behind)),
-            limit: Some(size).filter(|_| self.states_limit),
+            limit: match self.limit {
+                Limit::Absent => None,
+                Limit::Given => Some(size),
+                Limit::AskedFor => Some(limit),
+            },
             fingerprint: u64::from(range.start) * 1_000 + range.len() as u64,
             implied,
         };
@@ -86,15 +98,9 @@ fn any_server() -> impl Strategy<Value = Server> {
         (1..200_u32).prop_map(Pages::Of),
     ];
     let behind = prop_oneof![Just(Behind::Empty), Just(Behind::Implied), Just(Behind::LastAgain)];
-    (0..350_u32, 10..120_u32, pages, any::<bool>(), any::<bool>(), behind).prop_map(
-        |(entries, clamp, pages, total, states_limit, behind)| Server {
-            entries,
-            clamp,
-            pages,
-            total,
-            states_limit,
-            behind,
-        },
+    let limit = prop_oneof![Just(Limit::Absent), Just(Limit::Given), Just(Limit::AskedFor)];
+    (0..350_u32, 10..120_u32, pages, any::<bool>(), limit, behind).prop_map(
+        |(entries, clamp, pages, total, limit, behind)| Server { entries, clamp, pages, total, limit, behind },
     )
 }
 
@@ -118,7 +124,7 @@ proptest! {
     #[test]
     fn total_is_enough_to_go_on(entries in 0..200_u32, clamp in 1..10_u32) {
         let server =
-            Server { entries, clamp, pages: Pages::Zero, total: true, states_limit: false, behind: Behind::Empty };
+            Server { entries, clamp, pages: Pages::Zero, total: true, limit: Limit::AskedFor, behind: Behind::Empty };
         let (read, _) = server.walk(&mut ServerPages::default(), Tick::ZERO);
         prop_assert_eq!(read.len(), entries as usize);
     }
@@ -127,7 +133,7 @@ proptest! {
     #[test]
     fn only_the_entry_that_spoils_its_page_is_left_out(entries in 1..300_u32, clamp in 1..120_u32, bad in 0..300_u32) {
         let server =
-            Server { entries, clamp, pages: Pages::Honest, total: true, states_limit: true, behind: Behind::Empty };
+            Server { entries, clamp, pages: Pages::Honest, total: true, limit: Limit::Given, behind: Behind::Empty };
         let (mut paging, mut known) = (Paging::default(), ServerPages::default());
         let (mut read, mut left_out) = (HashSet::new(), 0);
         for requests in 0.. {

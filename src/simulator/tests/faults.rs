@@ -1,5 +1,7 @@
 //! Faults: each kind does what it says, to the share and the route that it names, repeatably.
 
+use serde_json::json;
+
 use super::*;
 
 fn with_fault(route: Option<Route>, share: f64, kind: FaultKind) -> Arc<Simulator> {
@@ -116,4 +118,92 @@ fn nonsense_is_refused() {
         assert!(simulator.set_faults(Faults { rules, ..Faults::default() }).is_err());
     }
     assert_eq!(*simulator.faults(), Faults::default());
+}
+
+/// The pages of the listing, until one is empty, repeats or claims to be the last.
+fn listed(simulator: &Simulator, page: u32) -> Answer {
+    get(
+        simulator,
+        Route::List,
+        "",
+        &[("page", &page.to_string()), ("limit", "20"), ("createdAfter", "2000-01-01T00:00:00Z")],
+    )
+}
+
+#[test]
+fn lists_lie_about_their_pages_as_they_are_told_and_hold_the_same_sessions() {
+    let (simulator, _) = frozen(|_| {});
+    let honest = body(&listed(&simulator, 1))["pagination"].clone();
+    let total = honest["total"].as_u64().unwrap();
+    assert!(total > 45 && total % 20 != 0, "{total}");
+    let set = |lists: ListFaults| simulator.set_faults(Faults { lists, ..Faults::default() }).unwrap();
+    for (lie, pages) in [
+        (TotalPages::Zero, json!(0)),
+        (TotalPages::RoundedDown, json!(total / 20)),
+        (TotalPages::OfLimit(7), json!(total.div_ceil(7))),
+        (TotalPages::Absent, Value::Null),
+    ] {
+        set(ListFaults { total_pages: Some(lie), ..ListFaults::default() });
+        let page = body(&listed(&simulator, 1));
+        assert_eq!((&page["pagination"]["totalPages"], &page["pagination"]["total"]), (&pages, &honest["total"]));
+    }
+    set(ListFaults { clamp: Some(3), without_total: true, ..ListFaults::default() });
+    let clamped = body(&listed(&simulator, 2));
+    assert_eq!((clamped["data"].as_array().unwrap().len(), &clamped["pagination"]["limit"]), (3, &json!(20)));
+    assert!(clamped["pagination"]["total"].is_null());
+
+    let last = u32::try_from(total.div_ceil(20)).unwrap();
+    set(ListFaults { repeats_last_page: true, ..ListFaults::default() });
+    assert_eq!(body(&listed(&simulator, last + 5))["data"], body(&listed(&simulator, last))["data"]);
+    set(ListFaults { ignores_page: true, ..ListFaults::default() });
+    assert_eq!(body(&listed(&simulator, 2))["data"], body(&listed(&simulator, 1))["data"]);
+
+    for (empty, status, text) in
+        [(EmptyPage::NoContent, 204, ""), (EmptyPage::EmptyObject, 200, "{}"), (EmptyPage::BareArray, 200, "[]")]
+    {
+        set(ListFaults { empty: Some(empty), ..ListFaults::default() });
+        let answer = listed(&simulator, last + 1);
+        assert_eq!((answer.status, answer.body.as_slice()), (status, text.as_bytes()));
+        assert_eq!(body(&listed(&simulator, 1))["pagination"], honest);
+    }
+    set(ListFaults { empty: Some(EmptyPage::NoData), ..ListFaults::default() });
+    let without = body(&listed(&simulator, last + 1));
+    assert!(without["data"].is_null() && without["pagination"]["total"] == honest["total"]);
+}
+
+#[test]
+fn an_entry_that_nobody_can_name_stands_beside_the_sessions() {
+    let (simulator, _) = frozen(|_| {});
+    let honest = body(&listed(&simulator, 1));
+    for bad in [BadEntry::Null, BadEntry::NoId, BadEntry::NumberId, BadEntry::NotJson] {
+        let lists = ListFaults { bad_entry: Some(bad), ..ListFaults::default() };
+        simulator.set_faults(Faults { lists, ..Faults::default() }).unwrap();
+        let answer = listed(&simulator, 1);
+        let Ok(mut page) = serde_json::from_slice::<Value>(&answer.body) else {
+            assert_eq!(bad, BadEntry::NotJson);
+            continue;
+        };
+        let entry = page["data"].as_array_mut().unwrap().remove(10);
+        assert!(entry["id"].is_null() || entry["id"].is_number(), "{bad:?}: {entry}");
+        assert_eq!(page, honest, "{bad:?}");
+    }
+}
+
+#[test]
+fn requests_by_state_are_refused_and_every_fourth_request_fails() {
+    let (simulator, _) = frozen(|_| {});
+    let lists = ListFaults { refused_state: Some(422), ..ListFaults::default() };
+    simulator.set_faults(Faults { lists, ..Faults::default() }).unwrap();
+    assert_eq!(get(&simulator, Route::List, "", &[("state", "OPEN")]).status, 422);
+    assert_eq!(listed(&simulator, 1).status, 200);
+    let every_nth = Some(EveryNth { n: 4, status: 503 });
+    simulator.set_faults(Faults { every_nth, ..Faults::default() }).unwrap();
+    let statuses: Vec<u16> = (0..8).map(|_| listed(&simulator, 1).status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 2, "{statuses:?}");
+    for (faults, why) in [
+        (Faults { every_nth: Some(EveryNth { n: 0, status: 503 }), ..Faults::default() }, "every_nth"),
+        (Faults { lists: ListFaults { clamp: Some(0), ..ListFaults::default() }, ..Faults::default() }, "clamp"),
+    ] {
+        assert!(simulator.set_faults(faults).unwrap_err().contains(why));
+    }
 }
