@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use agntix_exporter::simulator::{
-    AgentProfile, BadEntry, EmptyPage, EveryNth, FaultKind, FaultRule, Faults, Incident, IncidentKind, ListFaults,
-    Route, SimulatorConfig, TotalPages,
+    AgentProfile, BadEntry, EmptyPage, EveryNth, FaultKind, FaultRule, Faults, ListFaults, Route, SimulatorConfig,
+    TotalPages,
 };
 
 use crate::support::{Api, NOON, Setup, durable, is_durable, total, until};
