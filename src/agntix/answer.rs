@@ -41,8 +41,34 @@ pub struct RateLimit {
     pub limit: Option<u32>,
     /// `X-RateLimit-Remaining`: requests left in the window.
     pub remaining: Option<u32>,
+    /// Every limit that the answer states, with its window; all of them hold.
+    pub quotas: [Option<Quota>; 4],
     /// `X-RateLimit-Reset`: when the next window begins, by the API's clock.
     pub reset: Option<Timestamp>,
+}
+
+/// So many requests in a window of so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quota {
+    /// Requests.
+    pub requests: u32,
+    /// Length of the window.
+    pub seconds: u32,
+}
+
+impl Quota {
+    /// The same in requests a minute.
+    pub fn per_minute(self) -> u32 {
+        let scaled = u64::from(self.requests) * 60 / u64::from(self.seconds.max(1));
+        u32::try_from(scaled).unwrap_or(u32::MAX)
+    }
+}
+
+impl RateLimit {
+    /// What is stated of the limit, in requests a minute; of several windows the strictest.
+    pub fn per_minute(&self) -> Option<u32> {
+        self.quotas.iter().flatten().map(|quota| quota.per_minute()).min().or(self.limit)
+    }
 }
 
 /// One request's whole result. Its `Debug` shows how long the body is and not what is in it, which is personal data
@@ -61,6 +87,8 @@ pub struct Answer {
     pub head_received: Option<Instant>,
     /// What the vendor's support asks for: `x-request-id` of a 2xx answer; errors carry their own.
     pub request_id: Option<String>,
+    /// No connection came about, so that nothing was sent.
+    pub is_unsent: bool,
     /// The body of a 2xx answer, unread.
     pub result: Result<Bytes, ApiError>,
 }
@@ -74,6 +102,7 @@ impl fmt::Debug for Answer {
             .field("date", &self.date)
             .field("head_received", &self.head_received)
             .field("request_id", &self.request_id)
+            .field("is_unsent", &self.is_unsent)
             .field("bytes", &self.result.as_ref().map(Bytes::len))
             .finish()
     }

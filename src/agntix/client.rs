@@ -167,6 +167,7 @@ impl Client {
             date: head.date,
             head_received: head.received,
             request_id: head.request_id,
+            is_unsent: head.is_unsent,
             result,
         }
     }
@@ -174,7 +175,10 @@ impl Client {
     async fn attempt(&self, url: Url, head: &mut Head) -> Result<Bytes, ApiError> {
         let (name, value) = self.0.credential.current().await?;
         let sent = self.0.http.get(url).header(name, value).send().await;
-        let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
+        let response = sent.map_err(|error| {
+            head.is_unsent = error.is_connect();
+            ApiError::from_sending(&error, self.host())
+        })?;
         let received = Instant::now();
         head.rate_limit = RateLimit::read(response.headers());
         if !response.status().is_success() {
@@ -193,6 +197,7 @@ struct Head {
     date: Option<Timestamp>,
     received: Option<Instant>,
     request_id: Option<String>,
+    is_unsent: bool,
 }
 
 impl fmt::Debug for Client {

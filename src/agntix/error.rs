@@ -100,6 +100,10 @@ pub enum ApiError {
     /// No answer: refused, reset, name not known, certificate not trusted.
     #[error("the API cannot be reached: {0}")]
     Connect(String),
+    /// The API said that it had not begun with the request (a GOAWAY that leaves it out, or a stream it refused): the same
+    /// request may be sent again, and costs nothing of the rate limit.
+    #[error("the API closed the connection before it took the request: {0}")]
+    Unprocessed(String),
     /// The answer, or its end, did not come in time.
     #[error("the API did not answer within api.timeout, or not connect within api.connect_timeout")]
     Timeout,
@@ -137,7 +141,7 @@ impl ApiError {
     pub fn code_label(&self) -> Cow<'static, str> {
         match self {
             Self::Status { status, .. } => Cow::Owned(status.to_string()),
-            Self::Connect(_) => Cow::Borrowed("connect"),
+            Self::Connect(_) | Self::Unprocessed(_) => Cow::Borrowed("connect"),
             Self::Timeout => Cow::Borrowed("timeout"),
             Self::Body(_) => Cow::Borrowed("body"),
             Self::Credential(_) => Cow::Borrowed("credential"),
@@ -150,7 +154,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Connect(_) | Self::Timeout | Self::Body(_) => true,
+            Self::Connect(_) | Self::Unprocessed(_) | Self::Timeout | Self::Body(_) => true,
             Self::Credential(_) | Self::Id => false,
         }
     }
@@ -179,6 +183,9 @@ impl ApiError {
         if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
             return Self::Body("not valid HTTP".into());
         }
+        if find::<h2::Error>(error).is_some_and(is_unprocessed) {
+            return Self::Unprocessed(root_cause(error).chars().filter(|c| !c.is_control()).take(MAX_REASON).collect());
+        }
         Self::Connect(unreachable(error, host))
     }
 
@@ -191,6 +198,13 @@ impl ApiError {
         let is_of_the_connection = find::<hyper::Error>(error).is_some();
         Self::Body(if is_of_the_connection { "cut off" } else { "not well-formed gzip" }.into())
     }
+}
+
+/// Whether the server said that it had not begun with the request (RFC 9113, sections 6.8 and 8.7). A stream that a GOAWAY
+/// counts as taken goes on; one that ends with it lies beyond the last that the server took.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || is_refused)
 }
 
 /// What kept a request from being answered, as the end of a sentence.

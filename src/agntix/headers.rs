@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 
-use super::RateLimit;
+use super::{Quota, RateLimit};
 use crate::clock::Timestamp;
 
 /// Longest `Retry-After` that is obeyed; the vendor's windows are a minute long.
@@ -15,14 +15,63 @@ const SECONDS: std::ops::Range<f64> = 1e9..1e11;
 const MILLISECONDS: std::ops::RangeInclusive<f64> = 1e12..=253_402_300_799_999.0;
 
 impl RateLimit {
-    /// Reads the `X-RateLimit-…` headers.
+    /// Reads the `X-RateLimit-…` headers, and those that the IETF's drafts have in their place (`RateLimit-…`, and
+    /// `RateLimit` with `RateLimit-Policy`).
+    ///
+    /// A limit without a window is one a minute, as the vendor documents it. Where limits have windows (`100;w=60`), one
+    /// without is the one that counts at present, and is among them. Of several limits each holds.
     pub(super) fn read(headers: &HeaderMap) -> Self {
-        Self {
-            limit: text(headers, "x-ratelimit-limit").and_then(count),
-            remaining: text(headers, "x-ratelimit-remaining").and_then(count),
-            reset: text(headers, "x-ratelimit-reset").and_then(moment),
+        let mut quotas = Vec::new();
+        for name in ["x-ratelimit-limit", "ratelimit-limit", "ratelimit-policy"] {
+            quotas.extend(stated(headers, name));
         }
+        quotas.sort_unstable_by_key(|quota| (quota.per_minute(), quota.seconds));
+        quotas.dedup();
+        let minute = quotas.iter().find(|quota| quota.seconds == MINUTE).or(quotas.first());
+        let limit = minute.map(|quota| quota.requests);
+        let mut read = Self { limit, ..Self::default() };
+        read.quotas.iter_mut().zip(quotas).for_each(|(place, quota)| *place = Some(quota));
+        let service = text(headers, "ratelimit");
+        let first = |names: [&str; 2]| names.into_iter().find_map(|name| text(headers, name)).and_then(count);
+        read.remaining = first(["x-ratelimit-remaining", "ratelimit-remaining"])
+            .or_else(|| service.and_then(|items| parameter(items, &["r", "remaining"])));
+        let in_seconds = || {
+            let wait = text(headers, "ratelimit-reset").and_then(count);
+            let wait = wait.or_else(|| service.and_then(|items| parameter(items, &["t", "reset"])))?;
+            Some(date(headers)?.plus(Duration::from_secs(wait.into())))
+        };
+        read.reset = text(headers, "x-ratelimit-reset").and_then(moment).or_else(in_seconds);
+        read
     }
+}
+
+/// The vendor's window, in seconds.
+const MINUTE: u32 = 60;
+
+/// The limits that all lines of one header state.
+fn stated(headers: &HeaderMap, name: &str) -> Vec<Quota> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let items: Vec<(u32, Option<u32>)> = lines
+        .flat_map(|line| line.split(','))
+        .filter_map(|item| {
+            let requests = count(item).or_else(|| parameter(item, &["q"]))?;
+            Some((requests, parameter(item, &["w"]).filter(|seconds| *seconds > 0)))
+        })
+        .collect();
+    let with_window = items.iter().filter_map(|(requests, window)| Some((*requests, (*window)?)));
+    let quotas: Vec<Quota> = with_window.map(|(requests, seconds)| Quota { requests, seconds }).collect();
+    if !quotas.is_empty() {
+        return quotas;
+    }
+    let least = items.into_iter().map(|(requests, _)| requests).min();
+    least.map(|requests| Quota { requests, seconds: MINUTE }).into_iter().collect()
+}
+
+/// The number behind one of these names: `w` of `100;w=60`, `remaining` of `limit=100, remaining=7`.
+fn parameter(text: &str, names: &[&str]) -> Option<u32> {
+    let pairs = text.split([';', ',']).filter_map(|part| part.split_once('='));
+    let mut found = pairs.filter(|(name, _)| names.iter().any(|wanted| name.trim().eq_ignore_ascii_case(wanted)));
+    found.find_map(|(_, value)| value.trim().parse().ok())
 }
 
 /// `Date` (RFC 9110, section 6.6.1).
@@ -144,7 +193,8 @@ mod tests {
             ]))
         };
         let reset = Some(Timestamp::from_millis(1_800_000_000_000));
-        let whole = RateLimit { limit: Some(600), remaining: Some(0), reset };
+        let mut whole = RateLimit { limit: Some(600), remaining: Some(0), reset, ..RateLimit::default() };
+        whole.quotas[0] = Some(Quota { requests: 600, seconds: 60 });
         assert_eq!(read("600", "0", "1800000000"), whole);
         assert_eq!(read("600, 600;w=60", " 0 ", "1800000000000"), whole);
         assert_eq!(read("600;w=60", "0,1", "1800000000.0"), whole);
@@ -157,6 +207,43 @@ mod tests {
             assert_eq!(read(nonsense, nonsense, ""), RateLimit::default(), "{nonsense:?}");
         }
         assert_eq!(RateLimit::read(&HeaderMap::new()), RateLimit::default());
+    }
+
+    #[test]
+    fn limits_are_read_with_all_their_windows() {
+        let read = |lines: &[(&str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in lines {
+                let name: reqwest::header::HeaderName = name.parse().unwrap();
+                map.append(name, value.parse().unwrap());
+            }
+            let read = RateLimit::read(&map);
+            let quotas: Vec<_> = read.quotas.iter().flatten().map(|q| (q.requests, q.seconds)).collect();
+            (read.limit, quotas, read.remaining, read.reset.is_some())
+        };
+        let limit = |value| {
+            let (limit, quotas, ..) = read(&[("x-ratelimit-limit", value)]);
+            (limit, quotas)
+        };
+        assert_eq!(limit("0"), (Some(0), vec![(0, 60)]));
+        assert_eq!(limit("100, 100;w=60"), (Some(100), vec![(100, 60)]));
+        assert_eq!(limit("10;w=1, 600;w=60"), (Some(10 * 60), vec![(10, 1), (600, 60)]));
+        assert_eq!(limit("600;w=3600"), (Some(600), vec![(600, 3600)]));
+        assert_eq!(limit("10, 10;w=1;burst=5, 5000;w=3600;comment=\"x\""), (Some(5000), vec![(5000, 3600), (10, 1)]));
+        assert_eq!(limit("100;w=0, 7;w=x"), (Some(7), vec![(7, 60)]), "no windows");
+        assert_eq!(limit("1;w=1,2;w=2,3;w=3,4;w=4,5;w=5,6;w=60").1.len(), 4, "bounded, the strictest first");
+        let lines = [("x-ratelimit-limit", "600"), ("x-ratelimit-limit", "100")];
+        assert_eq!(read(&lines).1, [(100, 60)], "of two lines the stricter one");
+        let drafts = [
+            [("ratelimit-limit", "100, 100;w=60"), ("ratelimit-remaining", "7"), ("ratelimit-reset", "30")],
+            [("ratelimit-policy", "\"default\";q=100;w=60"), ("ratelimit", "\"default\";r=7;t=30"), ("x", "")],
+            [("ratelimit-policy", "100;w=60"), ("ratelimit", "limit=100, remaining=7, reset=30"), ("x", "")],
+        ];
+        for draft in drafts {
+            let dated: Vec<_> = draft.into_iter().chain([("date", "Wed, 08 Apr 2026 06:00:00 GMT")]).collect();
+            assert_eq!(read(&dated), (Some(100), vec![(100, 60)], Some(7), true), "{draft:?}");
+            assert!(!read(&draft).3, "without a date it is not known since when");
+        }
     }
 
     #[test]

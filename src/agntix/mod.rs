@@ -23,7 +23,7 @@ mod webhook_secret;
 pub mod wire;
 
 pub use address::ListQuery;
-pub use answer::{Answer, RateLimit, Route};
+pub use answer::{Answer, Quota, RateLimit, Route};
 pub use client::Client;
 pub use error::{ApiError, ClientError, CredentialFault};
 pub(crate) use json::object;

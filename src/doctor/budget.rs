@@ -33,7 +33,7 @@ pub(super) struct Load {
 pub(super) fn allowed(limit: RateLimit, config: &Config) -> (u32, bool) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let share = |limit: u32| (f64::from(limit) * config.api.budget_share) as u32;
-    limit.limit.map_or((config.api.requests_per_minute, false), |limit| (share(limit).max(1), true))
+    limit.per_minute().map_or((config.api.requests_per_minute, false), |limit| (share(limit).max(1), true))
 }
 
 /// Requests a minute that polling needs.

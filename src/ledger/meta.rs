@@ -19,6 +19,8 @@ pub(super) enum Meta {
     InitialFloor,
     /// Days: sessions created before it are forgotten.
     Floor,
+    /// Requests a minute that the API has said to be the organization's limit; 0 if it says none any more.
+    ApiLimit,
 }
 
 impl Meta {
@@ -30,6 +32,7 @@ impl Meta {
             Self::OpenListed => "open_listed",
             Self::InitialFloor => "initial_floor",
             Self::Floor => "floor",
+            Self::ApiLimit => "api_limit",
         }
     }
 

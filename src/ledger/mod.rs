@@ -132,6 +132,10 @@ pub enum Change {
     LookBackDone,
     /// Requests that may be sent from now on, and count as sent after a crash (promise P6).
     Lease(Lease),
+    /// So many requests of the latest lease were not sent, and never will be.
+    LeaseUnused(u32),
+    /// The limit that the API states, in requests a minute; 0 if it states none any more.
+    ApiLimit(u32),
 }
 
 /// Requests that the budget may spend, made durable before they are spent.
@@ -244,6 +248,8 @@ pub struct Opened {
     pub agents: AgentParts,
     /// The state was made just now: nothing has been counted before.
     pub begun: bool,
+    /// The limit that the API stated last, in requests a minute.
+    pub api_limit: Option<u32>,
 }
 
 /// What a commit made durable, for whoever shows it. It is told before the commit is answered.

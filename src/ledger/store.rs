@@ -201,6 +201,10 @@ impl Store {
                 leases: read_leases(&self.connection)?,
                 agents: self.config.agents.clone(),
                 begun: self.begun,
+                api_limit: Meta::ApiLimit
+                    .get(&self.connection)?
+                    .and_then(|limit| u32::try_from(limit).ok())
+                    .filter(|limit| *limit > 0),
             })
         };
         read().map_err(|e| schema::writing_error(&self.path, &e))
@@ -311,6 +315,8 @@ impl Batch<'_> {
                 Ok(Verdict::Done)
             }
             Change::Lease(lease) => write_lease(self.connection, lease).map(|()| Verdict::Done),
+            Change::LeaseUnused(count) => shorten_lease(self.connection, *count).map(|()| Verdict::Done),
+            Change::ApiLimit(limit) => Meta::ApiLimit.set(self.connection, i64::from(*limit)).map(|()| Verdict::Done),
         }
     }
 
@@ -600,6 +606,18 @@ fn write_lease(connection: &Connection, lease: &Lease) -> Result<()> {
         .execute([lease.granted.as_millis()])?;
     connection.prepare_cached(INSERT_LEASE)?.execute((lease.granted.as_millis(), lease.count, lease.per_window))?;
     Ok(())
+}
+
+/// Takes back what was not sent of the latest lease.
+fn shorten_lease(connection: &Connection, unused: u32) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE leases SET count = max(count - ?1, 0),
+             hash = row_changed('leases', hash, granted, max(count - ?1, 0), per_window)
+             WHERE rowid = (SELECT max(rowid) FROM leases)",
+        )?
+        .execute([unused])
+        .map(drop)
 }
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
 use super::time::Head;
-use crate::agntix::{Answer, ApiError, JsonText, Route, wire};
+use crate::agntix::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::{Change, Source};
@@ -25,6 +25,8 @@ const LOOK_BACK_WAIT: Duration = Duration::from_secs(2);
 const FORBIDDEN_SESSIONS: u8 = 3;
 /// After a day without it, it is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
+/// So many requests in a row may be sent again because the API had not begun with them: several connections of them.
+const UNPROCESSED: u32 = 256;
 
 /// For so many of `poll.ended_interval` the parts of an analysis must stay the same to be all of them, of an agent that is new.
 const SETTLED_LOOKS: u32 = 6;
@@ -33,6 +35,9 @@ impl Core {
     /// An answer has come, or its time is over.
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
         self.settle_budget(&answer, now.tick);
+        if self.is_sent_again(ask, &answer, now) {
+            return;
+        }
         self.note(&answer, now);
         let head = Head::of(&answer, now);
         match answer.result {
@@ -44,8 +49,40 @@ impl Core {
                     Ask::Agents(_) => self.agents_answered(&body, now, head),
                 }
             }
+            Err(ApiError::Connect(why)) if self.is_of_a_counted_failure(answer.elapsed, now) => {
+                tracing::debug!(why, "a request failed with the connection that it shared");
+                let random = self.rng.f64();
+                self.put_off(ask, now.tick, |failures| backoff(failures, random));
+            }
             Err(error) => self.refused_or_failed(ask, &error, now),
         }
+    }
+
+    /// A request that the API had not begun with is sent again, as if it had not been sent: it is no failure. A server that
+    /// takes none at all is one that fails.
+    fn is_sent_again(&mut self, ask: &Ask, answer: &Answer, now: Now) -> bool {
+        if !matches!(answer.result, Err(ApiError::Unprocessed(_))) {
+            self.unprocessed = 0;
+            return false;
+        }
+        self.unprocessed = self.unprocessed.saturating_add(1);
+        let is_again = self.unprocessed <= UNPROCESSED;
+        if is_again {
+            tracing::debug!(route = ask.route().as_str(), "a request that was not taken is sent again");
+            self.put_back(ask, now.tick);
+        }
+        is_again
+    }
+
+    /// Whether a request that lost its connection was under way already when a lost connection was last counted: then it
+    /// shared that one, which is one failure.
+    fn is_of_a_counted_failure(&mut self, elapsed: Duration, now: Now) -> bool {
+        let asked = now.tick.saturating_sub(elapsed);
+        let is_counted = self.connection_lost.is_some_and(|at| asked < at);
+        if !is_counted {
+            self.connection_lost = Some(now.tick);
+        }
+        is_counted
     }
 
     /// [`answered`](Self::answered), for a request that was sent with a configuration that is no longer in effect: what
@@ -61,7 +98,8 @@ impl Core {
     /// A request counts for a while after its answer; one that was never sent does not count at all.
     fn settle_budget(&mut self, answer: &Answer, now: Tick) {
         match answer.result {
-            Err(ApiError::Credential(_) | ApiError::Id) => self.budget.give_back(now),
+            Err(ApiError::Credential(_) | ApiError::Id | ApiError::Unprocessed(_)) => self.budget.give_back(now),
+            Err(_) if answer.is_unsent => self.budget.give_back(now),
             _ => self.budget.finished(now),
         }
     }
@@ -75,7 +113,6 @@ impl Core {
         let rate = answer.rate_limit;
         if let Some(limit) = rate.limit {
             own.api_rate_limit.with_label_values::<&str>(&[]).set(limit.into());
-            self.budget.learn_limit(limit);
         }
         if let Some(remaining) = rate.remaining {
             own.api_rate_limit_remaining.with_label_values::<&str>(&[]).set(remaining.into());
@@ -84,15 +121,66 @@ impl Core {
             own.api_rate_limit_reset.with_label_values::<&str>(&[]).set(reset.as_millis() / 1000);
             if rate.remaining == Some(0) {
                 // Somebody else has used the rest of the window; asking now would only be refused.
-                let wait = reset.since(self.api_time.now(now.tick, now.local)).min(Duration::from_secs(60));
+                let longest = rate.quotas.iter().flatten().map(|quota| quota.seconds).max().unwrap_or_default().max(60);
+                let stated_at = answer.date.unwrap_or_else(|| self.api_time.now(now.tick, now.local));
+                let wait = reset.since(stated_at).min(Duration::from_secs(longest.into()));
                 self.budget.pause(now.tick + wait, now.tick);
             }
+        }
+        self.note_limit(rate, answer.result.is_ok());
+    }
+
+    /// Takes the limits into effect that an answer states; what is said of them is durable, for the next start.
+    fn note_limit(&mut self, rate: RateLimit, is_good: bool) {
+        let mut quotas: Vec<Quota> = rate.quotas.into_iter().flatten().collect();
+        if quotas.is_empty() {
+            quotas.extend(rate.limit.map(|requests| Quota { requests, seconds: 60 }));
+        }
+        let limit = match rate.per_minute() {
+            Some(limit) => {
+                if !self.budget.learn(&quotas) {
+                    return;
+                }
+                let stated = quotas.iter().map(|quota| format!("{} in {} s", quota.requests, quota.seconds));
+                let (stated, may_send) = (stated.collect::<Vec<_>>().join(", "), self.budget.per_window());
+                if limit == 0 {
+                    tracing::warn!(
+                        stated,
+                        "the API states a limit of no requests; one a minute is sent until it states another"
+                    );
+                } else {
+                    tracing::info!(stated, may_send, "the API stated its limit");
+                }
+                limit
+            }
+            None if is_good && self.budget.learn_no_limit() => {
+                tracing::warn!("the API does not state its limit any more; api.requests_per_minute is in effect");
+                0
+            }
+            None => return,
+        };
+        self.ready.push_back(Batch { changes: vec![Change::ApiLimit(limit)], purpose: Purpose::Note });
+    }
+
+    /// Whatever was asked for: the API wants to be left alone for a while.
+    fn obey_retry_after(&mut self, error: &ApiError, now: Now, random: f64) {
+        let ApiError::Status { status, retry_after: Some(wait), .. } = error else { return };
+        // Of a 429 more is said and done. What is refused for itself (a session that is not there) stops nothing else.
+        if !matches!(status, 300..=399 | 408 | 413 | 425 | 500..=599) || wait.is_zero() {
+            return;
+        }
+        let wait = *wait + Duration::from_secs_f64(random);
+        self.budget.pause(now.tick + wait, now.tick);
+        if let Some(unsaid) = self.complaints.admit(now.tick) {
+            let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+            tracing::warn!(status, %wait, request_id, unsaid, "Agntix asks to be left alone (Retry-After); all requests pause");
         }
     }
 
     fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, now: Now) {
         let route = ask.route();
         let random = self.rng.f64();
+        self.obey_retry_after(error, now, random);
         match error {
             ApiError::Status { status: 403, .. } if self.is_this_sessions_refusal(ask) => {
                 if let Ask::Session(id) = ask {

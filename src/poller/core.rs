@@ -228,6 +228,10 @@ pub struct Core {
     /// Sessions counted lately, of which the stream will tell once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
     pub(super) unreadable: Unreadable,
+    /// Requests in a row that the API had not begun with.
+    pub(super) unprocessed: u32,
+    /// When a lost connection was last counted as a failure.
+    pub(super) connection_lost: Option<Tick>,
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     /// After a failed commit, nothing is done before.
@@ -294,11 +298,15 @@ impl Core {
         }
         let mut budget = Budget::new(config.api.budget_share, config.api.requests_per_minute);
         let next_leases = opened.leases.iter().skip(1).map(|lease| Some(lease.granted)).chain([None]);
-        for (Lease { granted, count, per_window }, next) in opened.leases.iter().zip(next_leases) {
+        if let Some(limit) = opened.api_limit {
+            budget.remember_limit(limit);
+        }
+        let per_window = budget.per_window();
+        for (Lease { granted, count, .. }, next) in opened.leases.iter().zip(next_leases) {
             // The next lease was granted when this one was used up or had lapsed, so that nothing was sent of it since.
             let used_for = next.map_or(LEASE_VALID, |next| next.since(*granted).min(LEASE_VALID)) + config.api.timeout;
             // One that lies in the future was granted before the clock was set back: it is as good as new.
-            budget.restore(now.local.since(*granted), used_for, *count, *per_window, now.tick);
+            budget.restore(now.local.since(*granted), used_for, *count, per_window, now.tick);
         }
         let listing = Listing::new(opened.watermark);
         let mut core = Self {
@@ -339,6 +347,8 @@ impl Core {
             half_written: HashMap::new(),
             counted_lately: HashSet::new(),
             unreadable: Unreadable::default(),
+            unprocessed: 0,
+            connection_lost: None,
             throttled_since: None,
             state_retry: Tick::ZERO,
             state_failures: 0,
@@ -528,11 +538,13 @@ impl Core {
                 Grant::Lease(_) if self.leasing => return (Next::Wait(now.tick + FAR), false),
                 Grant::Lease(count) => {
                     self.leasing = true;
-                    self.committing += 1;
+                    // So that a crash charges no more than was sent of the one before.
+                    let unused = Some(self.budget.unused()).filter(|unused| *unused > 0).map(Change::LeaseUnused);
+                    self.committing += 1 + usize::from(unused.is_some());
                     let lease = Lease { granted: now.local, count, per_window: self.budget.per_window() };
                     return (
                         Next::Commit(Batch {
-                            changes: vec![Change::Lease(lease)],
+                            changes: unused.into_iter().chain([Change::Lease(lease)]).collect(),
                             purpose: Purpose::Lease { count, granted: now.tick },
                         }),
                         false,

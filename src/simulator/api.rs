@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Delivery};
 use super::faults::{self, FaultKind, Route, Target};
+use super::heads;
 use super::json as written;
 use super::limits::Admission;
 use super::list_faults::{ListFaults, Page};
@@ -65,6 +66,7 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
     let scoped = known(&config.keys);
     let authenticated = scoped || known(&config.no_scope_keys);
 
+    let heads = simulator.faults().heads.clone();
     let mut answer = if authenticated {
         let mut limit = lock(&simulator.rate_limit);
         let is_stream = call.route == Route::Stream;
@@ -75,12 +77,23 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
             None if !scoped => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", &request_id),
             None => admitted(simulator, call, &target, now, &request_id),
         };
-        add_limit_headers(&mut answer, admission, config.rate_limit_headers);
+        add_limit_headers(&mut answer, admission, config.rate_limit_headers, &heads.rate_limit);
         answer
     } else {
         Answer::error(401, "UNAUTHORIZED", "The credential is missing or not valid", &request_id)
     };
-    answer.headers.push(("date", http_date(now)));
+    let told = heads.date.map_or(now, |fault| fault.told(now, target.seed, request));
+    answer.headers.push(("date", http_date(told)));
+    if let Some(retry_after) = heads.retry_after.filter(|_| !(200..300).contains(&answer.status)) {
+        answer.headers.retain(|(name, _)| *name != "retry-after");
+        let wait = i64::from(retry_after.seconds);
+        let value = if retry_after.as_date {
+            http_date(Timestamp::from_millis(told.as_millis() + wait * 1000))
+        } else {
+            wait.to_string()
+        };
+        answer.headers.push(("retry-after", value));
+    }
     answer.headers.push(("x-request-id", request_id));
     simulator.log(RequestRecord {
         received_at_ms,
@@ -299,8 +312,15 @@ fn campaign(simulator: &Simulator, id: &str, now: Timestamp) -> Result<Value, Re
     Ok(json!({"id": id, "queued": queued, "inFlight": in_flight, "completed": completed, "failed": failed}))
 }
 
-fn add_limit_headers(answer: &mut Answer, admission: Admission, stated: bool) {
-    if stated {
+fn add_limit_headers(answer: &mut Answer, admission: Admission, stated: bool, other: &[(String, String)]) {
+    for (name, value) in other {
+        let value = value
+            .replace("{limit}", &admission.limit.to_string())
+            .replace("{remaining}", &admission.remaining.to_string())
+            .replace("{reset}", &admission.reset.to_string());
+        answer.headers.extend(heads::LIMIT_HEADERS.into_iter().find(|known| known == name).map(|name| (name, value)));
+    }
+    if stated && other.is_empty() {
         answer.headers.push(("x-ratelimit-limit", admission.limit.to_string()));
         answer.headers.push(("x-ratelimit-remaining", admission.remaining.to_string()));
         answer.headers.push(("x-ratelimit-reset", admission.reset.to_string()));

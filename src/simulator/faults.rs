@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Delivery};
+use super::heads::HeadFaults;
 use super::json::PERSONAL_MARKER;
 use super::lenient::{self, Writing};
 use super::list_faults::{EveryNth, ListFaults};
@@ -53,6 +54,8 @@ pub struct Faults {
     pub lists: ListFaults,
     /// Whether every so many requests one fails, before the rules are tried.
     pub every_nth: Option<EveryNth>,
+    /// What is wrong in the heads of answers.
+    pub heads: HeadFaults,
 }
 
 /// One thing that goes wrong with a share of the requests.
@@ -101,6 +104,8 @@ pub enum FaultKind {
     DatedAhead(u32),
     /// `createdAt` up to so many days before the true one, another one in each answer.
     DatedAnew(u32),
+    /// The answer is whole, and the connection ends after it.
+    Close,
 }
 
 /// A request about to be answered: what decides on its faults.
@@ -119,9 +124,9 @@ impl Faults {
                 return Err(format!("share is {}, but must be from 0 to 1", rule.share));
             }
             if let FaultKind::Status(status) = rule.kind
-                && !(400..=599).contains(&status)
+                && !(300..=599).contains(&status)
             {
-                return Err(format!("status is {status}, but must be from 400 to 599"));
+                return Err(format!("status is {status}, but must be from 300 to 599"));
             }
         }
         if let Some(EveryNth { n, status }) = self.every_nth
@@ -131,6 +136,7 @@ impl Faults {
                 "every_nth is {n} with {status}, but must be at least 1 with a status from 400 to 599"
             ));
         }
+        self.heads.check()?;
         self.stream.check()?;
         self.lists.check()
     }
@@ -191,6 +197,7 @@ pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, reque
             answer.headers.extend(["server", "via", "x-error"].map(|name| (name, format!("1.1 {PERSONAL_MARKER}"))));
         }
         FaultKind::Drop => answer.delivery = Delivery::Drop,
+        FaultKind::Close => answer.headers.push(("connection", "close".to_owned())),
         FaultKind::DatedAhead(hours) => edit(answer, |session| move_creation(session, i64::from(hours) * HOUR_MS)),
         FaultKind::DatedAnew(days) => edit(answer, |session| {
             let days = i64::try_from(chance % (u64::from(days) + 1)).unwrap_or(0);
@@ -235,6 +242,10 @@ fn status_answer(status: u16, request_id: &str) -> Answer {
         401 => Answer::error(401, "UNAUTHORIZED", "The credential is not valid", request_id),
         403 => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", request_id),
         404 => Answer::error(404, "SESSION_NOT_FOUND", "There is no such session", request_id),
+        300..=399 => {
+            Answer { content_type: "text/html", body: Vec::new(), ..Answer::error(status, "", "", request_id) }
+                .with_header("location", "/login".to_owned())
+        }
         400..=499 => Answer::error(status, "INVALID_REQUEST", "The request cannot be served", request_id),
         _ => Answer::error(status, "INTERNAL_ERROR", "Something went wrong", request_id),
     }

@@ -122,7 +122,8 @@ pub(super) fn send(answer: Answer) -> Response<Body> {
     }
     for (name, value) in answer.headers {
         if let Ok(value) = value.parse() {
-            headers.insert(name, value);
+            // A header may have several lines.
+            headers.append(name, value);
         }
     }
     response

@@ -8,6 +8,7 @@ mod bad_apple;
 mod bad_input;
 mod bounded;
 mod budget;
+mod clocks;
 mod compose;
 mod dashboards;
 mod doctor;

@@ -21,12 +21,25 @@ struct HttpsServer {
     connections: Arc<AtomicUsize>,
 }
 
+/// What the first connection of a server does with the requests that it is sent.
+#[derive(Clone, Copy)]
+enum First {
+    /// Answers them.
+    Answers,
+    /// Sends these frames when it has seen so many of them, and closes.
+    Ends(u32, &'static [u8]),
+}
+
 impl HttpsServer {
     async fn new(names: &[&str], protocols: &[&str]) -> Self {
         Self::showing(&parameters(names), protocols).await
     }
 
     async fn showing(parameters: &CertificateParams, protocols: &[&str]) -> Self {
+        Self::beginning(parameters, protocols, First::Answers).await
+    }
+
+    async fn beginning(parameters: &CertificateParams, protocols: &[&str], first: First) -> Self {
         install_crypto_provider();
         let signing_key = KeyPair::generate().unwrap();
         let cert = parameters.self_signed(&signing_key).unwrap();
@@ -41,11 +54,16 @@ impl HttpsServer {
         let count = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
+                let first = if count.fetch_add(1, Ordering::SeqCst) == 0 { first } else { First::Answers };
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     // A client that does not trust the certificate ends the handshake.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if let First::Ends(requests, frames) = first {
+                        // The client may have gone by then.
+                        drop(end(stream, requests, frames).await);
+                        return;
+                    }
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let (io, service) = (TokioIo::new(stream), service_fn(answer));
                     let served = if is_http2 {
@@ -68,6 +86,84 @@ impl HttpsServer {
     fn trusted(&self) -> Roots {
         Roots::Only(vec![self.certificate.clone()])
     }
+}
+
+/// Speaks just enough HTTP/2 to see `requests` requests, and then ends the connection with `frames`.
+async fn end(
+    mut stream: tokio_rustls::server::TlsStream<TcpStream>,
+    requests: u32,
+    frames: &[u8],
+) -> std::io::Result<()> {
+    const HEADERS: u8 = 1;
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ACKNOWLEDGED: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+    stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
+    stream.write_all(&[SETTINGS, ACKNOWLEDGED].concat()).await?;
+    let mut seen = 0;
+    while seen < requests {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await?;
+        seen += u32::from(head[3] == HEADERS);
+    }
+    stream.write_all(frames).await?;
+    stream.flush().await?;
+    // Until the client has read it and goes.
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
+/// No error; the last stream that was taken is none.
+const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// `REFUSED_STREAM` for the first stream, and the rest is left out.
+const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+/// `CANCEL`: it may have been begun with.
+const CANCELLED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+
+#[tokio::test]
+async fn requests_that_a_goaway_leaves_out_are_known_to_be_unprocessed_and_the_next_connection_works() {
+    const REQUESTS: usize = 40;
+    let first = First::Ends(u32::try_from(REQUESTS).unwrap(), GOAWAY);
+    let server = HttpsServer::beginning(&parameters(&["localhost"]), &["h2"], first).await;
+    let client = server.client(server.trusted());
+    let asked = (0..REQUESTS).map(|n| {
+        let client = client.clone();
+        tokio::spawn(async move { client.session(&n.to_string()).await })
+    });
+    for answer in asked.collect::<Vec<_>>() {
+        let answer = answer.await.unwrap();
+        assert!(matches!(answer.result, Err(ApiError::Unprocessed(_))), "{:?}", answer.result);
+    }
+    assert_eq!(client.session("a").await.result.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn refused_stream_is_unprocessed_and_a_cancelled_one_is_not() {
+    for (frames, is_unprocessed) in [(REFUSED, true), (CANCELLED, false), (&[][..], false)] {
+        let first = First::Ends(1, frames);
+        let server = HttpsServer::beginning(&parameters(&["localhost"]), &["h2"], first).await;
+        let client = client_with(
+            format!("https://localhost:{}", server.address.port()),
+            Some(KEY),
+            server.trusted(),
+            |config| config.timeout = Duration::from_secs(2),
+        );
+        let error = client.session("a").await.result.unwrap_err();
+        assert_eq!(matches!(error, ApiError::Unprocessed(_)), is_unprocessed, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_reaches_nobody_is_known_to_be_unsent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let answer = client(address, |_| {}).session("a").await;
+    assert!(answer.is_unsent && matches!(answer.result, Err(ApiError::Connect(_))), "{answer:?}");
+    let answer = ask(whole("200 OK", b"x"), After::Close).await;
+    assert!(!answer.is_unsent);
+    let answer = ask("", After::Close).await;
+    assert!(!answer.is_unsent && answer.result.is_err(), "it may have been read");
 }
 
 fn parameters(names: &[&str]) -> CertificateParams {

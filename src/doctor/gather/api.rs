@@ -125,7 +125,9 @@ impl Asking<'_> {
         seen.requests += u32::from(was_sent);
         seen.clocks.extend(clock_seen(&answer));
         let limit = answer.rate_limit;
-        seen.rate_limit.limit = limit.limit.or(seen.rate_limit.limit);
+        if limit.limit.is_some() {
+            (seen.rate_limit.limit, seen.rate_limit.quotas) = (limit.limit, limit.quotas);
+        }
         seen.rate_limit.remaining = limit.remaining.or(seen.rate_limit.remaining);
         seen.left_out = match &answer.result {
             Err(ApiError::Status { status: 429, retry_after, .. }) => Some(LeftOut::Paused(*retry_after)),

@@ -1,5 +1,6 @@
 //! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
 
+mod budget;
 mod half_written;
 mod listing;
 mod news;
@@ -133,6 +134,7 @@ impl World {
             date: result.is_ok().then_some(date),
             head_received: None,
             request_id: None,
+            is_unsent: false,
             result: result.map(Into::into),
         };
         self.core.answered(ask, answer, self.now());
@@ -526,6 +528,7 @@ fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused(
         date: None,
         head_received: None,
         request_id: None,
+        is_unsent: false,
         result: Err(status(401)),
     };
     let ask = Ask::Agents(1);

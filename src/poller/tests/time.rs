@@ -154,6 +154,7 @@ fn slow_body_does_not_shift_the_clock() {
         date: Some(Timestamp::from_millis(T0)),
         head_received: Some(world.began),
         request_id: None,
+        is_unsent: false,
         result: Ok(list(&[]).into()),
     };
     world.tick = S * 9;

@@ -207,3 +207,34 @@ fn requests_by_state_are_refused_and_every_fourth_request_fails() {
         assert!(simulator.set_faults(faults).unwrap_err().contains(why));
     }
 }
+
+#[test]
+fn heads_lie_as_they_are_told_to() {
+    let (simulator, _) = frozen(|_| {});
+    let set = |text: &str| simulator.set_faults(serde_json::from_str(text).unwrap());
+    let date = || header(&get(&simulator, Route::Agents, "", &[]), "date").unwrap().to_owned();
+    let honest = date();
+    set(r#"{"heads":{"date":{"share":0.5,"ahead_seconds":1200}}}"#).unwrap();
+    let dates: Vec<String> = (0..200).map(|_| date()).collect();
+    let lies = dates.iter().filter(|date| **date != honest).count();
+    assert!((70..130).contains(&lies), "{lies} of 200");
+    set(r#"{"heads":{"date":{"share":1,"ahead_seconds":-60,"until_request":0}}}"#).unwrap();
+    assert_eq!(date(), honest);
+    set(r#"{"heads":{"date":{"share":1,"ahead_seconds":0,"drift_seconds":1}}}"#).unwrap();
+    assert_ne!(date(), date());
+    set(r#"{"rules":[{"share":1,"kind":{"status":503}}],"heads":{"retry_after":{"seconds":40}}}"#).unwrap();
+    assert_eq!(header(&get(&simulator, Route::Agents, "", &[]), "retry-after"), Some("40"));
+    set(r#"{"heads":{"retry_after":{"seconds":40,"as_date":true},"rate_limit":[["x-ratelimit-limit","{limit};w=60"],
+        ["ratelimit","\"a\";r={remaining};t=1"]]}}"#)
+    .unwrap();
+    let answer = get(&simulator, Route::Agents, "", &[]);
+    assert_eq!((header(&answer, "retry-after"), header(&answer, "x-ratelimit-limit")), (None, Some("1000000000;w=60")));
+    assert!(header(&answer, "ratelimit").is_some() && header(&answer, "x-ratelimit-remaining").is_none());
+    for nonsense in [
+        r#"{"heads":{"date":{"share":2,"ahead_seconds":0}}}"#,
+        r#"{"heads":{"date":{"share":1,"ahead_seconds":1e12}}}"#,
+        r#"{"heads":{"rate_limit":[["cookie","x"]]}}"#,
+    ] {
+        assert!(set(nonsense).is_err(), "{nonsense}");
+    }
+}
