@@ -11,7 +11,7 @@ use super::sqlite::{LedgerConfig, SqliteLedger};
 use super::*;
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
-use crate::observation::{Ended, Outcome};
+use crate::observation::{Ended, Outcome, Parts};
 
 const T0: i64 = 1_775_000_000_000;
 
@@ -127,6 +127,29 @@ fn replayed_analyses_change_nothing_however_often_and_over_restarts_and_moves() 
             upkeep::import(&config, &mut lines.as_slice(), &mut |_| {}).unwrap();
         }
     }
+}
+
+#[test]
+fn what_an_agent_carries_is_known_after_a_restart_and_a_move_and_not_before_it_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = configuration(directory.path());
+    let (ledger, opened) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("waits", Some(1), None))]);
+    assert_eq!(opened.agents.of("A"), None);
+    let carried = Parts::RESOLUTION.or(Parts::INTENT);
+    let whole = Facts { parts: carried, ..Facts::clone(&facts("s", Some(1), Some("Refund"))) };
+    commit(&ledger, vec![session(&Arc::new(whole))]);
+    assert_eq!((opened.agents.of("A"), opened.agents.of("B")), (Some(carried), None));
+    drop((ledger, opened));
+
+    let (ledger, opened) = open(&config).unwrap();
+    assert_eq!(opened.agents.of("A"), Some(carried));
+    drop((ledger, opened));
+    let mut lines = Vec::new();
+    upkeep::export(&config.state.path, &mut lines, &mut |_| {}).unwrap();
+    config.state.path = directory.path().join("moved");
+    upkeep::import(&config, &mut lines.as_slice(), &mut |_| {}).unwrap();
+    assert_eq!(open(&config).unwrap().1.agents.of("A"), Some(carried));
 }
 
 #[test]
