@@ -641,6 +641,86 @@ fn a_row_that_is_not_as_it_was_written_is_damage_and_says_where() {
     assert_eq!(opened.pending.len(), 1);
 }
 
+type Files = Vec<(std::path::PathBuf, Vec<u8>)>;
+
+/// A state as a kill leaves it: its files, with some commits in the log.
+fn killed(config: &Config) -> Files {
+    let (ledger, _) = open(config).unwrap();
+    for number in 0..5 {
+        commit(&ledger, vec![session(&facts(&format!("{number}"), Some(5_000), Some("Refund")))]);
+    }
+    let files = ["ledger.sqlite", "ledger.sqlite-wal", "ledger.commits"];
+    let files = files.map(|file| config.state.path.join(file));
+    files.into_iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+}
+
+#[test]
+fn a_log_that_lost_its_last_commit_or_all_of_them_is_noticed_and_a_torn_commit_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let files = killed(&config);
+    let again = |change: &dyn Fn(&mut Files)| {
+        let mut files = files.clone();
+        change(&mut files);
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (file, bytes) in &files {
+            std::fs::write(file, bytes).unwrap();
+        }
+        let opened = open(&config).map(|(_, opened)| opened);
+        let log = files.iter().find(|(file, _)| file.ends_with("ledger.sqlite-wal"));
+        if let (Err(_), Some((file, bytes))) = (&opened, log.filter(|(_, bytes)| !bytes.is_empty())) {
+            assert!(std::fs::read(file).unwrap() == *bytes, "what was refused is not as it was");
+        }
+        opened
+    };
+    let refused = |change: &dyn Fn(&mut Files)| {
+        let error = again(change).unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+        error.to_string()
+    };
+    let whole = again(&|_| ()).unwrap();
+    assert!(refused(&|files| assert!(files[1].1.pop().is_some())).contains("1 of its commits that were acknowledged"));
+    assert!(refused(&|files| *files[1].1.last_mut().unwrap() ^= 1).contains("1 of its commits"));
+    assert!(refused(&|files| drop(files.remove(1))).contains("acknowledged"));
+    assert!(refused(&|files| files[1].1.clear()).contains("acknowledged"));
+    assert!(refused(&|files| files[1].1[100] ^= 1).contains("damaged at frame 1"));
+    assert!(refused(&|files| files[1].1[17] ^= 1).contains("the header of its log"));
+    // A commit that was under way and was never acknowledged.
+    let more = again(&|files| files[1].1.extend_from_slice(&[7; 5_000])).unwrap();
+    assert_eq!(more.series, whole.series);
+    // Without the file that tells, the last commit cannot be told from one that was under way.
+    let less = again(&|files| {
+        files[1].1.pop();
+        files.remove(2);
+    });
+    assert!(less.unwrap().series != whole.series);
+    assert_eq!(again(&|files| files[2].1[30] ^= 1).unwrap().series, whole.series);
+}
+
+#[test]
+fn an_older_copy_in_the_place_of_a_newer_state_is_refused_until_it_is_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("a", Some(5_000), Some("Refund")))]);
+    drop(ledger);
+    let file = directory.path().join("ledger.sqlite");
+    let older = std::fs::read(&file).unwrap();
+    let (ledger, _) = open(&config).unwrap();
+    commit(&ledger, vec![session(&facts("b", Some(5_000), Some("Refund")))]);
+    drop(ledger);
+    std::fs::write(&file, &older).unwrap();
+    let error = open(&config).err().unwrap().to_string();
+    assert!(error.contains("an older copy was put in its place") && error.contains("remove ledger.commits"), "{error}");
+    assert!(std::fs::read(&file).unwrap() == older);
+    std::fs::remove_file(directory.path().join("ledger.commits")).unwrap();
+    let (ledger, _) = open(&config).unwrap();
+    let verdicts = commit(&ledger, vec![session(&facts("b", Some(5_000), Some("Refund")))]);
+    assert!(matches!(verdicts[..], [Verdict::Counted { .. }]));
+}
+
 /// They are checked before they are looked up, and without a look-up soon after the start.
 #[test]
 fn a_damaged_day_of_ids_stops_the_counting_and_counts_nothing_again() {

@@ -278,6 +278,36 @@ fn a_whole_check_says_all_that_is_damaged_and_what_is_sound_is_kept() {
     assert_eq!(open(&other).1.pending.len(), 2);
 }
 
+#[test]
+fn a_glance_finds_what_is_damaged_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = filled(directory.path());
+    let path = schema::file_in(directory.path());
+    let good = std::fs::read(&path).unwrap();
+    let day = at(0).day();
+    for (statement, says) in [
+        ("UPDATE pending SET heard = 7 WHERE id = 'open'", "a row of pending"),
+        ("DELETE FROM leases", "leases has 0 rows"),
+        (&*format!("DELETE FROM counted_{day} WHERE id = (SELECT max(id) FROM counted_{day})"), "has 39 rows, and 40"),
+    ] {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(statement).unwrap();
+        drop(connection);
+        let damaged = std::fs::read(&path).unwrap();
+        let error = glance(directory.path()).unwrap_err();
+        assert!(matches!(&error, LedgerError::Damaged { detail, .. } if detail.contains(says)), "{error}");
+        assert!(std::fs::read(&path).unwrap() == damaged);
+        std::fs::write(&path, &good).unwrap();
+    }
+    let mut header = good.clone();
+    header[21] ^= 1;
+    std::fs::write(&path, header).unwrap();
+    assert!(matches!(glance(directory.path()), Err(LedgerError::Damaged { .. })));
+    std::fs::write(&path, &good).unwrap();
+    drop(config);
+    assert!(glance(directory.path()).unwrap().unwrap().contents.is_some());
+}
+
 /// What was lately added is in its own table until it is brought into that of the series.
 #[test]
 fn what_is_salvaged_has_all_that_was_added_since() {
