@@ -145,11 +145,21 @@ impl Counted {
                 return Ok(Some(Found { parts, day: Some(day) }));
             }
         }
+        if self.is_old(created)
+            && let Some(parts) = self.find_in(connection, None, &key)?
+        {
+            return Ok(Some(Found { parts, day: None }));
+        }
         let day: Option<Option<i64>> =
             connection.prepare_cached(&self.elsewhere)?.query_row([key], |row| row.get(0)).optional()?;
         let Some(day) = day else { return Ok(None) };
         // Only the place is taken on trust: to check all days before the first new session would hold up the start.
         Ok(self.find_in(connection, day, &key)?.map(|parts| Found { parts, day }))
+    }
+
+    /// Whether a session created then is remembered for good, and not by its day.
+    fn is_old(&self, created: Timestamp) -> bool {
+        self.initial_floor.is_some_and(|initial| created.day() < initial) || self.is_forgotten(created)
     }
 
     /// The days in whose partitions a session created then may be.
@@ -169,7 +179,7 @@ impl Counted {
     /// Remembers a session as counted with `parts`.
     pub(super) fn insert(&mut self, connection: &Connection, id: &str, created: Timestamp, parts: i64) -> Result<()> {
         let (day, key) = (created.day(), key(id));
-        let day = if self.initial_floor.is_some_and(|initial| day < initial) || self.is_forgotten(created) {
+        let day = if self.is_old(created) {
             None
         } else {
             if self.days.insert(day) {
