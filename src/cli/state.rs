@@ -1,4 +1,4 @@
-//! `state …`: what an operator does to the state while no exporter runs on it. What is said goes to standard error, so
+//! `state …`: what an operator does to the state while no exporter runs on it, or, for a backup, beside one. What is said goes to standard error, so
 //! that an export can go to standard output.
 
 use std::fs::File;
@@ -23,6 +23,14 @@ pub enum StateCommand {
     },
     /// Give the disk back what forgotten sessions have left free; needs twice as much free space as the state is large.
     Compact,
+    /// Write a copy of the state to a file and check it; also while the exporter runs, which then makes the copy.
+    ///
+    /// The copy is a whole state: to restore it, stop the exporter, move its state away, and put the copy there as
+    /// ledger.sqlite.
+    Backup {
+        /// File to write; it must not exist.
+        file: PathBuf,
+    },
     /// Write the whole state as lines of JSON: ids of sessions under way, hashes of counted ones, and the series.
     Export {
         /// File to write; it must not exist [default: standard output].
@@ -68,6 +76,11 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
             }
             let (before, after) = upkeep::compact(directory).map_err(Failure::running)?;
             say(format_args!("{}: {} before, {} now", directory.display(), size(before), size(after)));
+        }
+        StateCommand::Backup { file } => {
+            let done = upkeep::back_up(directory, file).map_err(Failure::running)?;
+            let how = if done.beside_exporter { "by the running exporter" } else { "of a state that nobody has open" };
+            say(format_args!("{}: {}, copied {how} and checked", file.display(), size(done.bytes)));
         }
         StateCommand::Export { to, salvage } => {
             let export = if *salvage { salvage_all } else { export };

@@ -11,6 +11,8 @@ use super::rules::{self, HOUR};
 
 /// Longer names of extracted fields are a mistake.
 const MAX_FIELD: usize = 256;
+/// Fewer series hold no agent beside those that are folded.
+const MIN_SERIES: u64 = 1_000;
 
 /// See `config.toml`, section `[metrics]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub struct MetricsConfig {
     pub max_label_values: usize,
     /// Agents, at most; further ones are folded into `other`.
     pub max_agents: usize,
+    /// Session series in all, as Prometheus stores them; beyond it new label values are folded into `other`.
+    pub max_series: u64,
     /// How long a new series stands at 0 before it may rise.
     #[serde(with = "duration")]
     pub new_series_hold: Duration,
@@ -65,6 +69,7 @@ impl Default for MetricsConfig {
         Self {
             max_label_values: 100,
             max_agents: 1000,
+            max_series: 250_000,
             new_series_hold: Duration::from_secs(60),
             watch_recent: 0,
             duration_buckets: vec![
@@ -85,6 +90,8 @@ impl MetricsConfig {
     pub fn validate(&self) -> Result<(), Violation> {
         rules::check(self.max_label_values >= 1, "metrics.max_label_values", "0", "must be 1 or more")?;
         rules::check(self.max_agents >= 1, "metrics.max_agents", "0", "must be 1 or more")?;
+        let least = MIN_SERIES;
+        rules::check(self.max_series >= least, "metrics.max_series", self.max_series, "must be 1000 or more")?;
         let bounds = (Duration::ZERO, HOUR);
         rules::duration("metrics.new_series_hold", self.new_series_hold, bounds, "must be at most 1h")?;
         rules::check(self.watch_recent <= 1000, "metrics.watch_recent", self.watch_recent, "must be at most 1000")?;
@@ -140,6 +147,7 @@ mod tests {
     fn bounds_stay_in_their_bounds() {
         assert_eq!(said(|c| c.max_label_values = 0), "metrics.max_label_values is 0; it must be 1 or more");
         assert_eq!(said(|c| c.max_agents = 0), "metrics.max_agents is 0; it must be 1 or more");
+        assert_eq!(said(|c| c.max_series = 999), "metrics.max_series is 999; it must be 1000 or more");
         assert_eq!(said(|c| c.new_series_hold = Duration::ZERO), "kept");
         assert_eq!(said(|c| c.new_series_hold = 2 * HOUR), "metrics.new_series_hold is \"2h\"; it must be at most 1h");
         assert_eq!(said(|c| c.watch_recent = 1001), "metrics.watch_recent is 1001; it must be at most 1000");

@@ -18,7 +18,7 @@ This file is generated from the catalogue that `/metrics` is written from; a tes
   falls) and what this process did (`agntix_exporter_…`, `process_…`, reset by a restart).
 - **Label values** are the API's, in lower case where they come from a fixed list. `unknown`: the API did not say.
   `none`: that part of the analysis is absent, or was given up at `poll.analysis_deadline`. `other`: the label had
-  reached its bound (`metrics.max_label_values`, `metrics.max_agents`); `agntix_exporter_label_overflow_total` counts these.
+  reached its bound (`metrics.max_label_values`, `metrics.max_agents`, `metrics.max_series`); `agntix_exporter_label_overflow_total` counts these.
 - **Exactly once.** An ended session adds once to every series that it belongs to, however often and from wherever it is
   heard of. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
 - **Look-back.** What ended before the first start is in the starting values. Until that is read (or

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, Result};
 
+use super::room::Room;
 use crate::config::MetricsConfig;
-use crate::observation::{Admit, MAX_VALUE};
+use crate::exposition::series::{LayoutId, SeriesKey};
+use crate::observation::{Admit, Channel, MAX_VALUE};
 
 /// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
 /// is an accident.
@@ -17,23 +19,24 @@ const CHANNELS: usize = 32;
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    max_label_values: usize,
-    max_agents: usize,
+    label_values: usize,
+    agents: usize,
+    series: u64,
 }
 
 impl From<&MetricsConfig> for Bounds {
     fn from(config: &MetricsConfig) -> Self {
-        Self { max_label_values: config.max_label_values, max_agents: config.max_agents }
+        Self { label_values: config.max_label_values, agents: config.max_agents, series: config.max_series }
     }
 }
 
 impl Bounds {
     fn of(&self, label: &str) -> usize {
         match label {
-            "agent_id" => self.max_agents,
-            "channel" => CHANNELS.min(self.max_label_values),
-            "resolution" | "sentiment" | "state" => UNKNOWN_ENUM_VALUES.min(self.max_label_values),
-            _ => self.max_label_values,
+            "agent_id" => self.agents,
+            "channel" => CHANNELS.min(self.label_values),
+            "resolution" | "sentiment" | "state" => UNKNOWN_ENUM_VALUES.min(self.label_values),
+            _ => self.label_values,
         }
     }
 }
@@ -87,8 +90,74 @@ impl Admission {
         self.overflow.truncate(folded);
     }
 
+    /// `metrics.max_series`
+    pub(super) fn max_series(&self) -> u64 {
+        self.bounds.series
+    }
+
     pub(super) fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
+    }
+}
+
+/// The admitted values, and the room that there is for further ones in this transaction.
+pub(super) struct Gate<'g> {
+    pub(super) admission: &'g mut Admission,
+    /// `None`: enough for all.
+    pub(super) room: Option<Room<'g>>,
+}
+
+impl Admit for Gate<'_> {
+    fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool {
+        // A channel's room was asked for, and taken, as a whole.
+        let is_channel = matches!(label, "agent_id" | "channel");
+        if !is_channel
+            && !self.admission.has(label, agent, value)
+            && let Some(room) = &mut self.room
+            && !room.has_any()
+        {
+            self.admission.fold(label);
+            return false;
+        }
+        self.admission.admit(label, agent, value)
+    }
+
+    fn would_admit(&mut self, label: &str, agent: &str, value: &str) -> bool {
+        self.admission.has_place_for(label, agent, value)
+    }
+
+    fn has_room_for_channel(&mut self, channel: &Channel) -> bool {
+        self.room.as_mut().is_none_or(|room| room.take_channel(&channel.values()))
+    }
+
+    fn knows_agent(&mut self, agent: &str) -> bool {
+        self.room.as_mut().is_none_or(|room| room.knows_agent(agent))
+    }
+
+    fn has_room_for(&mut self, key: &SeriesKey, layout: LayoutId) -> bool {
+        self.room.as_mut().is_none_or(|room| room.take_series(key, layout))
+    }
+
+    fn folded(&mut self, label: &str) {
+        self.admission.fold(label);
+    }
+}
+
+impl Admission {
+    fn has(&self, label: &str, agent: &str, value: &str) -> bool {
+        self.admitted.get(&(label.into(), agent.into())).is_some_and(|values| values.contains(value))
+    }
+
+    fn has_place_for(&self, label: &str, agent: &str, value: &str) -> bool {
+        let values = self.admitted.get(&(label.into(), agent.into()));
+        values.is_some_and(|values| values.contains(value))
+            || (values.map_or(0, HashSet::len) < self.bounds.of(label) && value.len() <= MAX_VALUE)
+    }
+
+    fn fold(&mut self, label: &str) {
+        // `value/<field>` is bounded by field; on the page it is the label `value`.
+        let shown = label.split('/').next().unwrap_or(label);
+        self.overflow.push(shown.into());
     }
 }
 
@@ -100,9 +169,7 @@ impl Admit for Admission {
             return true;
         }
         if values.len() >= bound || value.len() > MAX_VALUE {
-            // `value/<field>` is bounded by field; on the page it is the label `value`.
-            let shown = label.split('/').next().unwrap_or(label);
-            self.overflow.push(shown.into());
+            self.fold(label);
             return false;
         }
         values.insert(value.into());

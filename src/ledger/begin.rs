@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::LedgerError;
+use super::backup;
 use super::checksums::Checksums;
 use super::mark;
 use super::schema::{self, APPLICATION_ID, FORMAT, TABLES};
@@ -49,8 +50,9 @@ pub(super) fn begin(directory: &Path) -> std::result::Result<bool, LedgerError> 
     Ok(is_begun)
 }
 
-/// Removes what a beginning that was broken off has left. What cannot be removed is in nobody's way.
+/// Removes what a beginning or a backup that was broken off has left. What cannot be removed is in nobody's way.
 pub(super) fn remove_broken_off(directory: &Path) {
+    backup::remove_broken_off(directory);
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {

@@ -8,6 +8,7 @@
 //! counted, a hash of its id and of its classifications.
 
 mod admission;
+mod backup;
 mod begin;
 #[cfg(test)]
 mod campaign;
@@ -20,6 +21,9 @@ mod mark;
 mod meta;
 pub mod neighbours;
 mod pages;
+mod room;
+#[cfg(test)]
+mod room_tests;
 mod schema;
 mod series;
 pub mod sqlite;

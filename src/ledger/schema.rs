@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -118,6 +119,35 @@ pub(super) fn open(directory: &Path) -> Result<(Connection, Checksums), LedgerEr
         checksums.keep(file);
     }
     Ok((connection, checksums))
+}
+
+/// Checks that a copy of a state, which nobody else knows yet, is whole and as it was written. Nothing is written, and no file
+/// is made beside it.
+pub(super) fn verify_copy(path: &Path) -> Result<(), LedgerError> {
+    let verify = || -> Result<(), Refusal> {
+        let damage = damage_in_header(path).map_err(|e| Refusal::Foreign(e.to_string()))?;
+        if let Some(detail) = damage {
+            return Err(Refusal::Foreign(detail));
+        }
+        let name = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+        let checksums = Checksums::of(&connection)?;
+        if let Some(detail) = damage_in_tables(&connection)? {
+            return Err(Refusal::Foreign(detail));
+        }
+        checksums.load(&connection)?;
+        checksums.verify_rows(&connection)?;
+        for (table, _) in counted::partitions(&connection)? {
+            checksums.verify_ids(&connection, &table)?;
+        }
+        Ok(())
+    };
+    verify().map_err(|refusal| match refusal {
+        Refusal::Sqlite(e) => writing_error(path, &e),
+        Refusal::Newer(found) => LedgerError::Newer { path: path.into(), found, known: FORMAT },
+        Refusal::Foreign(detail) => LedgerError::Damaged { path: path.into(), detail },
+    })
 }
 
 /// What a file of no bytes was: nobody else leaves one under this name.

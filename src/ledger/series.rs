@@ -7,6 +7,7 @@ use hashbrown::hash_map::Entry;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
+use super::room::Charges;
 use crate::clock::Timestamp;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
@@ -203,6 +204,27 @@ pub(super) fn find(connection: &Connection, key: &SeriesKey, layouts: &Layouts) 
         .query_row((key.family.code(), key.labels.as_str()), |row| read(row, layouts))
         .optional()?;
     Ok(row.flatten())
+}
+
+/// Whether the table has the series called `key`.
+pub(super) fn exists(connection: &Connection, key: &SeriesKey) -> Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM series WHERE family = ?1 AND labels = ?2")?
+        .exists((key.family.code(), key.labels.as_str()))
+}
+
+/// What all series of the table are charged; those of extracted fields that the configuration does not name any more are
+/// not shown.
+pub(super) fn charged(connection: &Connection, layouts: &Layouts, charges: &Charges) -> Result<u64> {
+    let mut sum = 0;
+    let mut statement = connection.prepare("SELECT family, labels, layout FROM series")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
+        let Some(layout) = layouts.by_name(row.get_ref(2)?.as_str()?) else { continue };
+        sum += charges.of(family, row.get_ref(1)?.as_str()?, layout);
+    }
+    Ok(sum)
 }
 
 /// Reads every series, but those of extracted fields that the configuration does not name any more.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -17,7 +17,7 @@ const MAX_BATCH: usize = 2048;
 
 /// How long nothing was asked for before the next day of remembered ids is checked.
 const IDLE: Duration = Duration::from_millis(20);
-/// How often to look whether the file is still where the next start looks for it, while nothing is committed.
+/// How often to look whether the file is still where the next start looks for it, and whether a copy of it is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Told of every commit before it is answered, on the writer thread; and when the file is found gone, or back, without one.
@@ -100,6 +100,8 @@ struct Writer {
     in_place: InPlace,
     config: LedgerConfig,
     observer: Observer,
+    /// When the file was last looked at without being asked to.
+    looked: Instant,
     /// Days of ids are still to be checked.
     unchecked: bool,
     /// Something in the file was found damaged: none of it is used before all of it was checked.
@@ -110,18 +112,23 @@ impl Writer {
     fn new(store: Store, config: LedgerConfig, observer: Observer) -> Self {
         let in_place = store.in_place();
         let store = Some(store);
-        Self { store, is_displaced: false, in_place, config, observer, unchecked: true, distrusted: false }
+        let looked = Instant::now();
+        Self { store, is_displaced: false, in_place, config, observer, looked, unchecked: true, distrusted: false }
     }
 
-    /// The next request. While there is none, the remembered ids are checked, day by day, and then it is looked whether the
-    /// file is at its path.
+    /// The next request. While there is none, the remembered ids are checked, day by day. Once a second, however many there
+    /// are, it is looked whether the file is at its path and whether a copy of it is wanted.
     fn next(&mut self, queue: &mpsc::Receiver<Request>) -> Option<Request> {
         loop {
+            if self.looked.elapsed() >= LOOK_EVERY {
+                self.look();
+                self.looked = Instant::now();
+            }
             match queue.recv_timeout(if self.unchecked { IDLE } else { LOOK_EVERY }) {
                 Ok(request) => return Some(request),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
                 Err(mpsc::RecvTimeoutError::Timeout) if self.unchecked => self.check_next_day(),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.look(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
         }
     }
@@ -214,11 +221,10 @@ impl Writer {
     /// Looks whether the file is at its path.
     fn look(&mut self) {
         match &self.store {
-            Some(store) if !self.is_displaced => {
-                if let Err(error) = store.look() {
-                    self.failed(&error);
-                }
-            }
+            Some(store) if !self.is_displaced => match store.look() {
+                Ok(()) => store.serve_backup(),
+                Err(error) => self.failed(&error),
+            },
             // Why it is not was told when it went.
             Some(_) => drop(self.ready().map(drop)),
             None => {}

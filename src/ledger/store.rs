@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
 
-use super::admission::{Admission, Bounds};
+use super::admission::{Admission, Bounds, Gate};
+use super::backup;
 use super::begin;
 use super::checksums::{self, Checksums};
 use super::classification::{self, Judgement};
@@ -17,6 +18,7 @@ use super::counted::{self, Counted, Found};
 use super::in_place::{Fault, InPlace};
 use super::mark::Mark;
 use super::meta::{self, Meta};
+use super::room::{Charges, Room};
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
@@ -41,16 +43,19 @@ pub struct LedgerConfig {
     /// What is learned of the agents; it outlives the file being opened again.
     pub agents: AgentParts,
     bounds: Bounds,
+    charges: Charges,
 }
 
 impl From<&Config> for LedgerConfig {
     fn from(config: &Config) -> Self {
+        let layouts = Arc::new(Layouts::new(&config.metrics));
         Self {
             directory: config.state.path.clone(),
             retention: config.sessions.retention,
-            layouts: Arc::new(Layouts::new(&config.metrics)),
             extracted: config.metrics.extracted.clone().into(),
             agents: AgentParts::default(),
+            charges: Charges::new(&layouts, &config.metrics.extracted),
+            layouts,
             bounds: Bounds::from(&config.metrics),
         }
     }
@@ -152,6 +157,11 @@ impl Store {
         }
     }
 
+    /// Makes the copy that somebody has asked for, if anybody has.
+    pub(super) fn serve_backup(&self) {
+        backup::serve(&self.connection, &self.config.directory);
+    }
+
     /// Whether the next start would find what is written here.
     ///
     /// # Errors
@@ -228,6 +238,8 @@ impl Store {
             sums: Sums::default(),
             earlier: Committed::default(),
             now: Timestamp::default(),
+            changes: changes.len(),
+            charged: 0,
         };
         let verdicts = changes.iter().map(|change| batch.apply(change)).collect::<Result<Vec<_>>>()?;
         let committed = batch.finish()?;
@@ -269,7 +281,7 @@ impl Cached {
         Ok(Self {
             admission: Admission::load(connection, config.bounds)?,
             counted: Counted::load(connection, config.retention, checksums)?,
-            totals: Totals::default(),
+            totals: Totals::load(connection, &config.layouts, &config.charges)?,
             born: HashSet::new(),
             look_back: LookBack { first_start: Meta::FirstStart.time(connection)?, done },
         })
@@ -285,6 +297,10 @@ struct Batch<'s> {
     /// What came of the sums before the look-back was done, if that is one of the changes.
     earlier: Committed,
     now: Timestamp,
+    /// How many changes the transaction has.
+    changes: usize,
+    /// What the series are charged that the sums bring.
+    charged: u64,
 }
 
 impl Batch<'_> {
@@ -354,19 +370,19 @@ impl Batch<'_> {
             }
         }
         let folded = self.cached.admission.folded();
-        let channel = self.channel(&facts.channel, &facts.id, now, look_back);
+        let channel = self.channel(&facts.channel, &facts.id, now, look_back)?;
         if stage >= Stage::Open {
             // That the session is counted under `other` was told with its start.
             self.cached.admission.keep_folded(folded);
         }
         if stage < Stage::Open {
-            self.step(facts, Step::Started, &channel, look_back);
+            self.step(facts, Step::Started, &channel, look_back)?;
         }
         if stage < Stage::Ended && facts.ended.is_some() {
-            self.step(facts, Step::Ended, &channel, look_back);
+            self.step(facts, Step::Ended, &channel, look_back)?;
         }
         if let (Some(ended), Some(outcome)) = (&facts.ended, &facts.outcome) {
-            self.step(facts, Step::Outcome, &channel, look_back);
+            self.step(facts, Step::Outcome, &channel, look_back)?;
             let parts = classification::remember(facts, outcome);
             self.cached.counted.insert(self.connection, &facts.id, facts.created, parts)?;
             if known.is_some() {
@@ -404,21 +420,46 @@ impl Batch<'_> {
         }
     }
 
-    fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Arc<Channel> {
-        let channel = admitted_channel(channel, &mut self.cached.admission);
+    fn channel(
+        &mut self,
+        channel: &Channel,
+        session: &Arc<str>,
+        now: Timestamp,
+        look_back: LookBack,
+    ) -> Result<Arc<Channel>> {
+        let channel = self.gated(|gate| admitted_channel(channel, gate))?;
         if let Some(born) = self.cached.born.get(&channel) {
-            return Arc::clone(born);
+            return Ok(Arc::clone(born));
         }
         self.sums.add(births(&channel, now), session, &self.config.layouts, look_back);
         let channel = Arc::new(channel);
         self.cached.born.insert(Arc::clone(&channel));
-        channel
+        Ok(channel)
     }
 
-    fn step(&mut self, facts: &Facts, step: Step, channel: &Channel, look_back: LookBack) {
+    /// Lets `act` ask which values and series are admitted.
+    fn gated<T>(&mut self, act: impl FnOnce(&mut Gate<'_>) -> T) -> Result<T> {
+        let Self { connection, config, cached, sums, changes, charged, .. } = self;
+        let Cached { admission, totals, .. } = &mut **cached;
+        let mut failed = None;
+        let mut exists = |key: &SeriesKey| {
+            let found = if sums.deltas.contains_key(key) { Ok(true) } else { totals.has(connection, key) };
+            found.unwrap_or_else(|error| {
+                failed = Some(error);
+                true
+            })
+        };
+        let limit = (admission.max_series(), totals.charged());
+        let room = Room::of(&config.charges, limit, *changes, charged, &mut exists);
+        let done = act(&mut Gate { admission, room });
+        failed.map_or(Ok(done), Err)
+    }
+
+    fn step(&mut self, facts: &Facts, step: Step, channel: &Channel, look_back: LookBack) -> Result<()> {
         let LedgerConfig { layouts, extracted, .. } = self.config;
-        let additions = additions(facts, step, channel, layouts, extracted, &mut self.cached.admission);
+        let additions = self.gated(|gate| additions(facts, step, channel, layouts, extracted, gate))?;
         self.sums.add(additions, &facts.id, layouts, look_back);
+        Ok(())
     }
 
     fn reclassify(&mut self, facts: &Facts, found: &Found, look_back: LookBack) -> Result<()> {
@@ -436,7 +477,7 @@ impl Batch<'_> {
             Judgement::Replaced { parts, remember } => (parts, remember),
         };
         let folded = self.cached.admission.folded();
-        let channel = self.channel(&facts.channel, &facts.id, self.now, look_back);
+        let channel = self.channel(&facts.channel, &facts.id, self.now, look_back)?;
         self.cached.admission.keep_folded(folded);
         for part in parts {
             let family = Family::Reclassifications;
@@ -488,7 +529,7 @@ impl Batch<'_> {
                 parts: crate::observation::Parts::NONE,
                 malformed: Vec::new(),
             };
-            self.step(&facts, Step::Outcome, channel, look_back);
+            self.step(&facts, Step::Outcome, channel, look_back)?;
             self.cached.counted.insert(self.connection, id, created, classification::remember(&facts, &outcome))?;
         }
         Ok(Verdict::Done)
@@ -498,7 +539,9 @@ impl Batch<'_> {
     fn add_up(&mut self) -> Result<Committed> {
         let sums = std::mem::take(&mut self.sums);
         let look_back = self.cached.look_back;
-        self.cached.totals.add(self.connection, sums, &self.config.layouts, look_back, self.now)
+        self.charged = 0;
+        let LedgerConfig { layouts, charges, .. } = self.config;
+        self.cached.totals.add(self.connection, sums, layouts, charges, look_back, self.now)
     }
 
     fn finish(mut self) -> Result<Committed> {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, Result};
 
 use super::Committed;
 use super::checksums;
+use super::room::Charges;
 use super::series::{self, Delta, LookBack, Sums};
 use crate::clock::Timestamp;
 use crate::exposition::series::{Layouts, SeriesKey, SeriesState};
@@ -37,6 +38,8 @@ pub(super) struct Totals {
     lagging: usize,
     /// Rows of additions that are not in the table.
     rows: usize,
+    /// What all series are charged.
+    charged: u64,
 }
 
 /// A series with all that was added to it.
@@ -60,12 +63,28 @@ impl Recent {
 }
 
 impl Totals {
+    /// Nothing added yet to the series of the table.
+    pub(super) fn load(connection: &Connection, layouts: &Layouts, charges: &Charges) -> Result<Self> {
+        Ok(Self { charged: series::charged(connection, layouts, charges)?, ..Self::default() })
+    }
+
+    /// What all series are charged.
+    pub(super) fn charged(&self) -> u64 {
+        self.charged
+    }
+
+    /// Whether the series is there.
+    pub(super) fn has(&self, connection: &Connection, key: &SeriesKey) -> Result<bool> {
+        Ok(self.recent.contains_key(key) || series::exists(connection, key)?)
+    }
+
     /// Writes `sums` into the running transaction and gives the new states of the series that changed.
     pub(super) fn add(
         &mut self,
         connection: &Connection,
         sums: Sums,
         layouts: &Layouts,
+        charges: &Charges,
         look_back: LookBack,
         now: Timestamp,
     ) -> Result<Committed> {
@@ -80,6 +99,7 @@ impl Totals {
                     } else {
                         let state = delta.born(free.key().clone(), now, look_back);
                         series::insert(connection, &state, layouts)?;
+                        self.charged += charges.of(state.key.family, state.key.labels.as_str(), state.layout);
                         committed.series.push(state.clone());
                         free.insert(Recent::new(state));
                         continue;

@@ -41,6 +41,29 @@ pub struct Addition {
 pub trait Admit {
     /// Whether `value` of `label` is admitted for `agent`. Asking admits it if there is room.
     fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool;
+
+    /// Whether [`admit`](Self::admit) would say yes. Asking admits nothing.
+    fn would_admit(&mut self, label: &str, agent: &str, value: &str) -> bool {
+        self.admit(label, agent, value)
+    }
+
+    /// Whether there is room for all zero-initialized series of a channel; `true` if they are there. Asking takes it.
+    fn has_room_for_channel(&mut self, _channel: &Channel) -> bool {
+        true
+    }
+
+    /// Whether an agent has series already.
+    fn knows_agent(&mut self, _agent: &str) -> bool {
+        true
+    }
+
+    /// Whether there is room for one more series; `true` if it is there. Asking takes it.
+    fn has_room_for(&mut self, _key: &SeriesKey, _layout: LayoutId) -> bool {
+        true
+    }
+
+    /// Notes that a value of `label` was folded because there is no room.
+    fn folded(&mut self, _label: &str) {}
 }
 
 /// A longer value is text, not a label, and is not admitted.
@@ -50,25 +73,40 @@ pub const OTHER: &str = "other";
 /// What stands for a part of the analysis that is absent.
 pub const NONE: &str = "none";
 
-const RESOLUTIONS: [&str; 5] = ["resolved", "partially_resolved", "unresolved", "not_applicable", NONE];
-const SENTIMENTS: [&str; 4] = ["positive", "neutral", "negative", NONE];
-const STATES: [&str; 2] = ["closed", "expired"];
+/// The resolutions that are known beforehand.
+pub const RESOLUTIONS: [&str; 5] = ["resolved", "partially_resolved", "unresolved", "not_applicable", NONE];
+/// The sentiments that are known beforehand.
+pub const SENTIMENTS: [&str; 4] = ["positive", "neutral", "negative", NONE];
+/// The states of an ended session that are known beforehand.
+pub const STATES: [&str; 2] = ["closed", "expired"];
 const PARTS: [&str; 3] = ["resolution", "sentiment", "intent"];
 
 /// The channel under which a session is counted: its own, or with `other` where a bound is reached.
 pub fn admitted_channel(channel: &Channel, admit: &mut dyn Admit) -> Channel {
-    if !admit.admit("agent_id", "", &channel.agent_id) {
-        let other = || OTHER.to_owned();
-        return Channel { agent_id: other(), session_type: other(), platform: other(), direction: other() };
-    }
-    // The three together are one label as far as the bound goes: their product is what makes series.
+    let other = || OTHER.to_owned();
+    let of_agent =
+        |agent: &str| Channel { agent_id: agent.into(), session_type: other(), platform: other(), direction: other() };
     let [agent, rest @ ..] = channel.values();
-    if admit.admit("channel", agent, &rest.join("/")) {
-        channel.clone()
-    } else {
-        let other = || OTHER.to_owned();
-        Channel { agent_id: agent.into(), session_type: other(), platform: other(), direction: other() }
+    // The three together are one label as far as the bound goes: their product is what makes series.
+    let way = rest.join("/");
+    let is_admitted = admit.would_admit("agent_id", "", agent);
+    let has_values = is_admitted && admit.would_admit("channel", agent, &way);
+    // Room is asked for first: a value that is admitted and has no series would keep another one out.
+    if has_values && admit.has_room_for_channel(channel) {
+        admit.admit("agent_id", "", agent);
+        admit.admit("channel", agent, &way);
+        return channel.clone();
     }
+    let folded = of_agent(agent);
+    if is_admitted && (!has_values || admit.knows_agent(agent)) && admit.has_room_for_channel(&folded) {
+        admit.admit("agent_id", "", agent);
+        admit.folded("channel");
+        return folded;
+    }
+    let folded = of_agent(OTHER);
+    admit.has_room_for_channel(&folded);
+    admit.folded("agent_id");
+    folded
 }
 
 /// The series that are born together when a channel is first seen, so that the first event of each is a rise from 0:
@@ -118,7 +156,8 @@ pub fn additions(
         Step::Started => list.count(Family::SessionsStarted, &ch),
         Step::Ended => {
             let state = bounded(admit, "state", &channel.agent_id, &facts.state, &STATES);
-            list.count(Family::SessionsEnded, &with(&ch, &[&state]));
+            let choices = [with(&ch, &[&state]), with(&ch, &[listed(&state, &STATES)])];
+            list.count(Family::SessionsEnded, fitting(admit, Family::SessionsEnded, LayoutId::NONE, "state", &choices));
             if let Some(ms) = facts.ended.as_ref().and_then(|ended| ended.duration_ms) {
                 list.measure(Family::Duration, &ch, LayoutId::DURATION, layouts, ms, true);
             }
@@ -138,6 +177,32 @@ fn with<'v>(first: &[&'v str], more: &[&'v str]) -> Vec<&'v str> {
 
 fn bounded(admit: &mut dyn Admit, label: &str, agent: &str, value: &str, known: &[&str]) -> String {
     if known.contains(&value) || admit.admit(label, agent, value) { value } else { OTHER }.to_owned()
+}
+
+/// The value, if it is one of those that are known beforehand.
+fn listed<'v>(value: &'v str, known: &[&str]) -> &'v str {
+    if known.contains(&value) { value } else { OTHER }
+}
+
+/// The first of `choices` for whose series there is room. The last one always has it.
+fn fitting<'c, 'v>(
+    admit: &mut dyn Admit,
+    family: Family,
+    layout: LayoutId,
+    label: &str,
+    choices: &'c [Vec<&'v str>],
+) -> &'c [&'v str] {
+    let Some((last, before)) = choices.split_last() else { return &[] };
+    for values in before.iter().filter(|values| *values != last) {
+        let labels = LabelSet::new(family.descriptor().labels, values.iter().copied());
+        if admit.has_room_for(&SeriesKey { family, labels }, layout) {
+            return values;
+        }
+    }
+    if before.iter().any(|values| values != last) {
+        admit.folded(label);
+    }
+    last
 }
 
 /// Additions of one step, which all happened at the same time.
@@ -209,7 +274,9 @@ impl List {
         let resolution = bounded(admit, "resolution", agent, resolution, &RESOLUTIONS);
         let sentiment = outcome.sentiment.as_deref().unwrap_or(NONE);
         let sentiment = bounded(admit, "sentiment", agent, sentiment, &SENTIMENTS);
-        self.count(Family::Outcomes, &with(&ch, &[&resolution, &sentiment]));
+        let (known_resolution, known_sentiment) = (listed(&resolution, &RESOLUTIONS), listed(&sentiment, &SENTIMENTS));
+        let choices = [with(&ch, &[&resolution, &sentiment]), with(&ch, &[known_resolution, known_sentiment])];
+        self.count(Family::Outcomes, fitting(admit, Family::Outcomes, LayoutId::NONE, "resolution", &choices));
         if let Some(counted) = self.out.last_mut() {
             counted.exemplar = Some(1.0);
         }
@@ -223,19 +290,27 @@ impl List {
             }
         }
         if let Some(micros) = outcome.resolution_confidence {
-            let labels = [agent, &resolution];
-            self.measure(Family::ResolutionConfidence, &labels, LayoutId::CONFIDENCE, layouts, micros.into(), false);
+            let (family, layout) = (Family::ResolutionConfidence, LayoutId::CONFIDENCE);
+            let choices = [vec![agent, &resolution], vec![agent, known_resolution]];
+            let labels = fitting(admit, family, layout, "resolution", &choices);
+            self.measure(family, labels, layout, layouts, micros.into(), false);
         }
         if let Some(intent) = &outcome.intent {
             let intent = bounded(admit, "intent", agent, intent, &[]);
-            self.count(Family::Intents, &[agent, &intent, &resolution, &sentiment]);
+            let choices = [
+                vec![agent, &intent, &resolution, &sentiment],
+                vec![agent, &intent, known_resolution, known_sentiment],
+                vec![agent, OTHER, known_resolution, known_sentiment],
+            ];
+            self.count(Family::Intents, fitting(admit, Family::Intents, LayoutId::NONE, "intent", &choices));
             if let Some(micros) = outcome.intent_confidence {
                 self.measure(Family::IntentConfidence, &[agent], LayoutId::CONFIDENCE, layouts, micros.into(), false);
             }
         }
         if let Some(language) = &outcome.language {
             let language = bounded(admit, "language", agent, language, &[]);
-            self.count(Family::Languages, &[agent, &language]);
+            let choices = [vec![agent, &language], vec![agent, OTHER]];
+            self.count(Family::Languages, fitting(admit, Family::Languages, LayoutId::NONE, "language", &choices));
         }
         for (index, extracted) in &outcome.extracted {
             let Some(field) = fields.get(*index) else { continue };
@@ -243,7 +318,9 @@ impl List {
                 Extracted::Value(value) => {
                     let label = format!("value/{}", field.field);
                     let value = bounded(admit, &label, agent, value, &[]);
-                    self.count(Family::ExtractedValues, &[agent, &field.field, &value]);
+                    let family = Family::ExtractedValues;
+                    let choices = [vec![agent, &field.field, &value], vec![agent, &field.field, OTHER]];
+                    self.count(family, fitting(admit, family, LayoutId::NONE, "value", &choices));
                 }
                 Extracted::Number(units) => {
                     let labels = [agent, field.field.as_str()];

@@ -8,7 +8,9 @@ mod additions;
 mod facts;
 mod parts;
 
-pub use additions::{Addition, Admit, MAX_VALUE, NONE, OTHER, Step, additions, admitted_channel, births};
+pub use additions::{
+    Addition, Admit, MAX_VALUE, NONE, OTHER, RESOLUTIONS, SENTIMENTS, STATES, Step, additions, admitted_channel, births,
+};
 pub use facts::{
     Channel, Ended, Extracted, Facts, MalformedReason, Moment, ObservationConfig, Outcome, Unusable, is_complete,
     observe, observe_entry,

@@ -196,3 +196,28 @@ fn memory_does_not_grow_with_traffic() {
     assert!(after - before < 24.0, "{before} MiB after {few} sessions, {after} MiB after {many}");
     assert!(after < 160.0, "{after} MiB");
 }
+
+#[test]
+fn series_in_all_are_bounded_and_no_total_loses_anything() {
+    let many = many();
+    let agents = (0..40).map(|number| AgentProfile { id: format!("agent-{number}"), ..many.agents[0].clone() });
+    let api = Api::start(SimulatorConfig { agents: agents.collect(), list_analysis: true, ..many });
+    let state = tempfile::tempdir().unwrap();
+    let setup = Setup::new(api.address, &state.path().join("state")).set("METRICS__MAX_SERIES", "6000");
+    let daemon = setup.start();
+    let samples = in_the_end(&daemon, &api.truth());
+    let count = |samples: &BTreeMap<String, f64>| durable_lines(samples);
+    assert!((2_000..=6_000).contains(&count(&samples)), "{}", count(&samples));
+    assert!(part(&samples, "agntix_sessions_started_total", |s| label(s, "agent_id") == Some("other")) > 0.0);
+    assert!(value(&samples, &format!("{OVERFLOW}{{label=\"agent_id\"}}")) > 0.0);
+    drop(daemon);
+    let daemon = setup.start();
+    api.jump(NOON.plus(HOUR / 2));
+    let samples = in_the_end(&daemon, &api.truth());
+    assert!(count(&samples) <= 6_000, "{}", count(&samples));
+}
+
+/// Samples of the session metrics, as Prometheus stores them.
+fn durable_lines(samples: &BTreeMap<String, f64>) -> usize {
+    samples.keys().filter(|name| crate::support::is_durable(name)).count()
+}

@@ -1,6 +1,7 @@
 //! The files of a state, and what an operator or a disk does to them: a rest of a state is never begun anew, and nothing
 //! is acknowledged that the next start would not find (P4).
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
@@ -254,5 +255,47 @@ fn sessions_whose_dates_change_with_every_answer_are_counted_once() {
         until("further sweeps", || (lists() > before + 10).then_some(()));
         assert_eq!(totals(&daemon), all);
         daemon.stops_on("TERM");
+    }
+}
+
+#[test]
+fn backup_beside_a_running_exporter_holds_nothing_up_and_counts_nothing_twice_when_restored() {
+    let start = SystemClock.now().minus(Duration::from_secs(1_800));
+    let config =
+        SimulatorConfig { list_analysis: true, missing_part_share: 0.0, ..SimulatorConfig::load(start, 10.0, 400) };
+    let (api, place) = (Api::start(config), tempfile::tempdir().unwrap());
+    let setup = Setup::new(api.address, &place.path().join("state"));
+    let backup = |setup: &Setup, file: &std::path::Path| {
+        let command = setup.clone().argument("state").argument("backup").argument(file.to_str().unwrap());
+        command.run()
+    };
+    let file = place.path().join("backup.sqlite");
+    let mut daemon = setup.start();
+    daemon.shows(&api.truth());
+    let (code, said) = backup(&setup, &file);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("copied by the running exporter and checked"), "{said}");
+    // Never over another file, and nothing is left in the state's directory.
+    let (code, said) = backup(&setup, &file);
+    assert_eq!((code, said.contains("exists")), (Some(1), true), "{said}");
+    let left = std::fs::read_dir(&setup.state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| name.starts_with("ledger.")));
+    assert_eq!(daemon.sample(WRITABLE), Some(1.0));
+    assert_eq!(durable(&daemon.samples()), api.truth());
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    daemon.stops_on("TERM");
+
+    let stopped = place.path().join("stopped.sqlite");
+    let (code, said) = backup(&setup, &stopped);
+    assert_eq!((code, said.contains("nobody has open")), (Some(0), true), "{said}");
+    for copy in [&file, &stopped] {
+        let restored = Setup::new(api.address, &place.path().join("restored"));
+        std::fs::create_dir(&restored.state).unwrap();
+        std::fs::copy(copy, restored.state.join("ledger.sqlite")).unwrap();
+        let mut daemon = restored.start();
+        until("it to be ready", || (daemon.get("/-/ready").0 == 200).then_some(()));
+        daemon.shows(&api.truth());
+        daemon.stops_on("TERM");
+        std::fs::remove_dir_all(&restored.state).unwrap();
     }
 }

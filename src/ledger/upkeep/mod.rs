@@ -1,9 +1,10 @@
 //! What an operator does to a state that no daemon has open: look at it, make it smaller, write it out and read it in,
 //! forget a session. Each takes the state's lock, so that a running daemon is never disturbed, but for [`glance()`], which
-//! takes none and writes nothing.
+//! takes none and writes nothing, and [`back_up()`], which asks a running daemon for a copy.
 //!
 //! Nothing in here counts anything.
 
+mod backup;
 mod glance;
 mod inspect;
 mod lines;
@@ -21,6 +22,7 @@ use super::checksums::{self, Checksums};
 use super::counted::{self, Counted};
 use super::{LedgerError, schema, totals};
 use crate::clock::Timestamp;
+pub use backup::{BackedUp, back_up};
 pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
@@ -74,6 +76,29 @@ pub enum UpkeepError {
         /// The last line that was there.
         line: u64,
     },
+    /// A backup would overwrite something.
+    #[error("{path} exists; name another file, or remove it")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The running exporter has the state, and does not answer.
+    #[error(
+        "the process that has the state in {path} open makes no copy of it: it has just stopped, is another program, or a version that cannot; try again, or stop it first"
+    )]
+    Unanswered {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The running exporter could not make the copy.
+    #[error("the running exporter could not copy its state ({detail})")]
+    NotCopied {
+        /// What it says.
+        detail: String,
+    },
+    /// The copy cannot be fetched or written.
+    #[error("the copy cannot be written ({0})")]
+    Copy(#[source] std::io::Error),
     /// What is imported cannot be read, or what is exported cannot be written.
     #[error("the exported lines cannot be transferred ({0})")]
     Transfer(#[from] std::io::Error),
