@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
+use super::paths::ApiPath;
 use super::{ApiError, ClientError};
 use crate::clock::Timestamp;
 use crate::config::ApiConfig;
@@ -37,12 +39,10 @@ pub(super) struct Address {
     host: String,
     is_loopback: bool,
     is_encrypted: bool,
-    /// The URL of a session, up to its id.
-    before_id: String,
-    after_id: String,
-    list: Url,
-    agents: Url,
-    stream: Url,
+    /// The base URL without a slash at its end.
+    root: String,
+    /// By route: the configured path, or the first of its spellings.
+    first: [Arc<str>; ApiPath::ALL.len()],
 }
 
 impl Address {
@@ -53,21 +53,23 @@ impl Address {
         let ip = name.trim_matches(['[', ']']).parse();
         let is_loopback = name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback());
         let root = base.as_str().trim_end_matches('/');
-        let template = config.session_path.as_str();
-        let (before, after) = template.split_once(ID).filter(|(_, after)| !after.contains(ID)).ok_or_else(|| {
-            ClientError::Path { key: "api.session_path", value: template.to_owned(), reason: "must hold {id} once" }
-        })?;
-        route("api.session_path", root, template, &template.replace(ID, "x"))?;
+        for path in ApiPath::ALL {
+            for candidate in path.candidates(config) {
+                check(path, root, &candidate)?;
+            }
+        }
         Ok(Self {
-            before_id: format!("{root}{before}"),
-            after_id: after.to_owned(),
-            list: route("api.list_path", root, &config.list_path, &config.list_path)?,
-            agents: route("api.agents_path", root, &config.agents_path, &config.agents_path)?,
-            stream: route("api.stream_path", root, &config.stream_path, &config.stream_path)?,
+            root: root.to_owned(),
+            first: ApiPath::ALL.map(|path| path.candidates(config).into_iter().next().unwrap_or_default()),
             is_encrypted: base.scheme() == "https",
             host,
             is_loopback,
         })
+    }
+
+    /// The path that is asked where no other one is named.
+    pub(super) fn first(&self, path: ApiPath) -> Arc<str> {
+        self.first.get(path as usize).cloned().unwrap_or_default()
     }
 
     /// Host and, where it is not the usual one, port.
@@ -85,18 +87,19 @@ impl Address {
         self.is_encrypted
     }
 
-    /// The session called `id`.
-    pub(super) fn session(&self, id: &str) -> Result<Url, ApiError> {
+    /// The session called `id`, under `path`.
+    pub(super) fn session(&self, path: &str, id: &str) -> Result<Url, ApiError> {
         if id.is_empty() || id.len() > MAX_ID {
             return Err(ApiError::Id);
         }
-        let written = format!("{}{}{}", self.before_id, utf8_percent_encode(id, SEGMENT), self.after_id);
+        let (before, after) = path.split_once(ID).ok_or(ApiError::Id)?;
+        let written = format!("{}{before}{}{after}", self.root, utf8_percent_encode(id, SEGMENT));
         // A segment of dots would be resolved, encoded or not, and the path would lead elsewhere.
         Url::parse(&written).ok().filter(|url| url.as_str() == written).ok_or(ApiError::Id)
     }
 
-    /// A page of the listing.
-    pub(super) fn list(&self, query: &ListQuery) -> Url {
+    /// A page of the listing, under `path`.
+    pub(super) fn list(&self, path: &str, query: &ListQuery) -> Result<Url, ApiError> {
         let mut written = format!("sort=createdAt:desc&page={}&limit={}", query.page, query.limit);
         if let Some(after) = query.created_after {
             // Writing to a string cannot fail.
@@ -105,24 +108,25 @@ impl Address {
         if query.open_only {
             written.push_str("&state=OPEN");
         }
-        with_query(&self.list, &written)
+        self.plain(path, Some(&written))
     }
 
-    /// The event stream.
-    pub(super) fn stream(&self) -> Url {
-        self.stream.clone()
+    /// The event stream, under `path`.
+    pub(super) fn stream(&self, path: &str) -> Result<Url, ApiError> {
+        self.plain(path, None)
     }
 
-    /// A page of the agents.
-    pub(super) fn agents(&self, page: u32) -> Url {
-        with_query(&self.agents, &format!("page={page}&limit={AGENTS_LIMIT}"))
+    /// A page of the agents, under `path`.
+    pub(super) fn agents(&self, path: &str, page: u32) -> Result<Url, ApiError> {
+        self.plain(path, Some(&format!("page={page}&limit={AGENTS_LIMIT}")))
     }
-}
 
-fn with_query(url: &Url, query: &str) -> Url {
-    let mut url = url.clone();
-    url.set_query(Some(query));
-    url
+    fn plain(&self, path: &str, query: Option<&str>) -> Result<Url, ApiError> {
+        // Every path that is asked is one that was checked when this was made.
+        let mut url = Url::parse(&format!("{}{path}", self.root)).map_err(|_| ApiError::Id)?;
+        url.set_query(query);
+        Ok(url)
+    }
 }
 
 fn base(text: &str) -> Result<Url, ClientError> {
@@ -144,22 +148,29 @@ fn base(text: &str) -> Result<Url, ClientError> {
     Ok(url)
 }
 
-/// The URL of a path under `root`. `sample` is the path as it would be sent.
-fn route(key: &'static str, root: &str, path: &str, sample: &str) -> Result<Url, ClientError> {
-    let refuse = |reason| ClientError::Path { key, value: path.to_owned(), reason };
-    if !path.starts_with('/') {
-        return Err(refuse("must begin with a slash"));
+/// Refuses what cannot be the path of a route under `root`.
+fn check(route: ApiPath, root: &str, path: &str) -> Result<(), ClientError> {
+    let refuse = |reason| Err(ClientError::Path { key: route.key(), value: path.to_owned(), reason });
+    if route == ApiPath::Session && path.matches(ID).count() != 1 {
+        return refuse("must hold {id} once");
     }
-    let written = format!("{root}{sample}");
-    Url::parse(&written)
-        .ok()
-        .filter(|url| url.as_str() == written && url.query().is_none() && url.fragment().is_none())
-        .ok_or_else(|| refuse("must be a plain path: no query, no dot segments, anything unusual percent-encoded"))
+    if !path.starts_with('/') {
+        return refuse("must begin with a slash");
+    }
+    // As it would be sent.
+    let written = format!("{root}{}", path.replace(ID, "x"));
+    let url = Url::parse(&written).ok();
+    match url.filter(|url| url.as_str() == written && url.query().is_none() && url.fragment().is_none()) {
+        Some(_) => Ok(()),
+        None => refuse("must be a plain path: no query, no dot segments, anything unusual percent-encoded"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SESSION: &str = "/api/v1/chat/sessions/{id}";
 
     fn address(base_url: &str) -> Address {
         Address::new(&ApiConfig { base_url: base_url.into(), ..ApiConfig::default() }).unwrap()
@@ -183,11 +194,11 @@ mod tests {
             (" ", "%20"),
             (":@;,!$'()*[]{}|\"<>^`", "%3A%40%3B%2C%21%24%27%28%29%2A%5B%5D%7B%7D%7C%22%3C%3E%5E%60"),
         ] {
-            let url = address.session(id).unwrap();
+            let url = address.session(SESSION, id).unwrap();
             assert_eq!(url.as_str(), format!("https://api.agntix.ai/api/v1/chat/sessions/{segment}"), "{id:?}");
         }
         for nowhere in ["", ".", "..", &"x".repeat(1025)] {
-            assert_eq!(address.session(nowhere), Err(ApiError::Id), "{nowhere:?}");
+            assert_eq!(address.session(SESSION, nowhere), Err(ApiError::Id), "{nowhere:?}");
         }
     }
 
@@ -202,7 +213,7 @@ mod tests {
         for base in ["http://Gateway:8080/agntix/v2", " http://gateway:8080/agntix/v2/ "] {
             let address = address(base);
             assert_eq!(address.host(), "gateway:8080");
-            let url = address.session("a").unwrap();
+            let url = address.session(SESSION, "a").unwrap();
             assert_eq!(url.as_str(), "http://gateway:8080/agntix/v2/api/v1/chat/sessions/a");
         }
         assert_eq!(address("https://api.agntix.ai:443/").host(), "api.agntix.ai");
@@ -219,12 +230,18 @@ mod tests {
         let address = address("https://api.agntix.ai");
         let query = ListQuery { created_after: None, open_only: false, page: 1, limit: 100 };
         let base = "https://api.agntix.ai/api/v1/chat/sessions?sort=createdAt:desc";
-        assert_eq!(address.list(&query).as_str(), format!("{base}&page=1&limit=100"));
+        assert_eq!(address.list("/api/v1/chat/sessions", &query).unwrap().as_str(), format!("{base}&page=1&limit=100"));
         let created_after = Timestamp::parse_rfc3339("2026-04-08T05:10:00.5Z");
         let query = ListQuery { created_after, open_only: true, page: 3, limit: 100 };
         let after = "createdAfter=2026-04-08T05:10:00.500Z";
-        assert_eq!(address.list(&query).as_str(), format!("{base}&page=3&limit=100&{after}&state=OPEN"));
-        assert_eq!(address.agents(2).as_str(), "https://api.agntix.ai/v1/chat/agents?page=2&limit=100");
+        assert_eq!(
+            address.list("/api/v1/chat/sessions", &query).unwrap().as_str(),
+            format!("{base}&page=3&limit=100&{after}&state=OPEN")
+        );
+        assert_eq!(
+            address.agents("/v1/chat/agents", 2).unwrap().as_str(),
+            "https://api.agntix.ai/v1/chat/agents?page=2&limit=100"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one request brought.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -76,6 +77,12 @@ impl RateLimit {
 pub struct Answer {
     /// What was asked for.
     pub route: Route,
+    /// Under which path, without its base and query; of a session with `{id}` in it.
+    pub path: Arc<str>,
+    /// The status, if there was an answer.
+    pub status: Option<u16>,
+    /// Its type, in words of this program's own.
+    pub content_type: Option<&'static str>,
     /// From before the request to the last byte of the answer, or to the failure.
     pub elapsed: Duration,
     /// From any answer, whatever its status.
@@ -97,6 +104,9 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer")
             .field("route", &self.route)
+            .field("path", &self.path)
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
             .field("elapsed", &self.elapsed)
             .field("rate_limit", &self.rate_limit)
             .field("date", &self.date)

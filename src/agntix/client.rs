@@ -12,6 +12,7 @@ use super::address::{Address, ListQuery};
 use super::answer::{Answer, RateLimit, Route};
 use super::credential::Credential;
 use super::error::{ApiError, ClientError};
+use super::paths::ApiPath;
 use super::stream::EventStream;
 use super::tls::{self, Roots};
 use super::{body, headers};
@@ -86,19 +87,37 @@ impl Client {
         Ok(Self(Arc::new(Inner { http, address, credential, timeout: config.timeout })))
     }
 
-    /// One session, with its analysis. The id may be any text.
+    /// One session, with its analysis. The id may be any text. Asked under the configured path, or the first spelling.
     pub async fn session(&self, id: &str) -> Answer {
-        self.ask(Route::Session, self.0.address.session(id)).await
+        self.session_at(self.0.address.first(ApiPath::Session), id).await
     }
 
-    /// A page of the listing.
+    /// [`session`](Self::session), under `path`.
+    pub async fn session_at(&self, path: Arc<str>, id: &str) -> Answer {
+        let url = self.0.address.session(&path, id);
+        self.ask(Route::Session, path, url).await
+    }
+
+    /// A page of the listing. Asked under the configured path, or the first spelling.
     pub async fn list(&self, query: &ListQuery) -> Answer {
-        self.ask(Route::List, Ok(self.0.address.list(query))).await
+        self.list_at(self.0.address.first(ApiPath::List), query).await
     }
 
-    /// A page of the agents, from 1.
+    /// [`list`](Self::list), under `path`.
+    pub async fn list_at(&self, path: Arc<str>, query: &ListQuery) -> Answer {
+        let url = self.0.address.list(&path, query);
+        self.ask(Route::List, path, url).await
+    }
+
+    /// A page of the agents, from 1. Asked under the configured path, or the first spelling.
     pub async fn agents(&self, page: u32) -> Answer {
-        self.ask(Route::Agents, Ok(self.0.address.agents(page))).await
+        self.agents_at(self.0.address.first(ApiPath::Agents), page).await
+    }
+
+    /// [`agents`](Self::agents), under `path`.
+    pub async fn agents_at(&self, path: Arc<str>, page: u32) -> Answer {
+        let url = self.0.address.agents(&path, page);
+        self.ask(Route::Agents, path, url).await
     }
 
     /// Opens the organization's event stream, to be resumed behind `last_event_id`. It ends after a day at the latest.
@@ -106,8 +125,16 @@ impl Client {
     /// # Errors
     /// As for any request; there is no stream then.
     pub async fn stream(&self, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
+        self.stream_at(&self.0.address.first(ApiPath::Stream), last_event_id).await
+    }
+
+    /// [`stream`](Self::stream), under `path`.
+    ///
+    /// # Errors
+    /// As for any request; there is no stream then.
+    pub async fn stream_at(&self, path: &str, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
         let (name, value) = self.0.credential.current().await?;
-        let mut request = self.0.http.get(self.0.address.stream()).header(name, value);
+        let mut request = self.0.http.get(self.0.address.stream(path)?).header(name, value);
         // Compression would hold events back.
         request =
             request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity").timeout(STREAM_AT_MOST);
@@ -150,7 +177,7 @@ impl Client {
         self.0.address.host()
     }
 
-    async fn ask(&self, route: Route, url: Result<Url, ApiError>) -> Answer {
+    async fn ask(&self, route: Route, path: Arc<str>, url: Result<Url, ApiError>) -> Answer {
         let begun = Instant::now();
         let mut head = Head::default();
         let result = match url {
@@ -162,6 +189,9 @@ impl Client {
         }
         Answer {
             route,
+            path,
+            status: head.status,
+            content_type: head.content_type,
             elapsed: begun.elapsed(),
             rate_limit: head.rate_limit,
             date: head.date,
@@ -181,6 +211,8 @@ impl Client {
         })?;
         let received = Instant::now();
         head.rate_limit = RateLimit::read(response.headers());
+        head.status = Some(response.status().as_u16());
+        head.content_type = headers::media_type(response.headers());
         if !response.status().is_success() {
             return Err(body::refusal(response).await);
         }
@@ -193,6 +225,8 @@ impl Client {
 /// What the head of an answer says, known also where its body fails.
 #[derive(Default)]
 struct Head {
+    status: Option<u16>,
+    content_type: Option<&'static str>,
     rate_limit: RateLimit,
     date: Option<Timestamp>,
     received: Option<Instant>,

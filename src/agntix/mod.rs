@@ -13,6 +13,8 @@ mod credential;
 mod error;
 mod headers;
 pub(crate) mod json;
+pub mod paths;
+pub mod promise;
 mod secret_file;
 pub mod signature;
 pub mod stream;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::error::{Violation, shown};
 use super::{duration, rules};
 
+/// What a path is set to that is to be found out.
+pub const AUTO_PATH: &str = "auto";
+
 /// See `config.toml`, section `[api]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,13 +35,13 @@ pub struct ApiConfig {
     pub budget_share: f64,
     /// The budget until the headers say more.
     pub requests_per_minute: u32,
-    /// Route of one session; `{id}` is replaced.
+    /// Route of one session; `{id}` is replaced, or `auto`.
     pub session_path: String,
-    /// Route of the session listing.
+    /// Route of the session listing, or `auto`.
     pub list_path: String,
-    /// Route of the agents.
+    /// Route of the agents, or `auto`.
     pub agents_path: String,
-    /// Route of the event stream.
+    /// Route of the event stream, or `auto`.
     pub stream_path: String,
 }
 
@@ -53,10 +56,10 @@ impl Default for ApiConfig {
             max_concurrency: 16,
             budget_share: 0.5,
             requests_per_minute: 50,
-            session_path: "/api/v1/chat/sessions/{id}".into(),
-            list_path: "/api/v1/chat/sessions".into(),
-            agents_path: "/v1/chat/agents".into(),
-            stream_path: "/v1/chat/events/stream".into(),
+            session_path: AUTO_PATH.into(),
+            list_path: AUTO_PATH.into(),
+            agents_path: AUTO_PATH.into(),
+            stream_path: AUTO_PATH.into(),
         }
     }
 }
@@ -84,13 +87,27 @@ impl ApiConfig {
         rules::check(share > 0.0 && share <= 1.0, "api.budget_share", share, "must be more than 0 and at most 1")?;
         rules::check(self.requests_per_minute >= 1, "api.requests_per_minute", "0", "must be 1 or more")?;
         let route = &self.session_path;
-        let once = route.matches("{id}").count() == 1;
-        rules::check(once, "api.session_path", shown(route), "must have {id} in it exactly once")?;
-        rules::route("api.session_path", &route.replace("{id}", "id"))
-            .map_err(|violation| Violation { value: shown(route), ..violation })?;
-        rules::route("api.list_path", &self.list_path)?;
-        rules::route("api.agents_path", &self.agents_path)?;
-        rules::route("api.stream_path", &self.stream_path)
+        if route != AUTO_PATH {
+            let once = route.matches("{id}").count() == 1;
+            rules::check(once, "api.session_path", shown(route), "must have {id} in it exactly once")?;
+            rules::route("api.session_path", &route.replace("{id}", "id"))
+                .map_err(|violation| Violation { value: shown(route), ..violation })?;
+        }
+        let paths = [
+            ("api.list_path", &self.list_path),
+            ("api.agents_path", &self.agents_path),
+            ("api.stream_path", &self.stream_path),
+        ];
+        paths.into_iter().filter(|(_, path)| *path != AUTO_PATH).try_for_each(|(key, path)| rules::route(key, path))
+    }
+
+    /// Whether the same routes are asked under `other`, with a credential from the same place.
+    pub fn is_asked_like(&self, other: &Self) -> bool {
+        let asked = |api: &Self| {
+            let paths = [&api.session_path, &api.list_path, &api.agents_path, &api.stream_path].map(String::clone);
+            (api.base_url.clone(), api.key_file.clone(), api.bearer_token_file.clone(), paths)
+        };
+        asked(self) == asked(other)
     }
 
     fn validate_base_url(&self) -> Result<(), Violation> {

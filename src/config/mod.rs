@@ -28,7 +28,7 @@ mod typing;
 mod web;
 mod webhook;
 
-pub use api::ApiConfig;
+pub use api::{AUTO_PATH, ApiConfig};
 pub use changes::restart_only_changes;
 pub use environment::Environment;
 pub use error::{ConfigError, Violation};

@@ -337,12 +337,12 @@ fn the_report_lists_every_key_with_its_origin_and_no_secret() {
     let overrides = Overrides { listen_addresses: vec!["[::1]:0".into()], ..Overrides::default() };
     let report = file.without_directory(&file.load(&variables, &overrides).unwrap().report());
     for line in [
-        "api.base_url = \"https://api.agntix.ai\"           # default",
-        "api.timeout = \"9s\"                               # config.toml:2",
-        "api.session_path = \"/api/v1/chat/sessions/{id}\"  # default",
-        "sessions.ids = [\"a\"]                             # config.toml:4",
-        "poll.open_interval = \"50ms\"                      # AGNTIX_EXPORTER__POLL__OPEN_INTERVAL",
-        "web.listen_address = \"[::1]:0\"                   # --web.listen-address",
+        "api.base_url = \"https://api.agntix.ai\"  # default",
+        "api.timeout = \"9s\"                      # config.toml:2",
+        "api.session_path = \"auto\"               # default",
+        "sessions.ids = [\"a\"]                    # config.toml:4",
+        "poll.open_interval = \"50ms\"             # AGNTIX_EXPORTER__POLL__OPEN_INTERVAL",
+        "web.listen_address = \"[::1]:0\"          # --web.listen-address",
         "metrics.confidence_buckets = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # default",
         "# credential: AGNTIX_API_KEY (set, not shown)",
         "# warning: config.toml, line 4: sessions.ids holds ids more than once (1 dropped); each is followed once",

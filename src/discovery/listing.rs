@@ -360,6 +360,11 @@ impl Listing {
         self.refusals >= REFUSALS && !std::mem::replace(&mut self.unavailable, true)
     }
 
+    /// The next page of all sessions is due then at the latest.
+    pub fn due_by(&mut self, latest: Tick) {
+        self.recent.due = self.recent.due.min(latest);
+    }
+
     /// The gateway refused to list the open sessions, and `understood` what it was asked for (400 or 422) or not. Whether it
     /// has just been believed that it cannot list them; the next start tries again.
     ///

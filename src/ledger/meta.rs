@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
+use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 
 /// A single number, and its key in the table `meta`.
@@ -21,6 +22,8 @@ pub(super) enum Meta {
     Floor,
     /// Requests a minute that the API has said to be the organization's limit; 0 if it says none any more.
     ApiLimit,
+    /// The place of the path that was found among the spellings of a route.
+    Path(ApiPath),
 }
 
 impl Meta {
@@ -33,6 +36,10 @@ impl Meta {
             Self::InitialFloor => "initial_floor",
             Self::Floor => "floor",
             Self::ApiLimit => "api_limit",
+            Self::Path(ApiPath::Session) => "session_path",
+            Self::Path(ApiPath::List) => "list_path",
+            Self::Path(ApiPath::Agents) => "agents_path",
+            Self::Path(ApiPath::Stream) => "stream_path",
         }
     }
 

@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
 use crate::observation::{AgentParts, Channel, Facts};
@@ -134,6 +135,13 @@ pub enum Change {
     OpenListed,
     /// The look-back is done: from here on nothing belongs into starting values.
     LookBackDone,
+    /// The path of a route was found: its place among the spellings.
+    Path {
+        /// Of which route.
+        path: ApiPath,
+        /// The place.
+        place: u32,
+    },
     /// Requests that may be sent from now on, and count as sent after a crash (promise P6).
     Lease(Lease),
     /// So many requests of the latest lease were not sent, and never will be.
@@ -254,6 +262,8 @@ pub struct Opened {
     pub begun: bool,
     /// The limit that the API stated last, in requests a minute.
     pub api_limit: Option<u32>,
+    /// By [`ApiPath`]: the place of the path that was found among the spellings.
+    pub paths: [Option<u32>; ApiPath::ALL.len()],
 }
 
 /// What a commit made durable, for whoever shows it. It is told before the commit is answered.

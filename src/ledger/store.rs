@@ -22,6 +22,7 @@ use super::room::{Charges, Room};
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
+use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
 use crate::exposition::catalogue::{CHANNEL, Family};
@@ -215,6 +216,7 @@ impl Store {
                     .get(&self.connection)?
                     .and_then(|limit| u32::try_from(limit).ok())
                     .filter(|limit| *limit > 0),
+                paths: read_paths(&self.connection)?,
             })
         };
         read().map_err(|e| schema::writing_error(&self.path, &e))
@@ -322,6 +324,9 @@ impl Batch<'_> {
                 Ok(Verdict::Done)
             }
             Change::OpenListed => Meta::OpenListed.set(self.connection, 1).map(|()| Verdict::Done),
+            Change::Path { path, place } => {
+                Meta::Path(*path).set(self.connection, i64::from(*place)).map(|()| Verdict::Done)
+            }
             Change::LookBackDone => {
                 // What came before it in the same transaction is in the starting values still.
                 let earlier = self.add_up()?;
@@ -661,6 +666,14 @@ fn shorten_lease(connection: &Connection, unused: u32) -> Result<()> {
         )?
         .execute([unused])
         .map(drop)
+}
+
+fn read_paths(connection: &Connection) -> Result<[Option<u32>; ApiPath::ALL.len()]> {
+    let mut places = [None; ApiPath::ALL.len()];
+    for (path, place) in ApiPath::ALL.into_iter().zip(&mut places) {
+        *place = Meta::Path(path).get(connection)?.and_then(|place| u32::try_from(place).ok());
+    }
+    Ok(places)
 }
 
 fn read_leases(connection: &Connection) -> Result<Vec<Lease>> {

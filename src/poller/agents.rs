@@ -103,6 +103,11 @@ impl Agents {
         Some(std::mem::take(&mut self.found).into_values().map(|labels| (labels, 1.0)).collect())
     }
 
+    /// The same page is due at once.
+    pub fn again(&mut self, now: Tick) {
+        self.due = now;
+    }
+
     /// A page could not be read; it is asked for again `after(failures)` from now.
     pub fn failed(&mut self, now: Tick, after: impl FnOnce(u32) -> Duration) {
         self.failures = self.failures.saturating_add(1);

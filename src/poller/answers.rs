@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::contact::Came;
 use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
-use super::time::Head;
+use super::route_health::WrongAnswer;
+use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
@@ -35,26 +37,24 @@ impl Core {
     /// An answer has come, or its time is over.
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
         self.settle_budget(&answer, now.tick);
+        self.came_back(ask.route());
         if self.is_sent_again(ask, &answer, now) {
             return;
         }
         self.note(&answer, now);
-        let head = Head::of(&answer, now);
+        let came = Came::of(&answer, now);
         match answer.result {
-            Ok(body) => {
-                self.health.answered(ask.route());
-                match ask {
-                    Ask::Session(id) => self.session_answered(id, &body, answer.request_id.as_deref(), now, head),
-                    Ask::List(page) => self.page_answered(*page, &body, answer.request_id.as_deref(), now, head),
-                    Ask::Agents(_) => self.agents_answered(&body, now, head),
-                }
-            }
+            Ok(body) => match ask {
+                Ask::Session(id) => self.session_answered(ask, id, &body, &came, now),
+                Ask::List(page) => self.page_answered(ask, *page, &body, &came, now),
+                Ask::Agents(_) => self.agents_answered(ask, &body, &came, now),
+            },
             Err(ApiError::Connect(why)) if self.is_of_a_counted_failure(answer.elapsed, now) => {
                 tracing::debug!(why, "a request failed with the connection that it shared");
                 let random = self.rng.f64();
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
-            Err(error) => self.refused_or_failed(ask, &error, now),
+            Err(error) => self.refused_or_failed(ask, &error, &came, now),
         }
     }
 
@@ -92,6 +92,7 @@ impl Core {
             return self.answered(ask, answer, now);
         }
         self.settle_budget(&answer, now.tick);
+        self.came_back(ask.route());
         self.put_back(ask, now.tick);
     }
 
@@ -177,7 +178,7 @@ impl Core {
         }
     }
 
-    fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, now: Now) {
+    fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, came: &Came, now: Now) {
         let route = ask.route();
         let random = self.rng.f64();
         self.obey_retry_after(error, now, random);
@@ -189,14 +190,15 @@ impl Core {
             }
             ApiError::Status { status: status @ (401 | 403), .. } => {
                 if self.health.refused(route, *status, now.tick)
-                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
+                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host, now.tick)
                 {
+                    self.told.down_since.get_or_insert(now.tick);
                     tracing::error!(route = route.as_str(), %error, "{why}");
                 }
                 self.put_back(ask, now.tick);
             }
             ApiError::Status { status: 429, retry_after, .. } => {
-                self.health.answered(route);
+                self.health.paused(route, error, now.tick);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
                 if let Some(unsaid) = self.complaints.admit(now.tick) {
@@ -205,9 +207,9 @@ impl Core {
                 }
                 self.put_back(ask, now.tick);
             }
-            ApiError::Body(_) => {
+            ApiError::Body(why) => {
                 // It was answered, only not so that it could be used.
-                self.health.answered(route);
+                self.malformed_answer(ask, came, &format!("an answer that is {why}"), now);
                 if let Ask::List(_) = ask {
                     self.page_unreadable(error.request_id(), &error.to_string(), now);
                 } else {
@@ -216,14 +218,16 @@ impl Core {
             }
             ApiError::Credential(why) => {
                 if self.health.without_credential(why, now.tick)
-                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host)
+                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host, now.tick)
                 {
+                    self.told.down_since.get_or_insert(now.tick);
                     tracing::error!("{why}");
                 }
                 self.put_off(ask, now.tick, |_| Duration::ZERO);
             }
             error if error.is_transient() => {
-                if self.health.failed(error, now.tick, random) {
+                if self.health.failed(route, error, now.tick, random) {
+                    self.told.down_since.get_or_insert(now.tick);
                     tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
                 }
                 tracing::debug!(route = route.as_str(), %error, "a request failed");
@@ -234,20 +238,40 @@ impl Core {
                 }
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
-            error => {
-                // For an id that fits into no request, none was sent.
-                if *error != ApiError::Id {
-                    self.health.answered(route);
+            error => match (promise::of_error(route, error, came.content_type), ask) {
+                // What is refused is the filter, where the listing works without it.
+                (Unkept::Foreign { .. }, Ask::List(page))
+                    if page.open_only
+                        && self.health.has_answered(Route::List)
+                        && matches!(error, ApiError::Status { status: 400 | 404 | 405 | 422, .. }) =>
+                {
+                    self.open_listing_refused(error, now);
                 }
-                match ask {
-                    Ask::Session(id) => self.session_missing(id, &error.to_string(), true, error.request_id(), now),
-                    Ask::List(page) => self.listing_refused(*page, error, now),
-                    Ask::Agents(_) => {
-                        tracing::debug!(%error, "the agents cannot be read");
-                        self.agents.failed(now.tick, |_| MISSING_CAP);
+                (Unkept::Foreign { came: what, is_absent }, _) => {
+                    let request_id = error.request_id().map(ToOwned::to_owned).or_else(|| came.request_id.clone());
+                    let came = Came { request_id, ..came.clone() };
+                    self.wrong_answer(ask, &came, &what, is_absent, now);
+                }
+                (unkept, Ask::Session(id)) => {
+                    if unkept == Unkept::NoSuchSession {
+                        self.health.right(route);
+                        self.take_path(route, came);
                     }
+                    // For an id that fits into no request, none was sent.
+                    self.session_missing(id, &error.to_string(), true, error.request_id(), now);
                 }
-            }
+                (_, Ask::List(_) | Ask::Agents(_)) => self.put_off(ask, now.tick, |failures| backoff(failures, random)),
+            },
+        }
+    }
+
+    /// What came is the API's by its looks and cannot be read. Of a session it is that session's own.
+    pub(super) fn malformed_answer(&mut self, ask: &Ask, came: &Came, what: &str, now: Now) {
+        let (route, random) = (ask.route(), self.rng.f64());
+        if route != Route::Session {
+            let says = format!("GET {} was answered with {what}", came.path);
+            let answer = WrongAnswer { says, session: None, is_absent: false, goes_on: false };
+            self.health.wrong(route, answer, now.tick, random);
         }
     }
 
@@ -302,13 +326,14 @@ impl Core {
         }
     }
 
-    fn session_answered(&mut self, id: &Arc<str>, body: &[u8], request: Option<&str>, now: Now, head: Head) {
+    fn session_answered(&mut self, ask: &Ask, id: &Arc<str>, body: &[u8], came: &Came, now: Now) {
+        let request = came.request_id.as_deref();
         let mut api_now = self.api_time.now(now.tick, now.local);
         let facts = match JsonText::new(body).read::<wire::Session<'_>>() {
             Err(_) => Err(MalformedReason::Json),
             Ok(session) => {
                 if session.id.text() == Some(&**id) {
-                    api_now = self.note_time(head, now);
+                    api_now = self.note_time(came.head, now);
                     // Its end is seen now, also where it is not said since when.
                     if session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open")) {
                         self.tracker.saw_end(id, now.tick);
@@ -326,6 +351,9 @@ impl Core {
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
+                if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Session, body) {
+                    return self.wrong_answer(ask, came, &what, is_absent, now);
+                }
                 self.malformed(reason);
                 return self.session_missing(
                     id,
@@ -336,6 +364,7 @@ impl Core {
                 );
             }
         };
+        self.kept(Route::Session, came, now);
         self.complain_of(&facts, request, now);
         if self.tracker.get(id).is_some_and(|tracked| tracked.failures > PERSISTENT) {
             self.unreadable.read_one();
@@ -383,7 +412,14 @@ impl Core {
     }
 
     /// The API answered, but without the session: it refused it, or gave something else.
-    fn session_missing(&mut self, id: &Arc<str>, why: &str, refused: bool, request_id: Option<&str>, now: Now) {
+    pub(super) fn session_missing(
+        &mut self,
+        id: &Arc<str>,
+        why: &str,
+        refused: bool,
+        request_id: Option<&str>,
+        now: Now,
+    ) {
         if self.tracker.get(id).is_none() {
             // It was counted meanwhile, and is not missing.
             return;
@@ -417,15 +453,19 @@ impl Core {
         since.is_some_and(|since| api_now.min(now.local).since(since) > self.config.retention)
     }
 
-    fn agents_answered(&mut self, body: &[u8], now: Now, head: Head) {
+    fn agents_answered(&mut self, ask: &Ask, body: &[u8], came: &Came, now: Now) {
         let random = self.rng.f64();
         let text = JsonText::new(body);
-        let Ok(page) = wire::Page::read(body, &text) else {
-            return self.agents.failed(now.tick, |failures| backoff(failures + 4, random));
+        let page = wire::Page::read(body, &text).ok();
+        let Some(page) = page.filter(|page| came.is_written(Route::Agents, body, page)) else {
+            if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Agents, body) {
+                return self.wrong_answer(ask, came, &what, is_absent, now);
+            }
+            self.malformed_answer(ask, came, "JSON that is not well-formed", now);
+            return self.agents.failed(now.tick, |failures| backoff(failures, random));
         };
-        if page.data.is_some() {
-            self.note_time(head, now);
-        }
+        self.kept(Route::Agents, came, now);
+        self.note_time(came.head, now);
         let interval = self.sooner_without_time(self.config.agents_interval.mul_f64(0.9 + 0.2 * random));
         if let Some(series) = self.agents.read(&page, now.tick, interval, self.config.max_agents) {
             self.exposition.set_gauges(GaugeFamily::AgentInfo, series);

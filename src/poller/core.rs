@@ -11,12 +11,14 @@ use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::complaints::Complaints;
 use super::health::{Health, backoff};
+use super::standing::Told;
 use super::unreadable::Unreadable;
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
 use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
+use crate::agntix::paths::{ApiPath, PathChoice};
 use crate::clock::{ApiClock, Tick, Timestamp};
-use crate::config::Config;
+use crate::config::{ApiConfig, Config};
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
 use crate::discovery::unnamed::Unnamed;
 use crate::discovery::{Hint, News, Watched};
@@ -130,6 +132,8 @@ pub(super) struct CoreConfig {
     pub(super) open_interval: Duration,
     /// Deliveries are expected.
     pub(super) webhook: bool,
+    /// Something else than the listing tells of sessions.
+    pub(super) elsewhere: bool,
     pub(super) hold: Duration,
 }
 
@@ -149,6 +153,10 @@ impl From<&Config> for CoreConfig {
             max_agents: config.metrics.max_agents,
             open_interval: config.poll.open_interval,
             webhook: config.webhook.enabled,
+            elsewhere: config.webhook.enabled
+                || config.stream.enabled
+                || !config.sessions.ids.is_empty()
+                || !config.sessions.files.is_empty(),
             hold: config.metrics.new_series_hold,
         }
     }
@@ -175,6 +183,8 @@ pub(super) struct Life {
     /// of the look-back without one, and the `Date` of that answer.
     pub(super) first_contact: Option<(Tick, Option<Timestamp>)>,
     pub(super) look_back: LookBackStage,
+    /// Pages of the listing that this process has read.
+    pub(super) pages: u64,
     /// There are files of ids that have not been read yet.
     pub(super) files_unread: bool,
     /// Every source has been read once.
@@ -194,6 +204,12 @@ pub struct Core {
     pub(super) agents: Agents,
     pub(super) budget: Budget,
     pub(super) health: Health,
+    /// By route: under which path it is asked.
+    pub(super) paths: [PathChoice; Route::ALL.len()],
+    /// By route: requests under way.
+    pub(super) asking: [u32; Route::ALL.len()],
+    /// What the paths and the credential were made from.
+    api: ApiConfig,
     pub(super) api_time: ApiTime,
     /// When sources last gave what they had, by this machine's clock; `None` once the API's time is known or overdue.
     pub(super) succeeded_by_machine: Option<BTreeMap<Source, Timestamp>>,
@@ -232,6 +248,8 @@ pub struct Core {
     pub(super) unprocessed: u32,
     /// When a lost connection was last counted as a failure.
     pub(super) connection_lost: Option<Tick>,
+    /// What the log says of the API at present.
+    pub(super) told: Told,
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     /// After a failed commit, nothing is done before.
@@ -255,15 +273,19 @@ const FAR: Duration = Duration::from_secs(3600);
 enum Candidate {
     Sessions(Class),
     StarvedListing,
+    FirstListing,
+    FirstAgents,
     OverdueListing,
     OverdueAgents,
     Listing,
     Agents,
 }
 
-const CANDIDATES: [Candidate; 8] = [
+const CANDIDATES: [Candidate; 10] = [
     Candidate::StarvedListing,
     Candidate::Sessions(Class::Finishing),
+    Candidate::FirstListing,
+    Candidate::FirstAgents,
     Candidate::OverdueListing,
     Candidate::OverdueAgents,
     Candidate::Sessions(Class::Open),
@@ -315,7 +337,13 @@ impl Core {
             listing: if opened.open_listed { listing } else { listing.with_open_sessions() },
             agents: Agents::default(),
             budget,
-            health: Health::default(),
+            health: Health::with_history(if opened.watermark.is_some() { &[Route::List] } else { &[] }),
+            paths: Route::ALL.map(|route| {
+                let path = ApiPath::from(route);
+                PathChoice::new(path, &config.api, opened.paths.get(path as usize).copied().flatten())
+            }),
+            asking: [0; Route::ALL.len()],
+            api: config.api.clone(),
             api_time: ApiTime::default(),
             succeeded_by_machine: Some(BTreeMap::new()),
             api_clock,
@@ -326,6 +354,7 @@ impl Core {
                 first_contact: None,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
                 caught_up_at: Tick::ZERO,
+                pages: 0,
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
                 lags: true,
@@ -349,6 +378,7 @@ impl Core {
             unreadable: Unreadable::default(),
             unprocessed: 0,
             connection_lost: None,
+            told: Told::default(),
             throttled_since: None,
             state_retry: Tick::ZERO,
             state_failures: 0,
@@ -374,9 +404,19 @@ impl Core {
         self.config.observation.agents = agents;
         self.budget.reconfigure(config.api.budget_share, config.api.requests_per_minute);
         self.watched.set_recent_limit(config.metrics.watch_recent);
-        (self.credential, self.host) = (credential, host);
         // What was refused, unreachable or missing may be none of it any more.
-        self.health.forgive();
+        let is_same_api = self.api.is_asked_like(&config.api) && self.credential == credential;
+        self.health.forgive(is_same_api);
+        if !config.sessions.listing {
+            self.health.forget(Route::List);
+        }
+        self.paths = std::array::from_fn(|route| match self.paths.get(route) {
+            Some(path) if is_same_api => path.clone(),
+            Some(path) => path.reconfigured(&config.api),
+            None => PathChoice::new(ApiPath::List, &config.api, None),
+        });
+        self.api = config.api.clone();
+        (self.credential, self.host) = (credential, host);
         self.listing.retry(now.tick);
         self.agents.retry(now.tick);
         self.tracker.retry_failing(now.tick, true);
@@ -522,6 +562,9 @@ impl Core {
                 wait = wait.min(until);
                 continue;
             }
+            if self.waits_for_path(route) {
+                continue;
+            }
             let priority = match candidate {
                 Candidate::Sessions(Class::Finishing) => Priority::Urgent,
                 _ => Priority::Normal,
@@ -530,6 +573,7 @@ impl Core {
                 Grant::Granted => match self.take(candidate, now) {
                     Some(ask) => {
                         self.health.asked(route, now.tick);
+                        self.sent(route);
                         return (Next::Ask(ask), false);
                     }
                     // Nothing takes it after all.
@@ -578,9 +622,12 @@ impl Core {
             Candidate::Sessions(class) => return self.tracker.due_in(class, now).map(|_| Route::Session),
             Candidate::StarvedListing => (self.listing_due()? + LISTING_STARVED, Route::List),
             Candidate::OverdueListing => (self.listing_due()? + LISTING_PATIENCE, Route::List),
-            Candidate::Listing => (self.listing_due()?, Route::List),
+            // Whether these routes work is not known yet, and one request each tells.
+            Candidate::FirstListing if self.health.has_answered(Route::List) => return None,
+            Candidate::FirstListing | Candidate::Listing => (self.listing_due()?, Route::List),
+            Candidate::FirstAgents if self.health.has_answered(Route::Agents) => return None,
             Candidate::OverdueAgents => (self.agents.due().saturating_add(self.config.agents_interval), Route::Agents),
-            Candidate::Agents => (self.agents.due(), Route::Agents),
+            Candidate::FirstAgents | Candidate::Agents => (self.agents.due(), Route::Agents),
         };
         (due <= now).then_some(route)
     }
@@ -592,13 +639,13 @@ impl Core {
                 self.tracker.take(&id);
                 Ask::Session(id)
             }
-            Candidate::StarvedListing | Candidate::OverdueListing | Candidate::Listing => {
+            Candidate::StarvedListing | Candidate::FirstListing | Candidate::OverdueListing | Candidate::Listing => {
                 self.listing_busy = true;
                 let api_now = self.api_time.now(now.tick, now.local);
                 let begin = self.recent_window_begin(now);
                 Ask::List(self.listing.page(now.tick, begin, api_now))
             }
-            Candidate::OverdueAgents | Candidate::Agents => {
+            Candidate::FirstAgents | Candidate::OverdueAgents | Candidate::Agents => {
                 self.agents.asked();
                 Ask::Agents(self.agents.page())
             }

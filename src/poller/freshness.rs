@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::{Batch, Core, LookBackStage, Now, Purpose};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
-use crate::ledger::Change;
+use crate::ledger::{Change, Source};
 use crate::tracker::Summary;
 use crate::web::{ApiStatus, LookBack};
 
@@ -29,7 +29,8 @@ impl Core {
     }
 
     fn sources_read(&self) -> bool {
-        (!self.config.listing || self.listing.is_looked_back()) && !self.life.files_unread
+        let is_listed = !self.first_sweep_missing() && self.listing.is_looked_back();
+        (!self.config.listing || is_listed) && !self.life.files_unread
     }
 
     /// Whether the listing, which has been read to its end before, has not been for long.
@@ -44,7 +45,9 @@ impl Core {
         }
         // Where the API has answered, it is waited for until its time can be trusted: what ended before is told by that.
         let is_dated = self.life.first_start.is_some() || self.life.first_contact.is_none();
-        let is_done = self.sources_read() && summary.look_back == 0 && is_dated && self.ready.is_empty();
+        // One that has never answered as it should has not said what there is.
+        let is_read = self.health.has_worked() && self.sources_read();
+        let is_done = is_read && summary.look_back == 0 && is_dated && self.ready.is_empty();
         let deadline_passed = now.tick.saturating_sub(self.started) >= self.config.look_back_deadline;
         if !is_done && !deadline_passed {
             return;
@@ -53,7 +56,13 @@ impl Core {
         // From here on, what ends is news.
         self.life.first_contact.get_or_insert((now.tick, None));
         self.ready.push_back(Batch { changes: vec![Change::LookBackDone], purpose: Purpose::LookBackDone });
-        if is_done {
+        if !is_done && is_read && is_dated && summary.look_back == summary.look_back_waiting {
+            tracing::info!(
+                waiting = summary.look_back,
+                "the look-back is over; session metrics are shown from now on, and sessions that wait for their analysis \
+                 are counted as usual"
+            );
+        } else if is_done {
             tracing::info!("the look-back is done; session metrics are shown from now on");
         } else {
             tracing::warn!(
@@ -103,11 +112,14 @@ impl Core {
     }
 
     fn show_status(&mut self, summary: &Summary, now: Now) {
-        let api = self.health.status(&self.credential, &self.host);
+        let api = self.health.status(&self.credential, &self.host, now.tick);
+        self.tell(&api, now);
         let look_back_done = self.life.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
         self.life.lags = !look_back_done
             || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
+            || self.first_sweep_missing()
+            || !self.health.has_worked()
             || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND)
             || summary.late > 0
@@ -127,24 +139,23 @@ impl Core {
             Some(at) => own.oldest_pending.with_label_values::<&str>(&[]).set(at.as_seconds_f64()),
             None => own.oldest_pending.reset(),
         }
-        let first_sweep_missing =
-            self.config.listing && !self.listing.first_sweep_done() && !self.listing.is_unavailable();
-        let is_ready =
-            self.health.has_worked() && !first_sweep_missing && !self.life.files_unread && summary.unasked == 0;
-        if is_ready && !std::mem::replace(&mut self.life.ready, true) {
+        if self.has_no_listing() {
+            // It has never succeeded, which is to be seen as if it were long ago.
+            own.source_last_success.with_label_values(&[Source::Listing.as_str()]).set(0.0);
+        }
+        if self.all_read(summary) && !std::mem::replace(&mut self.life.ready, true) {
             tracing::info!("ready: every source has been read once");
         }
-        let ready = match (self.life.ready, &api) {
-            (true, _) => Ok(()),
-            (false, ApiStatus::Down(why)) => Err(format!("Not ready: {why}")),
-            (false, _) if first_sweep_missing => {
-                Err("Not ready: the first listing of sessions is not done.".to_owned())
-            }
-            (false, _) => Err("Not ready: the configured sessions have not all been asked for yet.".to_owned()),
-        };
+        let ready = self.readiness(&api, now);
+        let progress = self.progress(summary, ready.is_ok(), now);
+        let (missing, nothing_found, routes) = (self.missing(), self.nothing_found(summary), self.route_lines(now));
         self.status.update(|status| {
             status.api = api.clone();
             status.ready.clone_from(&ready);
+            status.progress.clone_from(&progress);
+            status.missing.clone_from(&missing);
+            status.nothing_found.clone_from(&nothing_found);
+            status.routes.clone_from(&routes);
             status.api_host.clone_from(&self.host);
             status.sessions_known = summary.known as u64;
             status.sessions_open = summary.open as u64;

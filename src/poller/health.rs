@@ -3,19 +3,23 @@
 
 use std::time::Duration;
 
+use super::route_health::{RouteHealth, WrongAnswer};
+use crate::agntix::paths::ApiPath;
 use crate::agntix::{ApiError, Route};
 use crate::clock::Tick;
 use crate::web::ApiStatus;
 
 /// The vendor asks for exponential backoff with jitter, capped at 60 s.
-const BACKOFF_CAP: Duration = Duration::from_secs(60);
+pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(60);
 const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// How often a route that refuses the credential is asked.
 const PROBE: Duration = Duration::from_secs(60);
 /// So many failures in a row are not one session's, but the API's.
-const BROKEN: u32 = 5;
+pub(super) const BROKEN: u32 = 5;
 /// From so many failures in a row on, the API counts as down.
 const DOWN: u32 = 3;
+/// Without any good answer for so long, it counts as down whatever comes instead.
+const NOTHING_GOOD_FOR: Duration = Duration::from_secs(120);
 
 /// Backoff with full jitter: anywhere from nothing to the cap that grows with every failure. `random` is from 0 to 1.
 pub fn backoff(failures: u32, random: f64) -> Duration {
@@ -26,9 +30,10 @@ pub fn backoff(failures: u32, random: f64) -> Duration {
 /// What is known of the API's health.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    answered: bool,
-    /// By route: whether it has ever given what it was asked for.
-    worked: [bool; Route::ALL.len()],
+    /// What each route has shown.
+    routes: [RouteHealth; Route::ALL.len()],
+    /// Since when nothing good has come of any route although it was asked for, how often it was, and what came last.
+    unheard: Option<(Tick, u32, String)>,
     /// Why there is no credential to send, while there is none.
     no_credential: Option<String>,
     /// By route: the status with which it refuses the credential.
@@ -42,13 +47,22 @@ pub struct Health {
 }
 
 impl Health {
+    /// Of an API that an earlier process has had good answers of, on these routes.
+    pub fn with_history(routes: &[Route]) -> Self {
+        let mut health = Self::default();
+        for route in routes {
+            health.with(*route, |route| *route = RouteHealth::worked_before());
+        }
+        health
+    }
+
     /// Whether `route` may be asked at `now`.
     ///
     /// # Errors
     /// When not: from when on it may.
     pub fn may_ask(&self, route: Route, now: Tick) -> Result<(), Tick> {
         let until = self.held_until.max(if self.is_refused(route) { self.probe_due } else { Tick::ZERO });
-        if until > now { Err(until) } else { Ok(()) }
+        if until > now { Err(until) } else { self.route(route).map_or(Ok(()), |route| route.may_ask(now)) }
     }
 
     /// A request is sent to `route`: while it is refused, or the API broken, it is the only one for a while.
@@ -59,33 +73,94 @@ impl Health {
         if self.failures >= BROKEN {
             (self.held_until, self.probing) = (now + BACKOFF_CAP, true);
         }
+        self.with(route, |route| route.asked(now));
     }
 
-    /// `route` gave an answer that shows that the API works and takes the credential: any but the failures below.
-    pub fn answered(&mut self, route: Route) {
+    /// `route` answered as it promises.
+    pub fn good(&mut self, route: Route, now: Tick) {
+        self.accepted(route);
+        self.with(route, |route| route.good(now));
+    }
+
+    /// `route` said in the API's own words that there is no such session: the route is right, and the credential good.
+    pub fn right(&mut self, route: Route) {
+        self.accepted(route);
+        self.with(route, RouteHealth::right);
+    }
+
+    /// `route` asks for a pause (429): it is there, and has given nothing.
+    pub fn paused(&mut self, route: Route, error: &ApiError, now: Tick) {
         self.heard();
+        self.count_unheard(&error.to_string(), now);
+        self.with(route, |route| route.unheard(&error.to_string(), now));
+    }
+
+    /// `route` gave something that it does not promise.
+    pub fn wrong(&mut self, route: Route, answer: WrongAnswer, now: Tick, random: f64) {
+        self.heard();
+        self.count_unheard(&answer.says, now);
+        self.with(route, |route| route.wrong(answer, now, random));
+    }
+
+    fn accepted(&mut self, route: Route) {
+        self.heard();
+        self.unheard = None;
         if self.is_unauthorized() {
             self.refusals = [None; Route::ALL.len()];
         }
-        self.set_refusal(route, None);
-        if let Some(worked) = self.worked.get_mut(route as usize) {
-            *worked = true;
+        if self.refusal(route).is_some() {
+            // It has got what it lacked, and so may the others have.
+            self.probe_due = Tick::ZERO;
         }
+        self.set_refusal(route, None);
+    }
+
+    fn count_unheard(&mut self, why: &str, now: Tick) {
+        let (_, count, last) = self.unheard.get_or_insert((now, 0, String::new()));
+        *count = count.saturating_add(1);
+        why.clone_into(last);
+    }
+
+    /// What `route` has shown.
+    pub fn route(&self, route: Route) -> Option<&RouteHealth> {
+        self.routes.get(route as usize)
+    }
+
+    /// Whether `route` may be searched for under other spellings; see [`RouteHealth::may_search`].
+    pub fn may_search(&mut self, route: Route, is_known: bool, now: Tick) -> bool {
+        self.routes.get_mut(route as usize).is_some_and(|route| route.may_search(is_known, now))
     }
 
     /// Whether `route` has ever given what it was asked for.
     pub fn has_answered(&self, route: Route) -> bool {
-        self.worked.get(route as usize) == Some(&true)
+        self.route(route).is_some_and(RouteHealth::has_been_good)
     }
 
-    /// The configuration was reloaded: what was refused or failed is tried afresh.
-    pub fn forgive(&mut self) {
-        *self = Self { answered: self.answered, ..Self::default() };
+    /// Whether `route` is not there: it has never answered otherwise than with 404 or 405, while another route works.
+    pub fn is_absent(&self, route: Route) -> bool {
+        self.has_worked() && self.route(route).is_some_and(RouteHealth::is_absent)
+    }
+
+    /// The configuration was reloaded: what was refused or failed is tried afresh. What has worked is still known to
+    /// only if it `is_same_api`, asked in the same way.
+    pub fn forgive(&mut self, is_same_api: bool) {
+        let mut routes = std::mem::take(&mut self.routes);
+        routes.iter_mut().for_each(RouteHealth::right);
+        *self = Self::default();
+        if is_same_api {
+            self.routes = routes;
+        }
+    }
+
+    /// `route` is not used any more.
+    pub fn forget(&mut self, route: Route) {
+        self.with(route, |route| *route = RouteHealth::default());
     }
 
     /// `route` refused the credential with 401, which concerns all of them, or with 403. Whether that is news.
     pub fn refused(&mut self, route: Route, status: u16, now: Tick) -> bool {
         self.heard();
+        self.count_unheard(&format!("it answers {status}"), now);
         let news = self.refusal(route) != Some(status) && !(status == 401 && self.is_unauthorized());
         self.set_refusal(route, Some(status));
         self.probe_due = now + PROBE;
@@ -110,14 +185,16 @@ impl Health {
         self.probe_due = Tick::ZERO;
     }
 
-    /// Whether the API has ever answered with what it was asked for.
+    /// Whether any route has ever answered as it promises.
     pub fn has_worked(&self) -> bool {
-        self.worked.contains(&true)
+        self.routes.iter().any(RouteHealth::has_been_good)
     }
 
-    /// No answer, or one of a broken server. Whether the API counts as down since now.
-    pub fn failed(&mut self, error: &ApiError, now: Tick, random: f64) -> bool {
+    /// No answer of `route`, or one of a broken server. Whether the API counts as down since now.
+    pub fn failed(&mut self, route: Route, error: &ApiError, now: Tick, random: f64) -> bool {
         self.no_credential = None;
+        self.count_unheard(&error.to_string(), now);
+        self.with(route, |route| route.unheard(&error.to_string(), now));
         self.last_failure = error.to_string();
         if self.failures >= BROKEN && !std::mem::take(&mut self.probing) {
             // It was under way when the API broke, and so says nothing new: one blip is not many failures in a row.
@@ -130,8 +207,8 @@ impl Health {
         self.failures == DOWN
     }
 
-    /// Whether it answers, and if not, why, as a sentence. `credential` and `host` are named to the reader.
-    pub fn status(&self, credential: &str, host: &str) -> ApiStatus {
+    /// Whether it answers as it promises, and if not, why, as a sentence. `credential` and `host` are named to the reader.
+    pub fn status(&self, credential: &str, host: &str, now: Tick) -> ApiStatus {
         if let Some(why) = &self.no_credential {
             return ApiStatus::Down(format!(
                 "There is no credential to send: {why}. Put it there; it is looked for every second."
@@ -165,21 +242,87 @@ impl Health {
                 self.last_failure
             ));
         }
-        if self.answered { ApiStatus::Up } else { ApiStatus::Unknown }
+        if let Some(why) = self.wrong_routes(host, now) {
+            return ApiStatus::Down(why);
+        }
+        if let Some((silent, last)) = self.nothing_good(now) {
+            let silent = humantime::format_duration(Duration::from_secs(silent.as_secs()));
+            return ApiStatus::Down(format!(
+                "{host} has given no good answer for {silent}: {last}. It is tried again and again."
+            ));
+        }
+        let is_doubtful = |route: Route| {
+            self.route(route).is_some_and(|health| health.is_doubtful() && !health.has_been_good())
+                && !self.is_absent(route)
+        };
+        let is_up = self.has_worked() && !Route::ALL.into_iter().any(is_doubtful);
+        if is_up { ApiStatus::Up } else { ApiStatus::Unknown }
+    }
+
+    /// For how long no route has given a good answer, and what came last, once that is too long.
+    fn nothing_good(&self, now: Tick) -> Option<(Duration, &str)> {
+        let (since, count, last) = self.unheard.as_ref()?;
+        let silent = now.saturating_sub(*since);
+        (*count >= DOWN && silent >= NOTHING_GOOD_FOR).then_some((silent, last))
+    }
+
+    /// Whether what has worked can no longer be relied on: something else answers, or nothing good has come for long.
+    pub fn is_lost(&self, now: Tick) -> bool {
+        self.nothing_good(now).is_some() || self.wrong_routes("", now).is_some()
+    }
+
+    /// Which routes answer something else than they promise, as sentences, if any does.
+    fn wrong_routes(&self, host: &str, now: Tick) -> Option<String> {
+        // That requests for single sessions fail without an answer may be those sessions' own trouble.
+        let trouble = |route: Route| self.route(route)?.does_not_work(route != Route::Session, now);
+        let is_there = |route: &Route| !self.is_absent(*route);
+        if !Route::ALL.into_iter().filter(is_there).any(|route| trouble(route).is_some()) {
+            return None;
+        }
+        let doubt = |route: Route| {
+            let health = self.route(route).filter(|health| health.is_doubtful() && !health.has_been_good())?;
+            Some(health.last_trouble())
+        };
+        let wrong: Vec<_> = Route::ALL
+            .into_iter()
+            .filter(is_there)
+            .filter_map(|route| Some((ApiPath::from(route), trouble(route).or_else(|| doubt(route))?)))
+            .collect();
+        let nothing_works = Route::ALL
+            .into_iter()
+            .all(|route| trouble(route).is_some() || self.route(route).is_none_or(|health| !health.has_been_good()));
+        let what: Vec<_> = wrong.iter().map(|(path, says)| format!("{}: {says}", path.gives())).collect();
+        let keys: Vec<_> = wrong.iter().map(|(path, _)| path.key()).collect();
+        let advice = if nothing_works {
+            "Check api.base_url, and whether a proxy, a gateway or a login page answers in its place".to_owned()
+        } else {
+            format!("Check {}, and the gateway in front of the API", keys.join(" and "))
+        };
+        Some(format!(
+            "{host} does not answer as the Agntix API does ({}). {advice}. It is tried again at least once a minute.",
+            what.join("; ")
+        ))
     }
 
     /// An answer came, whatever it says.
     fn heard(&mut self) {
-        (self.answered, self.failures, self.held_until, self.probing) = (true, 0, Tick::ZERO, false);
+        (self.failures, self.held_until, self.probing) = (0, Tick::ZERO, false);
         self.no_credential = None;
     }
 
-    fn is_refused(&self, route: Route) -> bool {
+    /// Whether `route` does not take the credential, or there is none.
+    pub fn is_refused(&self, route: Route) -> bool {
         self.no_credential.is_some() || self.is_unauthorized() || self.refusal(route).is_some()
     }
 
     fn is_unauthorized(&self) -> bool {
         self.refusals.contains(&Some(401))
+    }
+
+    fn with(&mut self, route: Route, change: impl FnOnce(&mut RouteHealth)) {
+        if let Some(route) = self.routes.get_mut(route as usize) {
+            change(route);
+        }
     }
 
     fn refusal(&self, route: Route) -> Option<u16> {
@@ -208,16 +351,16 @@ mod tests {
     #[test]
     fn a_refused_credential_is_probed_once_a_minute_on_any_route() {
         let mut health = Health::default();
-        health.answered(Route::List);
+        health.good(Route::List, S);
         assert!(health.refused(Route::Session, 401, S) && !health.refused(Route::Session, 401, S));
         assert_eq!(health.may_ask(Route::Agents, S * 60), Err(S * 61));
         assert_eq!(health.may_ask(Route::Agents, S * 61), Ok(()));
         health.asked(Route::Agents, S * 61);
         assert_eq!(health.may_ask(Route::List, S * 62), Err(S * 121));
-        let status = health.status("AGNTIX_API_KEY", "api.agntix.ai");
+        let status = health.status("AGNTIX_API_KEY", "api.agntix.ai", S);
         assert!(matches!(&status, ApiStatus::Down(why) if why.contains("AGNTIX_API_KEY") && why.contains("401")));
-        health.answered(Route::Agents);
-        assert_eq!((health.may_ask(Route::Session, S * 62), health.status("", "")), (Ok(()), ApiStatus::Up));
+        health.good(Route::Agents, S);
+        assert_eq!((health.may_ask(Route::Session, S * 62), health.status("", "", S)), (Ok(()), ApiStatus::Up));
     }
 
     #[test]
@@ -230,8 +373,8 @@ mod tests {
         health.asked(Route::List, S * 2);
         assert_eq!(health.may_ask(Route::Agents, S * 2), Err(S * 62));
         assert!(health.without_credential("x is empty", S * 2) && !health.without_credential("x is empty", S * 2));
-        assert!(matches!(health.status("key", "host"), ApiStatus::Down(why) if why.contains("x is empty")));
-        health.answered(Route::List);
+        assert!(matches!(health.status("key", "host", S), ApiStatus::Down(why) if why.contains("x is empty")));
+        health.good(Route::List, S);
         assert!(!health.waits_for_credential() && health.has_worked());
     }
 
@@ -240,27 +383,27 @@ mod tests {
         let mut health = Health::default();
         health.refused(Route::Agents, 403, S);
         assert_eq!((health.may_ask(Route::List, S), health.may_ask(Route::Agents, S)), (Ok(()), Err(S * 61)));
-        health.answered(Route::List);
-        assert!(matches!(health.status("key", "host"), ApiStatus::Down(why) if why.contains("the agents")));
-        health.answered(Route::Agents);
-        assert_eq!(health.status("key", "host"), ApiStatus::Up);
+        health.good(Route::List, S);
+        assert!(matches!(health.status("key", "host", S), ApiStatus::Down(why) if why.contains("the agents")));
+        health.good(Route::Agents, S);
+        assert_eq!(health.status("key", "host", S), ApiStatus::Up);
     }
 
     #[test]
     fn a_broken_api_is_asked_by_one_request_at_a_time() {
         let mut health = Health::default();
         let timeout = ApiError::Timeout;
-        assert_eq!([1; 3].map(|_| health.failed(&timeout, S, 1.0)), [false, false, true]);
-        assert!(matches!(health.status("key", "host"), ApiStatus::Down(_)));
+        assert_eq!([1; 3].map(|_| health.failed(Route::List, &timeout, S, 1.0)), [false, false, true]);
+        assert!(matches!(health.status("key", "host", S), ApiStatus::Down(_)));
         assert_eq!(health.may_ask(Route::List, S), Ok(()));
-        health.failed(&timeout, S, 1.0);
-        health.failed(&timeout, S, 1.0);
+        health.failed(Route::List, &timeout, S, 1.0);
+        health.failed(Route::List, &timeout, S, 1.0);
         assert_eq!(health.may_ask(Route::List, S), Err(S * 3));
-        health.failed(&timeout, S * 2, 1.0);
+        health.failed(Route::List, &timeout, S * 2, 1.0);
         assert_eq!(health.may_ask(Route::List, S * 2), Err(S * 3), "it was under way before");
         health.asked(Route::List, S * 3);
         assert_eq!(health.may_ask(Route::Session, S * 4), Err(S * 63));
-        health.answered(Route::List);
-        assert_eq!((health.may_ask(Route::Session, S * 4), health.status("key", "host")), (Ok(()), ApiStatus::Up));
+        health.good(Route::List, S);
+        assert_eq!((health.may_ask(Route::Session, S * 4), health.status("key", "host", S)), (Ok(()), ApiStatus::Up));
     }
 }

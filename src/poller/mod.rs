@@ -7,11 +7,14 @@ mod agents;
 mod answers;
 mod api_time;
 mod complaints;
+mod contact;
 pub mod core;
 mod freshness;
 mod health;
 mod pages;
+mod route_health;
 mod run;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod time;

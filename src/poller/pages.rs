@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Batch, Core, Now, Purpose};
+use super::contact::Came;
+use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
-use super::time::Head;
-use crate::agntix::{ApiError, JsonText, wire};
+use crate::agntix::promise::Unkept;
+use crate::agntix::{ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
 use crate::discovery::listing::{ListPage, Next, PageSeen};
 use crate::discovery::paging::PageClaims;
@@ -34,31 +35,17 @@ struct Entries {
 }
 
 impl Core {
-    pub(super) fn listing_refused(&mut self, page: ListPage, error: &ApiError, now: Now) {
+    /// The API does not list the open sessions, while it lists all of them.
+    pub(super) fn open_listing_refused(&mut self, error: &ApiError, now: Now) {
         self.listing_busy = false;
-        if page.open_only {
-            let understood = matches!(error, ApiError::Status { status: 400 | 422, .. });
-            if self.listing.open_refused(now.tick, understood) {
-                tracing::warn!(
-                    %error,
-                    "the API does not list open sessions by state; those that were open before the first start are found \
-                     only if sessions.ids, a delivery or the event stream names them. It is tried again at the next start"
-                );
-            }
-            return;
+        let understood = matches!(error, ApiError::Status { status: 400 | 422, .. });
+        if self.listing.open_refused(now.tick, understood) {
+            tracing::warn!(
+                %error,
+                "the API does not list open sessions by state; those that were open before the first start are found \
+                 only if sessions.ids, a delivery or the event stream names them. It is tried again at the next start"
+            );
         }
-        if matches!(error, ApiError::Status { status: 404 | 405, .. }) {
-            if self.listing.refused(now.tick) {
-                tracing::warn!(
-                    %error,
-                    "this organization's gateway has no listing of sessions at api.list_path; only configured sessions \
-                     are followed (set api.list_path, or sessions.listing = false)"
-                );
-            }
-            return;
-        }
-        tracing::warn!(%error, "the listing of sessions was refused");
-        self.listing.failed(now.tick, |_| Duration::from_secs(60));
     }
 
     pub(super) fn put_off_listing(&mut self, now: Tick, after: impl Fn(u32) -> Duration) {
@@ -66,16 +53,29 @@ impl Core {
         self.listing.failed(now, |failures| after(u32::from(failures)));
     }
 
-    pub(super) fn page_answered(&mut self, page: ListPage, body: &[u8], request: Option<&str>, now: Now, head: Head) {
-        self.listing.answered();
+    pub(super) fn page_answered(&mut self, ask: &Ask, page: ListPage, body: &[u8], came: &Came, now: Now) {
+        let request = came.request_id.as_deref();
         let text = JsonText::new(body);
-        let Ok(list) = wire::Page::read(body, &text) else {
+        let list = wire::Page::read(body, &text).ok();
+        let is_written = list.as_ref().is_some_and(|list| came.is_written(Route::List, body, list));
+        if is_written {
+            self.kept(Route::List, came, now);
+            self.life.pages += 1;
+        }
+        let is_usable = is_written || (list.is_some() && self.may_be_empty(page));
+        if !is_usable && let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::List, body) {
+            self.malformed(MalformedReason::Json);
+            return self.wrong_answer(ask, came, &what, is_absent, now);
+        }
+        let Some(list) = list.filter(|_| is_usable) else {
+            self.malformed_answer(ask, came, "JSON that is not well-formed", now);
             return self.page_unreadable(request, "it is no list of sessions", now);
         };
+        self.listing.answered();
         let mut api_now = self.api_time.now(now.tick, now.local);
         // A body without a list may be anybody's, until it is known to be this server's way to write an empty one.
         if !list.is_implied() || self.listing.first_sweep_done() {
-            api_now = self.note_time(head, now);
+            api_now = self.note_time(came.head, now);
         }
         let begin = self.recent_window_begin(now);
         if self.listing.has_no_watermark()
@@ -205,7 +205,14 @@ impl Core {
         self.reread_page(now);
     }
 
-    fn reread_page(&mut self, now: Now) {
+    /// Whether an answer without a list may be how this server writes an empty one. Where nothing but such answers was seen
+    /// under a path that is still to be found, it is not; nor where there is a session to be listed.
+    fn may_be_empty(&self, page: ListPage) -> bool {
+        let is_listed = page.page == 1 && !page.open_only && !self.listing.has_no_watermark();
+        self.path_is_known(Route::List) && !is_listed
+    }
+
+    pub(super) fn reread_page(&mut self, now: Now) {
         let random = self.rng.f64();
         self.put_off_listing(now.tick, |failures| backoff(failures, random));
     }

@@ -178,10 +178,11 @@ impl Poller {
                 }
                 Next::Ask(ask) => {
                     let (client, generation) = (self.client.clone(), self.generation);
+                    let path = self.core.path(ask.route());
                     self.requests.spawn(async move {
                         let answer = match &ask {
-                            Ask::Session(id) => client.session(id).await,
-                            Ask::Agents(page) => client.agents(*page).await,
+                            Ask::Session(id) => client.session_at(path, id).await,
+                            Ask::Agents(page) => client.agents_at(path, *page).await,
                             Ask::List(page) => {
                                 let query = ListQuery {
                                     created_after: page.created_after,
@@ -189,7 +190,7 @@ impl Poller {
                                     page: page.page,
                                     limit: page.limit,
                                 };
-                                client.list(&query).await
+                                client.list_at(path, &query).await
                             }
                         };
                         (ask, answer, generation)

@@ -165,8 +165,9 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
 
 /// The session called `id`, if the credential may read it.
 fn readable<'s>(simulator: &'s Simulator, id: &str, now: Timestamp) -> Result<Session<'s>, Refusal> {
+    let faults = simulator.faults();
     let session = simulator.session(id, now).ok_or_else(Refusal::no_session)?;
-    if simulator.faults().vanished_sessions.contains(id) {
+    if faults.no_sessions || faults.vanished_sessions.contains(id) {
         return Err(Refusal::no_session());
     }
     match simulator.config().hidden_status {
@@ -189,7 +190,7 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
     }
     let mut filter = Filter::created(config.start, now);
     (filter.ascending, filter.listed) = (false, true);
-    let mut nothing = false;
+    let mut nothing = simulator.faults().no_sessions;
     for (name, value) in query {
         match name.as_str() {
             "createdAfter" => {

@@ -56,6 +56,101 @@ pub struct Faults {
     pub every_nth: Option<EveryNth>,
     /// What is wrong in the heads of answers.
     pub heads: HeadFaults,
+    /// Under which paths the routes are served, where it is not the usual ones.
+    pub paths: Paths,
+    /// The organization has no sessions: none is listed, and none is there when asked for. The truth knows them still.
+    pub no_sessions: bool,
+}
+
+/// The only path under which a route is served, without the id at its end; the usual one where there is none. At any other
+/// path the API knows no route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// Of one session: `/v1/chat/sessions`.
+    pub session: Option<String>,
+    /// Of the listing.
+    pub list: Option<String>,
+    /// Of the agents.
+    pub agents: Option<String>,
+    /// Of the event stream.
+    pub stream: Option<String>,
+}
+
+impl Paths {
+    /// Whether `route` is served at `path`.
+    pub(super) fn serve(&self, route: Route, path: &str) -> bool {
+        let (served, usual, path) = match route {
+            Route::Session => {
+                (&self.session, "/api/v1/chat/sessions", path.rsplit_once('/').map_or(path, |(root, _)| root))
+            }
+            Route::List => (&self.list, "/api/v1/chat/sessions", path),
+            Route::Agents => (&self.agents, "/v1/chat/agents", path),
+            Route::Stream => (&self.stream, "/v1/chat/events/stream", path),
+            Route::Messages | Route::Campaign | Route::Other => return true,
+        };
+        path == served.as_deref().unwrap_or(usual)
+    }
+}
+
+/// Something that answers in the API's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stranger {
+    /// 404 with a page of HTML, as a web server that knows nothing of the API.
+    NotFoundPage,
+    /// 404 with a line of text.
+    NotFoundText,
+    /// 404 with the JSON of a gateway.
+    NotFoundJson,
+    /// 302 to a login page.
+    Redirect,
+    /// 200 with a login page.
+    LoginPage,
+    /// 200 with an error in JSON.
+    ErrorBody,
+    /// 200 with JSON of something else.
+    OtherJson,
+    /// 200 with nothing.
+    EmptyBody,
+    /// 407 of a proxy that asks who is there.
+    ProxyLogin,
+}
+
+impl Stranger {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::NotFoundPage,
+        Self::NotFoundText,
+        Self::NotFoundJson,
+        Self::Redirect,
+        Self::LoginPage,
+        Self::ErrorBody,
+        Self::OtherJson,
+        Self::EmptyBody,
+        Self::ProxyLogin,
+    ];
+
+    fn answer(self) -> Answer {
+        const PAGE: &str = "<!doctype html><html><body><form><input type=password></form></body></html>";
+        let (status, content_type, body) = match self {
+            Self::NotFoundPage => (404, "text/html; charset=utf-8", "<html><body><h1>404 Not Found</h1></body></html>"),
+            Self::NotFoundText => (404, "text/plain; charset=utf-8", "404 page not found\n"),
+            Self::NotFoundJson => (404, "application/json", r#"{"message":"no Route matched with those values"}"#),
+            Self::Redirect => (302, "text/html", "<a href=\"https://login.invalid/\">Found</a>"),
+            Self::LoginPage => (200, "text/html; charset=utf-8", PAGE),
+            Self::ErrorBody => (200, "application/json", r#"{"error":"login required"}"#),
+            Self::OtherJson => (200, "application/json", r#"{"status":"ok"}"#),
+            Self::EmptyBody => (200, "application/json", ""),
+            Self::ProxyLogin => (407, "text/html", PAGE),
+        };
+        let answer = Answer { status, content_type, ..Answer::ok(body.as_bytes().to_vec()) };
+        match self {
+            Self::Redirect => answer.with_header("location", "https://login.invalid/".into()),
+            Self::ProxyLogin => answer.with_header("proxy-authenticate", "Basic realm=\"proxy\"".into()),
+            _ => answer,
+        }
+    }
 }
 
 /// One thing that goes wrong with a share of the requests.
@@ -106,6 +201,8 @@ pub enum FaultKind {
     DatedAnew(u32),
     /// The answer is whole, and the connection ends after it.
     Close,
+    /// Something else answers in the API's place.
+    Stranger(Stranger),
 }
 
 /// A request about to be answered: what decides on its faults.
@@ -198,6 +295,7 @@ pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, reque
         }
         FaultKind::Drop => answer.delivery = Delivery::Drop,
         FaultKind::Close => answer.headers.push(("connection", "close".to_owned())),
+        FaultKind::Stranger(stranger) => *answer = stranger.answer(),
         FaultKind::DatedAhead(hours) => edit(answer, |session| move_creation(session, i64::from(hours) * HOUR_MS)),
         FaultKind::DatedAnew(days) => edit(answer, |session| {
             let days = i64::try_from(chance % (u64::from(days) + 1)).unwrap_or(0);

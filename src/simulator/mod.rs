@@ -41,7 +41,7 @@ use axum::{Extension, Router};
 pub use config::{DEFAULT_KEY, IdStyle, Incident, IncidentKind, NO_SCOPE_KEY, PartSwitch, Rhythm, SimulatorConfig};
 use deliveries::Deliveries;
 pub use deliveries::{DeliveryConfig, DeliveryProgress, DeliveryRecord, WebhookSecret};
-pub use faults::{FaultKind, FaultRule, Faults, Route};
+pub use faults::{FaultKind, FaultRule, Faults, Paths, Route, Stranger};
 use generate::Generator;
 pub use heads::{DateFault, HeadFaults, RetryAfter};
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};

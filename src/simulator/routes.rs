@@ -23,12 +23,20 @@ use super::stream;
 /// All routes.
 pub(super) fn router(simulator: Arc<Simulator>) -> Router {
     Router::new()
+        // Each under every path that it may be served at; at which one it is, the faults say.
         .route("/api/v1/chat/sessions", get(list))
+        .route("/v1/chat/sessions", get(list))
+        .route("/v1/chat/chat/sessions", get(list))
+        .route("/api/v1/chat/chat/sessions", get(list))
         .route("/api/v1/chat/sessions/{id}", get(session))
+        .route("/v1/chat/sessions/{id}", get(session))
+        .route("/v1/chat/chat/sessions/{id}", get(session))
         .route("/api/v1/chat/sessions/{id}/messages", get(messages))
         .route("/v1/chat/agents", get(agents))
+        .route("/api/v1/chat/agents", get(agents))
         .route("/v1/chat/call-campaigns/{id}", get(campaign))
         .route("/v1/chat/events/stream", get(stream))
+        .route("/api/v1/chat/events/stream", get(stream))
         .route("/simulator/faults", get(control::faults).post(control::set_faults))
         .route("/simulator/clock", post(control::set_clock).get(control::clock))
         .route("/simulator/requests", get(control::requests))
@@ -86,8 +94,9 @@ async fn serve(simulator: &Simulator, route: Route, id: String, uri: &Uri, heade
 async fn answer(simulator: &Simulator, route: Route, id: String, uri: &Uri, headers: &HeaderMap) -> Answer {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let is_served = simulator.faults().paths.serve(route, uri.path());
     let call = Call {
-        route,
+        route: if is_served { route } else { Route::Other },
         id,
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         query: Query::<HashMap<String, String>>::try_from_uri(uri).ok().map(|Query(query)| query),

@@ -138,6 +138,8 @@ pub struct Summary {
     pub oldest_ended: Option<Timestamp>,
     /// Sessions that ended before the first start, or of which only the id is known, without those that keep failing.
     pub look_back: usize,
+    /// Of those, the ones that were read well and only wait for their analysis.
+    pub look_back_waiting: usize,
     /// Sessions that are due, being asked for, or to be asked for again after a failure, for the first time.
     pub unlooked: usize,
     /// Sessions that could not be read for [`LATE`], but may be at the next attempts. Those that the API says it does not
@@ -427,6 +429,7 @@ impl Tracker {
                     };
                     let historic = tracked.ended.zip(first_start).is_some_and(|(ended, start)| ended <= start);
                     summary.look_back += usize::from(historic && tracked.may_answer(now));
+                    summary.look_back_waiting += usize::from(historic && tracked.failures == 0);
                 }
             }
         }

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::WebState;
-use super::status::{ApiStatus, LookBack, StatusSnapshot};
+use super::status::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
 use crate::clock::Timestamp;
 
 /// Only the style inside the page is allowed: no scripts, no images, no frames, no requests to anywhere.
@@ -35,6 +35,7 @@ struct Landing<'a> {
     look_back: &'static str,
     oldest_pending: String,
     sources: Vec<(String, String)>,
+    routes: Vec<(&'static str, &'a str, String)>,
     now: String,
 }
 
@@ -80,19 +81,34 @@ fn render(
         look_back: match status.look_back {
             LookBack::Running => "running: session metrics appear when it is done",
             LookBack::Done => "done",
-            LookBack::DeadlinePassed => "stopped at its deadline; what is older is counted as it is found",
+            LookBack::DeadlinePassed => "over at its deadline; what it had not read is counted as it is read",
         },
-        oldest_pending: status
-            .oldest_pending
-            .map_or_else(|| "none waits".into(), |at| format!("ended {} ago", span(now.since(at)))),
+        oldest_pending: status.oldest_pending.map_or_else(
+            || "none waits".into(),
+            |at| format!("ended {} ago, waits for its analysis", span(now.since(at))),
+        ),
         sources: status
             .last_success
             .iter()
             .map(|(source, at)| (source.clone(), format!("{} ago", span(now.since(*at)))))
             .collect(),
+        routes: status.routes.iter().map(|route| (route.gives, route.path.as_str(), standing(route))).collect(),
         now: now.to_string(),
     }
     .render()
+}
+
+/// How a route of the API answers.
+fn standing(route: &RouteLine) -> String {
+    let good = match route.good_ago {
+        Some(ago) => format!("good answer {} ago", span(ago)),
+        None if route.trouble.is_some() => "no good answer yet".to_owned(),
+        None => "not asked yet".to_owned(),
+    };
+    match &route.trouble {
+        Some(trouble) => format!("{good}; since then: {trouble}"),
+        None => good,
+    }
 }
 
 /// The same for those who have one line only: a headline, and why.
@@ -114,13 +130,23 @@ fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
             "The state directory cannot be written, or the state is not in it any more; the log says which. Nothing is acknowledged or asked for until it can be.".into(),
         );
     }
+    let progress = status.progress.as_ref().map_or_else(String::new, |progress| format!(" {progress}"));
     if let Err(why) = &status.ready {
-        return ("wait", "Getting ready".into(), why.clone());
+        return ("wait", "Getting ready".into(), format!("{why}{progress}"));
     }
     if status.api == ApiStatus::Unknown {
         return ("wait", "Getting ready".into(), format!("{host} has not been asked yet."));
     }
-    ("good", "All is well".into(), format!("{host} answers, and the counts are safe on disk."))
+    if status.look_back == LookBack::Running {
+        let why =
+            "The first start looks back at what has ended before; the session metrics are shown when that is done.";
+        return ("wait", "Looking back".into(), format!("{why}{progress}"));
+    }
+    if !status.missing.is_empty() {
+        return ("wait", "Something is missing".into(), status.missing.join(" "));
+    }
+    let nothing = status.nothing_found.as_ref().map_or_else(String::new, |nothing| format!(" {nothing}"));
+    ("good", "All is well".into(), format!("{host} answers, and the counts are safe on disk.{nothing}"))
 }
 
 /// A length of time in its two largest units: `3m 20s`.
@@ -144,8 +170,22 @@ mod tests {
 
     #[test]
     fn the_worst_is_said_first() {
-        let mut status = StatusSnapshot { ready: Ok(()), api: ApiStatus::Up, ..StatusSnapshot::default() };
+        let mut status = StatusSnapshot {
+            ready: Ok(()),
+            api: ApiStatus::Up,
+            look_back: LookBack::Done,
+            ..StatusSnapshot::default()
+        };
         assert_eq!(verdict(&status).0, "good");
+        status.nothing_found = Some("No session has been found.".into());
+        assert!(verdict(&status).2.ends_with("No session has been found."));
+        status.missing = vec!["The gateway has no listing.".into()];
+        assert_eq!((verdict(&status).0, verdict(&status).2.as_str()), ("wait", "The gateway has no listing."));
+        status.look_back = LookBack::Running;
+        status.progress = Some("Done: nothing.".into());
+        assert_eq!((verdict(&status).0, verdict(&status).1.as_str()), ("wait", "Looking back"));
+        assert!(verdict(&status).2.ends_with(" Done: nothing."));
+        status.progress = None;
         status.ready = Err("The first listing is not done.".into());
         assert_eq!(verdict(&status).2, "The first listing is not done.");
         status.state_writable = false;

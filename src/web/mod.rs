@@ -27,7 +27,7 @@ pub use guards::Guards;
 pub use reach::{local_client, local_url, reachable};
 pub use router::{probes, router};
 pub use server::{bind, serve, serve_guarded, serve_routes};
-pub use status::{ApiStatus, LookBack, Status, StatusSnapshot};
+pub use status::{ApiStatus, LookBack, RouteLine, Status, StatusSnapshot};
 use tokio::sync::mpsc;
 pub use web_config::{Security, WebConfigError};
 

@@ -82,13 +82,33 @@ pub(super) fn protect(router: Router) -> Router {
 
 async fn ready(State(state): State<WebState>) -> Response {
     let status = state.status.snapshot();
+    let more: String = status.progress.iter().chain(&status.missing).chain(&status.nothing_found).fold(
+        String::new(),
+        |text, sentence| {
+            text + sentence
+                + "
+"
+        },
+    );
     match status.ready {
         Ok(()) if !status.state_writable => {
-            let why = "Not ready: counts cannot be saved; the log says why.\n";
+            let why = "Not ready: counts cannot be saved; the log says why.
+";
             (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
-        Ok(()) => "Ready.\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        Ok(()) => format!(
+            "Ready.
+{more}"
+        )
+        .into_response(),
+        Err(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "{why}
+{more}"
+            ),
+        )
+            .into_response(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! rest of the daemon writes it. Nothing personal may be put in here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -43,6 +44,14 @@ pub struct StatusSnapshot {
     pub api: ApiStatus,
     /// Whether the daemon is ready, else why not, as a sentence.
     pub ready: Result<(), String>,
+    /// How far a start is that takes longer than a moment, as sentences; nothing once it is over.
+    pub progress: Option<String>,
+    /// What does not work although the rest does, and what to do about it: a sentence each.
+    pub missing: Vec<String>,
+    /// That no session has been found, where nothing is wrong; a sentence.
+    pub nothing_found: Option<String>,
+    /// The routes of the API that are in use.
+    pub routes: Vec<RouteLine>,
     /// How far the look-back of a first start is.
     pub look_back: LookBack,
     /// Sessions heard of and not yet fetched.
@@ -70,6 +79,10 @@ impl Default for StatusSnapshot {
             started_at: Timestamp::default(),
             api: ApiStatus::Unknown,
             ready: Err("The daemon is starting.".into()),
+            progress: None,
+            missing: Vec::new(),
+            nothing_found: None,
+            routes: Vec::new(),
             look_back: LookBack::Running,
             sessions_known: 0,
             sessions_open: 0,
@@ -81,6 +94,19 @@ impl Default for StatusSnapshot {
             api_host: String::new(),
         }
     }
+}
+
+/// A route of the API, and how it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteLine {
+    /// What it gives, as a person says it.
+    pub gives: &'static str,
+    /// The path under which it is asked.
+    pub path: String,
+    /// How long ago it answered as it promises; `None` if it never has.
+    pub good_ago: Option<Duration>,
+    /// What came since in place of a good answer.
+    pub trouble: Option<String>,
 }
 
 /// Whether the API answers with our credential.

@@ -10,6 +10,7 @@ mod bounded;
 mod budget;
 mod clocks;
 mod compose;
+mod contact;
 mod dashboards;
 mod doctor;
 mod exactly_once;

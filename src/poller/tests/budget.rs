@@ -6,6 +6,13 @@ use crate::agntix::Quota;
 fn failed(ask: &Ask, elapsed: Duration, error: ApiError) -> Answer {
     Answer {
         route: ask.route(),
+        path: match ask.route() {
+            crate::agntix::Route::Session => "/api/v1/chat/sessions/{id}".into(),
+            crate::agntix::Route::List => "/api/v1/chat/sessions".into(),
+            crate::agntix::Route::Agents => "/v1/chat/agents".into(),
+        },
+        status: None,
+        content_type: Some("application/json"),
         elapsed,
         rate_limit: RateLimit::default(),
         date: None,
@@ -16,7 +23,14 @@ fn failed(ask: &Ask, elapsed: Duration, error: ApiError) -> Answer {
     }
 }
 
+/// Nothing has to be found out first.
+fn known_paths(config: &mut Config) {
+    config.api.session_path = "/api/v1/chat/sessions/{id}".into();
+    config.api.agents_path = "/v1/chat/agents".into();
+}
+
 fn many(config: &mut Config) {
+    known_paths(config);
     config.sessions.ids = (0..40).map(|n| n.to_string()).collect();
     config.sessions.listing = false;
     config.api.requests_per_minute = 10_000;
@@ -26,7 +40,7 @@ fn many(config: &mut Config) {
 fn with_requests_under_way() -> (World, Vec<Ask>) {
     let mut world = World::new(many);
     let Ok(first) = world.next() else { panic!("nothing to ask") };
-    world.answer(&first, Err(status(404)));
+    world.answer(&first, Err(no_session()));
     world.advance(S);
     let mut asks = Vec::new();
     while let Ok(ask) = world.next() {
@@ -113,7 +127,7 @@ fn one_lost_connection_is_one_failure_however_many_requests_it_carried() {
 fn spend(world: &mut World, limit: RateLimit) -> usize {
     let mut sent = 0;
     while let Ok(ask) = world.next() {
-        let mut answer = failed(&ask, Duration::ZERO, status(404));
+        let mut answer = failed(&ask, Duration::ZERO, no_session());
         answer.rate_limit = limit;
         world.core.answered(&ask, answer, world.now());
         sent += 1;
@@ -128,6 +142,7 @@ fn limited(requests: u32, seconds: u32) -> RateLimit {
 }
 
 fn always_due(config: &mut Config) {
+    known_paths(config);
     config.sessions.ids = (0..500).map(|n| n.to_string()).collect();
     config.sessions.listing = false;
 }
@@ -165,7 +180,7 @@ fn crashes_charge_what_was_sent_and_little_more() {
     for _ in 0..25 {
         for _ in 0..49 {
             let Ok(ask) = world.next() else { break };
-            world.answer(&ask, Err(status(404)));
+            world.answer(&ask, Err(no_session()));
             sent += 1;
         }
         world.tick += S;

@@ -1,6 +1,7 @@
 //! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
 
 mod budget;
+mod contact;
 mod half_written;
 mod listing;
 mod news;
@@ -129,6 +130,13 @@ impl World {
         self.answers += 1;
         let answer = Answer {
             route: ask.route(),
+            path: self.core.path(ask.route()),
+            status: match &result {
+                Ok(_) => Some(200),
+                Err(ApiError::Status { status, .. }) => Some(*status),
+                Err(_) => None,
+            },
+            content_type: Some("application/json"),
             elapsed: Duration::ZERO,
             rate_limit: RateLimit::default(),
             date: result.is_ok().then_some(date),
@@ -175,9 +183,15 @@ fn status(status: u16) -> ApiError {
     ApiError::Status { status, code: None, request_id: Some("req_1".into()), retry_after: None }
 }
 
+/// The API's own word that there is no such session.
+fn no_session() -> ApiError {
+    let code = Some("SESSION_NOT_FOUND".into());
+    ApiError::Status { status: 404, code, request_id: Some("req_1".into()), retry_after: None }
+}
+
 fn nothing(ask: &Ask) -> Result<String, ApiError> {
     match ask {
-        Ask::Session(_) => Err(status(404)),
+        Ask::Session(_) => Err(no_session()),
         Ask::List(_) | Ask::Agents(_) => Ok(r#"{"data":[],"pagination":{"totalPages":0}}"#.into()),
     }
 }
@@ -523,6 +537,9 @@ fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused(
     assert_ne!(world.serve(nothing).len(), 0);
     let late = Answer {
         route: crate::agntix::Route::List,
+        path: "/api/v1/chat/sessions".into(),
+        status: Some(401),
+        content_type: None,
         elapsed: Duration::ZERO,
         rate_limit: RateLimit::default(),
         date: None,

@@ -149,6 +149,9 @@ fn slow_body_does_not_shift_the_clock() {
     let Ok(ask) = world.next() else { panic!("nothing to ask") };
     let answer = Answer {
         route: ask.route(),
+        path: world.core.path(ask.route()),
+        status: Some(200),
+        content_type: Some("application/json"),
         elapsed: S * 9,
         rate_limit: RateLimit::default(),
         date: Some(Timestamp::from_millis(T0)),

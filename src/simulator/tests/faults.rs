@@ -238,3 +238,44 @@ fn heads_lie_as_they_are_told_to() {
         assert!(set(nonsense).is_err(), "{nonsense}");
     }
 }
+
+#[test]
+fn a_stranger_answers_nothing_that_the_api_would() {
+    for stranger in Stranger::ALL {
+        let answer = always(FaultKind::Stranger(stranger));
+        let is_session = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["id"].is_string());
+        assert!(!is_session, "{stranger:?}");
+        assert!([200, 302, 404, 407].contains(&answer.status), "{stranger:?}");
+        assert_eq!(header(&answer, "location").is_some(), answer.status == 302);
+    }
+    let text = serde_json::json!({"rules": [{"route": "agents", "share": 0.5, "kind": {"stranger": "login_page"}}]});
+    let faults: Faults = serde_json::from_value(text).unwrap();
+    assert_eq!(faults.rules[0].kind, FaultKind::Stranger(Stranger::LoginPage));
+}
+
+#[test]
+fn an_organization_without_sessions_lists_none_and_has_none() {
+    let (simulator, _) = frozen(|_| {});
+    let id = some_session(&simulator);
+    simulator.set_faults(Faults { no_sessions: true, ..Faults::default() }).unwrap();
+    let listed = body(&get(&simulator, Route::List, "", &[]));
+    assert_eq!((listed["data"].as_array().unwrap().len(), &listed["pagination"]["total"]), (0, &0.into()));
+    assert_eq!(body(&get(&simulator, Route::Session, &id, &[]))["error"]["code"], "SESSION_NOT_FOUND");
+    assert_eq!(get(&simulator, Route::Agents, "", &[]).status, 200);
+}
+
+#[test]
+fn a_route_is_served_at_one_path() {
+    let moved = Paths { session: Some("/v1/chat/sessions".into()), ..Paths::default() };
+    for (paths, route, path, is_served) in [
+        (Paths::default(), Route::Session, "/api/v1/chat/sessions/ses_1", true),
+        (Paths::default(), Route::Session, "/v1/chat/sessions/ses_1", false),
+        (Paths::default(), Route::Agents, "/v1/chat/agents", true),
+        (Paths::default(), Route::Agents, "/api/v1/chat/agents", false),
+        (moved.clone(), Route::Session, "/v1/chat/sessions/ses_1", true),
+        (moved.clone(), Route::Session, "/api/v1/chat/sessions/ses_1", false),
+        (moved, Route::List, "/api/v1/chat/sessions", true),
+    ] {
+        assert_eq!(paths.serve(route, path), is_served, "{paths:?} {path}");
+    }
+}

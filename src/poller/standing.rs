@@ -1,0 +1,264 @@
+//! What the daemon says of itself in words (promise P11): why it is not ready, what a start has done and what is left, which
+//! routes work, and what is missing. The landing page, `/-/ready` and the log say the same.
+
+use std::time::Duration;
+
+use super::core::{Core, LookBackStage, Now};
+use super::route_health::RouteHealth;
+use crate::agntix::Route;
+use crate::agntix::paths::{ApiPath, PathChoice};
+use crate::clock::Tick;
+use crate::tracker::Summary;
+use crate::web::{ApiStatus, RouteLine};
+
+/// How often the log says how far a start is, and from when on it is worth saying.
+const PROGRESS: Duration = Duration::from_secs(15);
+
+/// What of the standing was said in the log.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The API does not answer as it should, since then, and the log says so.
+    pub(super) down_since: Option<Tick>,
+    progress_due: Option<Tick>,
+    no_listing: bool,
+    no_agents: bool,
+}
+
+impl Core {
+    /// Whether sessions are heard of without the listing.
+    pub(super) fn hears_elsewhere(&self) -> bool {
+        self.config.elsewhere
+    }
+
+    /// Whether nothing is configured that tells of sessions, since the listing is not there.
+    pub(super) fn hears_of_nothing(&self) -> bool {
+        self.has_no_listing() && !self.hears_elsewhere()
+    }
+
+    /// Whether the listing has to be waited for at a start.
+    pub(super) fn first_sweep_missing(&self) -> bool {
+        let can_do_without = self.has_no_listing() && self.hears_elsewhere();
+        self.config.listing && !can_do_without && (!self.listing.first_sweep_done() || self.listing.is_unavailable())
+    }
+
+    /// Whether the agents have been read, or are not there.
+    fn agents_are_known(&self) -> bool {
+        self.health.has_answered(Route::Agents) || self.health.is_absent(Route::Agents)
+    }
+
+    /// Whether every source has been read once.
+    pub(super) fn all_read(&self, summary: &Summary) -> bool {
+        let sources = self.health.has_worked() && !self.first_sweep_missing() && !self.life.files_unread;
+        sources && summary.unasked == 0 && self.agents_are_known()
+    }
+
+    /// Whether the daemon is ready, else why not and what to do, as a sentence.
+    pub(super) fn readiness(&self, api: &ApiStatus, now: Now) -> Result<(), String> {
+        let why = match api {
+            // An outage of a moment is told by agntix_up; what was ready is not taken out of service for it.
+            ApiStatus::Down(_) if self.life.ready && !self.health.is_lost(now.tick) => return Ok(()),
+            ApiStatus::Down(why) => why.clone(),
+            _ if self.hears_of_nothing() => format!(
+                "there is no way to hear of sessions. {} Without a listing enable the webhook or the event stream, or \
+                 name sessions in sessions.ids or sessions.files.",
+                self.no_listing()
+            ),
+            ApiStatus::Up if self.life.ready || self.deadline(now).is_none() => return Ok(()),
+            _ if self.first_sweep_missing() => {
+                self.with_trouble("the first listing of sessions is not done.", &[Route::List])
+            }
+            ApiStatus::Unknown => self.with_trouble("the API has not answered as it should yet.", &Route::ALL),
+            ApiStatus::Up if !self.agents_are_known() => {
+                self.with_trouble("the agents have not been read yet.", &[Route::Agents])
+            }
+            ApiStatus::Up => "the configured sessions have not all been asked for yet.".to_owned(),
+        };
+        Err(format!("Not ready: {why}"))
+    }
+
+    fn with_trouble(&self, sentence: &str, routes: &[Route]) -> String {
+        // That nothing came at all is told once it has lasted.
+        let wrong = routes.iter().filter_map(|route| self.health.route(*route)).filter(|route| route.is_doubtful());
+        let troubles = wrong.map(|route| format!(" {}: {}.", self.host, route.last_trouble()));
+        std::iter::once(sentence.to_owned()).chain(troubles).collect()
+    }
+
+    /// How long it takes at most until a start shows the session metrics and calls itself ready; none once it is over.
+    fn deadline(&self, now: Now) -> Option<Duration> {
+        let left = self.config.look_back_deadline.saturating_sub(now.tick.saturating_sub(self.started));
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn tried(&self, route: Route) -> String {
+        self.paths.get(route as usize).map(PathChoice::tried).unwrap_or_default()
+    }
+
+    fn no_listing(&self) -> String {
+        let tried = self.tried(Route::List);
+        format!("The gateway has no listing of sessions: GET {tried}. Set api.list_path, or sessions.listing = false.")
+    }
+
+    /// What does not work although the rest does, and what to do about it, as sentences.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.has_no_listing() && self.hears_elsewhere() {
+            missing.push(format!("{} Only sessions that are heard of in other ways are counted.", self.no_listing()));
+        }
+        if self.health.is_absent(Route::Agents) {
+            missing.push(format!(
+                "The agents cannot be read, so that agntix_agent_info is missing: GET {}. Set api.agents_path.",
+                self.tried(Route::Agents)
+            ));
+        }
+        let session = self.health.route(Route::Session);
+        if let Some(session) = session.filter(|route| !route.has_been_good() && route.has_failed()) {
+            missing.push(format!(
+                "No single session could be read yet: {}. Check api.session_path.",
+                session.last_trouble()
+            ));
+        }
+        missing
+    }
+
+    /// That nothing has been found, where nothing is wrong: an organization without sessions.
+    pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
+        let is_listed = self.config.listing && self.listing.first_sweep_done() && self.health.has_answered(Route::List);
+        let is_empty = summary.known + summary.open + summary.ended == 0 && self.status.snapshot().counted == 0;
+        (is_listed && is_empty).then(|| {
+            let window = humantime::format_duration(self.config.recent_window);
+            format!(
+                "No session has been found so far: {} answers as it should, and lists none that was created in the last \
+                 {window} or later, or that is open.",
+                self.path(Route::List)
+            )
+        })
+    }
+
+    /// Each route, and when it last answered as it promises.
+    pub(super) fn route_lines(&self, now: Now) -> Vec<RouteLine> {
+        let is_used = |route: &Route| *route != Route::List || self.config.listing;
+        let line = |route: Route| {
+            let path = ApiPath::from(route);
+            let health = self.health.route(route);
+            let good = health.and_then(RouteHealth::last_good);
+            let trouble = health.map(RouteHealth::last_trouble).filter(|trouble| !trouble.is_empty());
+            RouteLine {
+                gives: path.gives(),
+                path: self.path(route).to_string(),
+                good_ago: good.map(|good| now.tick.saturating_sub(good)),
+                trouble: trouble.map(ToOwned::to_owned),
+            }
+        };
+        Route::ALL.into_iter().filter(is_used).map(line).collect()
+    }
+
+    /// How far a start is that takes longer than a moment: what is done, what is left, and when it is over at the latest.
+    pub(super) fn progress(&mut self, summary: &Summary, is_ready: bool, now: Now) -> Option<String> {
+        let is_over = is_ready && self.life.look_back == LookBackStage::Done;
+        let elapsed = now.tick.saturating_sub(self.started);
+        if is_over || elapsed < PROGRESS {
+            return None;
+        }
+        let (done, left) = (self.done(), self.left(summary));
+        let latest = self.deadline(now).map(whole_seconds);
+        let elapsed = whole_seconds(elapsed);
+        let due = self.told.progress_due.unwrap_or(self.started + PROGRESS);
+        if now.tick >= due {
+            // After a pause of the machine's it is said once.
+            self.told.progress_due = Some((due + PROGRESS).max(now.tick));
+            tracing::info!(done, left, ready_within = latest.as_deref(), "the start is under way");
+        }
+        let end = match latest {
+            Some(latest) => {
+                format!("The session metrics are shown in {latest} at the latest (sessions.look_back_deadline).")
+            }
+            None => "sessions.look_back_deadline has passed.".to_owned(),
+        };
+        Some(format!("Started {elapsed} ago. Done: {done}. Left: {left}. {end}"))
+    }
+
+    fn done(&self) -> String {
+        let counted = self.status.snapshot().counted;
+        format!(
+            "{} read, {} counted",
+            many(self.life.pages, "page of the listing", "pages of the listing"),
+            many(counted, "session", "sessions")
+        )
+    }
+
+    fn left(&self, summary: &Summary) -> String {
+        let mut left = Vec::new();
+        if self.first_sweep_missing() {
+            left.push("the listing of recent sessions".to_owned());
+        } else if self.config.listing && !self.listing.is_caught_up() {
+            left.push("the listing of open sessions".to_owned());
+        }
+        if self.life.files_unread {
+            left.push("the files of sessions.files".to_owned());
+        }
+        if !self.agents_are_known() {
+            left.push("the agents".to_owned());
+        }
+        if summary.known > 0 {
+            left.push(format!("{} to read", many(summary.known as u64, "session", "sessions")));
+        }
+        if summary.ended > 0 {
+            left.push(format!(
+                "{} that may get an analysis",
+                many(summary.ended as u64, "ended session", "ended sessions")
+            ));
+        }
+        if left.is_empty() { "nothing".to_owned() } else { left.join(", ") }
+    }
+
+    /// Says in the log when the API stops to answer as it should, when it does so again, and what is missing.
+    pub(super) fn tell(&mut self, api: &ApiStatus, now: Now) {
+        match (api, self.told.down_since) {
+            (ApiStatus::Down(why), None) => {
+                self.told.down_since = Some(now.tick);
+                tracing::error!("{why}");
+            }
+            (ApiStatus::Up, Some(since)) => {
+                self.told.down_since = None;
+                let down_for = whole_seconds(now.tick.saturating_sub(since));
+                tracing::info!(%down_for, host = self.host, "the API answers again");
+            }
+            _ => {}
+        }
+        let (no_listing, no_agents) = (self.has_no_listing(), self.health.is_absent(Route::Agents));
+        if no_listing && !std::mem::replace(&mut self.told.no_listing, no_listing) {
+            let tried = self.tried(Route::List);
+            if self.hears_elsewhere() {
+                tracing::warn!(
+                    tried,
+                    "the gateway has no listing of sessions; only sessions that are heard of in other ways are counted \
+                     (set api.list_path, or sessions.listing = false)"
+                );
+            } else {
+                tracing::error!(
+                    tried,
+                    "the gateway has no listing of sessions, and nothing else is configured that tells of them (set \
+                     api.list_path, or sessions.listing = false and sessions.ids, sessions.files, webhook.enabled or \
+                     stream.enabled)"
+                );
+            }
+        }
+        self.told.no_listing = no_listing;
+        if no_agents && !self.told.no_agents {
+            let tried = self.tried(Route::Agents);
+            tracing::warn!(
+                tried,
+                "the agents cannot be read, so that agntix_agent_info is missing (set api.agents_path)"
+            );
+        }
+        self.told.no_agents = no_agents;
+    }
+}
+
+fn many(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+fn whole_seconds(length: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(length.as_secs())).to_string()
+}
