@@ -95,7 +95,9 @@ fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.poll.open_interval = Duration::from_secs(10);
     config.poll.ended_interval = Duration::from_secs(3);
     config.metrics.new_series_hold = Duration::from_secs(15);
-    config.sessions.look_back_deadline = Duration::from_secs(20);
+    // The simulated analyses come within 15 s, or never: what is waited for longer would only look late.
+    config.poll.analysis_deadline = Duration::from_secs(30);
+    config.sessions.look_back_deadline = Duration::from_secs(60);
     config.stream.enabled = true;
     config.webhook.enabled = true;
     config.webhook.secret_file = None;

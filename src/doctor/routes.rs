@@ -1,9 +1,12 @@
 //! Which routes the credential may read, and what is behind them: agents, listing, single sessions, event stream.
 
+use std::sync::Arc;
+
 use super::Finding;
 use super::api::ApiSeen;
 use super::finding::{grouped, many};
 use crate::agntix::ApiError;
+use crate::agntix::paths::ApiPath;
 use crate::config::Config;
 
 /// A page of agents.
@@ -72,6 +75,11 @@ pub(super) fn judge(seen: &ApiSeen, config: &Config) -> Vec<Finding> {
     .collect()
 }
 
+/// The path that was asked: the configured one, or the first of the spellings.
+fn asked(path: ApiPath, config: &Config) -> Arc<str> {
+    path.candidates(&config.api).into_iter().next().unwrap_or_default()
+}
+
 type Told<'a, T> = Result<&'a T, (u16, &'a ApiError)>;
 
 const SCOPE: &str = "give the key this scope in Agntix, or make a key that has it";
@@ -87,7 +95,7 @@ fn agents(answer: Told<'_, Agents>, config: &Config) -> Finding {
         ),
         Err((_, error)) => Finding::warning(
             CHECK,
-            format!("agents cannot be read at {}: {error}", config.api.agents_path),
+            format!("agents cannot be read at {}: {error}", asked(ApiPath::Agents, config)),
             "check api.agents_path; without it only the names of the agents are missing",
         ),
     }
@@ -119,7 +127,7 @@ fn listing(answer: Told<'_, Listing>, open: Option<u64>, config: &Config) -> Fin
             CHECK,
             format!(
                 "there is no listing at {}: {error}; sessions are heard of in the other ways that are configured",
-                config.api.list_path
+                asked(ApiPath::List, config)
             ),
             "check api.list_path, or set sessions.listing = false",
         ),
@@ -127,13 +135,13 @@ fn listing(answer: Told<'_, Listing>, open: Option<u64>, config: &Config) -> Fin
             CHECK,
             format!(
                 "there is no listing at {}, and no other way to hear of sessions is configured: {error}",
-                config.api.list_path
+                asked(ApiPath::List, config)
             ),
             "check api.list_path; without a listing enable the webhook (docs/webhooks.md), or name sessions in sessions.ids or sessions.files",
         ),
         Err((_, error)) => Finding::failure(
             CHECK,
-            format!("sessions cannot be listed at {}: {error}", config.api.list_path),
+            format!("sessions cannot be listed at {}: {error}", asked(ApiPath::List, config)),
             "check api.list_path, and whether a proxy on the way changes the query",
         ),
     }
@@ -153,7 +161,7 @@ fn single(answer: Told<'_, ()>, exists: bool, config: &Config) -> Finding {
         }
         Err((_, error)) => Finding::failure(
             CHECK,
-            format!("a single session cannot be read at {}: {error}", config.api.session_path),
+            format!("a single session cannot be read at {}: {error}", asked(ApiPath::Session, config)),
             "check api.session_path, and if sessions are configured by hand, sessions.ids",
         ),
     }
@@ -162,7 +170,7 @@ fn single(answer: Told<'_, ()>, exists: bool, config: &Config) -> Finding {
 fn stream(answer: Option<&Result<(), ApiError>>, config: &Config) -> Option<Finding> {
     const CHECK: &str = "stream";
     let is_on = config.stream.enabled;
-    let path = &config.api.stream_path;
+    let path = asked(ApiPath::Stream, config);
     Some(match answer? {
         Ok(()) if is_on => Finding::ok(CHECK, "the event stream can be opened"),
         Ok(()) => Finding::ok(CHECK, "the event stream can be opened; stream.enabled = true would bring news sooner"),
