@@ -371,8 +371,8 @@ pub(super) fn delete(connection: &Connection, statement: &str, params: impl Para
 
 /// A row's hash: the first 8 bytes of the SHA-256 of the name of its table and of its values, each behind its type.
 pub(super) fn row_hash<'v>(table: &str, values: impl IntoIterator<Item = ValueRef<'v>>) -> i64 {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(table.as_bytes());
+    let mut row = Vec::with_capacity(256);
+    row.extend_from_slice(table.as_bytes());
     for value in values {
         let (kind, bytes): (u8, &[u8]) = match &value {
             ValueRef::Null => (0, &[]),
@@ -381,12 +381,11 @@ pub(super) fn row_hash<'v>(table: &str, values: impl IntoIterator<Item = ValueRe
             ValueRef::Text(text) => (3, text),
             ValueRef::Blob(blob) => (4, blob),
         };
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
-        context.update(&[kind]);
-        context.update(&length);
-        context.update(bytes);
+        row.push(kind);
+        row.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        row.extend_from_slice(bytes);
     }
-    first_eight(context.finish().as_ref())
+    first_eight(ring::digest::digest(&ring::digest::SHA256, &row).as_ref())
 }
 
 fn id_hash(table: &str, key: &[u8; 16], parts: i64) -> i64 {
