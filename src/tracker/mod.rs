@@ -142,7 +142,7 @@ pub struct Summary {
     pub look_back_waiting: usize,
     /// Sessions that are due, being asked for, or to be asked for again after a failure, for the first time.
     pub unlooked: usize,
-    /// Sessions that could not be read for [`LATE`], but may be at the next attempts. Those that the API says it does not
+    /// Sessions that could not be read for a minute, but may be at the next attempts. Those that the API says it does not
     /// have are not among them.
     pub late: usize,
     /// The same, after so many attempts in a row that it is most likely the session's own fault.
