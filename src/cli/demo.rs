@@ -32,6 +32,10 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());
+    if args.speed > 1.0 {
+        // The clock of a simulation that is faster than time differs from this machine's, ever more so.
+        loaded.config.log.level.push_str(",agntix_exporter::poller::time=error");
+    }
     loaded.api_key = Secret::new(DEFAULT_KEY);
     // The simulated Agntix delivers over plain HTTP, whatever web.config_file says of the other listener.
     let plain = state.path().join("webhook.yml");
