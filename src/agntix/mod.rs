@@ -15,6 +15,7 @@ mod headers;
 pub(crate) mod json;
 pub mod paths;
 pub mod promise;
+pub mod search;
 mod secret_file;
 pub mod signature;
 pub mod stream;

@@ -3,9 +3,13 @@
 //! body is quoted.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::wire::{Object, Presence, Scalar};
+use super::wire::{self, Object, Presence, Scalar};
 use super::{Answer, ApiError, JsonText, Route};
+
+/// Who answers 407.
+pub const PROXY: &str = "a proxy that asks who is there";
 
 /// What came in place of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub fn of_error(route: Route, error: &ApiError, content_type: Option<&str>) -> U
             let detail = code.as_deref().or(content_type).map_or_else(String::new, |detail| format!(" ({detail})"));
             let meaning = match status {
                 300..=399 => ", a redirect",
-                407 => ", a proxy that asks who is there",
+                407 => return Unkept::Foreign { came: format!("{status}, {PROXY}{detail}"), is_absent: false },
                 _ => "",
             };
             Unkept::Foreign { came: format!("{status}{meaning}{detail}"), is_absent: matches!(status, 404 | 405) }
@@ -113,6 +117,54 @@ impl Shape<'_> {
             Route::Session => self.id.text().is_some(),
             Route::List | Route::Agents => self.data,
         }
+    }
+}
+
+/// Whether `page` is written as `route` promises it, and does not stand for nothing at all. `unkept` is what its body is if
+/// it is not.
+pub fn is_written(body: &[u8], page: &wire::Page<'_>, unkept: impl FnOnce() -> Unkept) -> bool {
+    if body.trim_ascii().starts_with(b"[") {
+        let has_id = |raw: &RawValue| {
+            serde_json::from_str::<wire::IdOnly<'_>>(raw.get()).is_ok_and(|item| item.id.text().is_some())
+        };
+        return page.items().iter().any(|raw| has_id(raw));
+    }
+    let is_page = page.data.is_some() || page.pagination.value().is_some();
+    // Beside an error, a list without entries is none.
+    is_page && (!page.items().is_empty() || !matches!(unkept(), Unkept::Foreign { .. }))
+}
+
+/// Whether an answer is what its route promises. `path_is_known`: that a listing does not write its list at all may then be
+/// how this server writes an empty one.
+///
+/// # Errors
+/// What came in its place.
+pub fn kept(answer: &Answer, path_is_known: bool) -> Result<(), Unkept> {
+    let unkept = || of_answer(answer);
+    let Ok(body) = &answer.result else { return Err(unkept()) };
+    let text = JsonText::new(body);
+    let is_kept = match answer.route {
+        Route::Session => text.read::<wire::Session<'_>>().is_ok_and(|session| session.id.text().is_some()),
+        Route::List | Route::Agents => wire::Page::read(body, &text).is_ok_and(|page| {
+            let may_be_empty = answer.route == Route::List && path_is_known;
+            may_be_empty || is_written(body, &page, unkept)
+        }),
+    };
+    if is_kept { Ok(()) } else { Err(unkept()) }
+}
+
+/// Judges why no event stream was opened.
+pub fn of_stream(error: &ApiError) -> Unkept {
+    match error {
+        ApiError::Body(why) => Unkept::Foreign { came: format!("with {why}"), is_absent: false },
+        // 410 says of a stream that it is gone.
+        error => match of_error(Route::List, error, None) {
+            Unkept::Foreign { came, is_absent } => {
+                let is_gone = matches!(error, ApiError::Status { status: 410, .. });
+                Unkept::Foreign { came, is_absent: is_absent || is_gone }
+            }
+            other => other,
+        },
     }
 }
 
@@ -189,5 +241,60 @@ mod tests {
             let of = of_body(Route::Session, 200, Some("application/json"), malformed);
             assert!(matches!(of, Unkept::Malformed(_)), "{of:?}");
         }
+    }
+
+    fn answer(route: Route, body: &str) -> Answer {
+        Answer {
+            route,
+            path: "/x".into(),
+            status: Some(200),
+            content_type: Some("application/json"),
+            elapsed: std::time::Duration::ZERO,
+            rate_limit: crate::agntix::RateLimit::default(),
+            date: None,
+            head_received: None,
+            request_id: None,
+            is_unsent: false,
+            result: Ok(body.to_owned().into()),
+        }
+    }
+
+    #[test]
+    fn only_what_is_promised_is_kept_and_an_empty_list_may_be_left_out_where_the_path_is_known() {
+        for (route, body) in [
+            (Route::Session, r#"{"id":"s","createdAt":"2026-04-08T05:00:00Z"}"#),
+            (Route::List, r#"{"data":[]}"#),
+            (Route::List, r#"[{"id":"s"}]"#),
+            (Route::Agents, r#"{"data":[],"pagination":{"total":0}}"#),
+        ] {
+            assert_eq!(kept(&answer(route, body), false), Ok(()), "{route:?} {body}");
+        }
+        for body in ["", "{}", "[]", "null", r#"{"pagination":{"total":0}}"#] {
+            assert_eq!(kept(&answer(Route::List, body), true), Ok(()), "{body}");
+            for (route, path_is_known) in [(Route::List, false), (Route::Agents, true), (Route::Session, true)] {
+                let of = kept(&answer(route, body), path_is_known);
+                assert!(matches!(of, Err(Unkept::Foreign { .. })), "{route:?} {body}: {of:?}");
+            }
+        }
+        for body in ["<html>", r#"{"error":"login required"}"#, r#"{"status":"ok"}"#] {
+            for route in Route::ALL {
+                let of = kept(&answer(route, body), true);
+                assert!(matches!(of, Err(Unkept::Foreign { .. })), "{route:?} {body}: {of:?}");
+            }
+        }
+        let of = kept(&answer(Route::Session, r#"{"id":"#), true);
+        assert!(matches!(of, Err(Unkept::Malformed(_))), "{of:?}");
+    }
+
+    #[test]
+    fn what_opens_no_stream_is_somebody_elses_unless_it_says_nothing() {
+        let of = |code| of_stream(&status(code, None));
+        for code in [404, 405, 410] {
+            assert!(matches!(of(code), Unkept::Foreign { is_absent: true, .. }), "{code}");
+        }
+        assert!(matches!(of(302), Unkept::Foreign { is_absent: false, .. }));
+        assert!([401, 403, 429, 500, 503].iter().all(|code| of(*code) == Unkept::Nothing));
+        let html = of_stream(&ApiError::Body("text/html, and no event stream".into()));
+        assert_eq!(came(html), "with text/html, and no event stream");
     }
 }

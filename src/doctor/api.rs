@@ -6,7 +6,9 @@ use super::Finding;
 use super::clock::ClockSeen;
 use super::finding::many;
 use super::routes::{Agents, Listing, SessionSeen};
-use crate::agntix::{ApiError, RateLimit};
+use crate::agntix::paths::ApiPath;
+use crate::agntix::search::{Found, Wrong};
+use crate::agntix::{ApiError, RateLimit, promise};
 
 /// What was asked of the API, and what it said. `None` was not asked.
 #[derive(Clone, Debug, Default)]
@@ -22,17 +24,28 @@ pub(super) struct ApiSeen {
     /// What the answers said of the rate limit.
     pub rate_limit: RateLimit,
     /// A page of agents.
-    pub agents: Option<Result<Agents, ApiError>>,
+    pub agents: Option<Result<Agents, Miss>>,
     /// A page of the sessions of the last day.
-    pub listing: Option<Result<Listing, ApiError>>,
+    pub listing: Option<Result<Listing, Miss>>,
     /// How many sessions are open, if the listing says so.
     pub open: Option<u64>,
     /// One session.
     pub session: Option<SessionSeen>,
     /// The head of the event stream.
-    pub stream: Option<Result<(), ApiError>>,
+    pub stream: Option<Result<(), Miss>>,
+    /// By [`ApiPath`]: where the route was found.
+    pub found: [Option<Found>; ApiPath::ALL.len()],
     /// Why the rest was not asked.
     pub left_out: Option<LeftOut>,
+}
+
+/// Why a route has not given what it promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// The API's own error, or none that says anything of the route.
+    Error(ApiError),
+    /// Something that this route of the API does not answer, under every path that may be its own.
+    Wrong(Wrong),
 }
 
 /// Why no further request was sent.
@@ -49,13 +62,30 @@ pub(super) enum LeftOut {
 }
 
 impl ApiSeen {
-    /// The first thing that went wrong, if there is any.
+    /// What went wrong, in the order in which it was asked.
+    fn misses(&self) -> impl Iterator<Item = (ApiPath, &Miss)> {
+        fn miss<T>(path: ApiPath, answer: Option<&Result<T, Miss>>) -> Option<(ApiPath, &Miss)> {
+            answer?.as_ref().err().map(|miss| (path, miss))
+        }
+        [
+            miss(ApiPath::Agents, self.agents.as_ref()),
+            miss(ApiPath::List, self.listing.as_ref()),
+            miss(ApiPath::Session, self.session.as_ref().map(|session| &session.answer)),
+            miss(ApiPath::Stream, self.stream.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     fn errors(&self) -> impl Iterator<Item = &ApiError> {
-        let agents = self.agents.as_ref().and_then(|answer| answer.as_ref().err());
-        let listing = self.listing.as_ref().and_then(|answer| answer.as_ref().err());
-        let session = self.session.as_ref().and_then(|session| session.answer.as_ref().err());
-        let stream = self.stream.as_ref().and_then(|answer| answer.as_ref().err());
-        [agents, listing, session, stream].into_iter().flatten()
+        self.misses().filter_map(|(_, miss)| if let Miss::Error(error) = miss { Some(error) } else { None })
+    }
+
+    /// Whether no route that is polled has answered as the Agntix API does, and something else has.
+    pub(super) fn is_somebody_else(&self) -> bool {
+        let mut found = ApiPath::ALL.into_iter().zip(&self.found).filter(|(path, _)| *path != ApiPath::Stream);
+        let is_wrong = |(path, miss): (ApiPath, &Miss)| path != ApiPath::Stream && matches!(miss, Miss::Wrong(_));
+        found.all(|(_, found)| found.is_none()) && self.misses().any(is_wrong)
     }
 
     fn any_good(&self) -> bool {
@@ -75,6 +105,9 @@ fn reached(seen: &ApiSeen) -> Option<Finding> {
     if seen.errors().any(|error| matches!(error, ApiError::Credential(_))) {
         // Nothing was sent.
         return None;
+    }
+    if seen.is_somebody_else() {
+        return Some(somebody_else(seen));
     }
     let lost =
         seen.errors().find(|error| matches!(error, ApiError::Connect(_) | ApiError::Timeout | ApiError::Body(_)));
@@ -110,7 +143,8 @@ fn reached(seen: &ApiSeen) -> Option<Finding> {
             "run this again; if it stays so, check the network and any proxy, and ask the vendor",
         ),
         (None, Some(LeftOut::SameError) | None) => {
-            let broken = seen.errors().find(|error| matches!(error, ApiError::Status { status: 500.., .. }));
+            let broken =
+                seen.errors().find(|error| matches!(error, ApiError::Status { status: 408 | 425 | 500.., .. }));
             match broken {
                 Some(error) => Finding::warning(
                     CHECK,
@@ -121,6 +155,24 @@ fn reached(seen: &ApiSeen) -> Option<Finding> {
             }
         }
     })
+}
+
+fn somebody_else(seen: &ApiSeen) -> Finding {
+    let wrong = seen.misses().filter_map(|(path, miss)| match miss {
+        Miss::Wrong(wrong) => Some(format!("{}: GET {}", path.gives(), wrong.tried)),
+        Miss::Error(_) => None,
+    });
+    let wrong = wrong.collect::<Vec<_>>().join("; ");
+    let mut asks_for_a_key = seen.misses().filter_map(|(_, miss)| match miss {
+        Miss::Wrong(wrong) => Some(wrong.tried.contains(promise::PROXY)),
+        Miss::Error(_) => None,
+    });
+    let advice = if asks_for_a_key.any(|asks| asks) {
+        "a proxy wants to know who is there: put its user and password into HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY"
+    } else {
+        "check api.base_url, and whether a proxy, a gateway or a login page answers in the API's place"
+    };
+    Finding::failure("api", format!("{} does not answer as the Agntix API does ({wrong})", seen.host), advice)
 }
 
 fn credential(seen: &ApiSeen) -> Option<Finding> {
@@ -141,8 +193,11 @@ fn credential(seen: &ApiSeen) -> Option<Finding> {
         return Some(Finding::failure(CHECK, says, advice));
     }
     // A key that is known but lacks a scope is answered 403; which routes it may read is told by those.
-    let known = seen.any_good() || seen.errors().any(|error| matches!(error, ApiError::Status { status: 403, .. }));
-    known.then(|| Finding::ok(CHECK, format!("{} accepts the credential in {name}", seen.host)))
+    let known = seen.found.iter().any(Option::is_some)
+        || seen.any_good()
+        || seen.errors().any(|error| matches!(error, ApiError::Status { status: 403, .. }));
+    (known && !seen.is_somebody_else())
+        .then(|| Finding::ok(CHECK, format!("{} accepts the credential in {name}", seen.host)))
 }
 
 #[cfg(test)]
@@ -155,6 +210,7 @@ mod tests {
     }
 
     fn seen(agents: Result<Agents, ApiError>, left_out: Option<LeftOut>) -> ApiSeen {
+        let agents = agents.map_err(Miss::Error);
         let (host, credential) = ("api.example".into(), "AGNTIX_API_KEY".into());
         ApiSeen { host, credential, requests: 1, agents: Some(agents), left_out, ..ApiSeen::default() }
     }
@@ -187,6 +243,25 @@ mod tests {
         assert_eq!(judged(&seen(Err(ApiError::Timeout), Some(LeftOut::SameError))), [("api", Status::Failure)]);
         assert_eq!(judged(&seen(Err(status(503)), None)), [("api", Status::Warning)]);
         assert_eq!(judged(&seen(Err(ApiError::Body("cut off".into())), None)), [("api", Status::Warning)]);
+    }
+
+    #[test]
+    fn somebody_else_in_the_apis_place_is_one_failure_that_says_all_that_was_tried() {
+        let miss = |tried: &str| Miss::Wrong(Wrong { tried: tried.into(), is_absent: false });
+        let mut seen = seen(Ok(Agents::default()), None);
+        seen.agents = Some(Err(miss("/a was answered 302, a redirect")));
+        seen.listing = Some(Err(miss("/l was answered 200 with text/html in place of JSON")));
+        assert_eq!(judged(&seen), [("api", Status::Failure)]);
+        let says = "api.example does not answer as the Agntix API does (the agents: GET /a was answered 302, a redirect; \
+                    the listing of sessions: GET /l was answered 200 with text/html in place of JSON)";
+        assert_eq!(judge(&seen)[0].says, says);
+        assert!(judge(&seen)[0].advice.as_ref().unwrap().contains("api.base_url"));
+        seen.session =
+            Some(SessionSeen { exists: false, answer: Err(miss(&format!("/s was answered 407, {}", promise::PROXY))) });
+        assert!(judge(&seen)[0].advice.as_ref().unwrap().contains("HTTPS_PROXY"));
+        // One route of the API's own makes the host the API.
+        seen.found[ApiPath::Session as usize] = Some(Found::default());
+        assert_eq!(judged(&seen), [("api", Status::Ok), ("credential", Status::Ok)]);
     }
 
     #[test]

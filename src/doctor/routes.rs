@@ -1,12 +1,11 @@
 //! Which routes the credential may read, and what is behind them: agents, listing, single sessions, event stream.
 
-use std::sync::Arc;
-
 use super::Finding;
-use super::api::ApiSeen;
+use super::api::{ApiSeen, Miss};
 use super::finding::{grouped, many};
 use crate::agntix::ApiError;
 use crate::agntix::paths::ApiPath;
+use crate::agntix::search::{Found, Wrong};
 use crate::config::Config;
 
 /// A page of agents.
@@ -47,57 +46,91 @@ pub(super) struct SessionSeen {
     /// Whether the API or the operator has named it; else there is none of this id.
     pub exists: bool,
     /// What came.
-    pub answer: Result<(), ApiError>,
+    pub answer: Result<(), Miss>,
 }
 
 /// Judges each route that was asked.
 pub(super) fn judge(seen: &ApiSeen, config: &Config) -> Vec<Finding> {
-    // That the API as a whole does not answer, or not to this key, is told once.
-    fn own<T>(answer: Option<&Result<T, ApiError>>) -> Option<Told<'_, T>> {
+    fn of<T>(answer: Option<&Result<T, Miss>>, own: impl Fn(&Miss) -> bool) -> Option<Told<'_, T>> {
         match answer? {
             Ok(value) => Some(Ok(value)),
-            Err(error @ ApiError::Status { status, .. }) if !matches!(status, 401 | 429 | 500..) => {
-                Some(Err((*status, error)))
-            }
-            Err(_) => None,
+            Err(miss) => own(miss).then_some(Err(miss)),
         }
     }
+    // That the API as a whole does not answer, or not to this key, or that somebody else does, is told once.
+    let is_somebody_else = seen.is_somebody_else();
+    let own = |miss: &Miss| match miss {
+        Miss::Error(ApiError::Status { status, .. }) => !matches!(status, 401 | 408 | 425 | 429 | 500..),
+        Miss::Error(_) => false,
+        Miss::Wrong(_) => !is_somebody_else,
+    };
     let session = seen.session.as_ref().map(|session| &session.answer);
     let exists = seen.session.as_ref().is_some_and(|session| session.exists);
-    [
-        own(seen.agents.as_ref()).map(|answer| agents(answer, config)),
-        own(seen.listing.as_ref()).map(|answer| listing(answer, seen.open, config)),
-        own(session).map(|answer| single(answer, exists, config)),
-        stream(seen.stream.as_ref(), config),
+    let found = |path: ApiPath| seen.found.get(path as usize).and_then(Option::as_ref);
+    let mut findings: Vec<Finding> = [
+        of(seen.agents.as_ref(), own).map(agents),
+        of(seen.listing.as_ref(), own).map(|answer| listing(answer, seen.open, config)),
+        of(session, own).map(|answer| single(answer, exists)),
+        stream(seen.stream.as_ref().filter(|_| !is_somebody_else), config),
     ]
     .into_iter()
-    .flatten()
-    .collect()
+    .zip([ApiPath::Agents, ApiPath::List, ApiPath::Session, ApiPath::Stream])
+    .filter_map(|(finding, path)| finding.map(|finding| at(finding, path, found(path))))
+    .collect();
+    let moved = ApiPath::ALL.into_iter().filter_map(|path| moved(path, found(path)?));
+    findings.extend(moved);
+    findings
 }
 
-/// The path that was asked: the configured one, or the first of the spellings.
-fn asked(path: ApiPath, config: &Config) -> Arc<str> {
-    path.candidates(&config.api).into_iter().next().unwrap_or_default()
+/// Says under which path a route was found, where that is not the first that was asked.
+fn at(mut finding: Finding, path: ApiPath, found: Option<&Found>) -> Finding {
+    if let Some(found) = found.filter(|found| !found.missed.is_empty()) {
+        finding.says = format!("{} (at {}; {} is auto)", finding.says, found.path, path.key());
+    }
+    finding
 }
 
-type Told<'a, T> = Result<&'a T, (u16, &'a ApiError)>;
+/// A route that an exporter has found elsewhere before.
+fn moved(path: ApiPath, found: &Found) -> Option<Finding> {
+    found.has_moved.then(|| {
+        Finding::warning(
+            "path",
+            format!(
+                "{} moved to {} since an exporter with this state last found the path: GET {}",
+                path.gives(),
+                found.path,
+                found.missed
+            ),
+            "nothing, if it was meant: the exporter searches the other spellings after a minute of such answers; else ask \
+             who runs the gateway",
+        )
+    })
+}
+
+type Told<'a, T> = Result<&'a T, &'a Miss>;
 
 const SCOPE: &str = "give the key this scope in Agntix, or make a key that has it";
 
-fn agents(answer: Told<'_, Agents>, config: &Config) -> Finding {
+/// As the daemon does, which does not call the API well while one of its routes answers like this.
+const STRANGE: &str = "the exporter does not call the API well like this: check the gateway in front of the API, and whether a login page or a proxy answers here";
+
+fn agents(answer: Told<'_, Agents>) -> Finding {
     const CHECK: &str = "agents";
     match answer {
         Ok(agents) => Finding::ok(CHECK, format!("{} can be read", many(agents.total, "agent"))),
-        Err((403, error)) => Finding::warning(
+        Err(Miss::Error(error)) => Finding::warning(
             CHECK,
             format!("the credential lacks the scope to read agents, so that agntix_agent_info is missing: {error}"),
             SCOPE,
         ),
-        Err((_, error)) => Finding::warning(
+        Err(Miss::Wrong(Wrong { tried, is_absent: true })) => Finding::warning(
             CHECK,
-            format!("agents cannot be read at {}: {error}", asked(ApiPath::Agents, config)),
-            "check api.agents_path; without it only the names of the agents are missing",
+            format!("agents cannot be read, so that agntix_agent_info is missing: GET {tried}"),
+            "set api.agents_path, if the gateway has them elsewhere; without it only the names of the agents are missing",
         ),
+        Err(Miss::Wrong(Wrong { tried, is_absent: false })) => {
+            Finding::failure(CHECK, format!("agents cannot be read: GET {tried}"), STRANGE)
+        }
     }
 }
 
@@ -108,89 +141,109 @@ fn listing(answer: Told<'_, Listing>, open: Option<u64>, config: &Config) -> Fin
     let named = !config.sessions.ids.is_empty() || !config.sessions.files.is_empty();
     match answer {
         Ok(listing) => {
+            let off = if is_on { "" } else { "; sessions.listing is off, so they are not" };
+            if listing.items == 0 && listing.total.is_none_or(|total| total == 0) && open.is_none_or(|open| open == 0) {
+                let open = if open.is_some() { ", and none is open" } else { "" };
+                let says = format!("sessions can be listed; there is none: the last 24 h have brought none{open}{off}");
+                return Finding::ok(CHECK, says);
+            }
             let day = listing.total.map_or_else(
                 || "sessions can be listed".to_owned(),
                 |total| format!("{} of the last 24 h can be listed", many(total, "session")),
             );
             let open = open.map_or(String::new(), |open| format!(", {} open now", grouped(open)));
-            let off = if is_on { "" } else { "; sessions.listing is off, so they are not" };
             Finding::ok(CHECK, format!("{day}{open}{off}"))
         }
-        Err((status, error)) if !is_on => {
-            let says = format!("sessions cannot be listed ({status}), and sessions.listing is off: {error}");
-            Finding::ok(CHECK, says)
+        Err(miss) if !is_on => {
+            let says = match miss {
+                Miss::Error(error) => error.to_string(),
+                Miss::Wrong(wrong) => format!("GET {}", wrong.tried),
+            };
+            Finding::ok(CHECK, format!("sessions cannot be listed, and sessions.listing is off: {says}"))
         }
-        Err((403, error)) => {
+        Err(Miss::Error(error)) => {
             Finding::failure(CHECK, format!("the credential lacks the scope to list sessions: {error}"), SCOPE)
         }
-        Err((404 | 405, error)) if elsewhere || named => Finding::warning(
+        Err(Miss::Wrong(Wrong { tried, is_absent: true })) if elsewhere || named => Finding::warning(
             CHECK,
             format!(
-                "there is no listing at {}: {error}; sessions are heard of in the other ways that are configured",
-                asked(ApiPath::List, config)
+                "the gateway has no listing; sessions are heard of in the other ways that are configured: GET {tried}"
             ),
-            "check api.list_path, or set sessions.listing = false",
+            "set api.list_path, if the gateway has it elsewhere, or sessions.listing = false",
         ),
-        Err((404 | 405, error)) => Finding::failure(
+        Err(Miss::Wrong(Wrong { tried, is_absent: true })) => Finding::failure(
             CHECK,
-            format!(
-                "there is no listing at {}, and no other way to hear of sessions is configured: {error}",
-                asked(ApiPath::List, config)
-            ),
-            "check api.list_path; without a listing enable the webhook (docs/webhooks.md), or name sessions in sessions.ids or sessions.files",
+            format!("the gateway has no listing, and no other way to hear of sessions is configured: GET {tried}"),
+            "set api.list_path, if the gateway has it elsewhere; without a listing enable the webhook (docs/webhooks.md), or name sessions in sessions.ids or sessions.files",
         ),
-        Err((_, error)) => Finding::failure(
-            CHECK,
-            format!("sessions cannot be listed at {}: {error}", asked(ApiPath::List, config)),
-            "check api.list_path, and whether a proxy on the way changes the query",
-        ),
+        Err(Miss::Wrong(Wrong { tried, is_absent: false })) => {
+            Finding::failure(CHECK, format!("sessions cannot be listed: GET {tried}"), STRANGE)
+        }
     }
 }
 
-fn single(answer: Told<'_, ()>, exists: bool, config: &Config) -> Finding {
+fn single(answer: Told<'_, ()>, exists: bool) -> Finding {
     const CHECK: &str = "session";
     match answer {
         Ok(()) => Finding::ok(CHECK, "a single session can be read"),
+        Err(Miss::Error(error @ ApiError::Status { status: 403, .. })) => {
+            Finding::failure(CHECK, format!("the credential lacks the scope to read a session: {error}"), SCOPE)
+        }
         // Asked for an id that no session has: that the API says so is an answer of the right route.
-        Err((400 | 404 | 422, ApiError::Status { code: Some(_), .. })) if !exists => Finding::ok(
+        Err(Miss::Error(_)) if !exists => Finding::ok(
             CHECK,
             "single sessions can be read (there was none to try; one that does not exist was asked for)",
         ),
-        Err((403, error)) => {
-            Finding::failure(CHECK, format!("the credential lacks the scope to read a session: {error}"), SCOPE)
-        }
-        Err((_, error)) => Finding::failure(
+        Err(Miss::Error(error)) => Finding::failure(
             CHECK,
-            format!("a single session cannot be read at {}: {error}", asked(ApiPath::Session, config)),
-            "check api.session_path, and if sessions are configured by hand, sessions.ids",
+            format!(
+                "the route for single sessions is there, but does not know a session that was named to it: {error}"
+            ),
+            "check sessions.ids, if sessions are configured by hand; else run this again, and ask the vendor if it stays so",
         ),
+        Err(Miss::Wrong(Wrong { tried, is_absent: true })) => Finding::failure(
+            CHECK,
+            format!("a single session cannot be read: GET {tried}"),
+            "set api.session_path to where the gateway has single sessions, or let it pass this route: without it nothing but what the listing carries can be counted",
+        ),
+        Err(Miss::Wrong(Wrong { tried, is_absent: false })) => {
+            Finding::failure(CHECK, format!("a single session cannot be read: GET {tried}"), STRANGE)
+        }
     }
 }
 
-fn stream(answer: Option<&Result<(), ApiError>>, config: &Config) -> Option<Finding> {
+fn stream(answer: Option<&Result<(), Miss>>, config: &Config) -> Option<Finding> {
     const CHECK: &str = "stream";
     let is_on = config.stream.enabled;
-    let path = asked(ApiPath::Stream, config);
     Some(match answer? {
         Ok(()) if is_on => Finding::ok(CHECK, "the event stream can be opened"),
         Ok(()) => Finding::ok(CHECK, "the event stream can be opened; stream.enabled = true would bring news sooner"),
-        Err(ApiError::Status { status: 401, .. }) => return None,
-        Err(error) if !is_on => {
+        Err(Miss::Error(ApiError::Status { status: 401, .. })) => return None,
+        Err(Miss::Error(error)) if !is_on => {
             Finding::ok(CHECK, format!("the event stream cannot be opened, and stream.enabled is off: {error}"))
         }
-        Err(error @ ApiError::Status { status: 403, .. }) => Finding::warning(
+        Err(Miss::Wrong(wrong)) if !is_on => Finding::ok(
+            CHECK,
+            format!("the event stream cannot be opened, and stream.enabled is off: GET {}", wrong.tried),
+        ),
+        Err(Miss::Error(error @ ApiError::Status { status: 403, .. })) => Finding::warning(
             CHECK,
             format!("the credential lacks the scope to read the event stream: {error}; polling goes on without it"),
             "give the key this scope in Agntix, or set stream.enabled = false",
         ),
-        Err(error @ ApiError::Status { status: 429, .. }) => Finding::warning(
+        Err(Miss::Error(error @ ApiError::Status { status: 429, .. })) => Finding::warning(
             CHECK,
             format!("all of the organization's streams are in use, perhaps one by the running exporter: {error}"),
             "nothing, if agntix_exporter_source_last_success_timestamp_seconds{source=\"stream\"} of the exporter is fresh; else close another stream",
         ),
-        Err(error) => Finding::warning(
+        Err(Miss::Error(error)) => Finding::warning(
             CHECK,
-            format!("there is no event stream at {path}: {error}; polling goes on without it"),
+            format!("the event stream cannot be opened: {error}; polling goes on without it"),
+            "nothing, if it passes: the exporter tries again; else set stream.enabled = false",
+        ),
+        Err(Miss::Wrong(wrong)) => Finding::warning(
+            CHECK,
+            format!("there is no event stream (GET {}); polling goes on without it", wrong.tried),
             "check api.stream_path, and whether a proxy lets text/event-stream pass; or set stream.enabled = false",
         ),
     })
@@ -199,10 +252,25 @@ fn stream(answer: Option<&Result<(), ApiError>>, config: &Config) -> Option<Find
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agntix::Route;
+    use crate::agntix::promise::{self, Unkept};
     use crate::doctor::Status::{self, Failure, Ok as Fine, Warning};
 
-    fn status(status: u16, code: Option<&str>) -> ApiError {
-        ApiError::Status { status, code: code.map(Into::into), request_id: None, retry_after: None }
+    fn status(status: u16, code: Option<&str>) -> Miss {
+        let error = ApiError::Status { status, code: code.map(Into::into), request_id: None, retry_after: None };
+        match promise::of_error(Route::Session, &error, None) {
+            Unkept::Foreign { came, is_absent } => {
+                Miss::Wrong(Wrong { tried: format!("/x was answered {came}"), is_absent })
+            }
+            _ => Miss::Error(error),
+        }
+    }
+
+    /// Something that nothing is said of shows that it is the API.
+    fn of_the_api() -> ApiSeen {
+        let mut seen = ApiSeen::default();
+        seen.found[ApiPath::Agents as usize] = Some(Found::default());
+        seen
     }
 
     fn statuses(seen: &ApiSeen, config: &Config) -> Vec<(&'static str, Status)> {
@@ -226,7 +294,7 @@ mod tests {
         };
         let told: Vec<_> = judge(&seen, &Config::default()).into_iter().map(|finding| finding.says).collect();
         assert_eq!(told, ["1 agent can be read", "1,200 sessions of the last 24 h can be listed, 3 open now"]);
-        let dead = ApiSeen { agents: Some(Err(ApiError::Timeout)), ..ApiSeen::default() };
+        let dead = ApiSeen { agents: Some(Err(Miss::Error(ApiError::Timeout))), ..ApiSeen::default() };
         assert_eq!(judge(&dead, &Config::default()), []);
         let refused = ApiSeen { agents: Some(Err(status(401, None))), ..ApiSeen::default() };
         assert_eq!(judge(&refused, &Config::default()), []);
@@ -234,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_listing_that_is_missing_fails_only_where_nothing_else_finds_sessions() {
-        let seen = |code| ApiSeen { listing: Some(Err(status(code, None))), ..ApiSeen::default() };
+        let seen = |code| ApiSeen { listing: Some(Err(status(code, None))), ..of_the_api() };
         let all = [
             (403, config(|_| ()), Failure),
             (404, config(|_| ()), Failure),
@@ -253,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_session_that_does_not_exist_proves_the_scope_only_by_the_apis_own_code() {
-        let seen = |exists, answer| ApiSeen { session: Some(SessionSeen { exists, answer }), ..ApiSeen::default() };
+        let seen = |exists, answer| ApiSeen { session: Some(SessionSeen { exists, answer }), ..of_the_api() };
         let not_found = || Err(status(404, Some("SESSION_NOT_FOUND")));
         for (seen, expected) in [
             (seen(true, Ok(())), Fine),
@@ -269,8 +337,13 @@ mod tests {
     #[test]
     fn a_stream_matters_only_where_it_is_wanted() {
         let (on, off) = (config(|c| c.stream.enabled = true), Config::default());
-        let seen = |answer| ApiSeen { stream: Some(answer), ..ApiSeen::default() };
-        let html = || Err(ApiError::Body("text/html, and no event stream".into()));
+        let seen = |answer| ApiSeen { stream: Some(answer), ..of_the_api() };
+        let html = || {
+            Err(Miss::Wrong(Wrong {
+                tried: "/s was answered with text/html, and no event stream".into(),
+                is_absent: false,
+            }))
+        };
         for (answer, wanted) in [
             (Ok(()), Fine),
             (Err(status(404, None)), Warning),
@@ -282,5 +355,50 @@ mod tests {
             assert_eq!(statuses(&seen(answer), &off), [("stream", Fine)]);
         }
         assert_eq!(statuses(&seen(Err(status(401, None))), &on), []);
+    }
+
+    #[test]
+    fn a_route_that_answers_strangely_fails_and_one_that_is_not_there_may_be_done_without() {
+        let miss = |is_absent| Miss::Wrong(Wrong { tried: "/a was answered 302, /b 404".into(), is_absent });
+        for (is_absent, agents, listing, session) in
+            [(true, Warning, Failure, Failure), (false, Failure, Failure, Failure)]
+        {
+            let seen = ApiSeen {
+                agents: Some(Err(miss(is_absent))),
+                listing: Some(Err(miss(is_absent))),
+                session: Some(SessionSeen { exists: false, answer: Err(miss(is_absent)) }),
+                ..of_the_api()
+            };
+            let expected = [("agents", agents), ("listing", listing), ("session", session)];
+            assert_eq!(statuses(&seen, &Config::default()), expected);
+            for finding in judge(&seen, &Config::default()) {
+                assert!(finding.says.contains("GET /a was answered 302, /b 404"), "{finding:?}");
+            }
+            assert_eq!(statuses(&ApiSeen { found: ApiSeen::default().found, ..seen }, &Config::default()), []);
+        }
+    }
+
+    #[test]
+    fn an_organization_without_sessions_is_no_fault_and_said() {
+        let seen = ApiSeen {
+            listing: Some(Ok(Listing { total: Some(0), ..Listing::default() })),
+            open: Some(0),
+            ..of_the_api()
+        };
+        let says = "sessions can be listed; there is none: the last 24 h have brought none, and none is open";
+        assert_eq!(judge(&seen, &Config::default()), [Finding::ok("listing", says)]);
+    }
+
+    #[test]
+    fn a_route_under_another_spelling_is_well_and_says_where_and_one_that_has_moved_is_a_warning() {
+        let found = |has_moved| Found { path: "/b".into(), missed: "/a was answered 404".into(), has_moved };
+        let mut seen = ApiSeen { agents: Some(Ok(Agents { total: 2, pages: 1 })), ..ApiSeen::default() };
+        seen.found[ApiPath::Agents as usize] = Some(found(false));
+        let says = "2 agents can be read (at /b; api.agents_path is auto)";
+        assert_eq!(judge(&seen, &Config::default()), [Finding::ok("agents", says)]);
+        seen.found[ApiPath::Agents as usize] = Some(found(true));
+        assert_eq!(statuses(&seen, &Config::default()), [("agents", Fine), ("path", Warning)]);
+        let says = &judge(&seen, &Config::default())[1].says;
+        assert!(says.contains("the agents moved to /b") && says.contains("GET /a was answered 404"), "{says}");
     }
 }

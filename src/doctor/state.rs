@@ -187,7 +187,12 @@ mod tests {
 
     #[test]
     fn a_state_that_can_be_used_says_what_is_in_it() {
-        let contents = Contents { agents: 3, series: Vec::new(), pending: vec![(Stage::Known, 5), (Stage::Open, 2)] };
+        let contents = Contents {
+            agents: 3,
+            series: Vec::new(),
+            pending: vec![(Stage::Known, 5), (Stage::Open, 2)],
+            paths: [None; 4],
+        };
         let (status, says) = state(&seen(Ok(Some(glance(None, Some(contents))))), Some(false));
         assert_eq!(status, Status::Ok);
         assert_eq!(says, "data can be used: 40 KiB, format 2, 0 label sets of 3 agents, 2 sessions in progress");

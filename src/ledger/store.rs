@@ -668,7 +668,7 @@ fn shorten_lease(connection: &Connection, unused: u32) -> Result<()> {
         .map(drop)
 }
 
-fn read_paths(connection: &Connection) -> Result<[Option<u32>; ApiPath::ALL.len()]> {
+pub(super) fn read_paths(connection: &Connection) -> Result<[Option<u32>; ApiPath::ALL.len()]> {
     let mut places = [None; ApiPath::ALL.len()];
     for (path, place) in ApiPath::ALL.into_iter().zip(&mut places) {
         *place = Meta::Path(path).get(connection)?.and_then(|place| u32::try_from(place).ok());

@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
 use super::route_health::WrongAnswer;
 use super::time::Head;
 use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
-use crate::agntix::promise::Unkept;
+use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, Route, wire};
 use crate::ledger::Change;
 
@@ -43,21 +41,12 @@ impl Came {
 
     /// Whether `page` is written as `route` promises it, and does not stand for nothing at all.
     pub(super) fn is_written(&self, route: Route, body: &[u8], page: &wire::Page<'_>) -> bool {
-        let is_bare = body.trim_ascii().starts_with(b"[");
-        if is_bare {
-            let has_id = |raw: &RawValue| {
-                serde_json::from_str::<wire::IdOnly<'_>>(raw.get()).is_ok_and(|item| item.id.text().is_some())
-            };
-            return page.items().iter().any(|raw| has_id(raw));
-        }
-        let is_page = page.data.is_some() || page.pagination.value().is_some();
-        // Beside an error, a list without entries is none.
-        is_page && (!page.items().is_empty() || !matches!(self.unkept(route, body), Unkept::Foreign { .. }))
+        promise::is_written(body, page, || self.unkept(route, body))
     }
 
     /// What the body of a 2xx answer is that is not what `route` promises.
     pub(super) fn unkept(&self, route: Route, body: &[u8]) -> Unkept {
-        crate::agntix::promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)
+        promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)
     }
 }
 

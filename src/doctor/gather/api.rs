@@ -1,16 +1,23 @@
 //! The few requests that the API is asked: agents, listing, open sessions, one session, and the head of the stream.
 //!
-//! Each is asked once. What would bring the same error again is not sent, and neither is what the organization's limit or
-//! the configured budget has no room for.
+//! Each is asked once, and under the further spellings of its path only while something else answers there. What would
+//! bring the same error again is not sent, and neither is what the organization's limit or the configured budget has no room
+//! for.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::Told;
+use crate::agntix::paths::ApiPath;
+use crate::agntix::promise::{self, Unkept};
+use crate::agntix::search::{Ending, Search, Step};
 use crate::agntix::{self, Answer, ApiError, Client, JsonText, ListQuery, wire};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Loaded;
-use crate::doctor::api::{ApiSeen, LeftOut};
+use crate::doctor::api::{ApiSeen, LeftOut, Miss};
 use crate::doctor::budget;
 use crate::doctor::clock::ClockSeen;
 use crate::doctor::routes::{Agents, Listing, SessionSeen};
@@ -19,16 +26,26 @@ use crate::doctor::routes::{Agents, Listing, SessionSeen};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No request is begun after this.
 const LATEST: Duration = Duration::from_secs(20);
+/// How long the state may take to say what it remembers.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);
 /// An id that no session has, for where there is none to ask for.
 const NO_SESSION: &str = "agntix-exporter-doctor";
 const PAGE: u32 = 100;
 
-/// Asks the API.
+/// By [`ApiPath`]: the places among the spellings that the state remembers.
+pub(super) type Remembered = [Option<u32>; ApiPath::ALL.len()];
+
+/// Asks the API. What the state remembers of its paths is waited for, a few seconds at most.
 ///
 /// # Errors
 /// If no client can be made; a sentence.
-pub(super) async fn ask(loaded: &Loaded, told: Told<'_>) -> Result<ApiSeen, String> {
+pub(super) async fn ask(
+    loaded: &Loaded,
+    remembered: oneshot::Receiver<Remembered>,
+    told: Told<'_>,
+) -> Result<ApiSeen, String> {
+    let begun = Instant::now();
     let mut api = loaded.config.api.clone();
     api.timeout = api.timeout.min(PATIENCE);
     api.connect_timeout = api.connect_timeout.min(api.timeout);
@@ -36,7 +53,9 @@ pub(super) async fn ask(loaded: &Loaded, told: Told<'_>) -> Result<ApiSeen, Stri
     let client = Client::new(&api, loaded.api_key.clone()).map_err(|error| error.to_string())?;
     let (host, credential) = (client.host().to_owned(), client.credential_name());
     let seen = ApiSeen { host, credential, ..ApiSeen::default() };
-    let mut asking = Asking { client, loaded, told, begun: Instant::now(), seen };
+    let remembered = tokio::time::timeout(MEMORY_PATIENCE, remembered).await;
+    let remembered = remembered.ok().and_then(Result::ok).unwrap_or_default();
+    let mut asking = Asking { client, loaded, told, begun, seen, remembered };
     asking.all().await;
     Ok(asking.seen)
 }
@@ -47,55 +66,118 @@ struct Asking<'a> {
     told: Told<'a>,
     begun: Instant,
     seen: ApiSeen,
+    remembered: Remembered,
 }
 
 impl Asking<'_> {
     async fn all(&mut self) {
         let client = self.client.clone();
-        if !self.may_ask("agents") {
-            return;
-        }
-        let answer = client.agents(1).await;
-        self.seen.agents = Some(self.took(answer).and_then(|body| agents(&body)));
+        let asked = self.search("agents", ApiPath::Agents, |path| client.agents_at(path, 1)).await;
+        self.seen.agents = asked.map(|asked| asked.and_then(|body| agents(&body).map_err(Miss::Error)));
 
-        if !self.may_ask("the sessions of the last day") {
-            return;
-        }
         let now = self.seen.clocks.first().map_or_else(|| SystemClock.now(), |clock| clock.api);
         let since = now.minus(DAY);
         let query = ListQuery { created_after: Some(since), open_only: false, page: 1, limit: PAGE };
-        let answer = client.list(&query).await;
+        let ask = |path| client.list_at(path, &query);
+        let asked = self.search("the sessions of the last day", ApiPath::List, ask).await;
         let mut newest = None;
-        self.seen.listing = Some(self.took(answer).and_then(|body| {
-            let (listing, id) = listing(&body)?;
+        self.seen.listing = asked.map(|asked| {
+            let (listing, id) = listing(&asked?).map_err(Miss::Error)?;
             newest = id;
             Ok(listing)
-        }));
+        });
 
         if matches!(self.seen.listing, Some(Ok(_))) && self.may_ask("the sessions that are open") {
             // As short a page as there is: only how many there are is of interest.
             let query = ListQuery { created_after: None, open_only: true, page: 1, limit: 1 };
-            let answer = client.list(&query).await;
-            self.seen.open = self.took(answer).ok().and_then(|body| page(&JsonText::new(&body)).ok()?.total());
+            let path = self.seen.found.get(ApiPath::List as usize).and_then(Option::as_ref);
+            let path = path.map(|found| Arc::clone(&found.path)).unwrap_or_default();
+            let answer = client.list_at(path, &query).await;
+            self.took(&answer);
+            self.seen.open = answer.result.ok().and_then(|body| {
+                let text = JsonText::new(&body);
+                wire::Page::read(&body, &text).ok()?.total()
+            });
         }
 
-        if !self.may_ask("a session") {
-            return;
-        }
         let known = newest.or_else(|| self.loaded.config.sessions.ids.first().cloned());
         let (id, exists) = (known.as_deref().unwrap_or(NO_SESSION), known.is_some());
-        let answer = client.session(id).await;
-        let answer = self.took(answer).and_then(|body| session(&body));
-        self.seen.session = Some(SessionSeen { exists, answer });
+        let asked = self.search("a session", ApiPath::Session, |path| client.session_at(path, id)).await;
+        self.seen.session = asked.map(|asked| SessionSeen { exists, answer: asked.map(drop) });
 
-        // It takes one of the organization's streams and nothing of its requests, and is closed at once.
+        self.stream().await;
+    }
+
+    /// Asks for `what` under the spellings of its path, until one answers as the route promises; `None` if it was not asked
+    /// to the end.
+    async fn search<F: Future<Output = Answer>>(
+        &mut self,
+        what: &str,
+        path: ApiPath,
+        ask: impl Fn(Arc<str>) -> F,
+    ) -> Option<Result<axum::body::Bytes, Miss>> {
+        let mut search = self.begin(path);
+        loop {
+            if !self.may_ask(what) {
+                return None;
+            }
+            let answer = ask(search.path()).await;
+            self.took(&answer);
+            match search.answered(&answer) {
+                Step::Next => {}
+                Step::Over(ending) => return Some(self.ended(path, ending, answer)),
+            }
+        }
+    }
+
+    fn begin(&self, path: ApiPath) -> Search {
+        Search::new(path, &self.loaded.config.api, self.remembered.get(path as usize).copied().flatten())
+    }
+
+    fn ended(&mut self, path: ApiPath, ending: Ending, answer: Answer) -> Result<axum::body::Bytes, Miss> {
+        match ending {
+            Ending::Found(found) => {
+                self.seen.clocks.extend(clock_seen(&answer));
+                if let Some(place) = self.seen.found.get_mut(path as usize) {
+                    *place = Some(found);
+                }
+                answer.result.map_err(Miss::Error)
+            }
+            Ending::Wrong(wrong) => Err(Miss::Wrong(wrong)),
+            Ending::Unsaid => Err(Miss::Error(match (promise::of_answer(&answer), answer.result) {
+                (_, Err(error)) => error,
+                (Unkept::Malformed(what), Ok(_)) => ApiError::Body(what),
+                (_, Ok(_)) => ApiError::Body("not what was asked for".into()),
+            })),
+        }
+    }
+
+    /// Opens the event stream. It takes one of the organization's streams and nothing of its requests, and is closed at once.
+    async fn stream(&mut self) {
         let is_over = matches!(self.seen.left_out, Some(LeftOut::SameError | LeftOut::Slow | LeftOut::Paused(_)));
-        if is_over || self.begun.elapsed() >= LATEST {
+        if is_over {
             return;
         }
-        (self.told)("opening the event stream");
-        self.seen.requests += 1;
-        self.seen.stream = Some(client.stream(None).await.map(drop));
+        let client = self.client.clone();
+        let mut search = self.begin(ApiPath::Stream);
+        while self.begun.elapsed() < LATEST {
+            (self.told)("opening the event stream");
+            self.seen.requests += 1;
+            let opened = client.stream_at(&search.path(), None).await.map(drop);
+            let kept = opened.clone().map_err(|error| promise::of_stream(&error));
+            let Step::Over(ending) = search.judged(kept) else { continue };
+            self.seen.stream = Some(match ending {
+                Ending::Wrong(wrong) => Err(Miss::Wrong(wrong)),
+                Ending::Found(found) => {
+                    if let Some(place) = self.seen.found.get_mut(ApiPath::Stream as usize) {
+                        *place = Some(found);
+                    }
+                    opened.map_err(Miss::Error)
+                }
+                Ending::Unsaid => opened.map_err(Miss::Error),
+            });
+            return;
+        }
     }
 
     /// Whether a further request may be sent; if not, why is noted.
@@ -119,11 +201,10 @@ impl Asking<'_> {
     }
 
     /// Notes what an answer says of the API as a whole.
-    fn took(&mut self, answer: Answer) -> Result<axum::body::Bytes, ApiError> {
+    fn took(&mut self, answer: &Answer) {
         let seen = &mut self.seen;
         let was_sent = !matches!(answer.result, Err(ApiError::Credential(_) | ApiError::Id));
         seen.requests += u32::from(was_sent);
-        seen.clocks.extend(clock_seen(&answer));
         let limit = answer.rate_limit;
         if limit.limit.is_some() {
             (seen.rate_limit.limit, seen.rate_limit.quotas) = (limit.limit, limit.quotas);
@@ -139,31 +220,24 @@ impl Asking<'_> {
             ) => Some(LeftOut::SameError),
             _ => seen.left_out,
         };
-        answer.result
     }
 }
 
-/// The clocks, of an answer whose body is JSON: that of a login page is somebody else's.
+/// The clocks, of an answer that is what its route promises: that of a login page is somebody else's.
 fn clock_seen(answer: &Answer) -> Option<ClockSeen> {
-    let (api, received, body) = (answer.date?, answer.head_received?, answer.result.as_ref().ok()?);
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).ok()?;
+    let (api, received) = (answer.date?, answer.head_received?);
     // The date was written with the head; the body may have taken longer.
     let since = received.elapsed();
     Some(ClockSeen { here: SystemClock.now().minus(since), elapsed: answer.elapsed.saturating_sub(since), api })
 }
 
-fn nonsense(what: &str) -> ApiError {
-    ApiError::Body(format!("no {what}"))
-}
-
-fn page<'t>(text: &'t JsonText<'_>) -> Result<wire::Page<'t>, ApiError> {
-    let page: wire::Page<'_> = text.read_list().map_err(|_| nonsense("page of a list"))?;
-    if page.data.is_some() { Ok(page) } else { Err(nonsense("page of a list")) }
+fn page<'t>(body: &[u8], text: &'t JsonText<'_>) -> Result<wire::Page<'t>, ApiError> {
+    wire::Page::read(body, text).map_err(|_| ApiError::Body("no page of a list".into()))
 }
 
 fn agents(body: &[u8]) -> Result<Agents, ApiError> {
     let text = JsonText::new(body);
-    let page = page(&text)?;
+    let page = page(body, &text)?;
     let items = page.data.as_ref().map_or(0, Vec::len) as u64;
     let pages = page.total_pages().unwrap_or(1).max(1);
     Ok(Agents { total: page.total().unwrap_or(items).max(items), pages })
@@ -172,7 +246,7 @@ fn agents(body: &[u8]) -> Result<Agents, ApiError> {
 /// What a page of the listing shows, and the id of a session on it.
 fn listing(body: &[u8]) -> Result<(Listing, Option<String>), ApiError> {
     let text = JsonText::new(body);
-    let page = page(&text)?;
+    let page = page(body, &text)?;
     let total = page.total();
     let entries = page.data.as_deref().unwrap_or_default();
     let mut listing = Listing { total, items: entries.len() as u64, ..Listing::default() };
@@ -227,12 +301,6 @@ fn starts_per_minute(total: Option<u64>, created: &[Timestamp]) -> f64 {
     of_day.max(of_page)
 }
 
-fn session(body: &[u8]) -> Result<(), ApiError> {
-    let text = JsonText::new(body);
-    let session: wire::Session<'_> = text.read().map_err(|_| nonsense("session"))?;
-    if session.id.is_absent() { Err(nonsense("session")) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,12 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_said_to_be_none() {
-        for body in ["<html>", "{}", "[]"] {
-            assert_eq!(agents(body.as_bytes()), Err(ApiError::Body("no page of a list".into())), "{body}");
-        }
+    fn a_page_is_read_however_its_list_is_written() {
+        assert_eq!(agents(b"<html>"), Err(ApiError::Body("no page of a list".into())));
         let body = r#"{"data":[{},{}],"pagination":{"total":130,"totalPages":2}}"#;
         assert_eq!(agents(body.as_bytes()), Ok(Agents { total: 130, pages: 2 }));
-        assert_eq!(session(b"{}"), Err(ApiError::Body("no session".into())));
+        assert_eq!(agents(br#"[{"id":"a"}]"#), Ok(Agents { total: 1, pages: 1 }));
+        for empty in ["", "{}", "[]", "null", r#"{"pagination":{"total":0}}"#, r#"{"data":null,"pagination":{}}"#] {
+            let (listing, id) = listing(empty.as_bytes()).unwrap();
+            assert_eq!((listing.items, id), (0, None), "{empty}");
+        }
     }
 }

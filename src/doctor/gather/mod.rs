@@ -11,15 +11,19 @@ mod state;
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use self::listeners::Listener;
 use super::api::ApiSeen;
 use super::budget::{self, Load};
 use super::series::{self, Inputs, Known, Shape};
+use super::state::StateSeen;
 use super::{Finding, Report};
 use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, CredentialFaults, Loaded};
 use crate::ledger::Stage;
+use crate::ledger::upkeep::Contents;
 
 /// How long a disk may take.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,21 +33,25 @@ const LISTENER_PATIENCE: Duration = Duration::from_secs(5);
 /// Told what is being done, for whoever waits.
 pub type Told<'a> = &'a (dyn Fn(&str) + Sync);
 
-/// Looks at everything. It sends at most four requests to the API and opens the event stream once.
+/// Looks at everything. It sends four requests to the API and opens the event stream once; where something else answers, as
+/// many more as the paths have spellings.
 pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>) -> Report {
     let config = &loaded.config;
+    let (remembers, remembered) = oneshot::channel();
     let asking = async {
         match &faults.api {
             Some(_) => Ok(None),
-            None => api::ask(loaded, told).await.map(Some),
+            None => api::ask(loaded, remembered, told).await.map(Some),
         }
     };
-    let (asked, state, listeners, files) = tokio::join!(
-        asking,
-        state::look(config.state.path.clone()),
-        listeners::look(config),
-        files::look(loaded.clone()),
-    );
+    let looking = async {
+        let state = state::look(config.state.path.clone()).await;
+        // Nobody waits for it where the API is not asked.
+        let _ = remembers.send(contents(state.as_ref()).map(|contents| contents.paths).unwrap_or_default());
+        state
+    };
+    let (asked, state, listeners, files) =
+        tokio::join!(asking, looking, listeners::look(config), files::look(loaded.clone()),);
     let mut findings = vec![configuration(loaded)];
     findings.extend(
         loaded
@@ -77,7 +85,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
         agents: page.agents,
         by: "the running exporter",
     });
-    let contents = state.as_ref().and_then(|state| state.glance.as_ref().ok()?.as_ref()?.contents.as_ref());
+    let contents = contents(state.as_ref());
     // Without either, there is nothing to reckon from.
     if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
         let pending = contents.map_or(0, |contents| {
@@ -118,6 +126,10 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
     }));
     findings.extend(series::judge(&Inputs { known, ..inputs(&asked) }, config));
     Report { findings, requests: asked.requests }
+}
+
+fn contents(state: Option<&StateSeen>) -> Option<&Contents> {
+    state?.glance.as_ref().ok()?.as_ref()?.contents.as_ref()
 }
 
 fn configuration(loaded: &Loaded) -> Finding {

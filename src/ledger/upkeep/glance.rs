@@ -11,9 +11,10 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{inspect, number_in};
+use crate::agntix::paths::ApiPath;
 use crate::exposition::catalogue::Family;
 use crate::ledger::checksums::{self, Checksums, Commit};
-use crate::ledger::{LedgerError, Stage, begin, counted, mark, schema};
+use crate::ledger::{LedgerError, Stage, begin, counted, mark, schema, store};
 
 /// What a look at a state shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Contents {
     pub series: Vec<(Family, String, u64)>,
     /// Sessions not yet wholly counted, by stage.
     pub pending: Vec<(Stage, u64)>,
+    /// By [`ApiPath`]: the place of the path that was found among the spellings.
+    pub paths: [Option<u32>; ApiPath::ALL.len()],
 }
 
 /// What stands in the first bytes of an SQLite file (<https://sqlite.org/fileformat.html>).
@@ -176,6 +179,7 @@ fn contents(path: &Path, format: i64, marked: Option<Commit>) -> rusqlite::Resul
             .filter_map(|(code, layout, rows)| Some((Family::from_code(code)?, layout, rows)))
             .collect(),
         pending: inspect::pending(&connection)?,
+        paths: store::read_paths(&connection)?,
     }))
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{
-    AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Route, SimulatorConfig,
+    AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Paths, Route, SimulatorConfig, Stranger,
 };
 
 use super::{SECRET, doctor, installation, organization, set_mode};
-use crate::support::{Api, free_address};
+use crate::support::{Api, free_address, until};
 
 fn fault(api: &Api, route: Option<Route>, kind: FaultKind) {
     let rules = vec![FaultRule { route, share: 1.0, kind }];
@@ -166,4 +166,130 @@ fn more_series_or_agents_than_are_good_are_a_warning_that_names_the_bounds() {
     );
     let found = doctor(&setup.set("METRICS__MAX_AGENTS", "20"));
     assert_eq!(found.only("series").0, "ok", "{}", found.all);
+}
+
+/// What `stranger` is called, as the answer for a page of agents.
+fn words(stranger: Stranger) -> &'static str {
+    match stranger {
+        Stranger::NotFoundPage => "404 (text/html)",
+        Stranger::NotFoundText => "404 (text/plain)",
+        Stranger::NotFoundJson => "404 (application/json)",
+        Stranger::Redirect => "302, a redirect (text/html)",
+        Stranger::LoginPage => "200 with text/html in place of JSON",
+        Stranger::ErrorBody => "200 with an error in place of what was asked for",
+        Stranger::OtherJson => "200 with JSON that is no page of agents",
+        Stranger::EmptyBody => "200 with an empty body",
+        Stranger::ProxyLogin => "407, a proxy that asks who is there (text/html)",
+    }
+}
+
+#[test]
+fn somebody_else_in_the_apis_place_is_one_failure_that_names_every_path_and_what_came() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let setup = installation(api.address, place.path()).set("STREAM__ENABLED", "true");
+    for stranger in Stranger::ALL {
+        fault(&api, None, FaultKind::Stranger(stranger));
+        let found = doctor(&setup);
+        assert_eq!((found.code, found.wrong()), (Some(1), vec![("api", "failure")]), "{stranger:?}: {}", found.all);
+        let (_, says) = found.only("api");
+        let agents = format!("GET /v1/chat/agents was answered {0}, /api/v1/chat/agents {0}", words(stranger));
+        assert!(says.contains("does not answer as the Agntix API does") && says.contains(&agents), "{says}");
+        for path in ["/api/v1/chat/chat/sessions ", "/v1/chat/chat/sessions/{id} "] {
+            assert!(says.contains(path), "{path} is not in {says}");
+        }
+        for body in ["<", "type=password", "Route matched", "login required", "login.invalid"] {
+            assert!(!found.all.contains(body), "{body} in {}", found.all);
+        }
+        for check in ["credential", "clock", "agents", "listing", "session", "stream", "budget"] {
+            assert!(found.of(check).is_empty(), "{check} cannot be known: {}", found.all);
+        }
+    }
+}
+
+#[test]
+fn a_route_that_answers_strangely_is_named_with_all_that_was_tried() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let setup = installation(api.address, place.path()).set("STREAM__ENABLED", "true");
+    for (route, check, last) in [
+        (Route::Agents, "agents", "/api/v1/chat/agents "),
+        (Route::List, "listing", "/api/v1/chat/chat/sessions "),
+        (Route::Session, "session", "/v1/chat/chat/sessions/{id} "),
+        (Route::Stream, "stream", "/api/v1/chat/events/stream "),
+    ] {
+        for stranger in [Stranger::Redirect, Stranger::LoginPage, Stranger::ErrorBody, Stranger::NotFoundText] {
+            fault(&api, Some(route), FaultKind::Stranger(stranger));
+            let found = doctor(&setup);
+            let may_be_done_without = route == Route::Stream
+                || stranger == Stranger::NotFoundText && matches!(route, Route::Agents | Route::List);
+            let status = if may_be_done_without { "warning" } else { "failure" };
+            let code = i32::from(!may_be_done_without);
+            assert_eq!((found.code, found.wrong()), (Some(code), vec![(check, status)]), "{stranger:?}: {}", found.all);
+            assert!(found.only(check).1.contains(last), "{stranger:?}: {}", found.all);
+            assert_eq!(found.only("credential").0, "ok", "{}", found.all);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_or_a_failure_is_no_reason_to_ask_under_another_path() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let setup = installation(api.address, place.path());
+    for status in [403, 408, 500, 503] {
+        fault(&api, None, FaultKind::Status(status));
+        let before = api.simulator.requests().len();
+        doctor(&setup);
+        let asked = api.simulator.requests().split_off(before);
+        assert!(asked.len() <= 5 && asked.iter().all(|request| request.route != Route::Other), "{status}: {asked:?}");
+    }
+}
+
+#[test]
+fn routes_under_other_spellings_are_well_and_what_the_state_remembers_is_asked_first() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let paths = Paths {
+        session: Some("/v1/chat/chat/sessions".into()),
+        list: Some("/v1/chat/sessions".into()),
+        agents: Some("/api/v1/chat/agents".into()),
+        stream: Some("/api/v1/chat/events/stream".into()),
+    };
+    api.simulator.set_faults(Faults { paths, ..Faults::default() }).unwrap();
+    let setup = installation(api.address, place.path());
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);
+    let requests = found.json["requests"].as_u64().unwrap();
+    assert_eq!(requests, 5 + 2 + 1 + 1 + 1, "each spelling before the right one once: {}", found.all);
+    assert_eq!(found.only("agents").1, "5 agents can be read (at /api/v1/chat/agents; api.agents_path is auto)");
+    assert!(found.only("session").1.contains("/v1/chat/chat/sessions/{id}"), "{}", found.all);
+
+    let mut daemon = setup.clone().set("API__BUDGET_SHARE", "1.0").start();
+    until("the paths to be found", || {
+        let is_found = |path| daemon.lines_with(&format!("path={path}")) == 1;
+        ["/v1/chat/sessions", "/api/v1/chat/agents", "/v1/chat/chat/sessions/{id}"]
+            .into_iter()
+            .all(is_found)
+            .then_some(())
+    });
+    daemon.stops_on("TERM");
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);
+    assert!(found.json["requests"].as_u64().unwrap() <= 6, "what is remembered is asked first: {}", found.all);
+    assert_eq!(found.only("agents").1, "5 agents can be read");
+
+    api.simulator.set_faults(Faults::default()).unwrap();
+    let found = doctor(&setup);
+    assert_eq!(found.code, Some(0), "{}", found.all);
+    let moved = found.of("path");
+    assert!(moved.len() >= 3 && moved.iter().all(|(status, _)| *status == "warning"), "{}", found.all);
+    let says = moved.iter().find(|(_, says)| says.contains("the agents moved to /v1/chat/agents")).unwrap().1;
+    assert!(says.contains("GET /api/v1/chat/agents was answered 404"), "{says}");
+}
+
+#[test]
+fn an_organization_without_sessions_is_well_and_said() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    api.simulator.set_faults(Faults { no_sessions: true, ..Faults::default() }).unwrap();
+    let found = doctor(&installation(api.address, place.path()));
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);
+    assert!(found.only("listing").1.starts_with("sessions can be listed; there is none"), "{}", found.all);
+    assert!(found.only("session").1.contains("one that does not exist was asked for"), "{}", found.all);
 }
