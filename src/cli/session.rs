@@ -1,9 +1,11 @@
 //! `session <id>`: what one session would add, without adding it.
 
 use super::{Failure, Global, environment, print, runtime};
-use crate::agntix::{self, ApiError, Client, JsonText, wire};
+use crate::agntix::paths::ApiPath;
+use crate::agntix::search::{self, Ending, Search};
+use crate::agntix::{self, Answer, ApiError, Client, JsonText, wire};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config};
+use crate::config::{self, ApiConfig, Config};
 use crate::exposition::catalogue::Kind;
 use crate::exposition::series::Layouts;
 use crate::observation::{self, Addition, Admit, Facts, ObservationConfig, Step};
@@ -13,8 +15,17 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
         config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
     agntix::install_crypto_provider();
     let client = Client::new(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
-    let answer = runtime()?.block_on(client.session(id));
-    let body = answer.result.map_err(|e| Failure::running(refusal(&client, id, &e)))?;
+    let (answer, ending) = runtime()?.block_on(find(&client, &loaded.config.api, id));
+    if let Ending::Wrong(wrong) = ending {
+        return Err(Failure::running(format!(
+            "{} does not give session {id:?} as the Agntix API would: GET {}; check api.base_url and api.session_path, and \
+             whether a proxy, a gateway or a login page answers in its place",
+            client.host(),
+            wrong.tried
+        )));
+    }
+    let is_known = matches!(ending, Ending::Found(_));
+    let body = answer.result.map_err(|e| Failure::running(refusal(&client, id, &e, is_known)))?;
     let text = JsonText::new(&body);
     let session: wire::Session<'_> =
         text.read().map_err(|why| Failure::running(format!("the answer is not a session: {why}")))?;
@@ -24,11 +35,22 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     print(report(&facts, &loaded.config))
 }
 
-/// Why there is no session, and what to look at.
-fn refusal(client: &Client, id: &str, error: &ApiError) -> String {
+/// Asks for the session under the spellings of the path, until one answers as the route promises; the last answer.
+async fn find(client: &Client, config: &ApiConfig, id: &str) -> (Answer, Ending) {
+    let mut search = Search::new(ApiPath::Session, config, None);
+    loop {
+        let answer = client.session_at(search.path(), id).await;
+        if let search::Step::Over(ending) = search.answered(&answer) {
+            return (answer, ending);
+        }
+    }
+}
+
+/// Why there is no session, and what to look at. `is_known`: the API has said it in its own words.
+fn refusal(client: &Client, id: &str, error: &ApiError, is_known: bool) -> String {
     let (host, credential) = (client.host(), client.credential_name());
     match error {
-        ApiError::Status { status: 404, .. } => format!("{host} has no session {id:?}: {error}; check the id"),
+        _ if is_known => format!("{host} has no session {id:?}: {error}; check the id"),
         ApiError::Status { status: 401, .. } => {
             format!("{host} does not accept the credential in {credential}: {error}; it is wrong, expired or deleted")
         }

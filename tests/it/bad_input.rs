@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DEFAULT_KEY, NO_SCOPE_KEY, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig};
+use agntix_exporter::simulator::{
+    DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, Paths,
+    SimulatorConfig, Stranger,
+};
 
 use crate::support::{Api, Daemon, Setup, until};
 
@@ -420,6 +423,19 @@ fn one_session_is_printed_as_what_it_adds_and_nothing_personal() {
     fails(of("no-such-session"), &[&host, "has no session \"no-such-session\"", "404", "check the id"]);
     fails(of(&sessions[0].id).env("AGNTIX_API_KEY", "pk_wrong"), &[&host, "AGNTIX_API_KEY", "401"]);
     fails(of(&sessions[0].id).env("AGNTIX_API_KEY", NO_SCOPE_KEY), &["AGNTIX_API_KEY", "403", "scope"]);
+    let paths = Paths { session: Some("/v1/chat/chat/sessions".into()), ..Paths::default() };
+    world.api.simulator.set_faults(Faults { paths, ..Faults::default() }).unwrap();
+    let (code, text) = of(&sessions[0].id).run();
+    assert_eq!(code, Some(0), "it is served under another spelling: {text}");
+    fails(of("no-such-session"), &[&host, "has no session \"no-such-session\"", "404", "check the id"]);
+    let configured = of(&sessions[0].id).set("API__SESSION_PATH", "/v1/chat/sessions/{id}");
+    fails(configured, &["GET /v1/chat/sessions/{id} was answered 404", "api.session_path"]);
+    for (stranger, words) in [(Stranger::LoginPage, "200 with text/html"), (Stranger::NotFoundText, "404 (text/plain)")]
+    {
+        let rules = vec![FaultRule { route: None, share: 1.0, kind: FaultKind::Stranger(stranger) }];
+        world.api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
+        fails(of(&sessions[0].id), &[&host, words, "/v1/chat/chat/sessions/{id}", "api.base_url"]);
+    }
     assert!(!world.setup.state.exists(), "a state was opened");
 }
 
