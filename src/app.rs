@@ -365,11 +365,23 @@ fn serve(
     tokio::spawn(web::serve_guarded(listeners, routes, access, config.web.clone(), shutdown.clone()))
 }
 
-/// Shows what a commit has made durable, and whether commits succeed.
+/// Shows what a commit has made durable, and whether commits succeed; the log says when they begin to fail, whosever commit
+/// it was, and when they succeed again.
 fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
+    let mut was_written = true;
     Box::new(move |result: Result<Committed, &LedgerError>| {
         let own = exposition.own();
         let is_written = result.is_ok();
+        match &result {
+            Err(error) if was_written => tracing::error!(
+                %error,
+                "counts cannot be saved; deliveries are put off, requests to Agntix pause, and the last saved counts stay on \
+                 /metrics"
+            ),
+            Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),
+            _ => {}
+        }
+        was_written = is_written;
         own.state_writable.set(i64::from(is_written));
         own.state_commits.with_label_values(&[if is_written { "success" } else { "error" }]).inc();
         if status.snapshot().state_writable != is_written {

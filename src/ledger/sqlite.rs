@@ -100,6 +100,9 @@ struct Writer {
     in_place: InPlace,
     config: LedgerConfig,
     observer: Observer,
+    /// What was read when the file was opened again after a failure. It is shown with the next success: that a file can be
+    /// opened does not mean that it can be written.
+    reread: Option<Committed>,
     /// When the file was last looked at without being asked to.
     looked: Instant,
     /// Days of ids are still to be checked.
@@ -113,7 +116,17 @@ impl Writer {
         let in_place = store.in_place();
         let store = Some(store);
         let looked = Instant::now();
-        Self { store, is_displaced: false, in_place, config, observer, looked, unchecked: true, distrusted: false }
+        Self {
+            store,
+            is_displaced: false,
+            in_place,
+            config,
+            observer,
+            reread: None,
+            looked,
+            unchecked: true,
+            distrusted: false,
+        }
     }
 
     /// The next request. While there is none, the remembered ids are checked, day by day. Once a second, however many there
@@ -196,7 +209,9 @@ impl Writer {
         let done = self.ready().and_then(|store| store.commit(changes));
         match done {
             Ok((verdicts, committed)) => {
-                (self.observer)(Ok(committed));
+                let mut shown = self.reread.take().unwrap_or_default();
+                shown.absorb(committed);
+                (self.observer)(Ok(shown));
                 Ok(verdicts)
             }
             Err(error) => {
@@ -246,9 +261,15 @@ impl Writer {
         let mut store = Store::reopen(self.config.clone(), self.in_place.clone())?;
         while self.distrusted && store.check_next_day()? {}
         (self.distrusted, self.unchecked) = (false, true);
-        (self.in_place, self.is_displaced) = (store.in_place(), false);
-        let series = store.contents()?.series;
-        (self.observer)(Ok(Committed { series, ..Committed::default() }));
+        let was_displaced = std::mem::take(&mut self.is_displaced);
+        self.in_place = store.in_place();
+        let reread = Committed { series: store.contents()?.series, ..Committed::default() };
+        if was_displaced {
+            // Nothing was wrong but its place, and there may be nothing to commit for long.
+            (self.observer)(Ok(reread));
+        } else {
+            self.reread = Some(reread);
+        }
         Ok(self.store.insert(store))
     }
 }

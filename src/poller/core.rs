@@ -653,20 +653,12 @@ impl Core {
     }
 
     /// A batch was committed, or not; the batch itself comes back in the latter case.
-    pub(super) fn commit_ended(&mut self, changes: usize, failed: Option<(Batch, String)>, now: Now) {
+    pub(super) fn commit_ended(&mut self, changes: usize, failed: Option<Batch>, now: Now) {
         self.committing = self.committing.saturating_sub(changes);
-        let Some((batch, error)) = failed else {
-            if std::mem::take(&mut self.state_failures) > 0 {
-                tracing::info!("the state can be written again; nothing was lost");
-            }
+        let Some(batch) = failed else {
+            self.state_failures = 0;
             return;
         };
-        if self.state_failures == 0 {
-            tracing::error!(
-                error,
-                "counts cannot be saved; requests to Agntix pause, and the last saved counts stay on /metrics"
-            );
-        }
         self.state_failures = self.state_failures.saturating_add(1);
         let wait = backoff(self.state_failures, self.rng.f64()).clamp(Duration::from_millis(100), STATE_RETRY_CAP);
         self.state_retry = now.tick + wait;

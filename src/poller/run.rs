@@ -208,7 +208,8 @@ impl Poller {
                 self.core.committed(batch.purpose, &verdicts, now);
             }
             Err(error) if matches!(*error, LedgerError::Closed) => return Err(PollerError::Stopped(error.to_string())),
-            Err(error) => self.core.commit_ended(changes, Some((batch, error.to_string())), now),
+            // The log has it from whoever observes the commits.
+            Err(_) => self.core.commit_ended(changes, Some(batch), now),
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::SimulatorConfig;
 
 use crate::support::disk::{FailingSyncs, fill};
-use crate::support::{Api, Daemon, Setup, durable, faketime, samples, until};
+use crate::support::{Api, Daemon, Setup, durable, faketime, number, samples, until};
 
 const UP: &str = "agntix_up";
 const WRITABLE: &str = "agntix_exporter_state_writable";
@@ -92,6 +92,8 @@ fn a_full_disk_pauses_the_counting_and_loses_nothing() {
     let recoveries = daemon.lines_with(CAN_SAVE);
     assert_eq!(outages, recoveries + 1, "one line an outage: {}", daemon.log());
     assert_eq!(daemon.lines_with("level=error"), outages, "{}", daemon.log());
+    // The state is opened again after each failure, which is no success yet.
+    assert!(daemon.sample(failures) > Some(number(outages)), "{}", daemon.log());
     // What was under way when it began, and no more.
     assert!(asked <= 16 * (1 + recoveries), "{asked} requests while nothing could be saved: {}", daemon.log());
     assert!(daemon.log().contains("is full"), "{}", daemon.log());

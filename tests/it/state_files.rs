@@ -79,6 +79,31 @@ fn nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_i
     until("all to be shown", || (total(&daemon.samples(), OUTCOMES) == 40.0).then_some(()));
 }
 
+/// The poller has nothing to save for long here: what the log says must not wait for it.
+#[test]
+fn state_that_is_gone_and_back_is_told_by_one_line_each_whosever_commits_fail() {
+    let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
+    let setup = Setup::new(api.address, &place.path().join("state"))
+        .set("SESSIONS__LISTING", "false")
+        .set("WEBHOOK__ENABLED", "true")
+        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
+        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
+    let daemon = setup.start();
+    until("it to be ready", || (daemon.get("/-/ready").0 == 200).then_some(()));
+    let elsewhere = place.path().join("elsewhere");
+    std::fs::rename(&setup.state, &elsewhere).unwrap();
+    for n in 0..5 {
+        assert_eq!(status(&format!("gone-{n}"), webhook), 503, "{}", daemon.log());
+    }
+    until("an error in the log", || (daemon.lines_with("counts cannot be saved") == 1).then_some(()));
+    assert!(daemon.log().contains("ledger.sqlite was removed or moved"), "{}", daemon.log());
+    std::fs::rename(&elsewhere, &setup.state).unwrap();
+    until("the end of it in the log", || (daemon.lines_with("the state can be written again") == 1).then_some(()));
+    assert_eq!(daemon.sample(WRITABLE), Some(1.0));
+    assert_eq!(status("after", webhook), 200);
+    assert_eq!(daemon.lines_with("counts cannot be saved"), 1, "{}", daemon.log());
+}
+
 #[test]
 fn state_that_is_removed_for_good_takes_nothing_more_and_doctor_finds_who_has_it_open() {
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());

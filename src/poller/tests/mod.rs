@@ -114,7 +114,7 @@ impl World {
                 Next::Commit(batch) => {
                     let (now, changes) = (self.now(), batch.changes.len());
                     if self.disk_full {
-                        self.core.commit_ended(changes, Some((batch, "the disk is full".into())), now);
+                        self.core.commit_ended(changes, Some(batch), now);
                         continue;
                     }
                     let verdicts = self.runtime.block_on(self.ledger.commit(batch.changes)).unwrap();
