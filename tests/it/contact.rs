@@ -224,7 +224,7 @@ fn a_start_with_a_small_budget_says_every_15_s_how_far_it_is() {
     for path in ["/", "/-/ready"] {
         let text = daemon.get(path).1;
         assert!(text.contains("of the listing read, "), "{text}");
-        assert!(text.contains(" to read") && text.contains("sessions.look_back_deadline"), "{text}");
+        assert!(text.contains("Left: ") && text.contains("sessions.look_back_deadline"), "{text}");
     }
     until("the session metrics", || (total(&daemon.samples(), "agntix_sessions_ended_total") > 0.0).then_some(()));
     until("it to be ready", || (daemon.get("/-/ready").0 == 200).then_some(()));
