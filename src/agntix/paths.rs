@@ -139,6 +139,11 @@ impl PathChoice {
         self.candidates.len() > 1
     }
 
+    /// Whether every candidate has been asked, and none has answered as the route promises.
+    pub fn has_tried_all(&self) -> bool {
+        self.came.iter().all(Option::is_some)
+    }
+
     /// Whether a search among the spellings is under way.
     pub fn is_searching(&self) -> bool {
         !self.searched.is_empty()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::contact::Came;
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
+use crate::agntix::paths::PathChoice;
 use crate::agntix::promise::Unkept;
 use crate::agntix::{ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
@@ -58,11 +59,12 @@ impl Core {
         let text = JsonText::new(body);
         let list = wire::Page::read(body, &text).ok();
         let is_written = list.as_ref().is_some_and(|list| came.is_written(Route::List, body, list));
-        if is_written {
+        let is_good = is_written || (list.is_some() && self.is_found_empty());
+        if is_good {
             self.kept(Route::List, came, now);
             self.life.pages += 1;
         }
-        let is_usable = is_written || (list.is_some() && self.may_be_empty(page));
+        let is_usable = is_good || (list.is_some() && self.may_be_empty(page));
         if !is_usable && let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::List, body) {
             self.malformed(MalformedReason::Json);
             return self.wrong_answer(ask, came, &what, is_absent, now);
@@ -210,6 +212,14 @@ impl Core {
     fn may_be_empty(&self, page: ListPage) -> bool {
         let is_listed = page.page == 1 && !page.open_only && !self.listing.has_no_watermark();
         self.path_is_known(Route::List) && !is_listed
+    }
+
+    /// Whether an answer without a list is the listing of an organization without sessions: none of the spellings gives more,
+    /// and another route shows that the API itself is there.
+    fn is_found_empty(&self) -> bool {
+        let others_work = [Route::Session, Route::Agents].into_iter().any(|route| self.health.has_answered(route));
+        let has_tried_all = self.paths.get(Route::List as usize).is_some_and(PathChoice::has_tried_all);
+        !self.path_is_known(Route::List) && has_tried_all && others_work && self.listing.has_no_watermark()
     }
 
     pub(super) fn reread_page(&mut self, now: Now) {

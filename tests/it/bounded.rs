@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agntix_exporter::simulator::{AgentProfile, Channel, SimulatorConfig, Weighted};
 
-use crate::support::{Api, Daemon, NOON, Setup, durable, label, total, until};
+use crate::support::{Api, Daemon, NOON, Setup, ask, durable, label, number, total, until};
 
 const OVERFLOW: &str = "agntix_exporter_label_overflow_total";
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -220,4 +220,41 @@ fn series_in_all_are_bounded_and_no_total_loses_anything() {
 /// Samples of the session metrics, as Prometheus stores them.
 fn durable_lines(samples: &BTreeMap<String, f64>) -> usize {
     samples.keys().filter(|name| crate::support::is_durable(name)).count()
+}
+
+/// Far more agents and channels than `metrics.max_series` has room for by default, and every page and format asked for.
+#[test]
+#[ignore = "takes minutes: 13,000 sessions of 7,200 channels"]
+fn the_most_series_of_the_defaults_fit_into_the_memory_that_the_documentation_states() {
+    const STATED_MIB: f64 = 600.0;
+    let many = many();
+    let agents = (0..900).map(|number| AgentProfile {
+        id: format!("40235145-aa3d-443e-9d0c-{number:012}"),
+        sessions_per_day: 700.0,
+        ..many.agents[0].clone()
+    });
+    let api = Api::start(SimulatorConfig { agents: agents.collect(), list_analysis: true, until: Some(NOON), ..many });
+    let state = tempfile::tempdir().unwrap();
+    let setup = Setup::new(api.address, &state.path().join("state")).set("SESSIONS__LOOK_BACK_DEADLINE", "0s");
+    let daemon = setup.start();
+    let sessions = api.sessions().len();
+    // What is counted decides, not how long it takes.
+    let mut counted = 0.0;
+    while counted < number(sessions) * 0.95 {
+        counted = until("more sessions to be counted", || {
+            let page = daemon.get("/metrics").1;
+            let ended = page.lines().filter(|line| line.starts_with("agntix_sessions_ended_total{"));
+            let ended: f64 = ended.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum();
+            (ended > counted).then_some(ended)
+        });
+    }
+    daemon.open_metrics();
+    for encoding in ["gzip", "zstd"] {
+        ask(daemon.address, "GET", "/metrics", &[("accept-encoding", encoding)]).unwrap();
+    }
+    let lines = durable_lines(&daemon.samples());
+    let (now, most) = (daemon.memory_mib("VmRSS"), daemon.memory_mib("VmHWM"));
+    println!("{sessions} sessions, {lines} lines of session series, {now:.0} MiB, at most {most:.0} MiB");
+    assert!((150_000..=250_000).contains(&lines), "{lines} lines");
+    assert!(most < STATED_MIB, "{most} MiB");
 }

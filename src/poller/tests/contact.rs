@@ -295,3 +295,26 @@ proptest! {
         prop_assert!(world.is_up() && world.is_ready(), "it is not found again: {}", world.why());
     }
 }
+
+#[test]
+fn listing_that_writes_no_list_for_an_organization_without_sessions_is_found_by_elimination() {
+    for empty in ["", "{}", "[]"] {
+        for place in ["/api/v1/chat/sessions", "/v1/chat/chat/sessions"] {
+            let mut world = World::new(|_| {});
+            let api = |ask: &Ask, path: &str| match ask {
+                Ask::List(_) if path == place => Ok(empty.into()),
+                Ask::List(_) => Err(status(404)),
+                ask => nothing(ask),
+            };
+            world.live(30, api);
+            assert!(world.is_up() && world.is_ready(), "{empty:?} at {place}: {}", world.why());
+            assert!(world.exposition.is_published());
+            let session = session("s", Duration::ZERO, true);
+            world.live(MINUTE, |ask, path| match ask {
+                Ask::List(_) if path == place => Ok(list(std::slice::from_ref(&session))),
+                ask => api(ask, path),
+            });
+            assert_eq!(world.value(OUTCOME), Some(1.0), "{empty:?} at {place}: {}", world.why());
+        }
+    }
+}
