@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use axum::Router;
 
+use crate::agntix::paths::ApiPath;
 use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
 use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded, restart_only_changes};
@@ -87,6 +88,8 @@ pub struct App {
     webhook: Option<Webhook>,
     news: mpsc::Sender<News>,
     clients: watch::Sender<Client>,
+    /// The place of the stream's path that the state remembers.
+    stream_path: Option<u32>,
     ledger: Arc<SqliteLedger>,
     exposition: Arc<Exposition>,
     status: Arc<Status>,
@@ -190,7 +193,6 @@ impl App {
             api_clock,
             inbox,
         );
-        let reload = mpsc::channel(1);
         let (parts, failures) = Parts::new();
         Ok(Self {
             config,
@@ -202,13 +204,14 @@ impl App {
             webhook,
             news,
             clients,
+            stream_path: opened.paths.get(ApiPath::Stream as usize).copied().flatten(),
             ledger,
             exposition,
             status,
             poller,
             watched,
             reconfigure,
-            reload,
+            reload: mpsc::channel(1),
             parts,
             failures,
         })
@@ -282,7 +285,8 @@ impl App {
         }
         let mut serving = serve(listeners, routes, guards.access(&config), &config, &shutdown);
         if config.stream.enabled {
-            let following = stream::follow(self.clients.subscribe(), self.news.clone(), shutdown.clone());
+            let (clients, news) = (self.clients.subscribe(), self.news.clone());
+            let following = stream::follow(clients, news, self.stream_path, shutdown.clone());
             parts.spawn("the following of the event stream", following);
         }
         let pulse = Pulse::default();

@@ -41,8 +41,8 @@ pub(super) struct Address {
     is_encrypted: bool,
     /// The base URL without a slash at its end.
     root: String,
-    /// By route: the configured path, or the first of its spellings.
-    first: [Arc<str>; ApiPath::ALL.len()],
+    /// By route: the configured path, or its spellings.
+    candidates: [Vec<Arc<str>>; ApiPath::ALL.len()],
 }
 
 impl Address {
@@ -60,7 +60,7 @@ impl Address {
         }
         Ok(Self {
             root: root.to_owned(),
-            first: ApiPath::ALL.map(|path| path.candidates(config).into_iter().next().unwrap_or_default()),
+            candidates: ApiPath::ALL.map(|path| path.candidates(config)),
             is_encrypted: base.scheme() == "https",
             host,
             is_loopback,
@@ -69,7 +69,12 @@ impl Address {
 
     /// The path that is asked where no other one is named.
     pub(super) fn first(&self, path: ApiPath) -> Arc<str> {
-        self.first.get(path as usize).cloned().unwrap_or_default()
+        self.candidates(path).first().cloned().unwrap_or_default()
+    }
+
+    /// The paths under which a route may be asked.
+    pub(super) fn candidates(&self, path: ApiPath) -> &[Arc<str>] {
+        self.candidates.get(path as usize).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Host and, where it is not the usual one, port.

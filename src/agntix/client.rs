@@ -120,6 +120,11 @@ impl Client {
         self.ask(Route::Agents, path, url).await
     }
 
+    /// The paths under which a route may be asked: the configured one, or its spellings.
+    pub fn candidates(&self, path: ApiPath) -> Vec<Arc<str>> {
+        self.0.address.candidates(path).to_vec()
+    }
+
     /// Opens the organization's event stream, to be resumed behind `last_event_id`. It ends after a day at the latest.
     ///
     /// # Errors

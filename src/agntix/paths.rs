@@ -115,13 +115,22 @@ pub struct PathChoice {
 impl PathChoice {
     /// The choice for `path`; `remembered` is the place among the spellings that an earlier process has taken.
     pub fn new(path: ApiPath, config: &ApiConfig, remembered: Option<u32>) -> Self {
-        let candidates = path.candidates(config);
+        Self::among(path, path.candidates(config), remembered)
+    }
+
+    /// The choice among `candidates`.
+    pub fn among(path: ApiPath, candidates: Vec<Arc<str>>, remembered: Option<u32>) -> Self {
         let is_choice = candidates.len() > 1;
         let taken = remembered
             .and_then(|place| usize::try_from(place).ok())
             .filter(|place| is_choice && *place < candidates.len());
         let came = vec![None; candidates.len()];
         Self { path, current: taken.unwrap_or(0), taken, searched: Vec::new(), came, candidates }
+    }
+
+    /// What may be asked.
+    pub fn candidates(&self) -> &[Arc<str>] {
+        &self.candidates
     }
 
     /// The path to ask.
@@ -152,8 +161,14 @@ impl PathChoice {
     /// The choice under another configuration. What has worked is asked first if it is among the candidates still.
     #[must_use]
     pub fn reconfigured(&self, config: &ApiConfig) -> Self {
+        self.anew_among(self.path.candidates(config))
+    }
+
+    /// The choice among other candidates, or for another API. What has worked is asked first if it is among them.
+    #[must_use]
+    pub fn anew_among(&self, candidates: Vec<Arc<str>>) -> Self {
         let worked = self.taken.and_then(|place| self.candidates.get(place));
-        let mut choice = Self::new(self.path, config, None);
+        let mut choice = Self::among(self.path, candidates, None);
         if let Some(place) = worked.and_then(|worked| choice.candidates.iter().position(|path| path == worked)) {
             choice.current = place;
         }

@@ -52,6 +52,20 @@ pub enum News {
     },
     /// The source works, even if it has nothing to tell.
     Alive(Source),
+    /// The event stream was opened.
+    StreamOpened {
+        /// Under which path.
+        path: Arc<str>,
+        /// Its place among the spellings, if that is news.
+        place: Option<u32>,
+    },
+    /// There is no event stream, or not under this path any more.
+    StreamMissing {
+        /// Under which path it is asked for next.
+        path: Arc<str>,
+        /// What was asked, and what came back.
+        why: String,
+    },
 }
 
 /// What has happened to a session, by the stream's account.

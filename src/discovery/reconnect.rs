@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::agntix::ApiError;
+use crate::agntix::promise::{self, Unkept};
 use crate::agntix::stream::StreamEnd;
 
 /// Longest backoff.
@@ -166,6 +167,17 @@ impl Reconnect {
         self.next(cap, chance, report)
     }
 
+    /// Whether the answer to a request may be due to its path: the id, of which a refusal may be as well, was left out.
+    pub(super) fn may_be_elsewhere(&self, error: &ApiError) -> bool {
+        let may_be_the_id = self.id().is_some() && is_of_the_request(error);
+        !may_be_the_id && matches!(promise::of_stream(error), Unkept::Foreign { .. })
+    }
+
+    /// Another path is asked next: what was refused under the one before says nothing of the id.
+    pub(super) fn path_changed(&mut self) {
+        self.without_id = false;
+    }
+
     /// A request was not answered with a stream; `chance` is from 0 to 1.
     pub(super) fn refused(&mut self, error: &ApiError, chance: f64) -> Next {
         let had_id = self.id().is_some();
@@ -273,6 +285,23 @@ mod tests {
             let mut state = with_id("7");
             assert_eq!(state.refused(&status(refusal), 0.5).report, Some(Trouble::Unavailable), "{refusal}");
             assert_eq!(state.id(), Some("7"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_id_is_doubted_before_the_path_and_an_outage_says_nothing_of_the_path() {
+        for refusal in [404, 405, 410] {
+            let mut state = with_id("7");
+            assert!(!state.may_be_elsewhere(&status(refusal)), "{refusal}");
+            state.refused(&status(refusal), 1.0);
+            assert!(state.may_be_elsewhere(&status(refusal)), "{refusal}");
+            state.path_changed();
+            assert_eq!(state.id(), Some("7"), "it may be resumed there");
+        }
+        let html = ApiError::Body("text/html, and no event stream".into());
+        assert!(with_id("7").may_be_elsewhere(&html));
+        for refusal in [401, 403, 429, 500, 503] {
+            assert!(!Reconnect::default().may_be_elsewhere(&status(refusal)), "{refusal}");
         }
     }
 

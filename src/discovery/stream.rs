@@ -1,5 +1,6 @@
 //! The event stream as a source: it hints at which session to ask for next. What it misses costs delay, never truth.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -8,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::reconnect::{Connection, Reconnect, Trouble};
 use super::{Hint, News};
+use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
+use crate::agntix::promise::{self, Unkept};
 use crate::agntix::stream::{EventKind, Heard, StreamEnd, StreamEvent};
 use crate::agntix::{ApiError, Client};
 use crate::ledger::Source;
@@ -16,8 +19,15 @@ use crate::ledger::Source;
 const TELL_ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the stream of whatever client `clients` holds until `shutdown`.
-pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<News>, shutdown: CancellationToken) {
-    let mut follower = Follower::new(news);
+/// Under which spelling of its path it was found before is `remembered`.
+pub async fn follow(
+    mut clients: watch::Receiver<Client>,
+    news: mpsc::Sender<News>,
+    remembered: Option<u32>,
+    shutdown: CancellationToken,
+) {
+    let candidates = clients.borrow().candidates(ApiPath::Stream);
+    let mut follower = Follower::new(news, PathChoice::among(ApiPath::Stream, candidates, remembered));
     loop {
         let client = clients.borrow_and_update().clone();
         let is_same = |new: &Client| new.host() == client.host() && new.credential_name() == client.credential_name();
@@ -27,7 +37,7 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
                 if changed.is_err() {
                     return;
                 }
-                follower.begin_anew(is_same(&clients.borrow()));
+                follower.begin_anew(is_same(&clients.borrow()), clients.borrow().candidates(ApiPath::Stream));
                 continue;
             }
             wait = follower.connect(&client) => wait,
@@ -38,7 +48,7 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
                 if changed.is_err() {
                     return;
                 }
-                follower.begin_anew(is_same(&clients.borrow()));
+                follower.begin_anew(is_same(&clients.borrow()), clients.borrow().candidates(ApiPath::Stream));
             }
             () = tokio::time::sleep(wait) => {}
         }
@@ -48,17 +58,21 @@ pub async fn follow(mut clients: watch::Receiver<Client>, news: mpsc::Sender<New
 struct Follower {
     news: mpsc::Sender<News>,
     state: Reconnect,
+    path: PathChoice,
     /// When the poller was last told that the stream lives.
     told_alive: Option<Instant>,
 }
 
 impl Follower {
-    fn new(news: mpsc::Sender<News>) -> Self {
-        Self { news, state: Reconnect::default(), told_alive: None }
+    fn new(news: mpsc::Sender<News>, path: PathChoice) -> Self {
+        Self { news, state: Reconnect::default(), path, told_alive: None }
     }
 
     /// A new client may be for another organization: what the old one was told where to resume says nothing there.
-    fn begin_anew(&mut self, is_same: bool) {
+    fn begin_anew(&mut self, is_same: bool, candidates: Vec<Arc<str>>) {
+        if !is_same || self.path.candidates() != candidates {
+            self.path = self.path.anew_among(candidates);
+        }
         if is_same {
             self.state.reloaded();
         } else {
@@ -69,11 +83,18 @@ impl Follower {
     /// Follows one connection to its end. How long to wait before the next.
     async fn connect(&mut self, client: &Client) -> Duration {
         let began = Instant::now();
-        let mut stream = match client.stream(self.state.id()).await {
+        let path = self.path.current();
+        let mut stream = match client.stream_at(&path, self.state.id()).await {
             Ok(stream) => stream,
             Err(error) => return self.refused(&error),
         };
         self.state.opened();
+        let place = self.path.good(&path);
+        if place.is_some() {
+            tracing::info!(%path, "the path of the event stream was found (api.stream_path is auto)");
+        }
+        // What it brings must not overtake it. That nobody takes it any more is seen at the next event.
+        let _ = self.news.send(News::StreamOpened { path, place }).await;
         let mut connection = Connection::default();
         loop {
             match stream.next().await {
@@ -140,6 +161,20 @@ impl Follower {
     }
 
     fn refused(&mut self, error: &ApiError) -> Duration {
+        if self.state.may_be_elsewhere(error)
+            && let Unkept::Foreign { came, .. } = promise::of_stream(error)
+        {
+            let asked = self.path.current();
+            let after = self.path.wrong(&asked, came, true);
+            let (path, why) = (self.path.current(), format!("GET {}", self.path.tried()));
+            tracing::debug!(%error, %path, why, "no event stream");
+            // It is said again at the next attempt.
+            drop(self.news.try_send(News::StreamMissing { path, why }));
+            if after == AfterWrong::TryNext {
+                self.state.path_changed();
+                return Duration::ZERO;
+            }
+        }
         let had_id = self.state.id().is_some();
         let next = self.state.refused(error, fastrand::f64());
         if had_id && self.state.id().is_none() {
@@ -147,7 +182,7 @@ impl Follower {
         }
         match next.report {
             Some(Trouble::Missing | Trouble::NoStream) => tracing::warn!(
-                %error, "there is no event stream at api.stream_path; polling goes on (set api.stream_path, or stream.enabled = false)"
+                %error, tried = self.path.tried(), "there is no event stream at api.stream_path; polling goes on (set api.stream_path, or stream.enabled = false)"
             ),
             Some(_) => tracing::warn!(
                 %error, "the event stream cannot be had at present; polling goes on, and it is tried again"
@@ -161,7 +196,6 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -174,7 +208,8 @@ mod tests {
 
     fn follower() -> (Follower, mpsc::Receiver<News>) {
         let (news, inbox) = mpsc::channel(8);
-        (Follower::new(news), inbox)
+        // Any: what it is asked for under is not looked at.
+        (Follower::new(news, PathChoice::among(ApiPath::Stream, vec!["/stream".into()], None)), inbox)
     }
 
     fn status(status: u16) -> ApiError {
@@ -265,6 +300,10 @@ mod tests {
             tokio::pin!(connection);
             tokio::select! {
                 _ = &mut connection => panic!("it ended before its first event"),
+                news = inbox.recv() => assert!(matches!(news, Some(News::StreamOpened { place: None, .. })), "{news:?}"),
+            }
+            tokio::select! {
+                _ = &mut connection => panic!("it ended before its first event"),
                 news = inbox.recv() => assert!(matches!(news, Some(News::Alive(Source::Stream))), "{news:?}"),
             }
             // All that is waited for from here on is time.
@@ -308,7 +347,43 @@ mod tests {
                 sent.push(had_id);
             }
             assert_eq!(sent, [false, true, false, true, false], "{refusal}");
+            assert!(matches!(inbox.try_recv(), Ok(News::StreamOpened { .. })));
             assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_looked_for_under_every_spelling_and_resumed_where_it_is_found() {
+        let answer = |request: &str| {
+            if request.starts_with("get /api/v1/chat/events/stream ") {
+                format!("{OK}id: 7\nevent: heartbeat\ndata: {{}}\n\n")
+            } else {
+                "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned()
+            }
+        };
+        let (address, mut requests) = server(answer, true).await;
+        let (client, (news, mut inbox)) = (client_of(address), mpsc::channel(8));
+        let choice = PathChoice::among(ApiPath::Stream, client.candidates(ApiPath::Stream), None);
+        let mut follower = Follower::new(news, choice);
+        assert_eq!(follower.connect(&client).await, Duration::ZERO, "the other spelling is tried at once");
+        assert!(matches!(inbox.try_recv(), Ok(News::StreamMissing { .. })));
+        follower.connect(&client).await;
+        let Ok(News::StreamOpened { path, place }) = inbox.try_recv() else { panic!("it was not found") };
+        assert_eq!((&*path, place), ("/api/v1/chat/events/stream", Some(1)));
+        follower.connect(&client).await;
+        let asked: Vec<_> = (0..3).map(|_| requests.try_recv().unwrap()).collect();
+        assert!(asked[0].starts_with("get /v1/chat/events/stream "), "{asked:?}");
+        assert!(asked[2].starts_with("get /api/v1/chat/events/stream ") && asked[2].contains("last-event-id: 7"));
+        // What was remembered is asked first; where there is none at all it is said once, and asked for hourly.
+        let (news, _inbox) = mpsc::channel(8);
+        let choice = PathChoice::among(ApiPath::Stream, client.candidates(ApiPath::Stream), Some(1));
+        let mut follower = Follower::new(news, choice);
+        assert_eq!(follower.refused(&status(404)), Duration::ZERO);
+        assert_eq!(follower.refused(&status(404)), MISSING_WAIT);
+        assert_eq!(&*follower.path.current(), "/api/v1/chat/events/stream");
+        for code in [401, 403, 429, 500] {
+            follower.refused(&status(code));
+            assert_eq!(&*follower.path.current(), "/api/v1/chat/events/stream", "{code}");
         }
     }
 
@@ -320,6 +395,7 @@ mod tests {
         let (mut follower, mut inbox) = follower();
         follower.connect(&client_of(address)).await;
         assert_eq!(follower.state.id(), Some("7"));
+        assert!(matches!(inbox.try_recv(), Ok(News::StreamOpened { .. })));
         assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
         assert!(inbox.try_recv().is_err(), "no hint of an event that did not end");
     }

@@ -11,7 +11,8 @@ use super::time::Head;
 use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
 use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, Route, wire};
-use crate::ledger::Change;
+use crate::clock::Tick;
+use crate::ledger::{Change, Source};
 
 /// A listing that is not there is asked for again after this much at most: it may come.
 const ABSENT_CAP: Duration = Duration::from_secs(600);
@@ -50,7 +51,41 @@ impl Came {
     }
 }
 
+/// The event stream, as far as it is not followed here.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StreamSeen {
+    /// Under which path it is asked for.
+    pub(super) path: Arc<str>,
+    /// When it last brought anything.
+    pub(super) alive: Option<Tick>,
+    /// What came since in its place.
+    pub(super) trouble: Option<String>,
+}
+
 impl Core {
+    /// The event stream was opened.
+    pub(super) fn stream_opened(&mut self, path: Arc<str>, place: Option<u32>) {
+        let stream = self.stream.get_or_insert_default();
+        (stream.path, stream.trouble) = (path, None);
+        if let Some(place) = place {
+            let changes = vec![Change::Path { path: ApiPath::Stream, place }];
+            self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+        }
+    }
+
+    /// Something else came in place of the event stream.
+    pub(super) fn stream_missing(&mut self, path: Arc<str>, why: String) {
+        let stream = self.stream.get_or_insert_default();
+        (stream.path, stream.trouble) = (path, Some(why));
+    }
+
+    /// `source` has brought something.
+    pub(super) fn stream_lives(&mut self, source: Source, now: Now) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| source == Source::Stream) {
+            stream.alive = Some(now.tick);
+        }
+    }
+
     /// The path under which `route` is to be asked.
     pub fn path(&self, route: Route) -> Arc<str> {
         self.paths.get(route as usize).map(PathChoice::current).unwrap_or_default()

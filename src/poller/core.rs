@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::complaints::Complaints;
+use super::contact::StreamSeen;
 use super::health::{Health, backoff};
 use super::standing::Told;
 use super::unreadable::Unreadable;
@@ -206,6 +207,8 @@ pub struct Core {
     pub(super) health: Health,
     /// By route: under which path it is asked.
     pub(super) paths: [PathChoice; Route::ALL.len()],
+    /// The event stream, once it was asked for.
+    pub(super) stream: Option<StreamSeen>,
     /// By route: requests under way.
     pub(super) asking: [u32; Route::ALL.len()],
     /// What the paths and the credential were made from.
@@ -342,6 +345,7 @@ impl Core {
                 let path = ApiPath::from(route);
                 PathChoice::new(path, &config.api, opened.paths.get(path as usize).copied().flatten())
             }),
+            stream: None,
             asking: [0; Route::ALL.len()],
             api: config.api.clone(),
             api_time: ApiTime::default(),
@@ -483,9 +487,15 @@ impl Core {
                 }
                 self.tracker.note_announced(&id);
             }
-            News::Alive(source) => self.succeeded(source, api_now),
+            News::Alive(source) => {
+                self.succeeded(source, api_now);
+                self.stream_lives(source, now);
+            }
+            News::StreamOpened { path, place } => self.stream_opened(path, place),
+            News::StreamMissing { path, why } => self.stream_missing(path, why),
             News::Hint { id, hint } => {
                 self.succeeded(Source::Stream, api_now);
+                self.stream_lives(Source::Stream, now);
                 self.hinted(&id, hint, now, api_now);
             }
         }

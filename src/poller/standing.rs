@@ -149,7 +149,13 @@ impl Core {
                 trouble: trouble.map(ToOwned::to_owned),
             }
         };
-        Route::ALL.into_iter().filter(is_used).map(line).collect()
+        let stream = self.stream.as_ref().map(|stream| RouteLine {
+            gives: ApiPath::Stream.gives(),
+            path: stream.path.to_string(),
+            good_ago: stream.alive.map(|alive| now.tick.saturating_sub(alive)),
+            trouble: stream.trouble.clone(),
+        });
+        Route::ALL.into_iter().filter(is_used).map(line).chain(stream).collect()
     }
 
     /// How far a start is that takes longer than a moment: what is done, what is left, and when it is over at the latest.

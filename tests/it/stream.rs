@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{Faults, Route, SimulatorConfig, StreamFaults};
+use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger, StreamFaults};
 
 use crate::support::{Api, Daemon, Setup, number, until};
 
@@ -108,6 +108,48 @@ fn a_stream_that_is_not_there_is_one_warning() {
     shows_all(&daemon, &api);
     assert_eq!(daemon.lines_with("level=warn"), 1, "{}", daemon.log());
     assert_eq!(requests(&api, Route::Other), 1);
+}
+
+#[test]
+fn a_stream_under_another_spelling_is_found_shown_and_remembered() {
+    const OTHER: &str = "/api/v1/chat/events/stream";
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let paths = Paths { stream: Some(OTHER.into()), ..Paths::default() };
+    api.simulator.set_faults(Faults { paths, ..Faults::default() }).unwrap();
+    let setup = following(&api, &state);
+    let mut daemon = setup.start();
+    begin(&api);
+    let is_shown = |daemon: &Daemon| {
+        let page = daemon.get("/").1;
+        (page.contains(OTHER) && !page.contains("no good answer yet")).then_some(())
+    };
+    until("the page to show where it is", || is_shown(&daemon));
+    shows_all(&daemon, &api);
+    assert_eq!(daemon.lines_with(&format!("path={OTHER}")), 1, "{}", daemon.log());
+    assert_eq!(daemon.lines_with("there is no event stream"), 0, "{}", daemon.log());
+    assert_eq!(requests(&api, Route::Other), 1);
+    daemon.stops_on("TERM");
+    let daemon = setup.start();
+    until("the stream to be followed", || (api.simulator.open_streams() == 1).then_some(()));
+    until("the page to show where it is", || daemon.get("/").1.contains(OTHER).then_some(()));
+    assert_eq!(requests(&api, Route::Other), 1, "what was found is asked first");
+}
+
+#[test]
+fn a_stream_that_is_not_there_under_any_spelling_is_one_warning_that_names_them() {
+    let (api, state) = (asleep(), tempfile::tempdir().unwrap());
+    let kind = FaultKind::Stranger(Stranger::NotFoundText);
+    let rules = vec![FaultRule { route: Some(Route::Stream), share: 1.0, kind }];
+    api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
+    let daemon = following(&api, &state).start();
+    let tried = "/v1/chat/events/stream was answered 404, /api/v1/chat/events/stream 404";
+    until("a warning", || (daemon.lines_with(tried) == 1).then_some(()));
+    until("the page to say it", || daemon.get("/").1.contains(tried).then_some(()));
+    api.simulator.set_clock(None, Some(1.0)).unwrap();
+    shows_all(&daemon, &api);
+    assert_eq!(daemon.lines_with("level=warn"), 1, "{}", daemon.log());
+    assert_eq!(requests(&api, Route::Stream) + requests(&api, Route::Other), 2);
+    assert_eq!(daemon.sample("agntix_up"), Some(1.0));
 }
 
 /// Such as the page of a proxy, or another route of the API.
