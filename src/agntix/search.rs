@@ -24,6 +24,9 @@ pub enum Ending {
     Found(Found),
     /// The last answer says nothing of the path, or is the API's and cannot be read: no other spelling was asked for it.
     Unsaid,
+    /// The same, but under one of them a list was left out, which may be how an empty one is written: there, if another route
+    /// shows that the API itself is here.
+    Empty(Found, Wrong),
     /// Something else has come under every spelling that was asked.
     Wrong(Wrong),
 }
@@ -54,6 +57,8 @@ pub struct Search {
     choice: PathChoice,
     was_known: bool,
     absent_only: bool,
+    /// Where a list was left out first.
+    empty: Option<Arc<str>>,
 }
 
 impl Search {
@@ -61,7 +66,7 @@ impl Search {
     pub fn new(path: ApiPath, config: &ApiConfig, remembered: Option<u32>) -> Self {
         let choice = PathChoice::new(path, config, remembered);
         let was_known = choice.is_known();
-        Self { choice, was_known, absent_only: true }
+        Self { choice, was_known, absent_only: true, empty: None }
     }
 
     /// The path to ask.
@@ -72,6 +77,9 @@ impl Search {
     /// What follows from an answer under [`path`](Self::path).
     pub fn answered(&mut self, answer: &Answer) -> Step {
         let is_first = !self.choice.is_searching();
+        if !self.was_known && self.empty.is_none() && promise::kept(answer, true).is_ok() {
+            self.empty = Some(self.path());
+        }
         self.judged(promise::kept(answer, self.was_known && is_first))
     }
 
@@ -91,7 +99,11 @@ impl Search {
                 match self.choice.wrong(&path, came, true) {
                     AfterWrong::TryNext => Step::Next,
                     AfterWrong::Stale | AfterWrong::AllTried | AfterWrong::Stay => {
-                        Step::Over(Ending::Wrong(Wrong { tried: self.choice.tried(), is_absent: self.absent_only }))
+                        let wrong = Wrong { tried: self.choice.tried(), is_absent: self.absent_only };
+                        Step::Over(match self.empty.take() {
+                            Some(path) => Ending::Empty(Found { path, ..Found::default() }, wrong),
+                            None => Ending::Wrong(wrong),
+                        })
                     }
                 }
             }
@@ -156,5 +168,34 @@ mod tests {
         assert_eq!(moved.judged(foreign("404")), Step::Next);
         let missed = "/v1/chat/sessions/{id} was answered 404";
         assert_eq!(moved.judged(Ok(())), found("/api/v1/chat/sessions/{id}", missed, true));
+    }
+
+    #[test]
+    fn a_list_that_is_left_out_is_told_apart_where_no_spelling_gives_more() {
+        let answer = |status: u16, body: &'static str| Answer {
+            route: crate::agntix::Route::List,
+            path: "/x".into(),
+            status: Some(status),
+            content_type: Some("application/json"),
+            elapsed: std::time::Duration::ZERO,
+            rate_limit: crate::agntix::RateLimit::default(),
+            date: None,
+            head_received: None,
+            request_id: None,
+            is_unsent: false,
+            result: Ok(body.into()),
+        };
+        for empty in ["", "{}", "[]"] {
+            let mut search = Search::new(ApiPath::List, &ApiConfig::default(), None);
+            let bodies = ["<html>", empty, "<html>", "<html>"];
+            let last = bodies.map(|body| search.answered(&answer(200, body))).into_iter().last();
+            let Some(Step::Over(Ending::Empty(found, _))) = last else { panic!("{empty}: {last:?}") };
+            assert_eq!(&*found.path, "/v1/chat/sessions", "{empty}");
+            // One that gives a list is right all the same.
+            let mut search = Search::new(ApiPath::List, &ApiConfig::default(), None);
+            search.answered(&answer(200, empty));
+            let step = search.answered(&answer(200, r#"{"data":[]}"#));
+            assert!(matches!(step, Step::Over(Ending::Found(_))), "{step:?}");
+        }
     }
 }
