@@ -173,7 +173,7 @@ impl Core {
         let wait = *wait + Duration::from_secs_f64(random);
         self.budget.pause(now.tick + wait, now.tick);
         if let Some(unsaid) = self.complaints.admit(now.tick) {
-            let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+            let (wait, request_id) = (super::standing::whole_seconds(wait), error.request_id());
             tracing::warn!(status, %wait, request_id, unsaid, "Agntix asks to be left alone (Retry-After); all requests pause");
         }
     }
@@ -202,7 +202,7 @@ impl Core {
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
                 if let Some(unsaid) = self.complaints.admit(now.tick) {
-                    let (wait, request_id) = (humantime::format_duration(wait), error.request_id());
+                    let (wait, request_id) = (super::standing::whole_seconds(wait), error.request_id());
                     tracing::warn!(%wait, request_id, unsaid, "Agntix asks for fewer requests (429); all of them pause");
                 }
                 self.put_back(ask, now.tick);

@@ -117,8 +117,16 @@ impl Core {
 
     /// `route` has answered as it promises.
     pub(super) fn kept(&mut self, route: Route, came: &Came, now: Now) {
-        let was_doubtful = self.health.route(route).is_some_and(super::route_health::RouteHealth::is_doubtful);
+        let before = self.health.route(route);
+        let was_doubtful = before.is_some_and(super::route_health::RouteHealth::is_doubtful);
+        let did_not_work = before.is_some_and(|route| route.does_not_work(true, now.tick).is_some());
         self.health.good(route, now.tick);
+        if did_not_work {
+            // What stood in its place may have stood before the others as well.
+            self.health.retry_beside(route);
+            self.agents.retry(now.tick);
+            self.listing.due_by(now.tick);
+        }
         self.take_path(route, came);
         let sessions = self.health.route(Route::Session);
         let sessions_fail = self.health.is_refused(Route::Session)

@@ -410,7 +410,7 @@ impl Core {
         self.watched.set_recent_limit(config.metrics.watch_recent);
         // What was refused, unreachable or missing may be none of it any more.
         let is_same_api = self.api.is_asked_like(&config.api) && self.credential == credential;
-        self.health.forgive(is_same_api);
+        self.health.retry(is_same_api);
         if !config.sessions.listing {
             self.health.forget(Route::List);
         }

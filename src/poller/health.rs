@@ -141,20 +141,29 @@ impl Health {
         self.has_worked() && self.route(route).is_some_and(RouteHealth::is_absent)
     }
 
-    /// The configuration was reloaded: what was refused or failed is tried afresh. What has worked is still known to
-    /// only if it `is_same_api`, asked in the same way.
-    pub fn forgive(&mut self, is_same_api: bool) {
-        let mut routes = std::mem::take(&mut self.routes);
-        routes.iter_mut().for_each(RouteHealth::right);
-        *self = Self::default();
-        if is_same_api {
-            self.routes = routes;
+    /// The configuration was reloaded: what was refused or failed is tried at once. What is known of it stays true until it
+    /// answers, but only if it `is_same_api`, asked in the same way.
+    pub fn retry(&mut self, is_same_api: bool) {
+        if !is_same_api {
+            *self = Self::default();
+            return;
         }
+        self.routes.iter_mut().for_each(RouteHealth::retry);
+        (self.probe_due, self.held_until, self.probing) = (Tick::ZERO, Tick::ZERO, false);
+        self.failures = self.failures.min(BROKEN - 1);
     }
 
     /// `route` is not used any more.
     pub fn forget(&mut self, route: Route) {
         self.with(route, |route| *route = RouteHealth::default());
+        self.set_refusal(route, None);
+    }
+
+    /// `route` works again: the others may have come back with it, and are not left alone any longer.
+    pub fn retry_beside(&mut self, route: Route) {
+        for other in Route::ALL.into_iter().filter(|other| *other != route) {
+            self.with(other, RouteHealth::release);
+        }
     }
 
     /// `route` refused the credential with 401, which concerns all of them, or with 403. Whether that is news.

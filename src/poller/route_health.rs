@@ -76,6 +76,22 @@ impl RouteHealth {
         *self = Self { good: self.good, worked_before: self.worked_before, ..Self::default() };
     }
 
+    /// It is tried afresh. That it does not work stays true until it answers; that it is not there is to be found out anew.
+    pub fn retry(&mut self) {
+        if self.wrong.as_ref().is_none_or(|wrong| !wrong.does_not_work) || self.is_absent() {
+            self.right();
+        }
+        self.release();
+    }
+
+    /// It is not left alone any longer.
+    pub fn release(&mut self) {
+        (self.held_until, self.search_due, self.searches) = (Tick::ZERO, Tick::ZERO, 0);
+        if let Some(wrong) = &mut self.wrong {
+            wrong.ends = 0;
+        }
+    }
+
     /// It was asked, and nothing came that says anything of it: `why` it is still without a good answer.
     pub fn unheard(&mut self, why: &str, now: Tick) {
         self.count_unheard(now);

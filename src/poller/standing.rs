@@ -13,6 +13,8 @@ use crate::web::{ApiStatus, RouteLine};
 
 /// How often the log says how far a start is, and from when on it is worth saying.
 const PROGRESS: Duration = Duration::from_secs(15);
+/// The same where nobody knows how long it takes.
+const LONG_PROGRESS: Duration = Duration::from_secs(60);
 
 /// What of the standing was said in the log.
 #[derive(Debug, Default)]
@@ -160,7 +162,8 @@ impl Core {
 
     /// How far a start is that takes longer than a moment: what is done, what is left, and when it is over at the latest.
     pub(super) fn progress(&mut self, summary: &Summary, is_ready: bool, now: Now) -> Option<String> {
-        let is_over = is_ready && self.life.look_back == LookBackStage::Done;
+        let is_shown = self.life.look_back == LookBackStage::Done;
+        let is_over = is_shown && (is_ready || self.life.ready);
         let elapsed = now.tick.saturating_sub(self.started);
         if is_over || elapsed < PROGRESS {
             return None;
@@ -170,11 +173,14 @@ impl Core {
         let elapsed = whole_seconds(elapsed);
         let due = self.told.progress_due.unwrap_or(self.started + PROGRESS);
         if now.tick >= due {
+            // While the API is down, or beyond the deadline, it may take for days.
+            let pause = if self.told.down_since.is_some() || latest.is_none() { LONG_PROGRESS } else { PROGRESS };
             // After a pause of the machine's it is said once.
-            self.told.progress_due = Some((due + PROGRESS).max(now.tick));
+            self.told.progress_due = Some((due + pause).max(now.tick));
             tracing::info!(done, left, ready_within = latest.as_deref(), "the start is under way");
         }
         let end = match latest {
+            _ if is_shown => "The session metrics are shown.".to_owned(),
             Some(latest) => {
                 format!("The session metrics are shown in {latest} at the latest (sessions.look_back_deadline).")
             }
@@ -265,6 +271,6 @@ fn many(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-fn whole_seconds(length: Duration) -> String {
+pub(super) fn whole_seconds(length: Duration) -> String {
     humantime::format_duration(Duration::from_secs(length.as_secs())).to_string()
 }

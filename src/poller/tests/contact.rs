@@ -318,3 +318,57 @@ fn listing_that_writes_no_list_for_an_organization_without_sessions_is_found_by_
         }
     }
 }
+
+/// A reload repairs nothing: whether the API is back, only the API can say.
+#[test]
+fn a_reload_while_the_api_is_down_does_not_make_it_up() {
+    let refused: Reply = Err(status(401));
+    let broken: Reply = Err(status(503));
+    let reload = |world: &mut World| {
+        let mut config = Config::default();
+        config.metrics.new_series_hold = Duration::ZERO;
+        config.sessions.ids = vec!["s".into()];
+        world.core.reconfigure(&config, "AGNTIX_API_KEY".into(), "api.agntix.ai".into(), world.now());
+    };
+    let strangers = strangers().into_iter().map(|(_, reply)| reply).chain([refused, broken]);
+    for stranger in strangers {
+        let mut world = World::new(|config| config.sessions.ids = vec!["s".into()]);
+        world.live(30, |ask, _| nothing(ask));
+        assert!(world.is_up() && world.is_ready(), "{}", world.why());
+        world.live(3 * MINUTE, |_, _| stranger.clone());
+        assert!(!world.is_up() && !world.is_ready(), "{stranger:?}: {}", world.why());
+        reload(&mut world);
+        for _ in 0..40 {
+            world.live(1, |_, _| stranger.clone());
+            assert!(!world.is_up() && !world.is_ready(), "{stranger:?}: {}", world.why());
+        }
+        reload(&mut world);
+        world.live(2, |ask, _| nothing(ask));
+        assert!(world.is_up() && world.is_ready(), "it is asked at once: {stranger:?}: {}", world.why());
+    }
+}
+
+#[test]
+fn one_route_that_is_back_has_the_others_asked_at_once() {
+    let mut world = World::new(|_| {});
+    world.live(4 * MINUTE, |_, _| Err(status(302)));
+    assert!(!world.is_up());
+    for _ in 0..70 {
+        let asked = world.live(1, |ask, _| nothing(ask));
+        if !asked.is_empty() {
+            break;
+        }
+    }
+    world.live(2, |ask, _| nothing(ask));
+    assert!(world.is_up() && world.is_ready(), "{}", world.why());
+}
+
+#[test]
+fn a_start_that_is_over_is_not_told_again_when_the_api_goes() {
+    let mut world = World::new(|_| {});
+    world.live(30, |ask, _| nothing(ask));
+    assert!(world.is_ready());
+    world.live(2 * MINUTE, |_, _| Err(status(302)));
+    assert!(!world.is_ready());
+    assert_eq!(world.status.snapshot().progress, None);
+}
