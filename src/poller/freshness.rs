@@ -148,11 +148,13 @@ impl Core {
         }
         let ready = self.readiness(&api, now);
         let progress = self.progress(summary, ready.is_ok(), now);
+        let lagging = self.life.lags.then(|| self.left(summary));
         let (missing, nothing_found, routes) = (self.missing(), self.nothing_found(summary), self.route_lines(now));
         self.status.update(|status| {
             status.api = api.clone();
             status.ready.clone_from(&ready);
             status.progress.clone_from(&progress);
+            status.lagging.clone_from(&lagging);
             status.missing.clone_from(&missing);
             status.nothing_found.clone_from(&nothing_found);
             status.routes.clone_from(&routes);

@@ -198,7 +198,7 @@ impl Core {
         )
     }
 
-    fn left(&self, summary: &Summary) -> String {
+    pub(super) fn left(&self, summary: &Summary) -> String {
         let mut left = Vec::new();
         if self.first_sweep_missing() {
             left.push("the listing of recent sessions".to_owned());

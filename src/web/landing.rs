@@ -142,6 +142,10 @@ fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
             "The first start looks back at what has ended before; the session metrics are shown when that is done.";
         return ("wait", "Looking back".into(), format!("{why}{progress}"));
     }
+    if let Some(left) = &status.lagging {
+        let why = "Sessions that should have been counted by now are not (agntix_exporter_catching_up is 1). Left: ";
+        return ("wait", "Catching up".into(), format!("{why}{left}."));
+    }
     if !status.missing.is_empty() {
         return ("wait", "Something is missing".into(), status.missing.join(" "));
     }
@@ -181,6 +185,8 @@ mod tests {
         assert!(verdict(&status).2.ends_with("No session has been found."));
         status.missing = vec!["The gateway has no listing.".into()];
         assert_eq!((verdict(&status).0, verdict(&status).2.as_str()), ("wait", "The gateway has no listing."));
+        status.lagging = Some("92 ended sessions that may get an analysis".into());
+        assert_eq!((verdict(&status).0, verdict(&status).1.as_str()), ("wait", "Catching up"));
         status.look_back = LookBack::Running;
         status.progress = Some("Done: nothing.".into());
         assert_eq!((verdict(&status).0, verdict(&status).1.as_str()), ("wait", "Looking back"));

@@ -46,6 +46,8 @@ pub struct StatusSnapshot {
     pub ready: Result<(), String>,
     /// How far a start is that takes longer than a moment, as sentences; nothing once it is over.
     pub progress: Option<String>,
+    /// What is left to be read while sessions that should have been counted by now are not; nothing where there are none.
+    pub lagging: Option<String>,
     /// What does not work although the rest does, and what to do about it: a sentence each.
     pub missing: Vec<String>,
     /// That no session has been found, where nothing is wrong; a sentence.
@@ -80,6 +82,7 @@ impl Default for StatusSnapshot {
             api: ApiStatus::Unknown,
             ready: Err("The daemon is starting.".into()),
             progress: None,
+            lagging: None,
             missing: Vec::new(),
             nothing_found: None,
             routes: Vec::new(),

@@ -372,3 +372,24 @@ fn a_start_that_is_over_is_not_told_again_when_the_api_goes() {
     assert!(!world.is_ready());
     assert_eq!(world.status.snapshot().progress, None);
 }
+
+#[test]
+fn page_that_is_shown_at_the_deadline_is_not_called_well_while_sessions_are_left() {
+    let mut world = World::new(|config| {
+        config.api.requests_per_minute = 10;
+        config.sessions.look_back_deadline = S * 20;
+        config.sessions.ids = (0..60).map(|id| id.to_string()).collect();
+    });
+    world.live(60, |ask, _| match ask {
+        Ask::Session(id) => Ok(session(id, S * 60, true)),
+        ask => nothing(ask),
+    });
+    let snapshot = world.status.snapshot();
+    assert!(world.exposition.is_published() && world.value(CATCHING_UP) == Some(1.0));
+    assert!(snapshot.lagging.as_ref().is_some_and(|left| left.contains("sessions to read")), "{:?}", snapshot.lagging);
+    world.live(10 * MINUTE, |ask, _| match ask {
+        Ask::Session(id) => Ok(session(id, S * 60, true)),
+        ask => nothing(ask),
+    });
+    assert_eq!((world.status.snapshot().lagging.clone(), world.value(OUTCOME)), (None, Some(60.0)));
+}
