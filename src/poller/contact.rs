@@ -216,7 +216,10 @@ impl Core {
         }
         let random = self.rng.f64();
         self.tracker.fail(id, now.tick, |tracked| backoff(u32::from(tracked.failures), random));
-        if let Some(unsaid) = self.complaints.admit(now.tick) {
+        // That the API is down is said once, and not of each session.
+        if self.told.down_since.is_none()
+            && let Some(unsaid) = self.complaints.admit(now.tick)
+        {
             tracing::warn!(session = %id, why, request_id = came.request_id, unsaid, "a session cannot be read");
         }
     }
