@@ -151,8 +151,8 @@ fn open_sessions(api: &Api, state: &std::path::Path) -> (Setup, f64) {
 #[test]
 fn failures_do_not_hide_the_sessions_that_were_open_before_the_first_start() {
     let api = Api::start(long_sessions());
-    let rule = FaultRule { route: Some(Route::List), share: 0.8, kind: FaultKind::Status(503) };
-    api.simulator.set_faults(Faults { rules: vec![rule], ..Faults::default() }).unwrap();
+    let failing = ListFaults { refused_state: Some(503), ..ListFaults::default() };
+    api.simulator.set_faults(with(failing)).unwrap();
     let state = tempfile::tempdir().unwrap();
     let (setup, open) = open_sessions(&api, state.path());
     let daemon = setup.start();
@@ -162,7 +162,7 @@ fn failures_do_not_hide_the_sessions_that_were_open_before_the_first_start() {
         };
         (api.simulator.requests().iter().filter(of_list).count() >= at_least).then_some(())
     };
-    until("failures of the open sessions' listing", || failed(3));
+    until("failures of the open sessions' listing", || failed(4));
     api.simulator.set_faults(Faults::default()).unwrap();
     until("the open sessions", || {
         let shown = total(&daemon.samples(), "agntix_sessions_open");
