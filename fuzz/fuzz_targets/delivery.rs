@@ -71,7 +71,7 @@ impl Webhook {
         let (sender, news) = mpsc::channel(1);
         let (ledger, clock) = (Arc::new(Counting::default()), Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000))));
         let observation = ObservationConfig::from(&Config::default());
-        let deliveries = Deliveries::new(source, Arc::clone(&ledger) as Arc<dyn Ledger>, sender, observation, clock);
+        let deliveries = Deliveries::new(source, Arc::clone(&ledger) as Arc<dyn Ledger>, sender, observation, clock, Arc::default());
         let own = ExporterMetrics::new().expect("the catalogue is sound");
         Self {
             runtime: Builder::new_current_thread().enable_time().build().expect("the system gives a timer"),
