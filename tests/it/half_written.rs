@@ -37,9 +37,7 @@ fn deliveries_of_an_agent_with_a_part_switched_off_cost_no_requests() {
     let state = tempfile::tempdir().unwrap();
     let daemon = Setup::new(api.address, &state.path().join("state"))
         .set("SESSIONS__LISTING", "false")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
-        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        .with_webhook(webhook)
         .start();
     let url = format!("http://{webhook}/webhooks/agntix");
     let deliveries = DeliveryConfig {

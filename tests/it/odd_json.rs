@@ -58,9 +58,7 @@ fn deliveries_that_are_oddly_written_are_taken_and_counted() {
     let state = tempfile::tempdir().unwrap();
     let daemon = Setup::new(api.address, &state.path().join("state"))
         .set("SESSIONS__LISTING", "false")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
-        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        .with_webhook(webhook)
         .start();
     let url = format!("http://{webhook}/webhooks/agntix");
     let deliveries = DeliveryConfig {

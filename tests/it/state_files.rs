@@ -7,7 +7,7 @@ use std::time::Duration;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Route, SimulatorConfig};
 
-use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, durable, free_address, number, total, until};
+use crate::support::{Api, Daemon, Setup, durable, free_address, number, total, until};
 use crate::webhook::delivery::{Sent, session};
 
 const WRITABLE: &str = "agntix_exporter_state_writable";
@@ -40,9 +40,7 @@ fn nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_i
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
     let setup = Setup::new(api.address, &place.path().join("state"))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
-        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        .with_webhook(webhook);
     let mut daemon = setup.start();
     for n in 0..20 {
         assert_eq!(status(&format!("before-{n}"), webhook), 200);
@@ -83,11 +81,8 @@ fn nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_i
 #[test]
 fn state_that_is_gone_and_back_is_told_by_one_line_each_whosever_commits_fail() {
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
-    let setup = Setup::new(api.address, &place.path().join("state"))
-        .set("SESSIONS__LISTING", "false")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
-        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
+    let setup =
+        Setup::new(api.address, &place.path().join("state")).set("SESSIONS__LISTING", "false").with_webhook(webhook);
     let daemon = setup.start();
     until("it to be ready", || (daemon.get("/-/ready").0 == 200).then_some(()));
     let elsewhere = place.path().join("elsewhere");
@@ -109,9 +104,7 @@ fn state_that_is_removed_for_good_takes_nothing_more_and_doctor_finds_who_has_it
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
     let setup = Setup::new(api.address, &place.path().join("state"))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
-        .set("WEBHOOK__ENABLED", "true")
-        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
-        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        .with_webhook(webhook);
     let mut daemon = setup.start();
     assert_eq!(status("before", webhook), 200);
     std::fs::remove_dir_all(&setup.state).unwrap();

@@ -179,6 +179,13 @@ impl Setup {
         self
     }
 
+    /// Takes deliveries that are signed with [`WEBHOOK_SECRET`], on a listener of its own.
+    pub fn with_webhook(self, address: SocketAddr) -> Self {
+        self.set("WEBHOOK__ENABLED", "true")
+            .set("WEBHOOK__LISTEN_ADDRESS", &address.to_string())
+            .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+    }
+
     /// Takes deliveries on a listener of its own, whose certificate and web configuration file are made in `directory`; `more`
     /// is what the file says besides TLS.
     pub fn with_guarded_webhook(self, directory: &Path, more: &str) -> Self {
