@@ -130,7 +130,8 @@ impl Core {
         self.take_path(route, came);
         let sessions = self.health.route(Route::Session);
         let sessions_fail = self.health.is_refused(Route::Session)
-            || sessions.is_some_and(|route| route.does_not_work(false, now.tick).is_some());
+            || sessions.is_some_and(|route| route.does_not_work(false, now.tick).is_some())
+            || (did_not_work && sessions.is_some_and(super::route_health::RouteHealth::has_failed));
         if (was_doubtful && route == Route::Session) || sessions_fail {
             // What was answered in their place said nothing of the sessions, and may be over.
             self.tracker.retry_failing(now.tick, false);

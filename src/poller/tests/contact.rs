@@ -393,3 +393,18 @@ fn page_that_is_shown_at_the_deadline_is_not_called_well_while_sessions_are_left
     });
     assert_eq!((world.status.snapshot().lagging.clone(), world.value(OUTCOME)), (None, Some(60.0)));
 }
+
+/// Found by the property above: its failures made a session wait for up to half an hour, and not even the API's return ended that.
+#[test]
+fn sessions_are_asked_for_when_an_api_that_failed_in_many_ways_is_back() {
+    let mut world = World::new(|config| config.sessions.ids = vec!["s".into()]);
+    let cut_off = || Err(ApiError::Body("cut off".into()));
+    let replies = [Err(status(429)), cut_off(), cut_off(), Err(status(500)), Ok("<html>Sign in</html>".into())];
+    let mut replies = replies.into_iter().cycle();
+    for _ in 0..40 {
+        world.live(1, |_, _| replies.next().unwrap());
+        world.advance(S * 20);
+    }
+    world.live(130, |ask, _| nothing(ask));
+    assert!(world.is_up() && world.is_ready(), "{}", world.why());
+}
