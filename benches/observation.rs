@@ -8,7 +8,8 @@
 use agntix_exporter::agntix::{JsonText, wire};
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::Config;
-use agntix_exporter::observation::{Facts, ObservationConfig, observe, observe_entry};
+use agntix_exporter::observation::{ObservationConfig, observe, observe_entry};
+use agntix_exporter::session::Facts;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 

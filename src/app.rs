@@ -26,9 +26,10 @@ use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::parts::{PartFailed, Parts};
 use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
+use crate::status::{Status, StatusSnapshot};
 use crate::supervisor::{self, Pulse, Reloading};
 use crate::telemetry::LogLevel;
-use crate::web::{self, Access, Guards, Status, StatusSnapshot, WebConfigError, WebError, WebState};
+use crate::web::{self, Access, Guards, WebConfigError, WebError, WebState};
 
 /// Reads the configuration again, from where it was read at the start; the error is a sentence.
 pub type Reloader = Arc<dyn Fn() -> Result<Loaded, String> + Send + Sync>;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::web::{Status, landing};
+use crate::status::Status;
+use crate::web::landing;
 
 /// How often the line of `systemctl status` may change.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -137,7 +138,7 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::{ApiStatus, StatusSnapshot};
+    use crate::status::{ApiStatus, StatusSnapshot};
 
     #[test]
     fn only_a_poller_that_is_long_silent_is_given_up() {

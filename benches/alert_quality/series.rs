@@ -12,7 +12,8 @@ use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::MetricsConfig;
 use agntix_exporter::exposition::catalogue::{Family, Kind};
 use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey};
-use agntix_exporter::observation::{Addition, Admit, Channel, Ended, Facts, Outcome, Step, additions, births};
+use agntix_exporter::observation::{Addition, Admit, Step, additions, births};
+use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
 use agntix_exporter::simulator::{Session, Simulator, SimulatorConfig, TruthFilter};
 
 /// Samples are this far apart.
@@ -247,7 +248,7 @@ fn facts(session: &Session<'_>) -> Facts {
             duration_ms: Some(u64::try_from(session.ended.since(session.created).as_millis()).unwrap()),
         }),
         outcome: Some(outcome),
-        parts: agntix_exporter::observation::Parts::counted(false),
+        parts: agntix_exporter::session::Parts::counted(false),
         malformed: Vec::new(),
     }
 }

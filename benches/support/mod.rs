@@ -9,8 +9,9 @@ use std::time::Duration;
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use agntix_exporter::ledger::{Change, Ledger as _, Opened, Source, Verdict};
-use agntix_exporter::observation::{Channel, Ended, Facts, Outcome};
+use agntix_exporter::ledger::{Change, Ledger as _, Opened, Verdict};
+use agntix_exporter::session::Source;
+use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_775_628_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -76,7 +77,7 @@ pub fn session(n: u64, stage: Stage, age_days: u32) -> Change {
         updated: Some(created),
         ended: (stage != Stage::Open).then(|| Ended { at: created.plus(DAY / 1440), duration_ms: Some(60_000) }),
         outcome: (stage == Stage::Analysed).then_some(outcome),
-        parts: agntix_exporter::observation::Parts::counted(false),
+        parts: agntix_exporter::session::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: NOW }

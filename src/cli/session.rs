@@ -8,7 +8,8 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, ApiConfig, Config};
 use crate::exposition::catalogue::Kind;
 use crate::exposition::series::Layouts;
-use crate::observation::{self, Addition, Admit, Facts, ObservationConfig, Step};
+use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
+use crate::session::Facts;
 
 pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let loaded =

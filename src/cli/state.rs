@@ -229,7 +229,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Stage;
+    use crate::session::Stage;
 
     #[test]
     fn sizes_are_for_people() {

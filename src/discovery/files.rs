@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::Watched;
-use crate::ledger::Source;
+use crate::session::Source;
 use crate::stamp::Stamp;
 
 /// How often the files are looked at.

@@ -12,8 +12,9 @@ pub mod webhook;
 
 use std::sync::Arc;
 
-use crate::ledger::{Source, Verdict};
-use crate::observation::Facts;
+use crate::ledger::Verdict;
+use crate::session::Facts;
+use crate::session::Source;
 
 /// The sessions that one source wants watched, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
 use crate::agntix::promise::{self, Unkept};
 use crate::agntix::stream::{EventKind, Heard, StreamEnd, StreamEvent};
 use crate::agntix::{ApiError, Client};
-use crate::ledger::Source;
+use crate::session::Source;
 
 /// How often the poller is told that the stream lives, at most.
 const TELL_ALIVE_EVERY: Duration = Duration::from_secs(1);

@@ -15,8 +15,10 @@ use crate::agntix::{
     JsonText, SignatureError, SignatureHeaders, WebhookSecretError, WebhookSecretSource, WebhookSecrets, object,
 };
 use crate::clock::{ApiClock, Clock, Timestamp};
-use crate::ledger::{Change, Ledger, Source, Verdict};
-use crate::observation::{self, Facts, ObservationConfig};
+use crate::ledger::{Change, Ledger, Verdict};
+use crate::observation::{self, ObservationConfig};
+use crate::session::Facts;
+use crate::session::Source;
 
 /// Svix gives up waiting after 15 s; an answer after that would only be repeated.
 const PATIENCE: Duration = Duration::from_secs(12);

@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
 use crate::exposition::catalogue::{Family, GaugeFamily, Kind};
 use crate::exposition::series::{LayoutId, Layouts};
-use crate::observation::{Channel, births};
+use crate::observation::births;
+use crate::session::Channel;
 
 const CHECK: &str = "series";
 /// A Prometheus of common size stores a few million in all; one target that brings so many is noticed.

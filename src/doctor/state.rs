@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::Finding;
 use super::finding::{grouped, many};
-use crate::ledger::Stage;
 use crate::ledger::neighbours::Place;
 use crate::ledger::upkeep::Glance;
+use crate::session::Stage;
 
 const CHECK: &str = "state";
 const DISK: &str = "disk";

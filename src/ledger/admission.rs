@@ -8,7 +8,8 @@ use rusqlite::{Connection, Result};
 use super::room::Room;
 use crate::config::MetricsConfig;
 use crate::exposition::series::{LayoutId, SeriesKey};
-use crate::observation::{Admit, Channel, MAX_VALUE};
+use crate::observation::{Admit, MAX_VALUE};
+use crate::session::Channel;
 
 /// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
 /// is an accident.

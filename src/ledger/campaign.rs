@@ -13,7 +13,7 @@ use super::upkeep::{self, UpkeepError};
 use super::*;
 use crate::config::Config;
 use crate::exposition::labels::LabelSet;
-use crate::observation::{Ended, Outcome};
+use crate::session::{Ended, Outcome};
 
 const T0: i64 = 1_775_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -55,7 +55,7 @@ fn session(number: u32) -> Change {
             intent: Some(format!("intent {}", number % 7)),
             ..Outcome::default()
         }),
-        parts: crate::observation::Parts::counted(false),
+        parts: crate::session::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(DAYS, 0) }

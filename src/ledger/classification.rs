@@ -8,7 +8,7 @@
 
 use super::counted::UNKNOWN_PARTS;
 use crate::clock::Timestamp;
-use crate::observation::{Facts, Outcome};
+use crate::session::{Facts, Outcome};
 
 /// This layout, and not that of format 2.
 const LAYOUT: i64 = 1 << 62;
@@ -122,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observation::Channel;
+    use crate::session::Channel;
 
     const DAY_START: i64 = 1_775_606_400_000;
 
@@ -142,7 +142,7 @@ mod tests {
             updated: at.map(|seconds| created.plus(Duration::from_secs(seconds))),
             ended: None,
             outcome: None,
-            parts: crate::observation::Parts::counted(false),
+            parts: crate::session::Parts::counted(false),
             malformed: Vec::new(),
         }
     }

@@ -43,7 +43,8 @@ use std::sync::Arc;
 use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
-use crate::observation::{AgentParts, Channel, Facts};
+use crate::observation::AgentParts;
+use crate::session::{Channel, Facts, Source, Stage};
 
 /// A commit under way.
 pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send>>;
@@ -56,45 +57,6 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// If they are not known to be durable. The same changes may be given again: what was counted is recognised.
     fn commit(&self, changes: Vec<Change>) -> Commit;
-}
-
-/// Where a session was first heard of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Source {
-    /// `sessions.ids`
-    Configured,
-    /// `sessions.files`
-    File,
-    /// The listing.
-    Listing,
-    /// A delivery.
-    Webhook,
-    /// The event stream.
-    Stream,
-}
-
-impl Source {
-    /// All of them. A source's place is the number under which the ledger stores it: never move one.
-    pub const ALL: [Self; 5] = [Self::Configured, Self::File, Self::Listing, Self::Webhook, Self::Stream];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Configured => "configured",
-            Self::File => "file",
-            Self::Listing => "listing",
-            Self::Webhook => "webhook",
-            Self::Stream => "stream",
-        }
-    }
-
-    const fn code(self) -> u8 {
-        self as u8
-    }
-
-    fn from_code(code: u8) -> Self {
-        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Listing)
-    }
 }
 
 /// Something to be made durable.
@@ -184,40 +146,6 @@ pub enum Verdict {
     TooOld,
     /// The change was no session, and is done.
     Done,
-}
-
-/// How far a session that is not yet wholly counted is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Only the id is known.
-    Known,
-    /// Its start is counted.
-    Open,
-    /// Its end is counted; its outcome is waited for.
-    Ended,
-}
-
-impl Stage {
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Known => "known",
-            Self::Open => "open",
-            Self::Ended => "ended",
-        }
-    }
-
-    const fn code(self) -> u8 {
-        self as u8
-    }
-
-    fn from_code(code: u8) -> Self {
-        match code {
-            0 => Self::Known,
-            1 => Self::Open,
-            _ => Self::Ended,
-        }
-    }
 }
 
 /// A session that is not yet wholly counted, as the ledger remembers it.

@@ -21,14 +21,16 @@ use super::meta::{self, Meta};
 use super::room::{Charges, Room};
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
-use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Source, Stage, Verdict, schema};
+use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Verdict, schema};
 use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
 use crate::exposition::catalogue::{CHANNEL, Family};
 use crate::exposition::labels::LabelSet;
 use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
-use crate::observation::{AgentParts, Channel, Facts, Outcome, Parts, Step, additions, admitted_channel, births};
+use crate::observation::{AgentParts, Step, additions, admitted_channel, births};
+use crate::session::{Channel, Facts, Outcome, Parts};
+use crate::session::{Source, Stage};
 
 /// What the ledger needs of the configuration.
 #[derive(Clone, Debug)]
@@ -529,9 +531,9 @@ impl Batch<'_> {
                 state: String::new(),
                 last_activity: None,
                 updated: None,
-                ended: Some(crate::observation::Ended { at, duration_ms: None }),
+                ended: Some(crate::session::Ended { at, duration_ms: None }),
                 outcome: Some(outcome.clone()),
-                parts: crate::observation::Parts::NONE,
+                parts: crate::session::Parts::NONE,
                 malformed: Vec::new(),
             };
             self.step(&facts, Step::Outcome, channel, look_back)?;

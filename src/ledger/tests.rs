@@ -11,7 +11,7 @@ use super::sqlite::{LedgerConfig, SqliteLedger};
 use super::*;
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
-use crate::observation::{Ended, Outcome, Parts};
+use crate::session::{Ended, Outcome, Parts};
 
 const T0: i64 = 1_775_000_000_000;
 
@@ -55,7 +55,7 @@ pub(super) fn facts(id: &str, ended: Option<i64>, outcome: Option<&str>) -> Arc<
             intent: Some(intent.into()),
             ..Outcome::default()
         }),
-        parts: crate::observation::Parts::counted(false),
+        parts: crate::session::Parts::counted(false),
         malformed: Vec::new(),
     })
 }

@@ -1,11 +1,11 @@
 //! What the steps of a session add to which series: [`additions`], and what is born with a channel: [`births`].
 
-use super::facts::{Channel, Extracted, Facts, Outcome};
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
 use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
+use crate::session::{Channel, Extracted, Facts, Outcome};
 
 /// A step of a session's life that is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +336,7 @@ impl List {
 mod tests {
     use super::*;
     use crate::config::MetricsConfig;
-    use crate::observation::facts::Ended;
+    use crate::session::Ended;
 
     struct Everything;
     impl Admit for Everything {
@@ -373,7 +373,7 @@ mod tests {
                 intent: Some("Refund".into()),
                 ..Outcome::default()
             }),
-            parts: crate::observation::Parts::counted(false),
+            parts: crate::session::Parts::counted(false),
             malformed: vec![],
         }
     }

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::parts::{AgentParts, Parts};
+use super::parts::AgentParts;
 use crate::agntix::wire::{self, Scalar};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField, ExtractedKind};
+use crate::session::{Channel, Ended, Extracted, Facts, MalformedReason, Outcome, Parts};
 
 /// What the observation needs of the configuration.
 #[derive(Clone, Debug)]
@@ -74,166 +75,6 @@ impl Moment {
     pub fn is_past(&self, end: Timestamp, deadline: Duration) -> bool {
         let due = end.plus(deadline);
         self.now >= due && (self.waited >= deadline || self.machine.is_some_and(|machine| machine >= due))
-    }
-}
-
-/// What can be counted of a session.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
-    /// The session.
-    pub id: Arc<str>,
-    /// When it was created.
-    pub created: Timestamp,
-    /// Who held it, and over what.
-    pub channel: Channel,
-    /// `state`, lower case; `unknown` if absent.
-    pub state: String,
-    /// When it was last active.
-    pub last_activity: Option<Timestamp>,
-    /// When what the API says of it last changed.
-    pub updated: Option<Timestamp>,
-    /// Present once the session has ended.
-    pub ended: Option<Ended>,
-    /// Present once the outcome can be counted: the analysis has arrived, or is given up.
-    pub outcome: Option<Outcome>,
-    /// The parts of the analysis that are there.
-    pub parts: Parts,
-    /// What made no sense and was left out.
-    pub malformed: Vec<MalformedReason>,
-}
-
-/// Who held a session, and over what; values lower case, `unknown` where absent, the agent id verbatim.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Channel {
-    /// `agentId`
-    pub agent_id: String,
-    /// `type`
-    pub session_type: String,
-    /// `platform`
-    pub platform: String,
-    /// `direction`
-    pub direction: String,
-}
-
-impl Channel {
-    /// The values in the order of the label names.
-    pub fn values(&self) -> [&str; 4] {
-        [&self.agent_id, &self.session_type, &self.platform, &self.direction]
-    }
-}
-
-/// The end of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// When.
-    pub at: Timestamp,
-    /// From creation to end, in milliseconds; `None` where the times contradict each other.
-    pub duration_ms: Option<u64>,
-}
-
-/// The outcome of a session's analysis; `none` where a part is absent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// The analysis never came and is given up.
-    pub timed_out: bool,
-    /// Classification, lower case.
-    pub resolution: Option<String>,
-    /// Millionths, 0 to 1,000,000.
-    pub resolution_confidence: Option<u32>,
-    /// Sentiment, lower case.
-    pub sentiment: Option<String>,
-    /// Millionths, -1,000,000 to 1,000,000.
-    pub sentiment_score: Option<i32>,
-    /// ISO 639-1, lower case.
-    pub language: Option<String>,
-    /// Intent, verbatim.
-    pub intent: Option<String>,
-    /// Millionths, 0 to 1,000,000.
-    pub intent_confidence: Option<u32>,
-    /// The named extracted fields, by their place in the configuration.
-    pub extracted: Vec<(usize, Extracted)>,
-}
-
-/// The value of an extracted field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Extracted {
-    /// To be counted.
-    Value(String),
-    /// To be measured, in thousandths.
-    Number(u64),
-}
-
-/// What made no sense in a session; the `reason` of `agntix_exporter_malformed_sessions_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MalformedReason {
-    /// Not JSON, or not an object.
-    Json,
-    /// No id, or another one than was asked for.
-    Id,
-    /// `createdAt` is missing or not a time.
-    CreatedAt,
-    /// Created more than a day ahead of the API's time: a broken clock, and a day of its own for the ledger to remember.
-    CreatedInFuture,
-    /// `state` is neither text nor absent.
-    State,
-    /// `endedAt` is not a time, or a closed session never got one.
-    EndedAt,
-    /// The session ends before it starts.
-    EndBeforeStart,
-    /// A part of the analysis has the wrong type.
-    Analysis,
-    /// The sentiment score is no number from -1 to 1.
-    SentimentScore,
-    /// A confidence is no number from 0 to 1.
-    Confidence,
-    /// A named extracted field does not hold what the configuration says, or a negative number.
-    ExtractedValue,
-    /// An entry of a listing or a delivery leaves out what the session itself will tell; it is asked for, and not counted
-    /// as malformed.
-    InPart,
-    /// Created longer ago than sessions are remembered, so that it cannot be known whether it was counted.
-    OlderThanRetention,
-    /// The API has answered without the session for a day; it is given up.
-    GivenUp,
-}
-
-impl MalformedReason {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::Json,
-        Self::Id,
-        Self::CreatedAt,
-        Self::CreatedInFuture,
-        Self::State,
-        Self::EndedAt,
-        Self::EndBeforeStart,
-        Self::Analysis,
-        Self::SentimentScore,
-        Self::Confidence,
-        Self::ExtractedValue,
-        Self::InPart,
-        Self::OlderThanRetention,
-        Self::GivenUp,
-    ];
-
-    /// The label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Id => "id",
-            Self::CreatedAt => "created_at",
-            Self::CreatedInFuture => "created_in_future",
-            Self::State => "state",
-            Self::EndedAt => "ended_at",
-            Self::EndBeforeStart => "end_before_start",
-            Self::Analysis => "analysis",
-            Self::SentimentScore => "sentiment_score",
-            Self::Confidence => "confidence",
-            Self::ExtractedValue => "extracted_value",
-            Self::InPart => "in_part",
-            Self::OlderThanRetention => "older_than_retention",
-            Self::GivenUp => "given_up",
-        }
     }
 }
 

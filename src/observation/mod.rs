@@ -11,8 +11,5 @@ mod parts;
 pub use additions::{
     Addition, Admit, MAX_VALUE, NONE, OTHER, RESOLUTIONS, SENTIMENTS, STATES, Step, additions, admitted_channel, births,
 };
-pub use facts::{
-    Channel, Ended, Extracted, Facts, MalformedReason, Moment, ObservationConfig, Outcome, Unusable, is_complete,
-    observe, observe_entry,
-};
-pub use parts::{AgentParts, Carried, Parts};
+pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
+pub use parts::{AgentParts, Carried};

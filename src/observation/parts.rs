@@ -1,4 +1,4 @@
-//! The parts of an analysis that are counted, and which of them the sessions of an agent carry.
+//! Which parts of an analysis the sessions of an agent carry.
 //!
 //! Each part can be switched off for an agent, and is then absent from all of its sessions; a part that is only absent
 //! still, because the analysis is being written, looks the same. What an agent's earlier sessions carried tells the two
@@ -7,57 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A set of parts of an analysis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Parts(u8);
-
-impl Parts {
-    /// No part.
-    pub const NONE: Self = Self(0);
-    /// `resolution`
-    pub const RESOLUTION: Self = Self(1);
-    /// `sentiment.conversation`
-    pub const SENTIMENT: Self = Self(2);
-    /// `intent.conversation`
-    pub const INTENT: Self = Self(4);
-    /// `extractedData`
-    pub const EXTRACTED: Self = Self(8);
-    const EACH: [Self; 4] = [Self::RESOLUTION, Self::SENTIMENT, Self::INTENT, Self::EXTRACTED];
-
-    /// The parts that are counted; extracted data only where fields of it are configured.
-    pub const fn counted(has_extracted_fields: bool) -> Self {
-        Self(if has_extracted_fields { 15 } else { 7 })
-    }
-
-    /// `part` if it is there.
-    #[must_use]
-    pub fn only_if(self, is_there: bool) -> Self {
-        if is_there { self } else { Self::NONE }
-    }
-
-    /// The parts in either.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The parts in both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// The parts that are not in `other`.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether all of `other` are in it.
-    pub const fn contains(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
-    }
-}
+use crate::session::Parts;
 
 /// So many sessions in a row that lack a part, each waited for until the deadline, mean that it was switched off.
 const MISSED_IN_A_ROW: u8 = 3;
@@ -89,13 +39,14 @@ impl Carried {
 
     /// As one number, to be stored.
     fn encode(self) -> i64 {
-        self.missed.iter().rev().fold(0, |code, missed| (code << 4) | i64::from(*missed)) << 4 | i64::from(self.parts.0)
+        self.missed.iter().rev().fold(0, |code, missed| (code << 4) | i64::from(*missed)) << 4
+            | i64::from(self.parts.bits())
     }
 
     fn decode(code: i64) -> Self {
         let nibble = |place: u32| u8::try_from((code >> (4 * place)) & 0xF).unwrap_or_default();
         let missed = [1, 2, 3, 4].map(|place| nibble(place).min(MISSED_IN_A_ROW - 1));
-        Self { parts: Parts(nibble(0)), missed }
+        Self { parts: Parts::from_bits(nibble(0)), missed }
     }
 }
 
@@ -190,7 +141,7 @@ mod tests {
         fn what_is_stored_is_what_is_known(seen in proptest::collection::vec(0_u8..16, 1..20)) {
             let (kept, mut stored) = (AgentParts::default(), 0);
             for there in seen {
-                stored = kept.learn("a", Parts(there), ALL).unwrap_or(stored);
+                stored = kept.learn("a", Parts::from_bits(there), ALL).unwrap_or(stored);
                 let restored = AgentParts::default();
                 restored.restore([("a".into(), stored)]);
                 prop_assert_eq!(restored.of("a"), kept.of("a"));

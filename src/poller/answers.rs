@@ -11,8 +11,10 @@ use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 use crate::clock::Tick;
 use crate::exposition::catalogue::GaugeFamily;
-use crate::ledger::{Change, Source};
-use crate::observation::{self, Facts, MalformedReason, Moment};
+use crate::ledger::Change;
+use crate::observation::{self, Moment};
+use crate::session::Source;
+use crate::session::{Facts, MalformedReason};
 use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
@@ -190,7 +192,8 @@ impl Core {
             }
             ApiError::Status { status: status @ (401 | 403), .. } => {
                 if self.health.refused(route, *status, now.tick)
-                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host, now.tick)
+                    && let crate::status::ApiStatus::Down(why) =
+                        self.health.status(&self.credential, &self.host, now.tick)
                 {
                     self.told.down_since.get_or_insert(now.tick);
                     tracing::error!(route = route.as_str(), %error, "{why}");
@@ -218,7 +221,8 @@ impl Core {
             }
             ApiError::Credential(why) => {
                 if self.health.without_credential(why, now.tick)
-                    && let crate::web::ApiStatus::Down(why) = self.health.status(&self.credential, &self.host, now.tick)
+                    && let crate::status::ApiStatus::Down(why) =
+                        self.health.status(&self.credential, &self.host, now.tick)
                 {
                     self.told.down_since.get_or_insert(now.tick);
                     tracing::error!("{why}");

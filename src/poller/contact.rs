@@ -12,7 +12,8 @@ use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
 use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, Route, wire};
 use crate::clock::Tick;
-use crate::ledger::{Change, Source};
+use crate::ledger::Change;
+use crate::session::Source;
 
 /// A listing that is not there is asked for again after this much at most: it may come.
 const ABSENT_CAP: Duration = Duration::from_secs(600);

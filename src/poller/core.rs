@@ -25,10 +25,12 @@ use crate::discovery::unnamed::Unnamed;
 use crate::discovery::{Hint, News, Watched};
 use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
-use crate::ledger::{Change, Lease, Opened, Source, Stage};
-use crate::observation::{Facts, MalformedReason, ObservationConfig, Parts};
+use crate::ledger::{Change, Lease, Opened};
+use crate::observation::ObservationConfig;
+use crate::session::{Facts, MalformedReason, Parts};
+use crate::session::{Source, Stage};
+use crate::status::Status;
 use crate::tracker::{Class, Progress, Schedule, Tracker};
-use crate::web::Status;
 
 /// The present moment, on all the clocks that matter.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::core::{Batch, Core, LookBackStage, Now, Purpose};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
-use crate::ledger::{Change, Source};
+use crate::ledger::Change;
+use crate::session::Source;
+use crate::status::{ApiStatus, LookBack};
 use crate::tracker::Summary;
-use crate::web::{ApiStatus, LookBack};
 
 /// A session that waits this much longer than it should is a backlog.
 const BEHIND: Duration = Duration::from_secs(60);

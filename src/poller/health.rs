@@ -7,7 +7,7 @@ use super::route_health::{RouteHealth, WrongAnswer};
 use crate::agntix::paths::ApiPath;
 use crate::agntix::{ApiError, Route};
 use crate::clock::Tick;
-use crate::web::ApiStatus;
+use crate::status::ApiStatus;
 
 /// The vendor asks for exponential backoff with jitter, capped at 60 s.
 pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(60);

@@ -13,8 +13,10 @@ use crate::agntix::{ApiError, JsonText, Route, wire};
 use crate::clock::{Tick, Timestamp};
 use crate::discovery::listing::{ListPage, Next, PageSeen};
 use crate::discovery::paging::PageClaims;
-use crate::ledger::{Change, Source, Verdict};
-use crate::observation::{self, Facts, MAX_VALUE, MalformedReason};
+use crate::ledger::{Change, Verdict};
+use crate::observation::{self, MAX_VALUE};
+use crate::session::Source;
+use crate::session::{Facts, MalformedReason};
 
 /// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);

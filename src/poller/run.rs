@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::discovery::{News, Watched};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
+use crate::status::Status;
 use crate::supervisor::Pulse;
-use crate::web::Status;
 
 /// How long commits under way may take once the daemon stops.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(3);

@@ -8,8 +8,8 @@ use super::route_health::RouteHealth;
 use crate::agntix::Route;
 use crate::agntix::paths::{ApiPath, PathChoice};
 use crate::clock::Tick;
+use crate::status::{ApiStatus, RouteLine};
 use crate::tracker::Summary;
-use crate::web::{ApiStatus, RouteLine};
 
 /// How often the log says how far a start is, and from when on it is worth saying.
 const PROGRESS: Duration = Duration::from_secs(15);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::core::{Core, LookBackStage, Now, Purpose};
 use crate::clock::Timestamp;
-use crate::ledger::{Source, Stage, Verdict};
-use crate::observation::{Facts, MalformedReason};
+use crate::ledger::Verdict;
+use crate::session::{Facts, MalformedReason};
+use crate::session::{Source, Stage};
 use crate::tracker::{Announced, Progress, Tracked};
 
 impl Core {

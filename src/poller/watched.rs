@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
-use crate::ledger::Source;
-use crate::observation::{Facts, MAX_VALUE, NONE, OTHER};
+use crate::observation::{MAX_VALUE, NONE, OTHER};
+use crate::session::Facts;
+use crate::session::Source;
 
 /// Longest id that is watched; the same bound holds in the configuration and in files.
 const MAX_ID: usize = 512;
@@ -164,7 +165,7 @@ fn labels(family: GaugeFamily, facts: &Facts) -> LabelSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{Channel, Ended, Outcome};
+    use crate::session::{Channel, Ended, Outcome};
 
     fn facts(id: &str, resolution: &str) -> Arc<Facts> {
         Arc::new(Facts {
@@ -185,7 +186,7 @@ mod tests {
                 sentiment_score: Some(-500_000),
                 ..Outcome::default()
             }),
-            parts: crate::observation::Parts::counted(false),
+            parts: crate::session::Parts::counted(false),
             malformed: Vec::new(),
         })
     }

@@ -12,8 +12,9 @@ use std::time::Duration;
 pub use schedule::Schedule;
 
 use crate::clock::{Tick, Timestamp};
-use crate::ledger::{Pending, Source, Stage};
-use crate::observation::Channel;
+use crate::ledger::Pending;
+use crate::session::Channel;
+use crate::session::{Source, Stage};
 
 /// How far a tracked session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{EndSeen, Progress, Tracked};
 use crate::clock::{Tick, Timestamp};
 use crate::config::PollConfig;
-use crate::ledger::Stage;
+use crate::session::Stage;
 
 /// A session that has been open for long will hardly end this very minute: it is asked for after this part of its age.
 const OPEN_AGE_PART: u32 = 20;
@@ -66,7 +66,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Source;
+    use crate::session::Source;
     use crate::tracker::Announced;
 
     fn tracked(progress: Progress, looks: u16) -> Tracked {

@@ -7,8 +7,8 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::WebState;
-use super::status::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
 use crate::clock::Timestamp;
+use crate::status::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
 
 /// Only the style inside the page is allowed: no scripts, no images, no frames, no requests to anywhere.
 const HEADERS: [(HeaderName, &str); 4] = [

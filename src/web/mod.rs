@@ -12,7 +12,6 @@ mod metrics;
 mod reach;
 mod router;
 pub mod server;
-pub mod status;
 pub mod systemd;
 #[cfg(test)]
 mod tests;
@@ -27,13 +26,13 @@ pub use guards::Guards;
 pub use reach::{local_client, local_url, reachable};
 pub use router::{probes, router};
 pub use server::{bind, serve, serve_guarded, serve_routes};
-pub use status::{ApiStatus, LookBack, RouteLine, Status, StatusSnapshot};
 use tokio::sync::mpsc;
 pub use web_config::{Security, WebConfigError};
 
 use crate::clock::Clock;
 use crate::exposition::Exposition;
 use crate::lifecycle::ReloadRequest;
+use crate::status::Status;
 
 /// What the routes need of the rest of the daemon.
 #[derive(Clone)]

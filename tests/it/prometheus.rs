@@ -10,7 +10,8 @@ use agntix_exporter::exposition::Exposition;
 use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::OWN;
-use agntix_exporter::web::{self, Security, Status, WebState};
+use agntix_exporter::status::Status;
+use agntix_exporter::web::{self, Security, WebState};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

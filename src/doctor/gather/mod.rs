@@ -22,8 +22,8 @@ use super::{Finding, Report};
 use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, CredentialFaults, Loaded};
-use crate::ledger::Stage;
 use crate::ledger::upkeep::Contents;
+use crate::session::Stage;
 
 /// How long a disk may take.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);

@@ -14,7 +14,8 @@ use super::{inspect, number_in};
 use crate::agntix::paths::ApiPath;
 use crate::exposition::catalogue::Family;
 use crate::ledger::checksums::{self, Checksums, Commit};
-use crate::ledger::{LedgerError, Stage, begin, counted, mark, schema, store};
+use crate::ledger::{LedgerError, begin, counted, mark, schema, store};
+use crate::session::Stage;
 
 /// What a look at a state shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use super::{State, UpkeepError, number_in};
 use crate::clock::Timestamp;
 use crate::exposition::catalogue::Family;
 use crate::ledger::meta::Meta;
-use crate::ledger::{Stage, counted, schema};
+use crate::ledger::{counted, schema};
+use crate::session::Stage;
 
 /// What a state remembers.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,8 +8,9 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use crate::ledger::{Change, Lease, Ledger as _, Opened, Source, Stage, Verdict};
-use crate::observation::{Channel, Ended, Facts, Outcome};
+use crate::ledger::{Change, Lease, Ledger as _, Opened, Verdict};
+use crate::session::{Channel, Ended, Facts, Outcome};
+use crate::session::{Source, Stage};
 
 const T0: i64 = 1_775_000_000_000;
 
@@ -53,7 +54,7 @@ fn session(id: &str, ended: Option<i64>, intent: Option<&str>) -> Change {
             intent: Some(intent.into()),
             ..Outcome::default()
         }),
-        parts: crate::observation::Parts::counted(false),
+        parts: crate::session::Parts::counted(false),
         malformed: Vec::new(),
     };
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(3_600_000) }

@@ -13,10 +13,10 @@ use super::{State, UpkeepError};
 use crate::config::Config;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
-use crate::ledger::Source;
 use crate::ledger::checksums::Checksums;
 use crate::ledger::store::{self, LedgerConfig, Store};
 use crate::ledger::{begin, counted, schema, series};
+use crate::session::Source;
 
 /// A line is a series at most, and its labels are bounded; what is longer is no export.
 const LONGEST_LINE: u64 = 1024 * 1024;

@@ -265,7 +265,7 @@ fn a_look_back_that_only_waits_for_analyses_is_over_without_a_complaint() {
     });
     world.live(1, |ask, _| nothing(ask));
     assert!(world.exposition.is_published());
-    assert_eq!(world.status.snapshot().look_back, crate::web::LookBack::Done);
+    assert_eq!(world.status.snapshot().look_back, crate::status::LookBack::Done);
 }
 
 fn any_bad() -> impl Strategy<Value = Reply> {

@@ -20,8 +20,9 @@ use crate::exposition::Exposition;
 use crate::exposition::negotiation::{Encoding, Format};
 use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use crate::ledger::{Change, Ledger as _, LedgerError, Source};
-use crate::web::{ApiStatus, Status};
+use crate::ledger::{Change, Ledger as _, LedgerError};
+use crate::session::Source;
+use crate::status::{ApiStatus, Status};
 
 const S: Duration = Duration::from_secs(1);
 /// 2026-04-08T06:00:00Z
@@ -250,7 +251,7 @@ fn a_look_back_that_takes_too_long_is_cut_short() {
     world.advance(S);
     world.serve(|_| Err(ApiError::Timeout));
     assert!(world.exposition.is_published());
-    assert_eq!(world.status.snapshot().look_back, crate::web::LookBack::DeadlinePassed);
+    assert_eq!(world.status.snapshot().look_back, crate::status::LookBack::DeadlinePassed);
     assert!(world.status.snapshot().ready.is_err());
 }
 

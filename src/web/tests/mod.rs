@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::{Security, Status, WebState};
+use super::{Security, WebState};
 use crate::clock::ManualClock;
 use crate::config::MetricsConfig;
 use crate::exposition::Exposition;
@@ -18,6 +18,7 @@ use crate::exposition::labels::LabelSet;
 use crate::exposition::own::ExporterMetrics;
 use crate::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
 use crate::lifecycle::ReloadRequest;
+use crate::status::Status;
 
 fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
     let layouts = Arc::new(Layouts::new(&MetricsConfig::default()));

@@ -10,7 +10,8 @@ use tower::ServiceExt as _;
 
 use super::web_state;
 use crate::config::WebConfig;
-use crate::web::{ApiStatus, WebError, WebState, router};
+use crate::status::ApiStatus;
+use crate::web::{WebError, WebState, router};
 
 async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)]) -> (Response<()>, Vec<u8>) {
     let mut request = Request::builder().method(method).uri(path);
