@@ -17,7 +17,7 @@ use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::exposition::labels::LabelSet;
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use divan::Bencher;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -41,23 +41,23 @@ fn values(n: u64) -> [String; 6] {
     ]
 }
 
-fn state(n: u64, cell: u64) -> SeriesState {
+fn state(n: u64, value: u64) -> SeriesState {
     let values = values(n);
     SeriesState {
         key: SeriesKey {
             family: Family::Outcomes,
             labels: LabelSet::new(Family::Outcomes.descriptor().labels, values.iter().map(String::as_str)),
         },
-        layout: LayoutId::NONE,
+        schema: BucketSchemaId::NONE,
         created: Timestamp::from_millis(1_775_624_410_546),
-        cells: Box::new([cell]),
+        counts: Box::new([value]),
         held_at: None,
     }
 }
 
 fn exposition(series: u64) -> Exposition {
     let exposition =
-        Exposition::new(Arc::new(Layouts::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
+        Exposition::new(Arc::new(BucketSchemas::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
     let states: Vec<_> = (0..series).map(|n| state(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish(Instant::now());
@@ -66,11 +66,11 @@ fn exposition(series: u64) -> Exposition {
 
 fn changed(bencher: Bencher<'_, '_>, series: u64, format: Format, encoding: Encoding) {
     let exposition = exposition(series);
-    let mut cell = 0;
+    let mut value = 0;
     bencher
         .with_inputs(|| {
-            cell += 1;
-            exposition.apply(&[state(0, cell)], Vec::new());
+            value += 1;
+            exposition.apply(&[state(0, value)], Vec::new());
         })
         .bench_local_values(|()| exposition.page(format, encoding, Instant::now()).unwrap());
 }

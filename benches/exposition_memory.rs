@@ -15,7 +15,7 @@ use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::exposition::labels::LabelSet;
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -37,9 +37,9 @@ fn batch(from: u64) -> Vec<SeriesState> {
                     [format!("agent_{n:06}").as_str(), "refund", "unresolved", "negative"],
                 ),
             },
-            layout: LayoutId::NONE,
+            schema: BucketSchemaId::NONE,
             created: Timestamp::from_millis(1_775_624_410_546),
-            cells: Box::new([n]),
+            counts: Box::new([n]),
             held_at: None,
         })
         .collect()
@@ -47,8 +47,8 @@ fn batch(from: u64) -> Vec<SeriesState> {
 
 #[divan::bench(args = [10_000, 100_000], sample_count = 1, sample_size = 1)]
 fn heap_after_a_gzip_scrape(series: u64) -> Exposition {
-    let layouts = Arc::new(Layouts::new(&MetricsConfig::default()));
-    let exposition = Exposition::new(layouts, ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(BucketSchemas::new(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap());
     for from in (0..series).step_by(usize::try_from(BATCH).unwrap()) {
         exposition.apply(&batch(from), Vec::new());
     }

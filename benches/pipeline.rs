@@ -189,7 +189,8 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, client: Client, runtime: &Runtime) -> Self {
         let ledger_config = LedgerConfig::from(config);
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new().unwrap()));
+        let exposition =
+            Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), ExporterMetrics::new().unwrap()));
         let status = Arc::new(Status::default());
         let shown = Arc::clone(&exposition);
         let observer = move |committed: Result<Committed, &LedgerError>| {

@@ -22,7 +22,7 @@ use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::exposition::labels::LabelSet;
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use agntix_exporter::status::Status;
 use agntix_exporter::web::{self, Security, WebState};
 use axum::Router;
@@ -222,23 +222,23 @@ fn labels(n: u64) -> [String; 6] {
     ]
 }
 
-fn state_of(n: u64, cell: u64) -> SeriesState {
+fn state_of(n: u64, value: u64) -> SeriesState {
     let labels = labels(n);
     SeriesState {
         key: SeriesKey {
             family: Family::Outcomes,
             labels: LabelSet::new(Family::Outcomes.descriptor().labels, labels.iter().map(String::as_str)),
         },
-        layout: LayoutId::NONE,
+        schema: BucketSchemaId::NONE,
         created: Timestamp::from_millis(1_775_624_410_546),
-        cells: Box::new([cell]),
+        counts: Box::new([value]),
         held_at: None,
     }
 }
 
 fn exposition() -> Exposition {
     let exposition =
-        Exposition::new(Arc::new(Layouts::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
+        Exposition::new(Arc::new(BucketSchemas::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
     let states: Vec<_> = (0..SERIES).map(|n| state_of(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish(Instant::now());

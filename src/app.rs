@@ -132,7 +132,7 @@ impl App {
         } else {
             ExporterMetrics::new()?
         };
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), own));
+        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = observer(Arc::clone(&exposition), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.
@@ -147,7 +147,7 @@ impl App {
         let ledger = Arc::new(ledger);
         exposition.apply(&opened.series, Vec::new());
         let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
-        let counted = outcomes.flat_map(|series| &series.cells).sum();
+        let counted = outcomes.flat_map(|series| &series.counts).sum();
         status.update(|status| status.counted = counted);
         let own = exposition.own();
         own.state_writable.set(1);

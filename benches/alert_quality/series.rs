@@ -11,8 +11,8 @@ use std::time::Duration;
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::MetricsConfig;
 use agntix_exporter::exposition::catalogue::{Family, Kind};
-use agntix_exporter::exposition::series::{LayoutId, Layouts, SeriesKey};
-use agntix_exporter::observation::{Addition, Admit, Step, additions, births};
+use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
+use agntix_exporter::observation::{Addition, Admit, Step, additions, zero_initialized};
 use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
 use agntix_exporter::simulator::{Session, Simulator, SimulatorConfig, TruthFilter};
 
@@ -36,24 +36,24 @@ impl Admit for AdmitAll {
 
 struct Series {
     key: SeriesKey,
-    cells: Box<[u64]>,
-    /// The beginning of each line, and which cells make its value.
+    counts: Box<[u64]>,
+    /// The beginning of each line, and which counts make its value.
     lines: Vec<(String, Shown)>,
     /// Not yet shown at 0, as a new series is before it rises.
-    unborn: bool,
+    not_yet_scraped: bool,
 }
 
 enum Shown {
-    /// The sum of the cells up to this one.
-    Cells(usize),
-    /// The last cell, in units of so many to 1.
+    /// The sum of the counts up to this one.
+    Count(usize),
+    /// The last count, in units of so many to 1.
     Sum(f64),
 }
 
 /// One agent: its sessions, and its series as they stand.
 pub struct Exporter {
     simulator: std::sync::Arc<Simulator>,
-    layouts: Layouts,
+    schemas: BucketSchemas,
     series: Vec<Series>,
     index: HashMap<SeriesKey, usize>,
     /// What is to be counted, latest first.
@@ -82,7 +82,7 @@ impl Exporter {
         );
         Self {
             simulator: Simulator::new(config),
-            layouts: Layouts::new(&MetricsConfig::default()),
+            schemas: BucketSchemas::new(&MetricsConfig::default()),
             series: Vec::new(),
             index: HashMap::new(),
             pending: Vec::new(),
@@ -112,7 +112,7 @@ impl Exporter {
             let facts = facts(session);
             if made.is_empty() && self.series.is_empty() {
                 let at = session.created.plus(LISTING_LAG);
-                made.extend(births(&facts.channel, at).into_iter().map(|birth| (at, birth)));
+                made.extend(zero_initialized(&facts.channel, at).into_iter().map(|series| (at, series)));
             }
             let analysed = session.analysis_at.unwrap_or(session.ended.plus(ANALYSIS_DEADLINE));
             let steps = [
@@ -121,7 +121,7 @@ impl Exporter {
                 (Step::Outcome, analysed.plus(POLL_LAG).max(session.ended.plus(LISTING_LAG))),
             ];
             for (step, at) in steps {
-                let added = additions(&facts, step, &facts.channel, &self.layouts, &[], &mut AdmitAll);
+                let added = additions(&facts, step, &facts.channel, &self.schemas, &[], &mut AdmitAll);
                 made.extend(added.into_iter().map(|addition| (at, addition)));
             }
         }
@@ -137,19 +137,19 @@ impl Exporter {
             _ => {}
         }
         let place = *self.index.entry(addition.key.clone()).or_insert_with(|| {
-            let cells = self.layouts.cells(addition.layout);
+            let width = self.schemas.width(addition.schema);
             self.series.push(Series {
                 key: addition.key.clone(),
-                cells: vec![0; cells].into(),
-                lines: lines(&addition.key, addition.layout, &self.layouts),
-                unborn: true,
+                counts: vec![0; width].into(),
+                lines: lines(&addition.key, addition.schema, &self.schemas),
+                not_yet_scraped: true,
             });
             self.series.len() - 1
         });
-        let cells = &mut self.series[place].cells;
-        cells[usize::from(addition.cell)] += addition.amount;
-        if cells.len() > 1 {
-            *cells.last_mut().unwrap() += addition.sum;
+        let counts = &mut self.series[place].counts;
+        counts[usize::from(addition.bucket)] += addition.amount;
+        if counts.len() > 1 {
+            *counts.last_mut().unwrap() += addition.sum;
         }
     }
 
@@ -159,18 +159,18 @@ impl Exporter {
         for series in self.series.iter_mut().filter(|series| families.contains(&series.key.family)) {
             for (line, shown) in &series.lines {
                 match shown {
-                    _ if series.unborn => writeln!(out, "{line}0 {at}").unwrap(),
-                    Shown::Cells(last) => {
-                        writeln!(out, "{line}{} {at}", series.cells[..=*last].iter().sum::<u64>()).unwrap();
+                    _ if series.not_yet_scraped => writeln!(out, "{line}0 {at}").unwrap(),
+                    Shown::Count(last) => {
+                        writeln!(out, "{line}{} {at}", series.counts[..=*last].iter().sum::<u64>()).unwrap();
                     }
                     Shown::Sum(scale) => {
-                        let sum = *series.cells.last().unwrap();
+                        let sum = *series.counts.last().unwrap();
                         #[expect(clippy::cast_precision_loss, reason = "far below 2^53 units")]
                         writeln!(out, "{line}{} {at}", sum as f64 / scale).unwrap();
                     }
                 }
             }
-            series.unborn = false;
+            series.not_yet_scraped = false;
         }
         writeln!(out, "{}{} {at}\n{} {at}", self.open_line, self.open, self.agent_line).unwrap();
     }
@@ -181,10 +181,10 @@ impl Exporter {
         self.advance(end);
         let truth = self.simulator.truth(&TruthFilter::default(), &MetricsConfig::default(), end);
         let mut counted: BTreeMap<String, f64> = BTreeMap::new();
-        for series in self.series.iter().filter(|series| series.cells.len() == 1 && series.cells[0] > 0) {
+        for series in self.series.iter().filter(|series| series.counts.len() == 1 && series.counts[0] > 0) {
             let descriptor = series.key.family.descriptor();
             #[expect(clippy::cast_precision_loss, reason = "far below 2^53 units")]
-            let value = series.cells[0] as f64 / series.key.family.scale() as f64;
+            let value = series.counts[0] as f64 / series.key.family.scale() as f64;
             counted.insert(format!("{}{{{}}}", descriptor.name, series.key.labels.as_str()), value);
         }
         assert!(!counted.is_empty());
@@ -194,16 +194,16 @@ impl Exporter {
     }
 }
 
-fn lines(key: &SeriesKey, layout: LayoutId, layouts: &Layouts) -> Vec<(String, Shown)> {
+fn lines(key: &SeriesKey, schema: BucketSchemaId, schemas: &BucketSchemas) -> Vec<(String, Shown)> {
     let (name, labels) = (key.family.descriptor().name, key.labels.as_str());
-    if layout == LayoutId::NONE {
-        return vec![(format!("{name}{{{labels},{TARGET}}} "), Shown::Cells(0))];
+    if schema == BucketSchemaId::NONE {
+        return vec![(format!("{name}{{{labels},{TARGET}}} "), Shown::Count(0))];
     }
-    let bounds = &layouts.get(layout).unwrap().bounds;
-    let bucket = |le: String, last| (format!(r#"{name}_bucket{{{labels},{TARGET},le="{le}"}} "#), Shown::Cells(last));
+    let bounds = &schemas.get(schema).unwrap().bounds;
+    let bucket = |le: String, last| (format!(r#"{name}_bucket{{{labels},{TARGET},le="{le}"}} "#), Shown::Count(last));
     let mut lines: Vec<_> = bounds.iter().enumerate().map(|(n, bound)| bucket(format!("{bound:?}"), n)).collect();
     lines.push(bucket("+Inf".into(), bounds.len()));
-    lines.push((format!("{name}_count{{{labels},{TARGET}}} "), Shown::Cells(bounds.len())));
+    lines.push((format!("{name}_count{{{labels},{TARGET}}} "), Shown::Count(bounds.len())));
     if key.family.descriptor().kind == (Kind::Histogram { sum: true }) {
         #[expect(clippy::cast_precision_loss, reason = "at most a million")]
         lines.push((format!("{name}_sum{{{labels},{TARGET}}} "), Shown::Sum(key.family.scale() as f64)));

@@ -7,7 +7,7 @@ use crate::agntix::{self, Answer, ApiError, Client, JsonText, wire};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, ApiConfig, Config};
 use crate::exposition::catalogue::Kind;
-use crate::exposition::series::Layouts;
+use crate::exposition::series::BucketSchemas;
 use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
 use crate::session::Facts;
 
@@ -72,12 +72,12 @@ impl Admit for Unbounded {
 }
 
 fn report(facts: &Facts, config: &Config) -> String {
-    let layouts = Layouts::new(&config.metrics);
+    let schemas = BucketSchemas::new(&config.metrics);
     let mut lines = vec![format!("# session {} ({})", facts.id, standing(facts))];
     lines.extend(facts.malformed.iter().map(|reason| format!("# left out as malformed: {}", reason.as_str())));
     for step in [Step::Started, Step::Ended, Step::Outcome] {
         let additions =
-            observation::additions(facts, step, &facts.channel, &layouts, &config.metrics.extracted, &mut Unbounded);
+            observation::additions(facts, step, &facts.channel, &schemas, &config.metrics.extracted, &mut Unbounded);
         lines.extend(additions.iter().map(line));
     }
     lines.push(String::new());

@@ -200,7 +200,7 @@ fn report(inspection: &Inspection, now: Timestamp) -> String {
     }
     rows.push(("agents", inspection.agents.to_string()));
     let total: u64 = series.iter().map(|(_, count)| count).sum();
-    rows.push(("series", format!("{total}, {} of them held at their birth value", inspection.held)));
+    rows.push(("series", format!("{total}, {} of them in the initial-zero window", inspection.held)));
     let rows = rows.into_iter().map(|(name, value)| format!("{name:<20}{value}"));
     let metrics = series.iter().map(|(metric, count)| format!("{count:>18}  {metric}"));
     let mut lines: Vec<String> = rows.chain(metrics).collect();
@@ -264,7 +264,7 @@ mod tests {
             "heard of all until  the listing has not been read yet\n",
             "sessions pending    1 ended\n",
             "longest waiting     ended 1970-01-01T00:01:01.000Z (1m ago)\n",
-            "series              3, 1 of them held at their birth value\n",
+            "series              3, 1 of them in the initial-zero window\n",
             "                 3  agntix_sessions_started_total\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");

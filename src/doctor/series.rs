@@ -8,8 +8,8 @@ use super::finding::{grouped, many};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
 use crate::exposition::catalogue::{Family, GaugeFamily, Kind};
-use crate::exposition::series::{LayoutId, Layouts};
-use crate::observation::births;
+use crate::exposition::series::{BucketSchemaId, BucketSchemas};
+use crate::observation::zero_initialized;
 use crate::session::Channel;
 
 const CHECK: &str = "series";
@@ -61,19 +61,19 @@ pub(super) struct Inputs {
 
 /// Series of rows that are stored: how many there are of a family, and with which buckets.
 pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = (Family, &'r str, u64)>, metrics: &MetricsConfig) -> u64 {
-    let layouts = Layouts::new(metrics);
-    let of = |(family, layout, rows): (Family, &str, u64)| {
-        rows.saturating_mul(of_one(family, layouts.by_name(layout).unwrap_or(LayoutId::NONE), &layouts))
+    let schemas = BucketSchemas::new(metrics);
+    let of = |(family, schema, rows): (Family, &str, u64)| {
+        rows.saturating_mul(of_one(family, schemas.by_name(schema).unwrap_or(BucketSchemaId::NONE), &schemas))
     };
     rows.into_iter().map(of).fold(0, u64::saturating_add)
 }
 
 /// Series that one set of labels makes.
-fn of_one(family: Family, layout: LayoutId, layouts: &Layouts) -> u64 {
+fn of_one(family: Family, schema: BucketSchemaId, schemas: &BucketSchemas) -> u64 {
     match family.descriptor().kind {
         // The buckets with `+Inf`, the count, and the sum if it is shown.
         Kind::Histogram { sum } => {
-            let buckets = layouts.get(layout).map_or(0, |layout| layout.bounds.len());
+            let buckets = schemas.get(schema).map_or(0, |schema| schema.bounds.len());
             buckets as u64 + 2 + u64::from(sum)
         }
         Kind::Counter | Kind::Gauge => 1,
@@ -82,28 +82,28 @@ fn of_one(family: Family, layout: LayoutId, layouts: &Layouts) -> u64 {
 
 /// Series of one agent.
 pub(super) fn of_agent(shape: Shape, metrics: &MetricsConfig) -> u64 {
-    let layouts = Layouts::new(metrics);
+    let schemas = BucketSchemas::new(metrics);
     let text = String::new;
     let channel = Channel { agent_id: text(), session_type: text(), platform: text(), direction: text() };
     let (mut of_channel, mut of_agent) = (0, 0);
-    for birth in births(&channel, Timestamp::default()) {
-        let is_of_channel = birth.key.family.descriptor().labels.contains(&"session_type");
+    for series in zero_initialized(&channel, Timestamp::default()) {
+        let is_of_channel = series.key.family.descriptor().labels.contains(&"session_type");
         let place = if is_of_channel { &mut of_channel } else { &mut of_agent };
-        *place += of_one(birth.key.family, birth.layout, &layouts);
+        *place += of_one(series.key.family, series.schema, &schemas);
     }
     for gauge in [GaugeFamily::Open, GaugeFamily::AwaitingAnalysis, GaugeFamily::AgentInfo] {
         let place = if gauge == GaugeFamily::Open { &mut of_channel } else { &mut of_agent };
         *place += 1;
     }
-    of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, LayoutId::CONFIDENCE, &layouts);
-    of_agent += of_one(Family::IntentConfidence, LayoutId::CONFIDENCE, &layouts);
+    of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE, &schemas);
+    of_agent += of_one(Family::IntentConfidence, BucketSchemaId::CONFIDENCE, &schemas);
     let most = metrics.max_label_values as u64;
     of_agent += shape.intents.min(most) * OUTCOMES_OF_AN_INTENT + shape.languages.min(most);
     for (index, field) in metrics.extracted.iter().enumerate() {
         of_agent += match field.kind {
             ExtractedKind::Enum => ENUM_VALUES.min(most),
             ExtractedKind::Boolean => 2,
-            ExtractedKind::Number => of_one(Family::ExtractedValue, Layouts::extracted(index), &layouts),
+            ExtractedKind::Number => of_one(Family::ExtractedValue, BucketSchemas::extracted(index), &schemas),
         };
     }
     of_agent + shape.channels.min(most) * of_channel

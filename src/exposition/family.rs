@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 use super::catalogue::{Family, Kind};
 use super::negotiation::Format;
 use super::number;
-use super::series::{LayoutId, Layouts, SeriesState};
+use super::series::{BucketSchemaId, BucketSchemas, SeriesState};
 use super::writer;
 use crate::clock::Timestamp;
 
@@ -23,19 +23,19 @@ pub struct BoundTexts(Vec<Vec<Box<[u8]>>>);
 
 impl BoundTexts {
     /// Spells the bounds once, for every page to come.
-    pub fn new(layouts: &Layouts) -> Self {
+    pub fn new(schemas: &BucketSchemas) -> Self {
         let spell = |bound: f64| {
             let mut text = Vec::new();
             number::canonical(&mut text, bound);
             text.into_boxed_slice()
         };
         Self(
-            layouts.iter().map(|(_, l)| l.bounds.iter().copied().chain([f64::INFINITY]).map(spell).collect()).collect(),
+            schemas.iter().map(|(_, l)| l.bounds.iter().copied().chain([f64::INFINITY]).map(spell).collect()).collect(),
         )
     }
 
-    fn of(&self, layout: LayoutId) -> &[Box<[u8]>] {
-        self.0.get(usize::from(layout.0)).map_or(&[], Vec::as_slice)
+    fn of(&self, schema: BucketSchemaId) -> &[Box<[u8]>] {
+        self.0.get(usize::from(schema.0)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -44,9 +44,9 @@ struct Entry {
     created: Timestamp,
     label_start: u32,
     label_len: u32,
-    cell_start: u32,
-    cell_count: u16,
-    layout: LayoutId,
+    counts_start: u32,
+    width: u16,
+    schema: BucketSchemaId,
 }
 
 /// What became of a series state.
@@ -60,9 +60,9 @@ pub enum Applied {
         held: bool,
     },
     /// It was taken, but a cell stood lower than what is shown already; that cell was left as it was.
-    Fell,
+    Decreased,
     /// It does not fit its layout, or memory: nothing was changed.
-    Refused,
+    Rejected,
 }
 
 /// An exemplar as it stands on the page, and its time.
@@ -77,7 +77,7 @@ struct ShownExemplar {
 pub struct FamilySeries {
     family: Family,
     labels: Vec<u8>,
-    cells: Vec<u64>,
+    counts: Vec<u64>,
     entries: Vec<Entry>,
     index: HashTable<u32>,
     hasher: RandomState,
@@ -91,7 +91,7 @@ impl FamilySeries {
         Self {
             family,
             labels: Vec::new(),
-            cells: Vec::new(),
+            counts: Vec::new(),
             entries: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::new(),
@@ -123,39 +123,39 @@ impl FamilySeries {
     }
 
     /// Takes the state of a series after a commit.
-    pub fn apply(&mut self, state: &SeriesState, layouts: &Layouts) -> Applied {
-        let cell_count = layouts.cells(state.layout);
+    pub fn apply(&mut self, state: &SeriesState, schemas: &BucketSchemas) -> Applied {
+        let width = schemas.width(state.schema);
         let held_at = state.held_at.as_deref();
-        let is_counter = state.layout == LayoutId::NONE;
-        if layouts.get(state.layout).is_none()
-            || state.cells.len() != cell_count
-            || held_at.is_some_and(|h| h.len() != cell_count)
+        let is_counter = state.schema == BucketSchemaId::NONE;
+        if schemas.get(state.schema).is_none()
+            || state.counts.len() != width
+            || held_at.is_some_and(|h| h.len() != width)
             || is_counter != (self.family.descriptor().kind == Kind::Counter)
         {
-            return Applied::Refused;
+            return Applied::Rejected;
         }
         match self.find(state.key.labels.as_str()) {
             Some(series) => self.update(series, state),
-            None => match self.insert(state, cell_count) {
+            None => match self.insert(state, width) {
                 Some(series) => Applied::Taken { series, held: self.is_held(series) },
-                None => Applied::Refused,
+                None => Applied::Rejected,
             },
         }
     }
 
-    fn insert(&mut self, state: &SeriesState, cell_count: usize) -> Option<u32> {
+    fn insert(&mut self, state: &SeriesState, width: usize) -> Option<u32> {
         let labels = state.key.labels.as_str().as_bytes();
         let series = u32::try_from(self.entries.len()).ok()?;
         let entry = Entry {
             created: state.created,
             label_start: u32::try_from(self.labels.len()).ok()?,
             label_len: u32::try_from(labels.len()).ok()?,
-            cell_start: u32::try_from(self.cells.len()).ok()?,
-            cell_count: u16::try_from(cell_count).ok()?,
-            layout: state.layout,
+            counts_start: u32::try_from(self.counts.len()).ok()?,
+            width: u16::try_from(width).ok()?,
+            schema: state.schema,
         };
         extend_tightly(&mut self.labels, labels);
-        extend_tightly(&mut self.cells, &state.cells);
+        extend_tightly(&mut self.counts, &state.counts);
         extend_tightly(&mut self.entries, &[entry]);
         if let Some(held) = &state.held_at {
             self.held.insert(series, held.clone());
@@ -167,16 +167,16 @@ impl FamilySeries {
     }
 
     fn update(&mut self, series: u32, state: &SeriesState) -> Applied {
-        let Some(entry) = self.entries.get_mut(series as usize) else { return Applied::Refused };
-        if entry.layout != state.layout {
-            return Applied::Refused;
+        let Some(entry) = self.entries.get_mut(series as usize) else { return Applied::Rejected };
+        if entry.schema != state.schema {
+            return Applied::Rejected;
         }
         entry.created = state.created;
-        let range = entry.cell_start as usize..entry.cell_start as usize + usize::from(entry.cell_count);
-        let Some(cells) = self.cells.get_mut(range) else { return Applied::Refused };
-        let mut fell = false;
-        for (shown, now) in cells.iter_mut().zip(&state.cells) {
-            fell |= now < shown;
+        let range = entry.counts_start as usize..entry.counts_start as usize + usize::from(entry.width);
+        let Some(counts) = self.counts.get_mut(range) else { return Applied::Rejected };
+        let mut decreased = false;
+        for (shown, now) in counts.iter_mut().zip(&state.counts) {
+            decreased |= now < shown;
             *shown = (*shown).max(*now);
         }
         match (self.held.get_mut(&series), &state.held_at) {
@@ -186,14 +186,14 @@ impl FamilySeries {
             }
             (Some(shown), Some(now)) => {
                 for (shown, now) in shown.iter_mut().zip(now) {
-                    fell |= now < shown;
+                    decreased |= now < shown;
                     *shown = (*shown).max(*now);
                 }
             }
             // What has been shown in full cannot be hidden again without falling.
             (None, _) => {}
         }
-        if fell { Applied::Fell } else { Applied::Taken { series, held: false } }
+        if decreased { Applied::Decreased } else { Applied::Taken { series, held: false } }
     }
 
     /// Shows the true cells of a series from now on; whether it was held.
@@ -204,8 +204,8 @@ impl FamilySeries {
     /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than what stands there is left out: sessions
     /// are counted in any order, and Prometheus takes the exemplars of a series only in the order of their timestamps, with a
     /// warning at each scrape about one that is not.
-    pub fn set_exemplar(&mut self, series: u32, cell: u16, at: Timestamp, text: Box<[u8]>) {
-        match self.exemplars.entry((series, cell)) {
+    pub fn set_exemplar(&mut self, series: u32, bucket: u16, at: Timestamp, text: Box<[u8]>) {
+        match self.exemplars.entry((series, bucket)) {
             Place::Occupied(shown) if shown.get().at >= at => {}
             place => drop(place.insert_entry(ShownExemplar { at, text })),
         }
@@ -228,21 +228,21 @@ impl FamilySeries {
         for (series, entry) in (0_u32..).zip(&self.entries) {
             let labels = self.labels_of(entry);
             let held = if self.held.is_empty() { None } else { self.held.get(&series) };
-            let cells = match held {
+            let counts = match held {
                 Some(held) => held,
-                None => self.cells_of(entry),
+                None => self.counts_of(entry),
             };
             // A held series must not name a session that it does not show yet.
             let exemplars =
                 (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);
             match descriptor.kind {
                 Kind::Histogram { sum } => {
-                    let bounds = bounds.of(entry.layout);
-                    self.write_histogram(out, descriptor.name, labels, cells, bounds, (sum, format), exemplars);
+                    let bounds = bounds.of(entry.schema);
+                    self.write_histogram(out, descriptor.name, labels, counts, bounds, (sum, format), exemplars);
                 }
                 Kind::Counter | Kind::Gauge => {
                     writer::sample(out, descriptor.name, "", labels);
-                    number::scaled(out, cells.first().copied().unwrap_or(0), self.family.scale());
+                    number::scaled(out, counts.first().copied().unwrap_or(0), self.family.scale());
                     self.end_line(out, exemplars, 0);
                 }
             }
@@ -261,21 +261,21 @@ impl FamilySeries {
         out: &mut Vec<u8>,
         name: &str,
         labels: &[u8],
-        cells: &[u64],
+        counts: &[u64],
         bounds: &[Box<[u8]>],
         (sum, format): (bool, Format),
         exemplars: Option<u32>,
     ) {
         let mut count = 0_u64;
-        for (cell, (bound, observed)) in (0_u16..).zip(bounds.iter().zip(cells)) {
+        for (bucket, (bound, observed)) in (0_u16..).zip(bounds.iter().zip(counts)) {
             count = count.saturating_add(*observed);
             writer::bucket(out, name, labels, bound);
             number::integer(out, count);
-            self.end_line(out, exemplars, cell);
+            self.end_line(out, exemplars, bucket);
         }
         if sum {
             writer::sample(out, name, "_sum", labels);
-            number::scaled(out, cells.last().copied().unwrap_or(0), self.family.scale());
+            number::scaled(out, counts.last().copied().unwrap_or(0), self.family.scale());
             out.push(b'\n');
         }
         // OpenMetrics 1.0 has no `_count` without `_sum`; there, the `+Inf` bucket tells it.
@@ -286,8 +286,8 @@ impl FamilySeries {
         }
     }
 
-    fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, cell: u16) {
-        if let Some(exemplar) = exemplars.and_then(|series| self.exemplars.get(&(series, cell))) {
+    fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, bucket: u16) {
+        if let Some(exemplar) = exemplars.and_then(|series| self.exemplars.get(&(series, bucket))) {
             out.extend_from_slice(&exemplar.text);
         }
         out.push(b'\n');
@@ -301,8 +301,8 @@ impl FamilySeries {
         slice(&self.labels, entry.label_start, entry.label_len)
     }
 
-    fn cells_of(&self, entry: &Entry) -> &[u64] {
-        slice(&self.cells, entry.cell_start, u32::from(entry.cell_count))
+    fn counts_of(&self, entry: &Entry) -> &[u64] {
+        slice(&self.counts, entry.counts_start, u32::from(entry.width))
     }
 }
 

@@ -9,34 +9,34 @@ use super::family::{Applied, BoundTexts, CHUNK, FamilySeries};
 use super::labels::LabelSet;
 use super::negotiation::Format;
 use super::number;
-use super::series::{Exemplar, Layouts, SeriesKey, SeriesState};
+use super::series::{BucketSchemas, Exemplar, SeriesKey, SeriesState};
 use super::writer;
 
 /// What a scrape shows of sessions and agents.
 #[derive(Debug)]
 pub struct SeriesMemory {
-    layouts: Arc<Layouts>,
+    schemas: Arc<BucketSchemas>,
     bounds: BoundTexts,
     families: Vec<FamilySeries>,
     gauges: Vec<Vec<(LabelSet, f64)>>,
     /// Held series, longest shown first.
     holds: VecDeque<(Instant, Family, u32)>,
     /// Held series that nobody has been shown yet, or whose first showing has not been given a time.
-    unshown: Vec<(Family, u32)>,
+    not_yet_scraped: Vec<(Family, u32)>,
     published: bool,
     generation: u64,
 }
 
 impl SeriesMemory {
     /// Nothing counted, nothing published.
-    pub fn new(layouts: Arc<Layouts>) -> Self {
+    pub fn new(schemas: Arc<BucketSchemas>) -> Self {
         Self {
-            bounds: BoundTexts::new(&layouts),
-            layouts,
+            bounds: BoundTexts::new(&schemas),
+            schemas,
             families: Family::ALL.into_iter().map(FamilySeries::new).collect(),
             gauges: GaugeFamily::ALL.into_iter().map(|_| Vec::new()).collect(),
             holds: VecDeque::new(),
-            unshown: Vec::new(),
+            not_yet_scraped: Vec::new(),
             published: false,
             generation: 0,
         }
@@ -67,13 +67,13 @@ impl SeriesMemory {
         for state in states {
             let family = state.key.family;
             let Some(memory) = self.families.get_mut(usize::from(family.code())) else { continue };
-            match memory.apply(state, &self.layouts) {
-                Applied::Taken { series, held: true } => self.unshown.push((family, series)),
+            match memory.apply(state, &self.schemas) {
+                Applied::Taken { series, held: true } => self.not_yet_scraped.push((family, series)),
                 Applied::Taken { held: false, .. } => {}
-                Applied::Fell => {
+                Applied::Decreased => {
                     tracing::error!(metric = family.descriptor().name, "a total was about to fall; it stays as it was");
                 }
-                Applied::Refused => {
+                Applied::Rejected => {
                     tracing::error!(
                         metric = family.descriptor().name,
                         "a series does not fit its buckets and is not shown; restart after changing buckets"
@@ -88,7 +88,7 @@ impl SeriesMemory {
                 memory.find(exemplar.key.labels.as_str()),
                 writer::exemplar_text(&exemplar),
             ) {
-                memory.set_exemplar(series, exemplar.cell, exemplar.at, text);
+                memory.set_exemplar(series, exemplar.bucket, exemplar.at, text);
             }
         }
     }
@@ -103,7 +103,7 @@ impl SeriesMemory {
     }
 
     fn stamp(&mut self, now: Instant) {
-        self.holds.extend(self.unshown.drain(..).map(|(family, series)| (now, family, series)));
+        self.holds.extend(self.not_yet_scraped.drain(..).map(|(family, series)| (now, family, series)));
     }
 
     /// The held series that have been shown for at least `hold`. The hold of a series born since the last call begins

@@ -14,7 +14,7 @@ use super::memory::SeriesMemory;
 use super::negotiation::{Encoding, Format};
 use super::own::ExporterMetrics;
 use super::own_page;
-use super::series::{Exemplar, Layouts, SeriesKey, SeriesState};
+use super::series::{BucketSchemas, Exemplar, SeriesKey, SeriesState};
 
 /// A rendered variant that nobody has asked for in this time gives its memory back.
 const KEEP: Duration = Duration::from_secs(300);
@@ -80,10 +80,10 @@ impl Page {
 
 impl Exposition {
     /// Nothing counted yet and nothing published: pages carry the exporter's own metrics only.
-    pub fn new(layouts: Arc<Layouts>, own: ExporterMetrics) -> Self {
+    pub fn new(schemas: Arc<BucketSchemas>, own: ExporterMetrics) -> Self {
         Self {
             own: Own(own),
-            memory: RwLock::new(SeriesMemory::new(layouts)),
+            memory: RwLock::new(SeriesMemory::new(schemas)),
             variants: std::array::from_fn(|_| Mutex::new(None)),
         }
     }
@@ -93,7 +93,7 @@ impl Exposition {
         &self.own.0
     }
 
-    /// Takes the absolute states of series after a commit, births included, and the exemplars of that commit. A cell
+    /// Takes the absolute states of series after a commit, zero_initialized included, and the exemplars of that commit. A cell
     /// that stands lower than before is left as it was (P2) and logged.
     pub fn apply(&self, series: &[SeriesState], exemplars: Vec<Exemplar>) {
         self.write_memory(|m| m.apply(series, exemplars));

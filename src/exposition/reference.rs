@@ -23,14 +23,14 @@ This file is generated from the catalogue that `/metrics` is written from; a tes
   heard of. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
 - **Look-back.** What ended before the first start is in the starting values. Until that is read (or
   `sessions.look_back_deadline` passes) the page has no session metrics at all, only the exporter's own.
-- **Hold.** A series that is born later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
+- **Hold.** A series that appears later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
   has seen the 0 and `rate()` and `increase()` miss no event. The price: the first events of a new series appear that much
   later. Set it to no less than the longest scrape interval of your Prometheus servers.
 - **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores are negative too,
   a sum of them could fall, and `rate()` would take that for a restart. The mean is
   `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
   in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
-- **OpenMetrics** adds `# UNIT`, `_created` (the true birth of a durable series) and exemplars with the `session_id` on
+- **OpenMetrics** adds `# UNIT`, `_created` (when a durable series really began) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
 - **Absent is not 0.** A value that is not known has no series.
 ";

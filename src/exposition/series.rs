@@ -25,12 +25,12 @@ pub struct SeriesKey {
 pub struct SeriesState {
     /// Which series.
     pub key: SeriesKey,
-    /// The bounds of its buckets; [`LayoutId::NONE`] for a counter.
-    pub layout: LayoutId,
+    /// The bounds of its buckets; [`BucketSchemaId::NONE`] for a counter.
+    pub schema: BucketSchemaId,
     /// When counting began: `_created` in OpenMetrics.
     pub created: Timestamp,
     /// What it has counted.
-    pub cells: Box<[u64]>,
+    pub counts: Box<[u64]>,
     /// While the series is held after its birth: what is shown in place of `cells`.
     pub held_at: Option<Box<[u64]>>,
 }
@@ -41,7 +41,7 @@ pub struct Exemplar {
     /// Which series.
     pub key: SeriesKey,
     /// Which cell of it: 0 for a counter, the bucket for a histogram.
-    pub cell: u16,
+    pub bucket: u16,
     /// The session.
     pub session_id: Arc<str>,
     /// The observed value: 1 for a counter.
@@ -50,11 +50,11 @@ pub struct Exemplar {
     pub at: Timestamp,
 }
 
-/// Which bucket layout, as an index into [`Layouts`].
+/// Which bucket layout, as an index into [`BucketSchemas`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LayoutId(pub u16);
+pub struct BucketSchemaId(pub u16);
 
-impl LayoutId {
+impl BucketSchemaId {
     /// No buckets: a counter.
     pub const NONE: Self = Self(0);
     /// `metrics.duration_buckets`.
@@ -68,66 +68,66 @@ impl LayoutId {
 
 /// The bounds of one histogram's buckets.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct BucketSchema {
     /// A stable name, under which the ledger remembers the bounds: `duration`, `extracted:<field>`.
     pub name: Box<str>,
     /// Upper bounds, ascending, finite; `+Inf` is implied.
     pub bounds: Box<[f64]>,
 }
 
-impl Layout {
+impl BucketSchema {
     /// The bucket that `value` falls into: the first whose bound is not below it (`le` is inclusive).
     pub fn bucket(&self, value: f64) -> u16 {
         u16::try_from(self.bounds.partition_point(|bound| *bound < value)).unwrap_or(u16::MAX)
     }
 
     /// Cells of a series with this layout: the buckets, `+Inf`, and the sum.
-    pub fn cells(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.bounds.len() + 2
     }
 }
 
 /// All bucket layouts that a configuration makes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layouts(Box<[Layout]>);
+pub struct BucketSchemas(Box<[BucketSchema]>);
 
-impl Layouts {
+impl BucketSchemas {
     /// The layouts of a configuration.
     pub fn new(config: &MetricsConfig) -> Self {
-        let layout = |name: &str, bounds: &[f64]| Layout { name: name.into(), bounds: bounds.into() };
+        let schema = |name: &str, bounds: &[f64]| BucketSchema { name: name.into(), bounds: bounds.into() };
         let mut all = vec![
-            layout("", &[]),
-            layout("duration", &config.duration_buckets),
-            layout("sentiment_score", &config.sentiment_score_buckets),
-            layout("confidence", &config.confidence_buckets),
+            schema("", &[]),
+            schema("duration", &config.duration_buckets),
+            schema("sentiment_score", &config.sentiment_score_buckets),
+            schema("confidence", &config.confidence_buckets),
         ];
-        all.extend(config.extracted.iter().map(|f| layout(&format!("extracted:{}", f.field), &f.buckets)));
+        all.extend(config.extracted.iter().map(|f| schema(&format!("extracted:{}", f.field), &f.buckets)));
         Self(all.into_boxed_slice())
     }
 
     /// One layout; `None` for an id that this configuration did not make.
-    pub fn get(&self, id: LayoutId) -> Option<&Layout> {
+    pub fn get(&self, id: BucketSchemaId) -> Option<&BucketSchema> {
         self.0.get(usize::from(id.0))
     }
 
     /// The layout called `name`.
-    pub fn by_name(&self, name: &str) -> Option<LayoutId> {
-        self.0.iter().position(|l| &*l.name == name).and_then(|i| u16::try_from(i).ok()).map(LayoutId)
+    pub fn by_name(&self, name: &str) -> Option<BucketSchemaId> {
+        self.0.iter().position(|l| &*l.name == name).and_then(|i| u16::try_from(i).ok()).map(BucketSchemaId)
     }
 
     /// The layout of the extracted field at `index` of the configuration.
-    pub fn extracted(index: usize) -> LayoutId {
-        LayoutId(LayoutId::FIRST_EXTRACTED.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)))
+    pub fn extracted(index: usize) -> BucketSchemaId {
+        BucketSchemaId(BucketSchemaId::FIRST_EXTRACTED.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)))
     }
 
     /// All of them, with their ids.
-    pub fn iter(&self) -> impl Iterator<Item = (LayoutId, &Layout)> {
-        self.0.iter().enumerate().map(|(i, l)| (LayoutId(u16::try_from(i).unwrap_or(u16::MAX)), l))
+    pub fn iter(&self) -> impl Iterator<Item = (BucketSchemaId, &BucketSchema)> {
+        self.0.iter().enumerate().map(|(i, l)| (BucketSchemaId(u16::try_from(i).unwrap_or(u16::MAX)), l))
     }
 
     /// Cells of a series with layout `id`.
-    pub fn cells(&self, id: LayoutId) -> usize {
-        if id == LayoutId::NONE { 1 } else { self.get(id).map_or(1, Layout::cells) }
+    pub fn width(&self, id: BucketSchemaId) -> usize {
+        if id == BucketSchemaId::NONE { 1 } else { self.get(id).map_or(1, BucketSchema::width) }
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Result};
 
 use super::room::Room;
 use crate::config::MetricsConfig;
-use crate::exposition::series::{LayoutId, SeriesKey};
+use crate::exposition::series::{BucketSchemaId, SeriesKey};
 use crate::observation::{Admit, MAX_VALUE};
 use crate::session::Channel;
 
@@ -135,8 +135,8 @@ impl Admit for Gate<'_> {
         self.room.as_mut().is_none_or(|room| room.knows_agent(agent))
     }
 
-    fn has_room_for(&mut self, key: &SeriesKey, layout: LayoutId) -> bool {
-        self.room.as_mut().is_none_or(|room| room.take_series(key, layout))
+    fn has_room_for(&mut self, key: &SeriesKey, schema: BucketSchemaId) -> bool {
+        self.room.as_mut().is_none_or(|room| room.take_series(key, schema))
     }
 
     fn folded(&mut self, label: &str) {

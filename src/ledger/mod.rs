@@ -87,7 +87,7 @@ pub enum Change {
         /// The API's time.
         now: Timestamp,
     },
-    /// Series that have stood at their birth value long enough (promise P3).
+    /// Series whose initial-zero window is over (promise P3).
     Release(Vec<SeriesKey>),
     /// The first start, in the API's time, which must be trusted; a later one changes nothing.
     FirstStart(Timestamp),

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use crate::config::{ExtractedField, ExtractedKind};
 use crate::exposition::catalogue::{Family, Kind};
 use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
+use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use crate::observation::{OTHER, RESOLUTIONS, SENTIMENTS, STATES};
 
 /// What series are charged.
 #[derive(Clone, Debug)]
 pub(super) struct Charges {
-    layouts: Arc<Layouts>,
+    bucket_schemas: Arc<BucketSchemas>,
     channel: u64,
     agent: u64,
     change: u64,
@@ -24,21 +24,21 @@ pub(super) struct Charges {
 
 impl Charges {
     /// The charges under a configuration.
-    pub(super) fn new(layouts: &Arc<Layouts>, extracted: &[ExtractedField]) -> Self {
-        let lines = |family, layout| lines(family, layout, layouts);
+    pub(super) fn new(bucket_schemas: &Arc<BucketSchemas>, extracted: &[ExtractedField]) -> Self {
+        let lines = |family, schema| lines(family, schema, bucket_schemas);
         let (resolutions, sentiments) = (RESOLUTIONS.len() as u64 + 1, SENTIMENTS.len() as u64 + 1);
         let outcomes = resolutions * sentiments;
-        let confidence = lines(Family::ResolutionConfidence, LayoutId::CONFIDENCE);
+        let confidence = lines(Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE);
         // Started, ended, outcomes, both histograms, both sums of scores, and the gauge of open sessions.
         let channel = 1
             + (STATES.len() as u64 + 1)
             + outcomes
-            + lines(Family::Duration, LayoutId::DURATION)
-            + lines(Family::SentimentScore, LayoutId::SENTIMENT_SCORE)
+            + lines(Family::Duration, BucketSchemaId::DURATION)
+            + lines(Family::SentimentScore, BucketSchemaId::SENTIMENT_SCORE)
             + 2
             + 1;
         let fields = extracted.iter().enumerate().map(|(index, field)| match field.kind {
-            ExtractedKind::Number => lines(Family::ExtractedValue, Layouts::extracted(index)),
+            ExtractedKind::Number => lines(Family::ExtractedValue, BucketSchemas::extracted(index)),
             ExtractedKind::Enum | ExtractedKind::Boolean => 1,
         });
         // Time-outs, reclassifications, intents and languages that are folded, confidences, fields, and two gauges.
@@ -47,16 +47,16 @@ impl Charges {
             + outcomes
             + 1
             + resolutions * confidence
-            + lines(Family::IntentConfidence, LayoutId::CONFIDENCE)
+            + lines(Family::IntentConfidence, BucketSchemaId::CONFIDENCE)
             + fields.sum::<u64>()
             + 2;
         // All that one session can bring: under its own channel, or under `other` if it turns out that nothing fits.
         let change = 2 * (channel + agent) + confidence + 4 + extracted.len() as u64;
-        Self { layouts: Arc::clone(layouts), channel, agent, change }
+        Self { bucket_schemas: Arc::clone(bucket_schemas), channel, agent, change }
     }
 
     /// What a series adds to the charge.
-    pub(super) fn of(&self, family: Family, labels: &str, layout: LayoutId) -> u64 {
+    pub(super) fn of(&self, family: Family, labels: &str, schema: BucketSchemaId) -> u64 {
         let is_listed = |name: &str, known: &[&str]| {
             value(labels, name).is_none_or(|value| value == OTHER || known.contains(&value))
         };
@@ -77,7 +77,7 @@ impl Charges {
             | Family::ExtractedValue
             | Family::Reclassifications => true,
         };
-        if is_charged_before { 0 } else { lines(family, layout, &self.layouts) }
+        if is_charged_before { 0 } else { lines(family, schema, &self.bucket_schemas) }
     }
 
     /// What is kept for the sessions of agents that do not fit.
@@ -87,11 +87,11 @@ impl Charges {
 }
 
 /// Samples that Prometheus stores of a series.
-pub(super) fn lines(family: Family, layout: LayoutId, layouts: &Layouts) -> u64 {
+pub(super) fn lines(family: Family, schema: BucketSchemaId, bucket_schemas: &BucketSchemas) -> u64 {
     match family.descriptor().kind {
         Kind::Counter | Kind::Gauge => 1,
         // The buckets, +Inf, the count, and perhaps the sum.
-        Kind::Histogram { sum } => layouts.get(layout).map_or(0, |l| l.bounds.len()) as u64 + 2 + u64::from(sum),
+        Kind::Histogram { sum } => bucket_schemas.get(schema).map_or(0, |l| l.bounds.len()) as u64 + 2 + u64::from(sum),
     }
 }
 
@@ -178,8 +178,8 @@ impl<'r> Room<'r> {
     }
 
     /// Whether a series is there, or fits.
-    pub(super) fn take_series(&mut self, key: &SeriesKey, layout: LayoutId) -> bool {
-        let charge = self.charges.of(key.family, key.labels.as_str(), layout);
+    pub(super) fn take_series(&mut self, key: &SeriesKey, schema: BucketSchemaId) -> bool {
+        let charge = self.charges.of(key.family, key.labels.as_str(), schema);
         if charge == 0 || (self.exists)(key) {
             return true;
         }
@@ -209,13 +209,13 @@ mod tests {
     }
 
     fn charges() -> Charges {
-        Charges::new(&Arc::new(Layouts::new(&crate::config::MetricsConfig::default())), &[])
+        Charges::new(&Arc::new(BucketSchemas::new(&crate::config::MetricsConfig::default())), &[])
     }
 
     #[test]
     fn only_values_of_their_own_are_charged_by_themselves() {
         let charges = charges();
-        let of = |family, labels| charges.of(family, labels, LayoutId::CONFIDENCE);
+        let of = |family, labels| charges.of(family, labels, BucketSchemaId::CONFIDENCE);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="x",resolution="none",sentiment="none""#), 1);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="other",resolution="none",sentiment="other""#), 0);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="other",resolution="new",sentiment="none""#), 1);

@@ -10,8 +10,8 @@ use super::room::lines;
 use super::tests::{at, commit, configuration, facts, open, session};
 use super::*;
 use crate::exposition::catalogue::Family;
-use crate::exposition::series::Layouts;
-use crate::observation::{OTHER, births};
+use crate::exposition::series::BucketSchemas;
+use crate::observation::{OTHER, zero_initialized};
 
 /// A session with values picked by number.
 fn varied(id: usize, [agent, platform, intent, language, resolution]: [u8; 5]) -> Change {
@@ -33,13 +33,13 @@ fn varied(id: usize, [agent, platform, intent, language, resolution]: [u8; 5]) -
 }
 
 fn total(series: &[SeriesState], family: Family) -> u64 {
-    series.iter().filter(|series| series.key.family == family).filter_map(|series| series.cells.first()).sum()
+    series.iter().filter(|series| series.key.family == family).filter_map(|series| series.counts.first()).sum()
 }
 
 /// Samples that Prometheus stores, and the channels of which not every zero-initialized series is there.
-fn shown(series: &[SeriesState], layouts: &Layouts) -> (u64, BTreeSet<String>) {
+fn shown(series: &[SeriesState], bucket_schemas: &BucketSchemas) -> (u64, BTreeSet<String>) {
     let keys: BTreeSet<_> = series.iter().map(|series| series.key.clone()).collect();
-    let samples = series.iter().map(|series| lines(series.key.family, series.layout, layouts)).sum();
+    let samples = series.iter().map(|series| lines(series.key.family, series.schema, bucket_schemas)).sum();
     let of_channels = series.iter().filter(|series| series.key.family == Family::SessionsStarted);
     let half = of_channels.filter(|started| {
         let values: Vec<String> = started
@@ -52,7 +52,7 @@ fn shown(series: &[SeriesState], layouts: &Layouts) -> (u64, BTreeSet<String>) {
         let agent = values[0].clone();
         let [session_type, platform, direction] = [1, 2, 3].map(|place: usize| values[place].clone());
         let channel = Channel { agent_id: agent, session_type, platform, direction };
-        births(&channel, at(0)).iter().any(|birth| !keys.contains(&birth.key))
+        zero_initialized(&channel, at(0)).iter().any(|series| !keys.contains(&series.key))
     });
     let half = half.map(|series| series.key.labels.as_str().to_owned()).collect();
     (samples, half)
@@ -71,7 +71,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let mut config = configuration(directory.path());
         config.metrics.max_series = max;
-        let layouts = Layouts::new(&config.metrics);
+        let bucket_schemas = BucketSchemas::new(&config.metrics);
         let mut ledger = open(&config).unwrap().0;
         commit(&ledger, vec![Change::LookBackDone]);
         let all: Vec<Change> =
@@ -83,10 +83,10 @@ proptest! {
                 drop(ledger);
                 let opened;
                 (ledger, opened) = open(&config).unwrap();
-                let (samples, half) = shown(&opened.series, &layouts);
+                let (samples, half) = shown(&opened.series, &bucket_schemas);
                 prop_assert!(samples <= max, "{samples} of {max}");
                 prop_assert!(half.is_empty(), "{half:?}");
-                let now: BTreeMap<_, _> = opened.series.into_iter().map(|s| (s.key, s.cells)).collect();
+                let now: BTreeMap<_, _> = opened.series.into_iter().map(|s| (s.key, s.counts)).collect();
                 prop_assert!(before.keys().all(|key| now.contains_key(key)));
                 before = now;
             }
@@ -97,7 +97,7 @@ proptest! {
         for family in [Family::SessionsStarted, Family::SessionsEnded, Family::Outcomes, Family::Intents, Family::Languages] {
             prop_assert_eq!(total(&series, family), count, "{:?}", family);
         }
-        let (samples, half) = shown(&series, &layouts);
+        let (samples, half) = shown(&series, &bucket_schemas);
         prop_assert!(samples <= max && half.is_empty(), "{samples} of {max}, {half:?}");
     }
 }
@@ -122,5 +122,5 @@ fn lowered_bound_removes_nothing_and_admits_nothing_new() {
     assert!(!new.is_empty() && new.iter().all(|labels| labels.contains(&format!("\"{OTHER}\""))), "{new:?}");
     assert_eq!(total(&series, Family::Intents), 63);
     let folded = series.iter().filter(|series| series.key.labels.as_str().contains(r#"intent="other""#));
-    assert_eq!(folded.map(|series| series.cells[0]).sum::<u64>(), 2);
+    assert_eq!(folded.map(|series| series.counts[0]).sum::<u64>(), 2);
 }

@@ -11,15 +11,15 @@ use super::room::Charges;
 use crate::clock::Timestamp;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{Exemplar, Layout, LayoutId, Layouts, SeriesKey, SeriesState};
+use crate::exposition::series::{BucketSchema, BucketSchemaId, BucketSchemas, Exemplar, SeriesKey, SeriesState};
 use crate::observation::Addition;
 
 /// What a batch adds to one series.
 #[derive(Debug)]
 pub(super) struct Delta {
-    layout: LayoutId,
-    pub(super) cells: Box<[u64]>,
-    /// The part of `cells` that happened before the first start.
+    schema: BucketSchemaId,
+    pub(super) counts: Box<[u64]>,
+    /// The part of `counts` that happened before the first start.
     historic: Box<[u64]>,
     earliest_historic: Option<Timestamp>,
     pub(super) rises: bool,
@@ -49,28 +49,28 @@ impl LookBack {
 }
 
 impl Delta {
-    pub(super) fn new(layout: LayoutId, width: usize) -> Self {
+    pub(super) fn new(schema: BucketSchemaId, width: usize) -> Self {
         let zeros = || vec![0; width].into();
-        Self { layout, cells: zeros(), historic: zeros(), earliest_historic: None, rises: false }
+        Self { schema, counts: zeros(), historic: zeros(), earliest_historic: None, rises: false }
     }
 
     /// The state of a series that begins with it. Only the look-back gives it a starting value: once the page is shown, what
     /// ended before the first start and could not be read in time is an event like any other, and would be hidden in a
     /// series that begins with it.
-    pub(super) fn born(self, key: SeriesKey, now: Timestamp, look_back: LookBack) -> SeriesState {
-        let Self { layout, cells, mut historic, earliest_historic, .. } = self;
+    pub(super) fn into_new_series(self, key: SeriesKey, now: Timestamp, look_back: LookBack) -> SeriesState {
+        let Self { schema, counts, mut historic, earliest_historic, .. } = self;
         let created = if look_back.done {
             historic.fill(0);
             now
         } else {
             earliest_historic.unwrap_or(now)
         };
-        SeriesState { key, layout, created, cells, held_at: Some(historic) }
+        SeriesState { key, schema, created, counts, held_at: Some(historic) }
     }
 
     /// Adds it to the state of a series.
     pub(super) fn add_to(&self, state: &mut SeriesState, look_back: LookBack) {
-        add_all(&mut state.cells, &self.cells);
+        add_all(&mut state.counts, &self.counts);
         if !look_back.done {
             // The page is not shown yet, so what the look-back finds still belongs to the starting value.
             if let Some(held) = &mut state.held_at {
@@ -83,36 +83,42 @@ impl Delta {
 
 impl Sums {
     /// Adds what a step of `session` adds.
-    pub(super) fn add(&mut self, additions: Vec<Addition>, session: &Arc<str>, layouts: &Layouts, look_back: LookBack) {
+    pub(super) fn add(
+        &mut self,
+        additions: Vec<Addition>,
+        session: &Arc<str>,
+        bucket_schemas: &BucketSchemas,
+        look_back: LookBack,
+    ) {
         for addition in additions {
-            let Addition { key, layout, cell, amount, sum, at, exemplar } = addition;
+            let Addition { key, schema, bucket, amount, sum, at, exemplar } = addition;
             if let Some(value) = exemplar {
-                let exemplar = Exemplar { key: key.clone(), cell, session_id: Arc::clone(session), value, at };
-                match self.exemplars.entry((key.clone(), cell)) {
+                let exemplar = Exemplar { key: key.clone(), bucket, session_id: Arc::clone(session), value, at };
+                match self.exemplars.entry((key.clone(), bucket)) {
                     Entry::Occupied(newest) if newest.get().at >= at => {}
                     entry => drop(entry.insert(exemplar)),
                 }
             }
-            let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(layout, layouts.cells(layout)));
+            let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(schema, bucket_schemas.width(schema)));
             if amount == 0 {
                 continue;
             }
             delta.rises = true;
-            raise(&mut delta.cells, cell, amount, sum);
+            raise(&mut delta.counts, bucket, amount, sum);
             if look_back.is_historic(at) {
-                raise(&mut delta.historic, cell, amount, sum);
+                raise(&mut delta.historic, bucket, amount, sum);
                 delta.earliest_historic = Some(delta.earliest_historic.map_or(at, |earliest| earliest.min(at)));
             }
         }
     }
 }
 
-fn raise(cells: &mut [u64], cell: u16, amount: u64, sum: u64) {
-    if let Some(cell) = cells.get_mut(usize::from(cell)) {
-        *cell = cell.saturating_add(amount);
+fn raise(counts: &mut [u64], bucket: u16, amount: u64, sum: u64) {
+    if let Some(bucket) = counts.get_mut(usize::from(bucket)) {
+        *bucket = bucket.saturating_add(amount);
     }
     // A counter has no sum, and its additions carry none.
-    if let (true, Some(last)) = (sum > 0, cells.last_mut()) {
+    if let (true, Some(last)) = (sum > 0, counts.last_mut()) {
         *last = last.saturating_add(sum);
     }
 }
@@ -128,13 +134,13 @@ pub(super) const INSERT: &str =
     "INSERT INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_added('series', ?1, ?2, ?3, ?4, ?5, ?6))";
 
 /// Writes a series that is not in the table yet.
-pub(super) fn insert(connection: &Connection, state: &SeriesState, layouts: &Layouts) -> Result<()> {
+pub(super) fn insert(connection: &Connection, state: &SeriesState, bucket_schemas: &BucketSchemas) -> Result<()> {
     connection.prepare_cached(INSERT)?.execute((
         state.key.family.code(),
         state.key.labels.as_str(),
-        layouts.get(state.layout).map_or("", |layout| &layout.name),
+        bucket_schemas.get(state.schema).map_or("", |schema| &schema.name),
         state.created.as_millis(),
-        encode(&state.cells),
+        encode(&state.counts),
         state.held_at.as_deref().map(encode),
     ))?;
     Ok(())
@@ -152,7 +158,7 @@ pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()>
             state.key.family.code(),
             state.key.labels.as_str(),
             state.created.as_millis(),
-            encode(&state.cells),
+            encode(&state.counts),
             state.held_at.as_deref().map(encode),
         ))?;
     Ok(())
@@ -167,10 +173,10 @@ pub(super) fn raise_all(connection: &Connection, mut raised: impl FnMut(u8, &str
         let (family, labels) = (row.get(0)?, row.get_ref(1)?.as_str()?);
         let Some(by) = raised(family, labels) else { continue };
         let blob = row.get_ref(2)?.as_blob()?;
-        let cells = decode(blob, blob.len() / 8).filter(|cells| cells.len() >= by.len());
-        let mut cells = cells.ok_or_else(|| damaged(2, "cells of the wrong length"))?;
-        add_all(&mut cells, &by);
-        new.push((family, labels.to_owned(), encode(&cells)));
+        let counts = decode(blob, blob.len() / 8).filter(|counts| counts.len() >= by.len());
+        let mut counts = counts.ok_or_else(|| damaged(2, "cells of the wrong length"))?;
+        add_all(&mut counts, &by);
+        new.push((family, labels.to_owned(), encode(&counts)));
     }
     let mut update = connection.prepare(
         "UPDATE series SET cells = ?3, hash = row_changed('series', hash, family, labels, layout, created, ?3, held)
@@ -196,12 +202,16 @@ pub(super) fn release(connection: &Connection, key: &SeriesKey) -> Result<()> {
 }
 
 /// The series called `key`, as far as the table has it.
-pub(super) fn find(connection: &Connection, key: &SeriesKey, layouts: &Layouts) -> Result<Option<SeriesState>> {
+pub(super) fn find(
+    connection: &Connection,
+    key: &SeriesKey,
+    bucket_schemas: &BucketSchemas,
+) -> Result<Option<SeriesState>> {
     let row = connection
         .prepare_cached(
             "SELECT family, labels, layout, created, cells, held FROM series WHERE family = ?1 AND labels = ?2",
         )?
-        .query_row((key.family.code(), key.labels.as_str()), |row| read(row, layouts))
+        .query_row((key.family.code(), key.labels.as_str()), |row| read(row, bucket_schemas))
         .optional()?;
     Ok(row.flatten())
 }
@@ -215,31 +225,31 @@ pub(super) fn exists(connection: &Connection, key: &SeriesKey) -> Result<bool> {
 
 /// What all series of the table are charged; those of extracted fields that the configuration does not name any more are
 /// not shown.
-pub(super) fn charged(connection: &Connection, layouts: &Layouts, charges: &Charges) -> Result<u64> {
+pub(super) fn charged(connection: &Connection, bucket_schemas: &BucketSchemas, charges: &Charges) -> Result<u64> {
     let mut sum = 0;
     let mut statement = connection.prepare("SELECT family, labels, layout FROM series")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
-        let Some(layout) = layouts.by_name(row.get_ref(2)?.as_str()?) else { continue };
-        sum += charges.of(family, row.get_ref(1)?.as_str()?, layout);
+        let Some(schema) = bucket_schemas.by_name(row.get_ref(2)?.as_str()?) else { continue };
+        sum += charges.of(family, row.get_ref(1)?.as_str()?, schema);
     }
     Ok(sum)
 }
 
 /// Reads every series, but those of extracted fields that the configuration does not name any more.
-pub(super) fn load(connection: &Connection, layouts: &Layouts) -> Result<Vec<SeriesState>> {
+pub(super) fn load(connection: &Connection, bucket_schemas: &BucketSchemas) -> Result<Vec<SeriesState>> {
     let mut statement = connection
         .prepare("SELECT family, labels, layout, created, cells, held FROM series ORDER BY family, labels")?;
-    let rows = statement.query_map([], |row| read(row, layouts))?;
+    let rows = statement.query_map([], |row| read(row, bucket_schemas))?;
     rows.filter_map(Result::transpose).collect()
 }
 
-fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState>> {
+fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Option<SeriesState>> {
     let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
-    let Some(layout) = layouts.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
-    let width = layouts.cells(layout);
-    let cells = decode(row.get_ref(4)?.as_blob()?, width).ok_or_else(|| damaged(4, "cells of the wrong length"))?;
+    let Some(schema) = bucket_schemas.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
+    let width = bucket_schemas.width(schema);
+    let counts = decode(row.get_ref(4)?.as_blob()?, width).ok_or_else(|| damaged(4, "cells of the wrong length"))?;
     let held_at = match row.get_ref(5)?.as_blob_or_null()? {
         None => None,
         Some(blob) => Some(decode(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
@@ -247,15 +257,15 @@ fn read(row: &rusqlite::Row<'_>, layouts: &Layouts) -> Result<Option<SeriesState
     let labels = LabelSet::parse(family.descriptor().labels, row.get_ref(1)?.as_str()?);
     Ok(Some(SeriesState {
         key: SeriesKey { family, labels: labels.ok_or_else(|| damaged(1, "labels that no page can show"))? },
-        layout,
+        schema,
         created: Timestamp::from_millis(row.get(3)?),
-        cells,
+        counts,
         held_at,
     }))
 }
 
-pub(super) fn encode(cells: &[u64]) -> Vec<u8> {
-    cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()
+pub(super) fn encode(counts: &[u64]) -> Vec<u8> {
+    counts.iter().flat_map(|bucket| bucket.to_le_bytes()).collect()
 }
 
 pub(super) fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
@@ -267,11 +277,11 @@ pub(super) fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
 ///
 /// What was in a bucket goes to the smallest new bucket that certainly holds it, so that a bound that stays keeps its
 /// exact count, and no cumulative count that is still served ever falls.
-pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<()> {
-    for (_, layout) in layouts.iter().skip(1) {
-        let bounds = text(&layout.bounds);
+pub(super) fn carry_over(connection: &Connection, bucket_schemas: &BucketSchemas) -> Result<()> {
+    for (_, schema) in bucket_schemas.iter().skip(1) {
+        let bounds = text(&schema.bounds);
         let before: Option<String> = connection
-            .query_row("SELECT bounds FROM layouts WHERE name = ?1", [&layout.name], |row| row.get(0))
+            .query_row("SELECT bounds FROM layouts WHERE name = ?1", [&schema.name], |row| row.get(0))
             .optional()?;
         if before.as_ref() == Some(&bounds) {
             continue;
@@ -281,35 +291,35 @@ pub(super) fn carry_over(connection: &Connection, layouts: &Layouts) -> Result<(
             let mut rows = Vec::new();
             let mut statement =
                 connection.prepare("SELECT family, labels, cells, held FROM series WHERE layout = ?1")?;
-            let mut query = statement.query([&layout.name])?;
+            let mut query = statement.query([&schema.name])?;
             while let Some(row) = query.next()? {
-                let cells = decode(row.get_ref(2)?.as_blob()?, old.len() + 2);
+                let counts = decode(row.get_ref(2)?.as_blob()?, old.len() + 2);
                 let held = row.get_ref(3)?.as_blob_or_null()?.and_then(|blob| decode(blob, old.len() + 2));
-                rows.push((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, cells, held));
+                rows.push((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, counts, held));
             }
             let mut update = connection.prepare(
                 "UPDATE series SET cells = ?3, held = ?4,
                     hash = row_changed('series', hash, family, labels, layout, created, ?3, ?4)
                  WHERE family = ?1 AND labels = ?2",
             )?;
-            for (family, labels, cells, held) in rows {
-                // Its layout is about to be another one, under which nobody could tell what the cells were.
-                let Some(cells) = cells else {
+            for (family, labels, counts, held) in rows {
+                // Its bucket schema is about to change, and under the new one nobody could tell what the counts were.
+                let Some(counts) = counts else {
                     let text = format!("the buckets of {labels} have the wrong length").into();
                     return Err(rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Blob, text));
                 };
-                let cells = encode(&moved(&cells, &old, layout));
-                update.execute((family, labels, cells, held.map(|held| encode(&moved(&held, &old, layout)))))?;
+                let counts = encode(&moved(&counts, &old, schema));
+                update.execute((family, labels, counts, held.map(|held| encode(&moved(&held, &old, schema)))))?;
             }
         }
         let known = connection.execute(
             "UPDATE layouts SET bounds = ?2, hash = row_changed('layouts', hash, ?1, ?2) WHERE name = ?1",
-            (&layout.name, &bounds),
+            (&schema.name, &bounds),
         )?;
         if known == 0 {
             connection.execute(
                 "INSERT INTO layouts VALUES (?1, ?2, row_added('layouts', ?1, ?2))",
-                (&layout.name, &bounds),
+                (&schema.name, &bounds),
             )?;
         }
     }
@@ -320,15 +330,15 @@ fn text(bounds: &[f64]) -> String {
     bounds.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn moved(cells: &[u64], old: &[f64], layout: &Layout) -> Vec<u64> {
-    let mut new = vec![0_u64; layout.cells()];
-    for (index, count) in cells.iter().take(cells.len().saturating_sub(1)).enumerate() {
-        let to = old.get(index).map_or(layout.bounds.len(), |bound| usize::from(layout.bucket(*bound)));
-        if let Some(cell) = new.get_mut(to) {
-            *cell = cell.saturating_add(*count);
+fn moved(counts: &[u64], old: &[f64], schema: &BucketSchema) -> Vec<u64> {
+    let mut new = vec![0_u64; schema.width()];
+    for (index, count) in counts.iter().take(counts.len().saturating_sub(1)).enumerate() {
+        let to = old.get(index).map_or(schema.bounds.len(), |bound| usize::from(schema.bucket(*bound)));
+        if let Some(bucket) = new.get_mut(to) {
+            *bucket = bucket.saturating_add(*count);
         }
     }
-    if let (Some(to), Some(sum)) = (new.last_mut(), cells.last()) {
+    if let (Some(to), Some(sum)) = (new.last_mut(), counts.last()) {
         *to = *sum;
     }
     new
@@ -340,16 +350,16 @@ mod tests {
 
     #[test]
     fn counts_move_to_the_smallest_new_bucket_that_holds_them() {
-        let layout = Layout { name: "x".into(), bounds: [2.0, 5.0, 7.0].into() };
+        let schema = BucketSchema { name: "x".into(), bounds: [2.0, 5.0, 7.0].into() };
         // Old buckets: ≤1, ≤5, ≤10, +Inf, and the sum.
-        assert_eq!(moved(&[3, 4, 5, 6, 99], &[1.0, 5.0, 10.0], &layout), [3, 4, 0, 11, 99]);
+        assert_eq!(moved(&[3, 4, 5, 6, 99], &[1.0, 5.0, 10.0], &schema), [3, 4, 0, 11, 99]);
     }
 
     #[test]
-    fn cells_survive_their_encoding() {
-        let cells = [0, 1, u64::MAX];
-        assert_eq!(decode(&encode(&cells), 3).as_deref(), Some(&cells[..]));
-        assert_eq!(decode(&encode(&cells), 2), None);
+    fn counts_survive_their_encoding() {
+        let counts = [0, 1, u64::MAX];
+        assert_eq!(decode(&encode(&counts), 3).as_deref(), Some(&counts[..]));
+        assert_eq!(decode(&encode(&counts), 2), None);
         assert_eq!(decode(&[1, 2, 3], 1), None);
     }
 }

@@ -27,8 +27,8 @@ use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
 use crate::exposition::catalogue::{CHANNEL, Family};
 use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
-use crate::observation::{AgentParts, Step, additions, admitted_channel, births};
+use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
+use crate::observation::{AgentParts, Step, additions, admitted_channel, zero_initialized};
 use crate::session::{Channel, Facts, Outcome, Parts};
 use crate::session::{Source, Stage};
 
@@ -40,7 +40,7 @@ pub struct LedgerConfig {
     /// `sessions.retention`
     pub retention: Duration,
     /// The bucket bounds.
-    pub layouts: Arc<Layouts>,
+    pub bucket_schemas: Arc<BucketSchemas>,
     /// `metrics.extracted`
     pub extracted: Arc<[ExtractedField]>,
     /// What is learned of the agents; it outlives the file being opened again.
@@ -51,14 +51,14 @@ pub struct LedgerConfig {
 
 impl From<&Config> for LedgerConfig {
     fn from(config: &Config) -> Self {
-        let layouts = Arc::new(Layouts::new(&config.metrics));
+        let bucket_schemas = Arc::new(BucketSchemas::new(&config.metrics));
         Self {
             directory: config.state.path.clone(),
             retention: config.sessions.retention,
             extracted: config.metrics.extracted.clone().into(),
             agents: AgentParts::default(),
-            charges: Charges::new(&layouts, &config.metrics.extracted),
-            layouts,
+            charges: Charges::new(&bucket_schemas, &config.metrics.extracted),
+            bucket_schemas,
             bounds: Bounds::from(&config.metrics),
         }
     }
@@ -92,7 +92,7 @@ struct Cached {
     counted: Counted,
     totals: Totals,
     /// Shared with everything that a channel is told to: a tracker holds 100,000 sessions of a few hundred channels.
-    born: HashSet<Arc<Channel>>,
+    zero_initialized: HashSet<Arc<Channel>>,
     look_back: LookBack,
 }
 
@@ -126,7 +126,7 @@ impl Store {
         let opened = (|| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             totals::catch_up_after_crash(&connection)?;
-            series::carry_over(&connection, &config.layouts)?;
+            series::carry_over(&connection, &config.bucket_schemas)?;
             checksums.write(&connection)?;
             connection.execute_batch("COMMIT")?;
             Cached::load(&connection, &config, &checksums)
@@ -206,7 +206,7 @@ impl Store {
             let look_back = self.cached.look_back;
             Ok(Opened {
                 pending: read_pending(&self.connection)?,
-                series: series::load(&self.connection, &self.config.layouts)?,
+                series: series::load(&self.connection, &self.config.bucket_schemas)?,
                 first_start: look_back.first_start,
                 look_back_done: look_back.done,
                 watermark: Meta::Watermark.time(&self.connection)?,
@@ -285,8 +285,8 @@ impl Cached {
         Ok(Self {
             admission: Admission::load(connection, config.bounds)?,
             counted: Counted::load(connection, config.retention, checksums)?,
-            totals: Totals::load(connection, &config.layouts, &config.charges)?,
-            born: HashSet::new(),
+            totals: Totals::load(connection, &config.bucket_schemas, &config.charges)?,
+            zero_initialized: HashSet::new(),
             look_back: LookBack { first_start: Meta::FirstStart.time(connection)?, done },
         })
     }
@@ -435,12 +435,12 @@ impl Batch<'_> {
         look_back: LookBack,
     ) -> Result<Arc<Channel>> {
         let channel = self.gated(|gate| admitted_channel(channel, gate))?;
-        if let Some(born) = self.cached.born.get(&channel) {
-            return Ok(Arc::clone(born));
+        if let Some(known) = self.cached.zero_initialized.get(&channel) {
+            return Ok(Arc::clone(known));
         }
-        self.sums.add(births(&channel, now), session, &self.config.layouts, look_back);
+        self.sums.add(zero_initialized(&channel, now), session, &self.config.bucket_schemas, look_back);
         let channel = Arc::new(channel);
-        self.cached.born.insert(Arc::clone(&channel));
+        self.cached.zero_initialized.insert(Arc::clone(&channel));
         Ok(channel)
     }
 
@@ -463,9 +463,9 @@ impl Batch<'_> {
     }
 
     fn step(&mut self, facts: &Facts, step: Step, channel: &Channel, look_back: LookBack) -> Result<()> {
-        let LedgerConfig { layouts, extracted, .. } = self.config;
-        let additions = self.gated(|gate| additions(facts, step, channel, layouts, extracted, gate))?;
-        self.sums.add(additions, &facts.id, layouts, look_back);
+        let LedgerConfig { bucket_schemas, extracted, .. } = self.config;
+        let additions = self.gated(|gate| additions(facts, step, channel, bucket_schemas, extracted, gate))?;
+        self.sums.add(additions, &facts.id, bucket_schemas, look_back);
         Ok(())
     }
 
@@ -491,14 +491,14 @@ impl Batch<'_> {
             let labels = LabelSet::new(family.descriptor().labels, [channel.agent_id.as_str(), part]);
             let addition = crate::observation::Addition {
                 key: SeriesKey { family, labels },
-                layout: LayoutId::NONE,
-                cell: 0,
+                schema: BucketSchemaId::NONE,
+                bucket: 0,
                 amount: 1,
                 sum: 0,
                 at: self.now,
                 exemplar: None,
             };
-            self.sums.add(vec![addition], &facts.id, &self.config.layouts, look_back);
+            self.sums.add(vec![addition], &facts.id, &self.config.bucket_schemas, look_back);
         }
         self.cached.counted.update(self.connection, &facts.id, found, remember)
     }
@@ -547,8 +547,8 @@ impl Batch<'_> {
         let sums = std::mem::take(&mut self.sums);
         let look_back = self.cached.look_back;
         self.charged = 0;
-        let LedgerConfig { layouts, charges, .. } = self.config;
-        self.cached.totals.add(self.connection, sums, layouts, charges, look_back, self.now)
+        let LedgerConfig { bucket_schemas, charges, .. } = self.config;
+        self.cached.totals.add(self.connection, sums, bucket_schemas, charges, look_back, self.now)
     }
 
     fn finish(mut self) -> Result<Committed> {

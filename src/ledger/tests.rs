@@ -70,10 +70,10 @@ pub(super) fn totals(config: &Config) -> BTreeMap<String, Vec<u64>> {
     opened
         .series
         .into_iter()
-        .filter(|series| series.cells.iter().any(|cell| *cell > 0))
+        .filter(|series| series.counts.iter().any(|bucket| *bucket > 0))
         .map(|series| {
             let name = series.key.family.descriptor().name;
-            (format!("{name}{{{}}}", series.key.labels.as_str()), series.cells.into_vec())
+            (format!("{name}{{{}}}", series.key.labels.as_str()), series.counts.into_vec())
         })
         .collect()
 }
@@ -101,7 +101,7 @@ fn a_session_is_counted_step_by_step_and_once() {
     drop(ledger);
     let totals = totals(&config);
     assert_eq!(totals.len(), 7, "{totals:?}");
-    assert!(totals.values().all(|cells| cells.iter().filter(|cell| **cell == 1).count() <= 1));
+    assert!(totals.values().all(|counts| counts.iter().filter(|bucket| **bucket == 1).count() <= 1));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn what_ended_before_the_first_start_is_a_starting_value_and_what_came_later_is_
         opened.series.iter().find(of).cloned().unwrap()
     };
     let state = ended(&opened);
-    assert_eq!((&state.cells[..], state.held_at.as_deref()), (&[3][..], Some(&[2][..])));
+    assert_eq!((&state.counts[..], state.held_at.as_deref()), (&[3][..], Some(&[2][..])));
     assert_eq!(state.created, at(5_000));
     commit(&ledger, vec![Change::Release(vec![state.key])]);
     drop(ledger);
@@ -204,7 +204,7 @@ fn session_of_the_past_that_is_counted_after_the_look_back_makes_new_series_rise
     let of = |intent: &str| {
         let labels = format!("intent=\"{intent}\"");
         let found = series.iter().find(|s| s.key.family == Family::Intents && s.key.labels.as_str().contains(&labels));
-        found.map(|s| (s.cells[0], s.held_at.as_ref().map(|held| held[0]), s.created)).unwrap()
+        found.map(|s| (s.counts[0], s.held_at.as_ref().map(|held| held[0]), s.created)).unwrap()
     };
     assert_eq!(of("Refund"), (1, Some(1), at(5_000)));
     assert_eq!(
@@ -338,7 +338,7 @@ fn open_session_that_is_given_up_is_forgotten_and_counted_on_when_it_is_back() {
     drop(ledger);
     let totals = totals(&config);
     assert_eq!(totals[started], [2]);
-    assert!(totals.iter().filter(|(name, _)| name.contains("_ended_total")).all(|(_, cells)| cells == &[2]));
+    assert!(totals.iter().filter(|(name, _)| name.contains("_ended_total")).all(|(_, counts)| counts == &[2]));
 }
 
 #[test]
@@ -409,9 +409,9 @@ fn buckets_that_change_keep_what_was_counted() {
     drop(ledger);
     config.metrics.duration_buckets = vec![12.0, 60.0];
     let totals = totals(&config);
-    let (_, cells) = totals.iter().find(|(key, _)| key.starts_with("agntix_session_duration_seconds")).unwrap();
+    let (_, counts) = totals.iter().find(|(key, _)| key.starts_with("agntix_session_duration_seconds")).unwrap();
     // It had been counted as at most 15 s: 12 cannot promise that, 60 can.
-    assert_eq!(cells, &[0, 1, 0, 10_000]);
+    assert_eq!(counts, &[0, 1, 0, 10_000]);
 }
 
 #[test]
@@ -516,12 +516,13 @@ fn totals_are_whole_however_many_commits_were_made_since_they_were_written() {
         drop(ledger);
         let opened;
         (ledger, opened) = open(&config).unwrap();
-        let of = |family| opened.series.iter().find(|s| s.key.family == family && s.cells.iter().any(|cell| *cell > 0));
+        let of =
+            |family| opened.series.iter().find(|s| s.key.family == family && s.counts.iter().any(|bucket| *bucket > 0));
         let counted = u64::try_from(counted).unwrap();
-        assert_eq!(of(Family::SessionsEnded).unwrap().cells[..], [counted]);
-        assert_eq!(of(Family::Outcomes).unwrap().cells[..], [counted]);
-        assert_eq!(of(Family::Duration).unwrap().cells.last(), Some(&(counted * (counted + 1) / 2)));
-        assert_eq!(of(Family::SentimentPositive).unwrap().cells[..], [counted * 300_000]);
+        assert_eq!(of(Family::SessionsEnded).unwrap().counts[..], [counted]);
+        assert_eq!(of(Family::Outcomes).unwrap().counts[..], [counted]);
+        assert_eq!(of(Family::Duration).unwrap().counts.last(), Some(&(counted * (counted + 1) / 2)));
+        assert_eq!(of(Family::SentimentPositive).unwrap().counts[..], [counted * 300_000]);
     }
     let held = ledger_series(&config, ledger).into_iter().filter(|series| series.held_at.is_some()).map(|s| s.key);
     let held: Vec<SeriesKey> = held.collect();
@@ -593,7 +594,7 @@ fn a_state_of_format_1_is_carried_over() {
     drop(ledger);
     assert_eq!(totals(&config).len(), before.len());
     let ended = |totals: &BTreeMap<String, Vec<u64>>| {
-        totals.iter().find(|(name, _)| name.starts_with("agntix_sessions_ended_total")).map(|(_, cells)| cells[0])
+        totals.iter().find(|(name, _)| name.starts_with("agntix_sessions_ended_total")).map(|(_, counts)| counts[0])
     };
     assert_eq!((ended(&before), ended(&totals(&config))), (Some(1), Some(2)));
 }

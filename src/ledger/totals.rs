@@ -16,7 +16,7 @@ use super::checksums;
 use super::room::Charges;
 use super::series::{self, Delta, LookBack, Sums};
 use crate::clock::Timestamp;
-use crate::exposition::series::{Layouts, SeriesKey, SeriesState};
+use crate::exposition::series::{BucketSchemas, SeriesKey, SeriesState};
 
 /// Series that the table may lag behind. It bounds how long the commit takes that brings them up to date.
 const MOST_LAGGING: usize = 4096;
@@ -64,8 +64,8 @@ impl Recent {
 
 impl Totals {
     /// Nothing added yet to the series of the table.
-    pub(super) fn load(connection: &Connection, layouts: &Layouts, charges: &Charges) -> Result<Self> {
-        Ok(Self { charged: series::charged(connection, layouts, charges)?, ..Self::default() })
+    pub(super) fn load(connection: &Connection, bucket_schemas: &BucketSchemas, charges: &Charges) -> Result<Self> {
+        Ok(Self { charged: series::charged(connection, bucket_schemas, charges)?, ..Self::default() })
     }
 
     /// What all series are charged.
@@ -83,7 +83,7 @@ impl Totals {
         &mut self,
         connection: &Connection,
         sums: Sums,
-        layouts: &Layouts,
+        bucket_schemas: &BucketSchemas,
         charges: &Charges,
         look_back: LookBack,
         now: Timestamp,
@@ -94,12 +94,12 @@ impl Totals {
             let recent = match self.recent.entry(key) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(free) => {
-                    if let Some(state) = series::find(connection, free.key(), layouts)? {
+                    if let Some(state) = series::find(connection, free.key(), bucket_schemas)? {
                         free.insert(Recent::new(state))
                     } else {
-                        let state = delta.born(free.key().clone(), now, look_back);
-                        series::insert(connection, &state, layouts)?;
-                        self.charged += charges.of(state.key.family, state.key.labels.as_str(), state.layout);
+                        let state = delta.into_new_series(free.key().clone(), now, look_back);
+                        series::insert(connection, &state, bucket_schemas)?;
+                        self.charged += charges.of(state.key.family, state.key.labels.as_str(), state.schema);
                         committed.series.push(state.clone());
                         free.insert(Recent::new(state));
                         continue;
@@ -190,13 +190,13 @@ pub(super) fn name(family: u8, labels: &str) -> Name {
     name
 }
 
-/// A series in a row: its name, how many cells rise, and of each its place (2 bytes) and by how much (8 bytes).
+/// A series in a row: its name, how many counts rise, and of each its place (2 bytes) and by how much (8 bytes).
 fn append(row: &mut Vec<u8>, name: &Name, delta: &Delta) {
-    let rising = || (0_u16..).zip(&delta.cells).filter(|(_, amount)| **amount > 0);
+    let rising = || (0_u16..).zip(&delta.counts).filter(|(_, amount)| **amount > 0);
     row.extend_from_slice(name);
     row.extend_from_slice(&u16::try_from(rising().count()).unwrap_or(u16::MAX).to_le_bytes());
-    for (cell, amount) in rising() {
-        row.extend_from_slice(&cell.to_le_bytes());
+    for (bucket, amount) in rising() {
+        row.extend_from_slice(&bucket.to_le_bytes());
         row.extend_from_slice(&amount.to_le_bytes());
     }
 }
@@ -206,15 +206,15 @@ pub(super) fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option
     while !row.is_empty() {
         let (name, rest) = row.split_first_chunk()?;
         let (rising, mut rest) = rest.split_first_chunk()?;
-        let cells = sums.entry(*name).or_default();
+        let counts = sums.entry(*name).or_default();
         for _ in 0..u16::from_le_bytes(*rising) {
-            let (cell, more) = rest.split_first_chunk()?;
+            let (bucket, more) = rest.split_first_chunk()?;
             let (amount, more) = more.split_first_chunk()?;
-            let cell = usize::from(u16::from_le_bytes(*cell));
-            if cells.len() <= cell {
-                cells.resize(cell + 1, 0);
+            let bucket = usize::from(u16::from_le_bytes(*bucket));
+            if counts.len() <= bucket {
+                counts.resize(bucket + 1, 0);
             }
-            let sum = cells.get_mut(cell)?;
+            let sum = counts.get_mut(bucket)?;
             *sum = sum.saturating_add(u64::from_le_bytes(*amount));
             rest = more;
         }
@@ -226,14 +226,14 @@ pub(super) fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::series::LayoutId;
+    use crate::exposition::series::BucketSchemaId;
 
     #[test]
     fn a_row_of_additions_is_read_as_it_was_written_and_a_broken_one_is_not() {
         let (one, two) = (name(1, "one"), name(1, "two"));
-        let delta = |cells: &[u64]| {
-            let mut delta = Delta::new(LayoutId::NONE, 0);
-            delta.cells = cells.into();
+        let delta = |counts: &[u64]| {
+            let mut delta = Delta::new(BucketSchemaId::NONE, 0);
+            delta.counts = counts.into();
             delta
         };
         let mut row = Vec::new();

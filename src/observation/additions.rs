@@ -1,10 +1,11 @@
-//! What the steps of a session add to which series: [`additions`], and what is born with a channel: [`births`].
+//! What the steps of a session add to which series: [`additions`], and which series start at 0 together with a channel:
+//! [`zero_initialized`].
 
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{LayoutId, Layouts, SeriesKey};
+use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use crate::session::{Channel, Extracted, Facts, Outcome};
 
 /// A step of a session's life that is counted once.
@@ -18,15 +19,15 @@ pub enum Step {
     Outcome,
 }
 
-/// An amount for one series. An amount of nothing (see [`births`]) brings the series into being at 0.
+/// An amount for one series. An amount of nothing (see [`zero_initialized`]) brings the series into being at 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Addition {
     /// Which series.
     pub key: SeriesKey,
     /// The bounds of its buckets.
-    pub layout: LayoutId,
-    /// The cell that rises.
-    pub cell: u16,
+    pub schema: BucketSchemaId,
+    /// The count that rises: 0 for a counter, the bucket for a histogram.
+    pub bucket: u16,
     /// By how much, in units of the family.
     pub amount: u64,
     /// By how much the sum rises, in units of the family; 0 for a counter.
@@ -58,7 +59,7 @@ pub trait Admit {
     }
 
     /// Whether there is room for one more series; `true` if it is there. Asking takes it.
-    fn has_room_for(&mut self, _key: &SeriesKey, _layout: LayoutId) -> bool {
+    fn has_room_for(&mut self, _key: &SeriesKey, _schema: BucketSchemaId) -> bool {
         true
     }
 
@@ -109,27 +110,27 @@ pub fn admitted_channel(channel: &Channel, admit: &mut dyn Admit) -> Channel {
     folded
 }
 
-/// The series that are born together when a channel is first seen, so that the first event of each is a rise from 0:
+/// The series that start at 0 together when a channel is first seen, so that the first event of each is a rise from 0:
 /// started, ended, every outcome, the histograms and totals of the channel, and the agent's own counters.
-pub fn births(channel: &Channel, at: Timestamp) -> Vec<Addition> {
+pub fn zero_initialized(channel: &Channel, at: Timestamp) -> Vec<Addition> {
     let mut list = List { out: Vec::with_capacity(32), at };
     let ch = channel.values();
-    list.birth(Family::SessionsStarted, &ch, LayoutId::NONE);
+    list.zero(Family::SessionsStarted, &ch, BucketSchemaId::NONE);
     for state in STATES {
-        list.birth(Family::SessionsEnded, &with(&ch, &[state]), LayoutId::NONE);
+        list.zero(Family::SessionsEnded, &with(&ch, &[state]), BucketSchemaId::NONE);
     }
     for resolution in RESOLUTIONS {
         for sentiment in SENTIMENTS {
-            list.birth(Family::Outcomes, &with(&ch, &[resolution, sentiment]), LayoutId::NONE);
+            list.zero(Family::Outcomes, &with(&ch, &[resolution, sentiment]), BucketSchemaId::NONE);
         }
     }
-    list.birth(Family::Duration, &ch, LayoutId::DURATION);
-    list.birth(Family::SentimentScore, &ch, LayoutId::SENTIMENT_SCORE);
-    list.birth(Family::SentimentPositive, &ch, LayoutId::NONE);
-    list.birth(Family::SentimentNegative, &ch, LayoutId::NONE);
-    list.birth(Family::AnalysisTimeouts, &[&channel.agent_id], LayoutId::NONE);
+    list.zero(Family::Duration, &ch, BucketSchemaId::DURATION);
+    list.zero(Family::SentimentScore, &ch, BucketSchemaId::SENTIMENT_SCORE);
+    list.zero(Family::SentimentPositive, &ch, BucketSchemaId::NONE);
+    list.zero(Family::SentimentNegative, &ch, BucketSchemaId::NONE);
+    list.zero(Family::AnalysisTimeouts, &[&channel.agent_id], BucketSchemaId::NONE);
     for part in PARTS {
-        list.birth(Family::Reclassifications, &[&channel.agent_id, part], LayoutId::NONE);
+        list.zero(Family::Reclassifications, &[&channel.agent_id, part], BucketSchemaId::NONE);
     }
     list.out
 }
@@ -141,7 +142,7 @@ pub fn additions(
     facts: &Facts,
     step: Step,
     channel: &Channel,
-    layouts: &Layouts,
+    schemas: &BucketSchemas,
     fields: &[ExtractedField],
     admit: &mut dyn Admit,
 ) -> Vec<Addition> {
@@ -157,14 +158,17 @@ pub fn additions(
         Step::Ended => {
             let state = bounded(admit, "state", &channel.agent_id, &facts.state, &STATES);
             let choices = [with(&ch, &[&state]), with(&ch, &[listed(&state, &STATES)])];
-            list.count(Family::SessionsEnded, fitting(admit, Family::SessionsEnded, LayoutId::NONE, "state", &choices));
+            list.count(
+                Family::SessionsEnded,
+                fitting(admit, Family::SessionsEnded, BucketSchemaId::NONE, "state", &choices),
+            );
             if let Some(ms) = facts.ended.as_ref().and_then(|ended| ended.duration_ms) {
-                list.measure(Family::Duration, &ch, LayoutId::DURATION, layouts, ms, true);
+                list.measure(Family::Duration, &ch, BucketSchemaId::DURATION, schemas, ms, true);
             }
         }
         Step::Outcome => {
             if let Some(outcome) = &facts.outcome {
-                list.outcome(outcome, channel, layouts, fields, admit);
+                list.outcome(outcome, channel, schemas, fields, admit);
             }
         }
     }
@@ -188,14 +192,14 @@ fn listed<'v>(value: &'v str, known: &[&str]) -> &'v str {
 fn fitting<'c, 'v>(
     admit: &mut dyn Admit,
     family: Family,
-    layout: LayoutId,
+    schema: BucketSchemaId,
     label: &str,
     choices: &'c [Vec<&'v str>],
 ) -> &'c [&'v str] {
     let Some((last, before)) = choices.split_last() else { return &[] };
     for values in before.iter().filter(|values| *values != last) {
         let labels = LabelSet::new(family.descriptor().labels, values.iter().copied());
-        if admit.has_room_for(&SeriesKey { family, labels }, layout) {
+        if admit.has_room_for(&SeriesKey { family, labels }, schema) {
             return values;
         }
     }
@@ -212,31 +216,37 @@ struct List {
 }
 
 impl List {
-    fn push(&mut self, family: Family, values: &[&str], layout: LayoutId, (cell, amount, sum): (u16, u64, u64)) {
+    fn push(
+        &mut self,
+        family: Family,
+        values: &[&str],
+        schema: BucketSchemaId,
+        (bucket, amount, sum): (u16, u64, u64),
+    ) {
         let labels = LabelSet::new(family.descriptor().labels, values.iter().copied());
         let key = SeriesKey { family, labels };
-        self.out.push(Addition { key, layout, cell, amount, sum, at: self.at, exemplar: None });
+        self.out.push(Addition { key, schema, bucket, amount, sum, at: self.at, exemplar: None });
     }
 
-    fn birth(&mut self, family: Family, values: &[&str], layout: LayoutId) {
-        self.push(family, values, layout, (0, 0, 0));
+    fn zero(&mut self, family: Family, values: &[&str], schema: BucketSchemaId) {
+        self.push(family, values, schema, (0, 0, 0));
     }
 
     fn count(&mut self, family: Family, values: &[&str]) {
-        self.push(family, values, LayoutId::NONE, (0, 1, 0));
+        self.push(family, values, BucketSchemaId::NONE, (0, 1, 0));
     }
 
     fn measure(
         &mut self,
         family: Family,
         values: &[&str],
-        layout: LayoutId,
-        layouts: &Layouts,
+        schema: BucketSchemaId,
+        schemas: &BucketSchemas,
         units: u64,
         exemplar: bool,
     ) {
         #[expect(clippy::cast_precision_loss, reason = "units are at most 1e12")]
-        self.observe(family, values, layout, layouts, units as f64 / family.scale() as f64, units, exemplar);
+        self.observe(family, values, schema, schemas, units as f64 / family.scale() as f64, units, exemplar);
     }
 
     #[expect(clippy::too_many_arguments, reason = "value and units are one fact in two precisions")]
@@ -244,14 +254,14 @@ impl List {
         &mut self,
         family: Family,
         values: &[&str],
-        layout: LayoutId,
-        layouts: &Layouts,
+        schema: BucketSchemaId,
+        schemas: &BucketSchemas,
         value: f64,
         sum: u64,
         exemplar: bool,
     ) {
-        let Some(bounds) = layouts.get(layout) else { return };
-        self.push(family, values, layout, (bounds.bucket(value), 1, sum));
+        let Some(bounds) = schemas.get(schema) else { return };
+        self.push(family, values, schema, (bounds.bucket(value), 1, sum));
         if let (true, Some(last)) = (exemplar, self.out.last_mut()) {
             last.exemplar = Some(value);
         }
@@ -261,7 +271,7 @@ impl List {
         &mut self,
         outcome: &Outcome,
         channel: &Channel,
-        layouts: &Layouts,
+        schemas: &BucketSchemas,
         fields: &[ExtractedField],
         admit: &mut dyn Admit,
     ) {
@@ -276,24 +286,24 @@ impl List {
         let sentiment = bounded(admit, "sentiment", agent, sentiment, &SENTIMENTS);
         let (known_resolution, known_sentiment) = (listed(&resolution, &RESOLUTIONS), listed(&sentiment, &SENTIMENTS));
         let choices = [with(&ch, &[&resolution, &sentiment]), with(&ch, &[known_resolution, known_sentiment])];
-        self.count(Family::Outcomes, fitting(admit, Family::Outcomes, LayoutId::NONE, "resolution", &choices));
+        self.count(Family::Outcomes, fitting(admit, Family::Outcomes, BucketSchemaId::NONE, "resolution", &choices));
         if let Some(counted) = self.out.last_mut() {
             counted.exemplar = Some(1.0);
         }
 
         if let Some(micros) = outcome.sentiment_score {
             let value = f64::from(micros) / 1e6;
-            self.observe(Family::SentimentScore, &ch, LayoutId::SENTIMENT_SCORE, layouts, value, 0, true);
+            self.observe(Family::SentimentScore, &ch, BucketSchemaId::SENTIMENT_SCORE, schemas, value, 0, true);
             let total = if micros > 0 { Family::SentimentPositive } else { Family::SentimentNegative };
             if micros != 0 {
-                self.push(total, &ch, LayoutId::NONE, (0, micros.unsigned_abs().into(), 0));
+                self.push(total, &ch, BucketSchemaId::NONE, (0, micros.unsigned_abs().into(), 0));
             }
         }
         if let Some(micros) = outcome.resolution_confidence {
-            let (family, layout) = (Family::ResolutionConfidence, LayoutId::CONFIDENCE);
+            let (family, schema) = (Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE);
             let choices = [vec![agent, &resolution], vec![agent, known_resolution]];
-            let labels = fitting(admit, family, layout, "resolution", &choices);
-            self.measure(family, labels, layout, layouts, micros.into(), false);
+            let labels = fitting(admit, family, schema, "resolution", &choices);
+            self.measure(family, labels, schema, schemas, micros.into(), false);
         }
         if let Some(intent) = &outcome.intent {
             let intent = bounded(admit, "intent", agent, intent, &[]);
@@ -302,15 +312,25 @@ impl List {
                 vec![agent, &intent, known_resolution, known_sentiment],
                 vec![agent, OTHER, known_resolution, known_sentiment],
             ];
-            self.count(Family::Intents, fitting(admit, Family::Intents, LayoutId::NONE, "intent", &choices));
+            self.count(Family::Intents, fitting(admit, Family::Intents, BucketSchemaId::NONE, "intent", &choices));
             if let Some(micros) = outcome.intent_confidence {
-                self.measure(Family::IntentConfidence, &[agent], LayoutId::CONFIDENCE, layouts, micros.into(), false);
+                self.measure(
+                    Family::IntentConfidence,
+                    &[agent],
+                    BucketSchemaId::CONFIDENCE,
+                    schemas,
+                    micros.into(),
+                    false,
+                );
             }
         }
         if let Some(language) = &outcome.language {
             let language = bounded(admit, "language", agent, language, &[]);
             let choices = [vec![agent, &language], vec![agent, OTHER]];
-            self.count(Family::Languages, fitting(admit, Family::Languages, LayoutId::NONE, "language", &choices));
+            self.count(
+                Family::Languages,
+                fitting(admit, Family::Languages, BucketSchemaId::NONE, "language", &choices),
+            );
         }
         for (index, extracted) in &outcome.extracted {
             let Some(field) = fields.get(*index) else { continue };
@@ -320,12 +340,12 @@ impl List {
                     let value = bounded(admit, &label, agent, value, &[]);
                     let family = Family::ExtractedValues;
                     let choices = [vec![agent, &field.field, &value], vec![agent, &field.field, OTHER]];
-                    self.count(family, fitting(admit, family, LayoutId::NONE, "value", &choices));
+                    self.count(family, fitting(admit, family, BucketSchemaId::NONE, "value", &choices));
                 }
                 Extracted::Number(units) => {
                     let labels = [agent, field.field.as_str()];
-                    let layout = Layouts::extracted(*index);
-                    self.measure(Family::ExtractedValue, &labels, layout, layouts, *units, false);
+                    let schema = BucketSchemas::extracted(*index);
+                    self.measure(Family::ExtractedValue, &labels, schema, schemas, *units, false);
                 }
             }
         }
@@ -383,16 +403,16 @@ mod tests {
             .iter()
             .map(|a| {
                 let name = a.key.family.descriptor().name;
-                format!("{name}{{{}}} [{}] +{} sum {}", a.key.labels.as_str(), a.cell, a.amount, a.sum)
+                format!("{name}{{{}}} [{}] +{} sum {}", a.key.labels.as_str(), a.bucket, a.amount, a.sum)
             })
             .collect()
     }
 
     #[test]
     fn each_step_adds_its_own() {
-        let layouts = Layouts::new(&MetricsConfig::default());
+        let schemas = BucketSchemas::new(&MetricsConfig::default());
         let facts = facts();
-        let all = |step| text(&additions(&facts, step, &facts.channel, &layouts, &[], &mut Everything));
+        let all = |step| text(&additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything));
         let ch = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
         assert_eq!(all(Step::Started), [format!("agntix_sessions_started_total{{{ch}}} [0] +1 sum 0")]);
         assert_eq!(
@@ -418,25 +438,25 @@ mod tests {
 
     #[test]
     fn what_is_not_admitted_is_folded_into_other() {
-        let layouts = Layouts::new(&MetricsConfig::default());
+        let schemas = BucketSchemas::new(&MetricsConfig::default());
         let facts = facts();
         let channel = admitted_channel(&facts.channel, &mut Nothing);
         assert_eq!(channel.values(), [OTHER; 4]);
-        let outcome = text(&additions(&facts, Step::Outcome, &channel, &layouts, &[], &mut Nothing));
+        let outcome = text(&additions(&facts, Step::Outcome, &channel, &schemas, &[], &mut Nothing));
         assert!(outcome.iter().any(|line| line.contains(r#"intent="other""#)), "{outcome:?}");
         assert!(outcome.iter().any(|line| line.contains(r#"resolution="unresolved""#)), "{outcome:?}");
     }
 
     #[test]
-    fn births_hold_every_series_that_the_steps_of_a_channel_touch() {
+    fn steps_of_a_channel_add_only_to_zero_initialized_series() {
         let facts = facts();
-        let layouts = Layouts::new(&MetricsConfig::default());
-        let born: Vec<_> = births(&facts.channel, facts.created).into_iter().map(|a| a.key).collect();
+        let schemas = BucketSchemas::new(&MetricsConfig::default());
+        let initialized: Vec<_> = zero_initialized(&facts.channel, facts.created).into_iter().map(|a| a.key).collect();
         for step in [Step::Started, Step::Ended, Step::Outcome] {
-            for addition in additions(&facts, step, &facts.channel, &layouts, &[], &mut Everything) {
+            for addition in additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything) {
                 assert!(
-                    addition.key.family == Family::Intents || born.contains(&addition.key),
-                    "{:?} is not born with its channel",
+                    addition.key.family == Family::Intents || initialized.contains(&addition.key),
+                    "{:?} is not zero-initialized with its channel",
                     addition.key
                 );
             }

@@ -9,7 +9,8 @@ mod facts;
 mod parts;
 
 pub use additions::{
-    Addition, Admit, MAX_VALUE, NONE, OTHER, RESOLUTIONS, SENTIMENTS, STATES, Step, additions, admitted_channel, births,
+    Addition, Admit, MAX_VALUE, NONE, OTHER, RESOLUTIONS, SENTIMENTS, STATES, Step, additions, admitted_channel,
+    zero_initialized,
 };
 pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
 pub use parts::{AgentParts, Carried};

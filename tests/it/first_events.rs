@@ -113,7 +113,7 @@ fn misses_no_event(version: Version) {
             &exemplars.first().unwrap_or_else(|| panic!("no exemplar of {metric}")).exemplars[0].labels["session_id"];
         assert!(api.simulator.session(id, api.simulator.now()).is_some(), "{id} is no session");
     }
-    // A sanity check of the test itself: most series were born after the start.
+    // A sanity check of the test itself: most series began after the start.
     assert!(before.len() < after.len(), "{} series before, {} after", before.len(), after.len());
     assert_eq!(durable(&daemon.samples()), after);
 }

@@ -1,4 +1,4 @@
-//! P3: what ended before the first start is in the starting values, and every series born later is seen at 0 before it
+//! P3: what ended before the first start is in the starting values, and every later series is seen at 0 before it
 //! rises.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,9 +72,9 @@ fn the_past_is_in_the_starting_values_and_nothing_is_shown_before() {
 
 /// A series that is not on the first page with session metrics must be seen at 0, for at least the hold, before it
 /// rises. `absent_since` is kept over restarts.
-fn check_births(scrapes: &[Scrape]) -> usize {
+fn check_new_series(scrapes: &[Scrape]) -> usize {
     let first = scrapes.iter().position(has_sessions).unwrap();
-    let mut born: BTreeMap<&str, (Instant, bool)> = BTreeMap::new();
+    let mut new: BTreeMap<&str, (Instant, bool)> = BTreeMap::new();
     let known: BTreeSet<&str> = scrapes[first].samples.keys().map(String::as_str).collect();
     let mut before: &BTreeMap<String, f64> = &scrapes[first].samples;
     for (earlier, scrape) in scrapes[first..].iter().zip(&scrapes[first + 1..]) {
@@ -86,7 +86,7 @@ fn check_births(scrapes: &[Scrape]) -> usize {
                 continue;
             }
             // It was not on the page that was asked for then, so that its hold began no earlier.
-            let (absent, risen) = born.entry(name).or_insert((earlier.asked, false));
+            let (absent, risen) = new.entry(name).or_insert((earlier.asked, false));
             if *value > 0.0 && !*risen {
                 assert!(before.contains_key(name), "{name} was never seen at 0");
                 let held = scrape.answered.duration_since(*absent);
@@ -96,11 +96,11 @@ fn check_births(scrapes: &[Scrape]) -> usize {
         }
         before = &scrape.samples;
     }
-    born.values().filter(|(_, risen)| *risen).count()
+    new.values().filter(|(_, risen)| *risen).count()
 }
 
-/// What is born together with a channel.
-fn births(agent: &str) -> BTreeSet<String> {
+/// The series that start at 0 together with a channel.
+fn zero_initialized(agent: &str) -> BTreeSet<String> {
     let channel = format!(r#"agent_id="{agent}",session_type="voice",platform="phone",direction="inbound""#);
     let mut names = BTreeSet::new();
     for name in [
@@ -142,7 +142,7 @@ fn created(page: &str) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
+fn late_channel_starts_at_0_and_stays_in_its_window_over_a_kill() {
     // The clock stands right before the first session of the late agent.
     let all = Api::start(SimulatorConfig { now: Some(NOON.plus(Duration::from_secs(86_400))), ..simulation(NOON) });
     let late: Session<'_> = all.sessions().into_iter().find(|session| session.agent.id == LATE).unwrap();
@@ -163,9 +163,9 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
     let is_late = |name: &&String| is_durable(name) && name.contains(LATE);
     scrapes.extend(daemon.scrape_until("the late agent", |scrape| scrape.samples.keys().any(|name| is_late(&name))));
     let newest = &scrapes.last().unwrap().samples;
-    let born: BTreeSet<String> = newest.keys().filter(is_late).cloned().collect();
-    let missing: Vec<_> = births(LATE).into_iter().filter(|name| !born.contains(name)).collect();
-    assert!(missing.is_empty(), "not born with the channel: {missing:?}");
+    let started: BTreeSet<String> = newest.keys().filter(is_late).cloned().collect();
+    let missing: Vec<_> = zero_initialized(LATE).into_iter().filter(|name| !started.contains(name)).collect();
+    assert!(missing.is_empty(), "not zero-initialized with the channel: {missing:?}");
     assert!(newest.iter().filter(|(name, _)| is_late(name)).all(|(_, value)| *value == 0.0));
 
     // It ends, and the daemon is killed, all during the hold.
@@ -180,7 +180,7 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
     let risen = scrapes.iter().find(rise).unwrap().answered;
     assert!(risen.duration_since(restarted) >= HOLD, "the hold did not survive the restart");
     // Started, ended, its duration, outcome, intent, language and confidences at least.
-    assert!(check_births(&scrapes) > 10);
+    assert!(check_new_series(&scrapes) > 10);
 
     // When counting began is told truly, and the same after another restart.
     let before = created(&daemon.open_metrics());
@@ -202,7 +202,7 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
         };
         first(format!("agntix_sessions_started_created{{{channel}}}"), session.created);
         let state = if session.expired { "expired" } else { "closed" };
-        // What was open at the start belongs to no starting value, but to the births of its channel.
+        // What was open at the start belongs to no starting value, but to the zero-initialized series of its channel.
         if session.ended <= start {
             first(format!(r#"agntix_sessions_ended_created{{{channel},state="{state}"}}"#), session.ended);
         }
@@ -216,9 +216,9 @@ fn a_late_channel_is_born_at_0_and_held_there_also_over_a_kill() {
         let (_, at) = before.iter().find(|(name, _)| name.starts_with(&start) && name.contains(more)).unwrap();
         *at
     };
-    let birth = find("agntix_sessions_started_created", LATE, "");
+    let began = find("agntix_sessions_started_created", LATE, "");
     let earliest = late.created.minus(Duration::from_secs(1)).as_seconds_f64();
-    assert!((earliest..earliest + 10.0).contains(&birth), "{birth} {earliest}");
+    assert!((earliest..earliest + 10.0).contains(&began), "{began} {earliest}");
     daemon.kill();
     let daemon = setup.start();
     daemon.shows(&truth);

@@ -118,7 +118,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>)
     }
     let known = page.or(contents.map(|contents| Known {
         series: series::of_rows(
-            contents.series.iter().map(|(f, layout, rows)| (*f, layout.as_str(), *rows)),
+            contents.series.iter().map(|(f, schema, rows)| (*f, schema.as_str(), *rows)),
             &config.metrics,
         ),
         agents: contents.agents,

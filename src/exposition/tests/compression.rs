@@ -49,7 +49,7 @@ fn a_compressed_page_is_the_plain_page() {
 #[test]
 fn a_page_that_is_still_being_read_is_left_alone() {
     let exposition = many(1_000);
-    let change = |cell| exposition.apply(&[counter(Family::Languages, &["agent0", "en"], cell)], Vec::new());
+    let change = |value| exposition.apply(&[counter(Family::Languages, &["agent0", "en"], value)], Vec::new());
     let plain = || page(&exposition, Format::Text, Encoding::Identity).sessions;
     let first = plain();
     let copy = first.to_vec();

@@ -12,7 +12,7 @@ use super::catalogue::Family;
 use super::labels::LabelSet;
 use super::negotiation::{Encoding, Format};
 use super::own::ExporterMetrics;
-use super::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use super::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use super::{Exposition, Page};
 use crate::clock::Timestamp;
 use crate::config::MetricsConfig;
@@ -23,20 +23,20 @@ fn exposition() -> Exposition {
         sentiment_score_buckets: vec![-0.8, 0.0, 1.0],
         ..MetricsConfig::default()
     };
-    Exposition::new(Arc::new(Layouts::new(&config)), ExporterMetrics::new().unwrap())
+    Exposition::new(Arc::new(BucketSchemas::new(&config)), ExporterMetrics::new().unwrap())
 }
 
 fn key(family: Family, values: &[&str]) -> SeriesKey {
     SeriesKey { family, labels: LabelSet::new(family.descriptor().labels, values.iter().copied()) }
 }
 
-fn state(key: SeriesKey, layout: LayoutId, cells: &[u64], held_at: Option<&[u64]>) -> SeriesState {
+fn state(key: SeriesKey, schema: BucketSchemaId, counts: &[u64], held_at: Option<&[u64]>) -> SeriesState {
     let created = Timestamp::from_millis(1_775_624_410_546);
-    SeriesState { key, layout, created, cells: cells.into(), held_at: held_at.map(Into::into) }
+    SeriesState { key, schema, created, counts: counts.into(), held_at: held_at.map(Into::into) }
 }
 
-fn counter(family: Family, values: &[&str], cell: u64) -> SeriesState {
-    state(key(family, values), LayoutId::NONE, &[cell], None)
+fn counter(family: Family, values: &[&str], value: u64) -> SeriesState {
+    state(key(family, values), BucketSchemaId::NONE, &[value], None)
 }
 
 fn page(exposition: &Exposition, format: Format, encoding: Encoding) -> Page {

@@ -7,8 +7,8 @@ use crate::exposition::catalogue::GaugeFamily;
 
 const HOLD: Duration = Duration::from_secs(60);
 
-fn born(cell: u64) -> SeriesState {
-    state(key(Family::Languages, &["a", "en"]), LayoutId::NONE, &[cell], Some(&[0]))
+fn new_series(value: u64) -> SeriesState {
+    state(key(Family::Languages, &["a", "en"]), BucketSchemaId::NONE, &[value], Some(&[0]))
 }
 
 fn shows(exposition: &Exposition, value: u64) -> bool {
@@ -37,21 +37,21 @@ fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
     let exposition = exposition();
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
-    exposition.apply(&[born(1)], Vec::new());
+    exposition.apply(&[new_series(1)], Vec::new());
     assert!(exposition.due_for_release(after(500), HOLD).is_empty());
     exposition.publish(after(1000));
     assert!(shows(&exposition, 0));
-    exposition.apply(&[born(4)], Vec::new());
+    exposition.apply(&[new_series(4)], Vec::new());
     assert!(shows(&exposition, 0), "counting goes on unseen");
     assert!(exposition.due_for_release(after(1059), HOLD).is_empty());
     let due = exposition.due_for_release(after(1060), HOLD);
-    assert_eq!(due, [born(0).key]);
+    assert_eq!(due, [new_series(0).key]);
     assert_eq!(exposition.due_for_release(after(1061), HOLD), due, "due until it is released");
     exposition.release(&due);
     assert!(shows(&exposition, 4));
     assert!(exposition.due_for_release(after(9999), HOLD).is_empty());
 
-    let late = state(key(Family::Languages, &["b", "de"]), LayoutId::NONE, &[2], Some(&[0]));
+    let late = state(key(Family::Languages, &["b", "de"]), BucketSchemaId::NONE, &[2], Some(&[0]));
     exposition.apply(std::slice::from_ref(&late), Vec::new());
     assert!(exposition.due_for_release(after(10_000), HOLD).is_empty());
     assert!(exposition.due_for_release(after(10_059), HOLD).is_empty());
@@ -65,7 +65,7 @@ fn a_release_out_of_order_leaves_the_others_held() {
     exposition.publish(start);
     let states: Vec<_> = ["a", "b", "c"]
         .iter()
-        .map(|a| state(key(Family::Languages, &[a, "en"]), LayoutId::NONE, &[1], Some(&[0])))
+        .map(|a| state(key(Family::Languages, &[a, "en"]), BucketSchemaId::NONE, &[1], Some(&[0])))
         .collect();
     exposition.apply(&states, Vec::new());
     assert!(exposition.due_for_release(start, HOLD).is_empty());
@@ -81,7 +81,7 @@ fn nothing_shown_ever_falls() {
     exposition.apply(&[counter(Family::Languages, &["a", "en"], 3)], Vec::new());
     assert!(shows(&exposition, 5));
     // Neither may a hold that comes too late hide what has been shown.
-    exposition.apply(&[born(6)], Vec::new());
+    exposition.apply(&[new_series(6)], Vec::new());
     assert!(shows(&exposition, 6));
 }
 
@@ -90,8 +90,10 @@ fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
     let exposition = exposition();
     exposition.publish(Instant::now());
     let channel = key(Family::Duration, &["a", "chat", "web", "inbound"]);
-    for (layout, cells) in [(LayoutId::DURATION, &[1, 2][..]), (LayoutId::NONE, &[1][..]), (LayoutId(77), &[1][..])] {
-        exposition.apply(&[state(channel.clone(), layout, cells, None)], Vec::new());
+    for (schema, counts) in
+        [(BucketSchemaId::DURATION, &[1, 2][..]), (BucketSchemaId::NONE, &[1][..]), (BucketSchemaId(77), &[1][..])]
+    {
+        exposition.apply(&[state(channel.clone(), schema, counts, None)], Vec::new());
     }
     assert_eq!(exposition.series(), 0);
     assert_eq!(sessions(&exposition, Format::Text), "");

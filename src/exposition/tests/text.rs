@@ -14,25 +14,25 @@ fn filled() -> Exposition {
     let exposition = exposition();
     let outcomes = key(Family::Outcomes, &["a\"b\\c\nd", "voice", "phone", "inbound", "resolved", "positive"]);
     let duration = key(Family::Duration, &CHANNEL);
-    let exemplar = |key: &SeriesKey, cell, value, id: &str| Exemplar {
+    let exemplar = |key: &SeriesKey, bucket, value, id: &str| Exemplar {
         key: key.clone(),
-        cell,
+        bucket,
         session_id: id.into(),
         value,
         at: Timestamp::from_millis(1_775_624_420_000),
     };
     exposition.apply(
         &[
-            state(outcomes.clone(), LayoutId::NONE, &[3], None),
+            state(outcomes.clone(), BucketSchemaId::NONE, &[3], None),
             state(
                 key(Family::Outcomes, &["b", "voice", "phone", "inbound", "none", "none"]),
-                LayoutId::NONE,
+                BucketSchemaId::NONE,
                 &[9],
                 Some(&[0]),
             ),
             counter(Family::Intents, &["b", "Où est mon colis ?", "unresolved", ""], 1),
-            state(duration.clone(), LayoutId::DURATION, &[1, 2, 1, 9_416], None),
-            state(key(Family::SentimentScore, &CHANNEL), LayoutId::SENTIMENT_SCORE, &[1, 2, 4, 0, 0], None),
+            state(duration.clone(), BucketSchemaId::DURATION, &[1, 2, 1, 9_416], None),
+            state(key(Family::SentimentScore, &CHANNEL), BucketSchemaId::SENTIMENT_SCORE, &[1, 2, 4, 0, 0], None),
             counter(Family::SentimentPositive, &CHANNEL, 1_250_000),
         ],
         vec![
@@ -110,15 +110,15 @@ fn a_release_shows_the_truth_and_its_exemplar() {
 fn an_exemplar_gives_way_to_a_later_one_only() {
     let exposition = exposition();
     let outcomes = key(Family::Outcomes, &["b", "voice", "phone", "inbound", "resolved", "none"]);
-    let count = |cells: u64, id: &str, seconds: i64| {
+    let count = |value: u64, id: &str, seconds: i64| {
         let exemplar = Exemplar {
             key: outcomes.clone(),
-            cell: 0,
+            bucket: 0,
             session_id: id.into(),
             value: 1.0,
             at: Timestamp::from_millis(seconds * 1000),
         };
-        exposition.apply(&[state(outcomes.clone(), LayoutId::NONE, &[cells], None)], vec![exemplar]);
+        exposition.apply(&[state(outcomes.clone(), BucketSchemaId::NONE, &[value], None)], vec![exemplar]);
         sessions(&exposition, Format::OpenMetrics)
     };
     exposition.publish(Instant::now());

@@ -41,7 +41,7 @@ pub struct Inspection {
     pub series: Vec<(&'static str, u64)>,
     /// Agents that have series of their own.
     pub agents: u64,
-    /// Series that stand at their birth value.
+    /// Series in the initial-zero window.
     pub held: u64,
 }
 

@@ -65,7 +65,8 @@ impl World {
         config.metrics.new_series_hold = Duration::ZERO;
         change(&mut config);
         let ledger_config = LedgerConfig::from(&config);
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.layouts), ExporterMetrics::new().unwrap()));
+        let exposition =
+            Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), ExporterMetrics::new().unwrap()));
         let shown = Arc::clone(&exposition);
         let observer = Box::new(move |result: Result<crate::ledger::Committed, &LedgerError>| {
             if let Ok(committed) = result {

@@ -16,22 +16,22 @@ use crate::exposition::Exposition;
 use crate::exposition::catalogue::Family;
 use crate::exposition::labels::LabelSet;
 use crate::exposition::own::ExporterMetrics;
-use crate::exposition::series::{LayoutId, Layouts, SeriesKey, SeriesState};
+use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use crate::lifecycle::ReloadRequest;
 use crate::status::Status;
 
 fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
-    let layouts = Arc::new(Layouts::new(&MetricsConfig::default()));
-    let exposition = Exposition::new(layouts, ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(BucketSchemas::new(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap());
     let states: Vec<_> = (0..series)
         .map(|n| SeriesState {
             key: SeriesKey {
                 family: Family::Languages,
                 labels: LabelSet::new(Family::Languages.descriptor().labels, [format!("agent{n}").as_str(), "en"]),
             },
-            layout: LayoutId::NONE,
+            schema: BucketSchemaId::NONE,
             created: crate::clock::Timestamp::from_millis(0),
-            cells: Box::new([n]),
+            counts: Box::new([n]),
             held_at: None,
         })
         .collect();

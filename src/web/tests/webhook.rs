@@ -103,7 +103,7 @@ fn open(config: &Config) -> (SqliteLedger, Opened) {
 fn ended_and_pending(config: &Config) -> (u64, usize) {
     let (_, opened) = open(config);
     let ended = opened.series.iter().filter(|series| series.key.family == Family::SessionsEnded);
-    (ended.flat_map(|series| &series.cells).sum(), opened.pending.len())
+    (ended.flat_map(|series| &series.counts).sum(), opened.pending.len())
 }
 
 #[tokio::test]

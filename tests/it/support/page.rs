@@ -9,11 +9,11 @@ use agntix_exporter::exposition::Exposition;
 use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
 use agntix_exporter::exposition::labels::LabelSet;
 use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{Exemplar, LayoutId, Layouts, SeriesKey, SeriesState};
+use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, Exemplar, SeriesKey, SeriesState};
 
 /// The session that the exemplars name.
 pub const SESSION_ID: &str = "ses_01k0exemplar";
-/// What every counter of the session metrics stands at, in units of its cell.
+/// What every counter of the session metrics stands at, in units of its scale.
 pub const COUNTED: u64 = 7_000_000;
 
 /// One series in every durable family and every gauge, exemplars where the design wants them, and all of the
@@ -27,19 +27,19 @@ pub fn full() -> Exposition {
         }],
         ..MetricsConfig::default()
     };
-    let layouts = Arc::new(Layouts::new(&config));
+    let schemas = Arc::new(BucketSchemas::new(&config));
     let now = SystemClock.now();
-    let states: Vec<_> = Family::ALL.into_iter().map(|family| state(family, &layouts, now)).collect();
+    let states: Vec<_> = Family::ALL.into_iter().map(|family| state(family, &schemas, now)).collect();
     let exemplars = [Family::Outcomes, Family::Duration, Family::SentimentScore]
         .map(|family| Exemplar {
             key: key(family),
-            cell: 0,
+            bucket: 0,
             session_id: SESSION_ID.into(),
             value: if family == Family::SentimentScore { -0.9 } else { 1.0 },
             at: now,
         })
         .to_vec();
-    let exposition = Exposition::new(layouts, own());
+    let exposition = Exposition::new(schemas, own());
     exposition.apply(&states, exemplars);
     for family in GaugeFamily::ALL {
         exposition.set_gauges(family, vec![(labels(family.descriptor().labels), 1.0)]);
@@ -48,15 +48,21 @@ pub fn full() -> Exposition {
     exposition
 }
 
-fn state(family: Family, layouts: &Layouts, created: Timestamp) -> SeriesState {
-    let layout = match family {
-        Family::Duration => LayoutId::DURATION,
-        Family::SentimentScore => LayoutId::SENTIMENT_SCORE,
-        Family::ResolutionConfidence | Family::IntentConfidence => LayoutId::CONFIDENCE,
-        Family::ExtractedValue => Layouts::extracted(0),
-        _ => LayoutId::NONE,
+fn state(family: Family, schemas: &BucketSchemas, created: Timestamp) -> SeriesState {
+    let schema = match family {
+        Family::Duration => BucketSchemaId::DURATION,
+        Family::SentimentScore => BucketSchemaId::SENTIMENT_SCORE,
+        Family::ResolutionConfidence | Family::IntentConfidence => BucketSchemaId::CONFIDENCE,
+        Family::ExtractedValue => BucketSchemas::extracted(0),
+        _ => BucketSchemaId::NONE,
     };
-    SeriesState { key: key(family), layout, created, cells: vec![COUNTED; layouts.cells(layout)].into(), held_at: None }
+    SeriesState {
+        key: key(family),
+        schema,
+        created,
+        counts: vec![COUNTED; schemas.width(schema)].into(),
+        held_at: None,
+    }
 }
 
 fn key(family: Family) -> SeriesKey {
