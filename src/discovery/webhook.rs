@@ -160,7 +160,7 @@ impl Deliveries {
             Told::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
             Told::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
         };
-        // A commit that is given up here may still succeed; the retry is recognised then.
+        // What is given up here is not committed later, unless that has begun; the retry is recognised then.
         let committed = tokio::time::timeout(PATIENCE, self.ledger.commit(vec![change])).await;
         let Ok(Ok(verdicts)) = committed else { return (event, Outcome::Failed) };
         let Some(verdict) = verdicts.into_iter().next() else { return (event, Outcome::Failed) };

@@ -21,6 +21,9 @@ mod mark;
 mod meta;
 pub mod neighbours;
 mod pages;
+mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod room;
 #[cfg(test)]
 mod room_tests;
@@ -52,7 +55,7 @@ pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerErr
 /// Takes batches of changes and makes them durable.
 pub trait Ledger: Send + Sync {
     /// Makes all of `changes` durable, or none, and then answers with one verdict a change, in order. Batches are applied
-    /// in the order of the calls.
+    /// in the order of the calls. Whoever drops the future withdraws the changes, unless they are being written already.
     ///
     /// # Errors
     /// If they are not known to be durable. The same changes may be given again: what was counted is recognised.
@@ -279,6 +282,9 @@ pub enum LedgerError {
         /// What SQLite said.
         detail: String,
     },
+    /// Too much waits to be written.
+    #[error("the state takes changes more slowly than they come, and too many are waiting")]
+    Busy,
     /// The writer has stopped.
     #[error("the state is closed")]
     Closed,

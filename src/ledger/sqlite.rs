@@ -1,13 +1,12 @@
 //! The ledger on SQLite: one connection on one writer thread, which commits whatever has gathered while the last
 //! commit was being synced.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::in_place::InPlace;
+use super::queue::{Queue, Taken};
 pub use super::store::LedgerConfig;
 use super::store::Store;
 use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, Verdict};
@@ -26,15 +25,13 @@ pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
 /// A ledger in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteLedger {
-    requests: mpsc::Sender<Request>,
+    queue: Arc<Queue>,
+    reloaded: Arc<Reloaded>,
     writer: Option<thread::JoinHandle<()>>,
 }
 
-enum Request {
-    Commit(Vec<Change>, oneshot::Sender<Result<Vec<Verdict>, Arc<LedgerError>>>),
-    Reconfigure(Box<LedgerConfig>),
-    Close,
-}
+/// A configuration that the writer is to take into effect before its next commit.
+type Reloaded = Mutex<Option<Box<LedgerConfig>>>;
 
 impl SqliteLedger {
     /// Opens the ledger, reads what it holds, and starts its writer.
@@ -44,7 +41,7 @@ impl SqliteLedger {
     pub fn open(config: LedgerConfig, observer: Observer) -> Result<(Self, Opened), LedgerError> {
         let store = Store::open(config)?;
         let opened = store.contents()?;
-        let (requests, queue) = mpsc::channel();
+        let (queue, reloaded) = (Arc::<Queue>::default(), Arc::<Reloaded>::default());
         let unusable = |e: std::io::Error| LedgerError::Directory {
             path: store.path().into(),
             detail: format!("no thread for the writer: {e}"),
@@ -53,41 +50,54 @@ impl SqliteLedger {
         let config = store.config().clone();
         // The store is handed over through the queue's side, so that a failed spawn leaves it to be closed here.
         let (hand_over, handed) = mpsc::channel::<Store>();
+        let serving = Serving { queue: Arc::clone(&queue), reloaded: Arc::clone(&reloaded) };
         let writer = builder
             .spawn(move || {
                 if let Ok(store) = handed.recv() {
-                    Writer::new(store, config, observer).run(&queue);
+                    Writer::new(store, config, observer).run(&serving);
                 }
             })
             .map_err(unusable)?;
         hand_over.send(store).map_err(|_| LedgerError::Closed)?;
-        Ok((Self { requests, writer: Some(writer) }, opened))
+        Ok((Self { queue, reloaded, writer: Some(writer) }, opened))
+    }
+
+    /// Changes that wait for the writer.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Takes a reloaded configuration into effect, but for the directory and the buckets, which need a restart.
     pub fn reconfigure(&self, config: LedgerConfig) {
-        // A writer that is gone is told by the next commit.
-        let _ = self.requests.send(Request::Reconfigure(Box::new(config)));
+        *self.reloaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(config));
     }
 }
 
 impl Ledger for SqliteLedger {
     fn commit(&self, changes: Vec<Change>) -> Commit {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.requests.send(Request::Commit(changes, reply));
-        Box::pin(async move {
-            sent.map_err(|_| Arc::new(LedgerError::Closed))?;
-            answer.await.map_err(|_| Arc::new(LedgerError::Closed))?
-        })
+        Box::pin(self.queue.add(changes))
     }
 }
 
 impl Drop for SqliteLedger {
     fn drop(&mut self) {
-        let _ = self.requests.send(Request::Close);
+        self.queue.close();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
+    }
+}
+
+/// The writer's side of the queue. When the writer ends, even by a panic, nobody waits for it in vain.
+struct Serving {
+    queue: Arc<Queue>,
+    reloaded: Arc<Reloaded>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.queue.abandon();
     }
 }
 
@@ -129,19 +139,18 @@ impl Writer {
         }
     }
 
-    /// The next request. While there is none, the remembered ids are checked, day by day. Once a second, however many there
-    /// are, it is looked whether the file is at its path and whether a copy of it is wanted.
-    fn next(&mut self, queue: &mpsc::Receiver<Request>) -> Option<Request> {
+    /// What waits. While nothing does, the remembered ids are checked, day by day. Once a second, however much there is, it
+    /// is looked whether the file is at its path and whether a copy of it is wanted.
+    fn next(&mut self, queue: &Queue) -> Taken {
         loop {
             if self.looked.elapsed() >= LOOK_EVERY {
                 self.look();
                 self.looked = Instant::now();
             }
-            match queue.recv_timeout(if self.unchecked { IDLE } else { LOOK_EVERY }) {
-                Ok(request) => return Some(request),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) if self.unchecked => self.check_next_day(),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            match queue.take(MAX_BATCH, if self.unchecked { IDLE } else { LOOK_EVERY }) {
+                Taken::Nothing if self.unchecked => self.check_next_day(),
+                Taken::Nothing => {}
+                taken => return taken,
             }
         }
     }
@@ -153,44 +162,35 @@ impl Writer {
         }
     }
 
-    fn run(mut self, queue: &mpsc::Receiver<Request>) {
-        self.serve(queue);
+    fn run(mut self, serving: &Serving) {
+        self.serve(serving);
         if let Some(store) = self.store {
             drop(store.close());
         }
     }
 
-    fn serve(&mut self, queue: &mpsc::Receiver<Request>) {
-        let mut closing = false;
-        while !closing {
-            let Some(first) = self.next(queue) else { return };
-            let mut changes = Vec::new();
-            let mut waiting = Vec::new();
-            let mut next = Some(first);
-            while let Some(request) = next {
-                match request {
-                    Request::Commit(more, reply) => {
-                        waiting.push((more.len(), reply));
-                        changes.extend(more);
-                    }
-                    Request::Reconfigure(config) => self.reconfigure(&config),
-                    Request::Close => closing = true,
-                }
-                next = if changes.len() < MAX_BATCH { queue.try_recv().ok() } else { None };
+    fn serve(&mut self, serving: &Serving) {
+        while let Taken::Batches(batches) = self.next(&serving.queue) {
+            let reloaded = serving.reloaded.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(config) = reloaded {
+                self.reconfigure(&config);
             }
-            if waiting.is_empty() {
-                continue;
+            let mut changes = Vec::new();
+            let mut replies = Vec::new();
+            for batch in batches {
+                replies.push((batch.changes.len(), batch.reply));
+                changes.extend(batch.changes);
             }
             match self.commit(&changes) {
                 Ok(verdicts) => {
                     let mut verdicts = verdicts.into_iter();
-                    for (count, reply) in waiting {
+                    for (count, reply) in replies {
                         // Whoever stopped waiting does not need the answer; the changes are durable all the same.
                         let _ = reply.send(Ok(verdicts.by_ref().take(count).collect()));
                     }
                 }
                 Err(error) => {
-                    for (_, reply) in waiting {
+                    for (_, reply) in replies {
                         let _ = reply.send(Err(Arc::clone(&error)));
                     }
                 }
