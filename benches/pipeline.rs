@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agntix_exporter::agntix::{Client, ListQuery};
-use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::Config;
 use agntix_exporter::exposition::Exposition;
 use agntix_exporter::exposition::own::ExporterMetrics;
@@ -22,9 +21,9 @@ use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Committed, Ledger, LedgerError};
 use agntix_exporter::poller::{Inbox, Poller};
 use agntix_exporter::secret::Secret;
-use agntix_exporter::simulator::{DEFAULT_KEY, Simulator, SimulatorConfig};
 use agntix_exporter::status::Status;
 use agntix_exporter::supervisor::Pulse;
+use simulator::{Clock as _, DEFAULT_KEY, Simulator, SimulatorConfig, SystemClock};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -209,7 +208,7 @@ impl Daemon {
             &opened,
             Arc::clone(&exposition),
             Arc::clone(&status),
-            Arc::new(SystemClock),
+            Arc::new(agntix_exporter::clock::SystemClock),
             Arc::default(),
             Inbox { watched, news, reconfigure },
         );

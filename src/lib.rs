@@ -26,7 +26,6 @@ pub mod parts;
 pub mod poller;
 pub mod secret;
 pub mod session;
-pub mod simulator;
 mod stamp;
 pub mod status;
 pub mod supervisor;

@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::simulator::Simulator;
 use organization::{Agent, Scripted, timestamp};
 use prometheus::{Import, Series};
 use rules::{Rule, Type};
 use score::Score;
 use serde::{Deserialize, Serialize};
 use series::Exporter;
+use simulator::Simulator;
 
 /// Monday, 5 January 2026, 00:00 UTC.
 const START: u64 = 1_767_571_200;

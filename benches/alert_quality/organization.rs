@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agntix_exporter::clock::Timestamp;
-use agntix_exporter::simulator::{
-    AgentProfile, Channel, Incident, IncidentKind, ResolutionShares, Rhythm, SentimentShares, SimulatorConfig, weighted,
+use simulator::{
+    AgentProfile, Channel, Incident, IncidentKind, ResolutionShares, Rhythm, SentimentShares, SimulatorConfig,
+    Timestamp, weighted,
 };
 
 const MINUTE: u64 = 60;

@@ -8,13 +8,12 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::MetricsConfig;
 use agntix_exporter::exposition::catalogue::{Family, Kind};
 use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use agntix_exporter::observation::{Addition, Admit, Step, additions, zero_initialized};
 use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
-use agntix_exporter::simulator::{Session, Simulator, SimulatorConfig, TruthFilter};
+use simulator::{Session, Simulator, SimulatorConfig, Timestamp, TruthFilter, TruthMetrics};
 
 /// Samples are this far apart.
 pub const SCRAPE: u64 = 60;
@@ -112,7 +111,7 @@ impl Exporter {
             let facts = facts(session);
             if made.is_empty() && self.series.is_empty() {
                 let at = session.created.plus(LISTING_LAG);
-                made.extend(zero_initialized(&facts.channel, at).into_iter().map(|series| (at, series)));
+                made.extend(zero_initialized(&facts.channel, clock_time(at)).into_iter().map(|series| (at, series)));
             }
             let analysed = session.analysis_at.unwrap_or(session.ended.plus(ANALYSIS_DEADLINE));
             let steps = [
@@ -179,7 +178,7 @@ impl Exporter {
     pub fn check(mut self) {
         let end = self.simulator.config().until.unwrap().plus(DAY);
         self.advance(end);
-        let truth = self.simulator.truth(&TruthFilter::default(), &MetricsConfig::default(), end);
+        let truth = self.simulator.truth(&TruthFilter::default(), &TruthMetrics::default(), end);
         let mut counted: BTreeMap<String, f64> = BTreeMap::new();
         for series in self.series.iter().filter(|series| series.counts.len() == 1 && series.counts[0] > 0) {
             let descriptor = series.key.family.descriptor();
@@ -211,6 +210,11 @@ fn lines(key: &SeriesKey, schema: BucketSchemaId, schemas: &BucketSchemas) -> Ve
     lines
 }
 
+/// The simulator has its own points in time.
+fn clock_time(time: Timestamp) -> agntix_exporter::clock::Timestamp {
+    agntix_exporter::clock::Timestamp::from_millis(time.as_millis())
+}
+
 /// The session as the exporter reads it in the end.
 fn facts(session: &Session<'_>) -> Facts {
     let lower = |word: &str| word.to_lowercase();
@@ -233,7 +237,7 @@ fn facts(session: &Session<'_>) -> Facts {
     };
     Facts {
         id: session.id.as_str().into(),
-        created: session.created,
+        created: clock_time(session.created),
         channel: Channel {
             agent_id: session.agent.id.clone(),
             session_type: lower(&session.channel.session_type),
@@ -244,7 +248,7 @@ fn facts(session: &Session<'_>) -> Facts {
         last_activity: None,
         updated: None,
         ended: Some(Ended {
-            at: session.ended,
+            at: clock_time(session.ended),
             duration_ms: Some(u64::try_from(session.ended.since(session.created).as_millis()).unwrap()),
         }),
         outcome: Some(outcome),

@@ -27,8 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{Simulator, SimulatorConfig};
+use simulator::{Clock as _, Simulator, SimulatorConfig, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use deliveries::{Deliveries, Load, deliver};

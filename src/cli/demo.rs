@@ -7,15 +7,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use simulator::{
+    Clock as _, DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, SystemClock, TruthField, TruthFieldKind,
+    TruthMetrics, WebhookSecret,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, print, runtime};
-use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, Config, Loaded, Origin};
+use crate::config::{self, Config, ExtractedKind, Loaded, MetricsConfig, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
-use crate::simulator::{DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, WebhookSecret};
 use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
@@ -116,6 +118,25 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
     Ok(SimulatorConfig { speed: args.speed, seed: args.seed, ..SimulatorConfig::demo(SystemClock.now()) })
 }
 
+/// What the simulator's truth needs to know of the configuration: it has its own types, for it may use nothing of ours.
+fn truth_metrics(config: MetricsConfig) -> TruthMetrics {
+    let extracted = config.extracted.into_iter().map(|field| TruthField {
+        field: field.field,
+        kind: match field.kind {
+            ExtractedKind::Enum => TruthFieldKind::Enum,
+            ExtractedKind::Boolean => TruthFieldKind::Boolean,
+            ExtractedKind::Number => TruthFieldKind::Number,
+        },
+        buckets: field.buckets,
+    });
+    TruthMetrics {
+        duration_buckets: config.duration_buckets,
+        sentiment_score_buckets: config.sentiment_score_buckets,
+        confidence_buckets: config.confidence_buckets,
+        extracted: extracted.collect(),
+    }
+}
+
 /// Runs a simulator on a thread of its own; it stops when the token is cancelled.
 fn spawn(simulator: Arc<Simulator>, listen: SocketAddr) -> Result<(SocketAddr, CancellationToken), Failure> {
     let unusable = |e: std::io::Error| Failure::running(format!("the simulator cannot listen on {listen} ({e})"));
@@ -145,8 +166,8 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         ),
         None => None,
     };
-    let simulation =
-        SimulatorConfig { rate_limit, deliveries, metrics: loaded.config.metrics, ..simulation(&args.demo)? };
+    let metrics = truth_metrics(loaded.config.metrics);
+    let simulation = SimulatorConfig { rate_limit, deliveries, metrics, ..simulation(&args.demo)? };
     runtime()?.block_on(async {
         let listener = TcpListener::bind(args.listen)
             .await
@@ -174,6 +195,11 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
 mod tests {
     use super::*;
     use crate::config::{Environment, Overrides};
+
+    #[test]
+    fn the_truth_has_the_same_default_buckets() {
+        assert_eq!(truth_metrics(MetricsConfig::default()), TruthMetrics::default());
+    }
 
     #[test]
     fn every_address_is_served_only_where_someone_asks_for_it() {

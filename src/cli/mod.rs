@@ -16,9 +16,9 @@ use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
+use simulator::WebhookSecret;
 
 use crate::config::{Environment, LogFormat, Overrides};
-use crate::simulator::WebhookSecret;
 
 /// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
 ///

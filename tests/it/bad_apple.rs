@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agntix_exporter::simulator::{AgentProfile, FaultKind, FaultRule, Faults, SimulatorConfig};
+use simulator::{AgentProfile, FaultKind, FaultRule, Faults, SimulatorConfig};
 
 use crate::support::{Api, NOON, Setup, durable, label, total, until};
 

@@ -6,10 +6,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{
-    DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, Paths,
-    SimulatorConfig, Stranger,
+use simulator::{
+    Clock as _, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, Paths,
+    SimulatorConfig, Stranger, SystemClock,
 };
 
 use crate::support::{Api, Daemon, Setup, until};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agntix_exporter::simulator::{AgentProfile, Channel, SimulatorConfig, Weighted};
+use simulator::{AgentProfile, Channel, SimulatorConfig, Weighted};
 
 use crate::support::{Api, Daemon, NOON, Setup, ask, durable, label, number, total, until};
 

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use agntix_exporter::simulator::{
-    AgentProfile, Channel, FaultKind, FaultRule, Faults, RequestRecord, Route, SimulatorConfig, weighted,
-};
+use simulator::{AgentProfile, Channel, FaultKind, FaultRule, Faults, RequestRecord, Route, SimulatorConfig, weighted};
 
 use crate::support::{Api, NOON, Setup, until};
 

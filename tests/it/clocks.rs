@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use agntix_exporter::simulator::{
-    AgentProfile, DateFault, FaultKind, FaultRule, Faults, HeadFaults, RetryAfter, SimulatorConfig,
-};
+use simulator::{AgentProfile, DateFault, FaultKind, FaultRule, Faults, HeadFaults, RetryAfter, SimulatorConfig};
 
 use crate::support::{Api, NOON, Setup, total, until};
 

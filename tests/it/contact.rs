@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agntix_exporter::simulator::{AgentProfile, FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger};
+use simulator::{AgentProfile, FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger};
 
 use crate::support::{Api, Daemon, NOON, Setup, total, until};
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Setup, durable, until};
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock, Timestamp};
-use agntix_exporter::simulator::{SimulatorConfig, TruthFilter};
+use simulator::{Clock as _, SimulatorConfig, SystemClock, Timestamp, TruthFilter};
 
 use crate::support::prometheus::{Labels, Prometheus, Sample, Setup as Server, Version};
 use crate::support::{Api, Setup, durable, promtool, until};

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agntix_exporter::simulator::{
-    AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig,
-};
+use simulator::{AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig};
 
 use crate::support::{Api, Daemon, NOON, Setup, durable, total, until};
 

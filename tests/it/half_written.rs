@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DeliveryConfig, Part, PartSwitch, Route, SimulatorConfig};
+use simulator::{Clock as _, DeliveryConfig, Part, PartSwitch, Route, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Setup, WEBHOOK_SECRET, free_address, until};
 

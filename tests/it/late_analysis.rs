@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agntix_exporter::simulator::{AgentProfile, SimulatorConfig};
+use simulator::{AgentProfile, SimulatorConfig};
 
 use crate::support::{Api, NOON, Setup, durable, label, total, until};
 

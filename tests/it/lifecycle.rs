@@ -7,8 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, SimulatorConfig};
+use simulator::{Clock as _, DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Daemon, Setup, durable, request, until};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agntix_exporter::simulator::{
+use simulator::{
     AgentProfile, BadEntry, EmptyPage, EveryNth, FaultKind, FaultRule, Faults, ListFaults, Route, SimulatorConfig,
     TotalPages,
 };
@@ -157,7 +157,7 @@ fn failures_do_not_hide_the_sessions_that_were_open_before_the_first_start() {
     let (setup, open) = open_sessions(&api, state.path());
     let daemon = setup.start();
     let failed = |at_least: usize| {
-        let of_list = |request: &&agntix_exporter::simulator::RequestRecord| {
+        let of_list = |request: &&simulator::RequestRecord| {
             request.route == Route::List && request.status == 503 && request.path.contains("state=OPEN")
         };
         (api.simulator.requests().iter().filter(of_list).count() >= at_least).then_some(())

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::Timestamp;
-use agntix_exporter::simulator::{
-    AgentProfile, Channel, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig, TruthFilter,
+use simulator::{
+    AgentProfile, Channel, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig, Timestamp, TruthFilter,
 };
 
 use crate::support::{Api, NOON, Scrape, Setup, durable, is_durable, until};

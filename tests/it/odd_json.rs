@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{
-    DeliveryConfig, FaultKind, FaultRule, Faults, Route, SimulatorConfig, StreamFaults, Writing,
+use simulator::{
+    Clock as _, DeliveryConfig, FaultKind, FaultRule, Faults, Route, SimulatorConfig, StreamFaults, SystemClock,
+    Writing,
 };
 
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address, total, until};

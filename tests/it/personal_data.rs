@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
-use agntix_exporter::simulator::{
-    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig, Writing,
+use simulator::{
+    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig, TruthField,
+    TruthFieldKind, TruthMetrics, Writing,
 };
 
 use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
@@ -15,7 +15,7 @@ use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
 const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn simulation(metrics: MetricsConfig) -> SimulatorConfig {
+fn simulation(metrics: TruthMetrics) -> SimulatorConfig {
     SimulatorConfig {
         start: NOON.minus(MINUTE * 30),
         until: Some(NOON),
@@ -105,7 +105,7 @@ fn check_pages(daemon: &Daemon) {
 
 #[test]
 fn nothing_personal_gets_out_whatever_the_api_does() {
-    let api = Api::start(simulation(MetricsConfig::default()));
+    let api = Api::start(simulation(TruthMetrics::default()));
     let fault = |share, kind| FaultRule { route: None, share, kind };
     let hostile = [
         FaultKind::Status(500),
@@ -190,9 +190,9 @@ fn nothing_personal_gets_out_whatever_the_api_does() {
 
 #[test]
 fn of_the_extracted_data_only_what_is_named_is_shown() {
-    let named = |field: &str, kind| ExtractedField { field: field.into(), kind, buckets: vec![] };
-    let extracted = vec![named("callOutcome", ExtractedKind::Enum), named("customerNote", ExtractedKind::Enum)];
-    let api = Api::start(simulation(MetricsConfig { extracted, ..MetricsConfig::default() }));
+    let named = |field: &str, kind| TruthField { field: field.into(), kind, buckets: vec![] };
+    let extracted = vec![named("callOutcome", TruthFieldKind::Enum), named("customerNote", TruthFieldKind::Enum)];
+    let api = Api::start(simulation(TruthMetrics { extracted, ..TruthMetrics::default() }));
     let tables = |fields: &[&str]| {
         let table = |field: &&str| format!("[[metrics.extracted]]\nfield = \"{field}\"\nkind = \"enum\"\n");
         fields.iter().map(table).collect::<String>()

@@ -5,8 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Daemon, Reply, Setup, allow_files, ask, until};
 

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::disk::{FailingSyncs, fill};
 use crate::support::{Api, Daemon, Setup, durable, faketime, number, samples, until};

@@ -4,8 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Route, SimulatorConfig};
+use simulator::{Clock as _, FaultKind, FaultRule, Faults, Route, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Daemon, Setup, durable, free_address, number, total, until};
 use crate::webhook::delivery::{Sent, session};

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger, StreamFaults};
+use simulator::{
+    Clock as _, FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger, StreamFaults, SystemClock,
+};
 
 use crate::support::{Api, Daemon, Setup, number, until};
 

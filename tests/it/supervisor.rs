@@ -4,8 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, PATIENCE, Setup};
 

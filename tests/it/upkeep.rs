@@ -3,10 +3,9 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Setup, total};
 
@@ -41,7 +40,7 @@ fn a_state_moves_through_lines_of_json_and_counts_on() {
     assert_eq!((code, said.contains("exists")), (Some(1), true), "{said}");
     // Nothing of what the simulator's customers are and say.
     let lines = std::fs::read_to_string(exported).unwrap();
-    assert!(!lines.contains(agntix_exporter::simulator::PERSONAL_MARKER), "personal data in the export");
+    assert!(!lines.contains(simulator::PERSONAL_MARKER), "personal data in the export");
 
     let (code, said) = state(&setup, &["import", "--from", exported]);
     assert_eq!(code, Some(1), "{said}");

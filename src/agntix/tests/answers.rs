@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use simulator::{self, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Simulator, SimulatorConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::simulator::{self, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Simulator, SimulatorConfig};
+
+/// The simulator has its own points in time.
+fn ours(time: simulator::Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millis())
+}
 
 struct Running {
     simulator: Arc<Simulator>,
@@ -58,11 +63,11 @@ async fn every_route_gives_its_body_the_rate_limit_and_the_clock() {
     let session = client.session(&id).await;
     assert_eq!((session.route, json(&session)["id"].as_str()), (Route::Session, Some(id.as_str())));
     assert!(session.elapsed > Duration::ZERO);
-    assert_eq!(session.date, Some(running.simulator.now()));
+    assert_eq!(session.date, Some(ours(running.simulator.now())));
     assert_eq!((session.rate_limit.limit, session.rate_limit.remaining), (Some(600), Some(599)));
     assert!(session.rate_limit.reset.is_some());
 
-    let created_after = Some(running.simulator.config().start.plus(Duration::from_secs(1800)));
+    let created_after = Some(ours(running.simulator.config().start.plus(Duration::from_secs(1800))));
     let listed = client.list(&ListQuery { created_after, open_only: false, page: 2, limit: 7 }).await;
     let page = json(&listed);
     assert_eq!((listed.route, page["data"].as_array().unwrap().len()), (Route::List, 7));

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
-use agntix_exporter::simulator::{FaultKind, FaultRule, Faults, Rhythm, Route, SimulatorConfig};
 use serde_json::json;
+use simulator::{
+    FaultKind, FaultRule, Faults, Rhythm, Route, SimulatorConfig, TruthField, TruthFieldKind, TruthMetrics,
+};
 
 use super::{Dashboard, all_needed, text};
 use crate::support::prometheus::{Labels, Prometheus, Sample, Setup as Scrape, Version};
@@ -34,7 +35,7 @@ const RATE_INTERVAL: &str = "4s";
 const STEP: f64 = 1.0;
 
 fn simulation() -> SimulatorConfig {
-    let field = |field: &str, kind, buckets| ExtractedField { field: field.into(), kind, buckets };
+    let field = |field: &str, kind, buckets| TruthField { field: field.into(), kind, buckets };
     SimulatorConfig {
         now: Some(NOON),
         speed: 0.0,
@@ -43,12 +44,12 @@ fn simulation() -> SimulatorConfig {
         expired_share: 0.05,
         // A minute of the simulation is a second here, too short to see an analysis before it changes.
         reclassified_share: 0.0,
-        metrics: MetricsConfig {
+        metrics: TruthMetrics {
             extracted: vec![
-                field("department", ExtractedKind::Enum, vec![]),
-                field("basketValue", ExtractedKind::Number, vec![10.0, 100.0]),
+                field("department", TruthFieldKind::Enum, vec![]),
+                field("basketValue", TruthFieldKind::Number, vec![10.0, 100.0]),
             ],
-            ..MetricsConfig::default()
+            ..TruthMetrics::default()
         },
         ..SimulatorConfig::demo(NOON)
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{
-    AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Paths, Route, SimulatorConfig, Stranger,
+use simulator::{
+    AgentProfile, Clock as _, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Paths, Route, SimulatorConfig,
+    Stranger, SystemClock,
 };
 
 use super::{SECRET, doctor, installation, organization, set_mode};

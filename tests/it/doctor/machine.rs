@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use super::{SECRET, doctor, installation, organization, set_mode};
 use crate::support::certificates::{Authority, TLS};

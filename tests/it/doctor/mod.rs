@@ -6,9 +6,8 @@ mod machine;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DEFAULT_KEY, PERSONAL_MARKER, Route, SimulatorConfig};
 use serde_json::Value;
+use simulator::{Clock as _, DEFAULT_KEY, PERSONAL_MARKER, Route, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Setup, WEBHOOK_SECRET as SECRET, free_address};
 

@@ -1,6 +1,6 @@
 //! Where probes and scrapes ask: at the paths that the exporter serves with the same configuration.
 
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::SimulatorConfig;
 
 use super::*;
 use crate::support::{Api, Setup};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use agntix_exporter::simulator::{
+use fastrand::Rng;
+use simulator::{
     BadEntry, DateFault, EmptyPage, EveryNth, FaultKind, FaultRule, Faults, HeadFaults, ListFaults, RetryAfter, Route,
     StreamFaults, TotalPages, Writing,
 };
-use fastrand::Rng;
 
 /// Shorter than `poll.analysis_deadline`, behind which a session counts without the analysis that it has.
 const LONGEST_MINUTES: u32 = 8;

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{Clock, SystemClock, Timestamp};
-use agntix_exporter::simulator::{AgentProfile, DeliveryConfig, Faults, Simulator, SimulatorConfig, StreamConfig};
+use simulator::{
+    AgentProfile, Clock, DeliveryConfig, Faults, Simulator, SimulatorConfig, StreamConfig, SystemClock, Timestamp,
+};
 
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, faketime, free_address, until};
 use fault::{Fault, Host};
@@ -104,7 +105,7 @@ impl Soak {
             .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
             .set("WEB__LISTEN_ADDRESS", "127.0.0.1:0")
             .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
-            .env("AGNTIX_API_KEY", agntix_exporter::simulator::DEFAULT_KEY)
+            .env("AGNTIX_API_KEY", simulator::DEFAULT_KEY)
             .env("LD_PRELOAD", &faketime::library())
             .env("NO_FAKE_STAT", "1");
         let deliveries = DeliveryConfig {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agntix_exporter::clock::Timestamp;
-use agntix_exporter::simulator::TruthFilter;
+use simulator::{Timestamp, TruthFilter};
 
 use crate::support::{Api, durable, samples};
 

@@ -20,11 +20,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::Timestamp;
 use agntix_exporter::exposition::catalogue::Family;
 use agntix_exporter::exposition::reference::reference;
-use agntix_exporter::simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, TruthFilter};
 use rustix::process::{Pid, Signal, kill_process};
+use simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
 use tokio_util::sync::CancellationToken;
 
 /// How long a condition may take to come true on a busy machine; what is waited for takes far less.

@@ -10,7 +10,7 @@ mod toolkit;
 
 use std::path::{Path, PathBuf};
 
-use agntix_exporter::simulator::SimulatorConfig;
+use simulator::SimulatorConfig;
 use tempfile::TempDir;
 
 use crate::support::certificates::{Authority, TLS};

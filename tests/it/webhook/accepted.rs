@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DeliveryConfig, SimulatorConfig};
+use simulator::{Clock as _, DeliveryConfig, SimulatorConfig, SystemClock};
 
 use super::delivery::session;
 use super::{

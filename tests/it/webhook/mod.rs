@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::simulator::{DeliveryConfig, DeliveryRecord, Route, SimulatorConfig};
+use simulator::{Clock as _, DeliveryConfig, DeliveryRecord, Route, SimulatorConfig, SystemClock};
 
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET as SECRET, free_address, total, until};
 

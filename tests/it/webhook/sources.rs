@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use agntix_exporter::simulator::{DeliveryConfig, SimulatorConfig};
+use simulator::{DeliveryConfig, SimulatorConfig};
 
 use super::{NEXT_SECRET, SECRET, delivered, disorderly, finished, receiving};
 use crate::support::{Api, Setup, durable, free_address, samples};
