@@ -24,11 +24,12 @@ use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::ExporterMetrics;
 use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use agntix_exporter::status::Status;
-use agntix_exporter::web::{self, Security, WebState};
+use agntix_exporter::web::{self, WebState};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::routing::get;
+use exporter_web::{Server, WebConfigFile};
 use prometheus::Encoder as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -52,11 +53,17 @@ fn main() {
     let (exporter, socket) = listener(&runtime);
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
-    let state =
-        WebState { exposition: Arc::clone(&exposition), status, reload, clock, security: Arc::new(Security::none()) };
-    runtime.spawn(web::serve(socket, state, WebConfig::default(), CancellationToken::new()));
+    let state = WebState {
+        exposition: Arc::clone(&exposition),
+        status,
+        reload,
+        clock,
+        security: Arc::new(WebConfigFile::none()),
+    };
+    let routes = web::router(state, &WebConfig::default()).unwrap();
+    runtime.spawn(Server::new(routes).serve([socket], CancellationToken::new()));
     let (peers, socket) = listener(&runtime);
-    runtime.spawn(web::serve_routes(socket, peer_routes(plain, gzip), WebConfig::default(), CancellationToken::new()));
+    runtime.spawn(Server::new(peer_routes(plain, gzip)).serve([socket], CancellationToken::new()));
 
     // A measurement ends with the comparison: which of the earlier ones is its floor, and the aim.
     let mut measured = vec![

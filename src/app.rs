@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use exporter_web::{Access, Server, WebConfigError};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -29,7 +30,7 @@ use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
 use crate::status::{Status, StatusSnapshot};
 use crate::supervisor::{self, Pulse, Reloading};
 use crate::telemetry::LogLevel;
-use crate::web::{self, Access, Guards, WebConfigError, WebError, WebState};
+use crate::web::{self, Guards, WebError, WebState};
 
 /// Reads the configuration again, from where it was read at the start; the error is a sentence.
 pub type Reloader = Arc<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
@@ -122,7 +123,7 @@ impl App {
         let webhook_listener = match &config.webhook {
             webhook if !webhook.enabled => None,
             webhook => match &webhook.listen_address {
-                Some(address) => Some(web::bind(address).await?),
+                Some(address) => Some(exporter_web::bind(address).await.map_err(WebError::from)?),
                 None => None,
             },
         };
@@ -348,14 +349,12 @@ async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
 }
 
 async fn listen(config: &Config, sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, AppError> {
-    let mut listeners = Vec::new();
-    if sockets.is_empty() {
-        for address in config.web.listen_addresses() {
-            listeners.push(web::bind(address).await?);
-        }
+    if !sockets.is_empty() {
+        return Ok(exporter_web::adopt(sockets).map_err(WebError::from)?);
     }
-    for (number, socket) in sockets.into_iter().enumerate() {
-        listeners.push(TcpListener::from_std(socket).map_err(|source| WebError::Socket { number, source })?);
+    let mut listeners = Vec::new();
+    for address in config.web.listen_addresses() {
+        listeners.push(exporter_web::bind(address).await.map_err(WebError::from)?);
     }
     Ok(listeners)
 }
@@ -367,7 +366,8 @@ fn serve(
     config: &Config,
     shutdown: &CancellationToken,
 ) -> JoinHandle<()> {
-    tokio::spawn(web::serve_guarded(listeners, routes, access, config.web.clone(), shutdown.clone()))
+    let server = Server::new(routes).with_access(access).with_options(web::server_options(&config.web));
+    tokio::spawn(server.serve(listeners, shutdown.clone()))
 }
 
 /// Shows what a commit has made durable, and whether commits succeed; the log says when they begin to fail, whosever commit

@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use agntix_exporter::agntix::{SignatureHeaders, WebhookSecrets, wire};
 use agntix_exporter::clock::{Clock as _, SystemClock};
-use agntix_exporter::config::{Config, WebConfig};
+use agntix_exporter::config::Config;
 use agntix_exporter::observation::{ObservationConfig, observe_entry};
-use agntix_exporter::web;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use exporter_web::Server;
 use simulator::DEFAULT_KEY;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -147,7 +147,7 @@ pub fn receive(name: &str, directory: &Path) {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());
-        web::serve_routes(listener, routes, WebConfig::default(), CancellationToken::new()).await;
+        Server::new(routes).serve([listener], CancellationToken::new()).await;
     });
 }
 

@@ -9,7 +9,7 @@ use super::{Failure, Global, environment, print, runtime};
 use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded};
-use crate::web::{Guards, systemd};
+use crate::web::{Guards, WebError};
 use crate::{agntix, lifecycle, telemetry};
 
 /// How long to wait for what nobody waits for.
@@ -48,7 +48,11 @@ pub(super) fn serve(
     }
     // Before there are other threads.
     let systemd_socket = loaded.config.web.systemd_socket;
-    let sockets = if systemd_socket { systemd::take_sockets().map_err(Failure::running)? } else { Vec::new() };
+    let sockets = if systemd_socket {
+        exporter_web::take_systemd_sockets().map_err(|error| Failure::running(WebError::from(error)))?
+    } else {
+        Vec::new()
+    };
     let runtime = runtime()?;
     let done = runtime.block_on(async {
         tracing::info!(

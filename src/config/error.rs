@@ -122,7 +122,7 @@ impl Violation {
 }
 
 /// Text in quotes as an error shows it: cut, without control characters, and not at all if it may be a credential.
-pub(crate) fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     if looks_like_a_credential(text) {
         return "something that looks like a credential (not shown)".into();
     }
@@ -147,7 +147,7 @@ pub(super) fn may_name_a_credential(name: &str) -> bool {
 }
 
 /// A name as an error shows it: names come from files and may be anything.
-pub(crate) fn shown_name(name: &str) -> String {
+pub(super) fn shown_name(name: &str) -> String {
     if let Some(secret) = name.split('.').find(|part| looks_like_a_credential(part)) {
         return shown(secret);
     }

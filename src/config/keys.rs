@@ -86,7 +86,7 @@ pub(super) fn nearest(wrong: &str) -> Option<&'static Key> {
 }
 
 /// The one of `names` that `wrong` was probably meant to be.
-pub(crate) fn nearest_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = names.into_iter().map(|name| (distance(wrong, name), name)).min_by_key(|(distance, _)| *distance);
     near.filter(|(distance, _)| *distance <= slips(wrong)).map(|(_, name)| name)
 }

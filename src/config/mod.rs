@@ -32,8 +32,6 @@ pub use api::{AUTO_PATH, ApiConfig};
 pub use changes::restart_only_changes;
 pub use environment::Environment;
 pub use error::{ConfigError, Violation};
-pub(crate) use error::{shown, shown_name};
-pub(crate) use keys::nearest_of;
 pub use load::{CredentialFaults, Loaded, Overrides, load, load_with_faults, load_without_credential};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::{ExtractedField, ExtractedKind, MetricsConfig};

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use exporter_web::{Access, WebConfigError, WebConfigFile};
 use tokio_util::sync::CancellationToken;
 
-use super::web_config::{Security, WebConfigError};
-use super::{Access, probes};
+use super::probes;
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exposition::own::ExporterMetrics;
 use crate::parts::Parts;
@@ -15,10 +17,10 @@ use crate::parts::Parts;
 #[derive(Clone)]
 pub struct Guards {
     /// The one of the metrics.
-    pub web: Arc<Security>,
+    pub web: Arc<WebConfigFile>,
     /// The webhook's own, if it has one. Where both have one file it is read twice: strangers who knock at the public
     /// listener use up neither the rate limit of the scrapes nor their turns to have a password checked.
-    pub webhook: Option<Arc<Security>>,
+    pub webhook: Option<Arc<WebConfigFile>>,
 }
 
 impl Guards {
@@ -54,7 +56,7 @@ impl Guards {
     }
 
     /// Each of them, and what its listener is for.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<Security>)> {
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<WebConfigFile>)> {
         std::iter::once(("metrics", &self.web)).chain(self.webhook.iter().map(|security| ("webhook", security)))
     }
 
@@ -62,7 +64,7 @@ impl Guards {
     pub fn watch(&self, own: &ExporterMetrics, parts: &Parts, shutdown: &CancellationToken) {
         for (listener, security) in self.each() {
             let own = own.clone();
-            let seen = move |security: &Security| show(&own, listener, security);
+            let seen = move |security: &WebConfigFile| show(&own, listener, security);
             seen(security);
             parts.spawn("the watching of the web configuration", Arc::clone(security).watch(seen, shutdown.clone()));
         }
@@ -72,7 +74,7 @@ impl Guards {
     pub fn access(&self, config: &Config) -> Access {
         let shares = config.webhook.enabled && self.webhook.is_none();
         let access = Access::guarded(Arc::clone(&self.web)).with_open_probes(open_probes(config));
-        if shares { access.with_webhook(&config.webhook.path) } else { access }
+        if shares { access.with_path_without_users(&config.webhook.path) } else { access }
     }
 
     /// What is let in to the webhook's own listener, if there is one.
@@ -80,15 +82,25 @@ impl Guards {
         let access = Access::guarded(Arc::clone(self.webhook.as_ref()?));
         // Its one probe is where it always was: the prefix is of the other listener.
         let probe = config.web.probes_without_credentials.then(|| "/-/healthy".to_owned());
-        Some(access.with_open_probes(probe).with_webhook(&config.webhook.path))
+        Some(access.with_open_probes(probe).with_path_without_users(&config.webhook.path))
     }
 }
 
-fn show(own: &ExporterMetrics, listener: &str, security: &Security) {
+/// When the certificate that a listener shows ends.
+pub fn certificate_ends(security: &WebConfigFile) -> Option<Timestamp> {
+    let ends = security.certificate_ends()?;
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    Some(Timestamp::from_millis(match ends.duration_since(UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    }))
+}
+
+fn show(own: &ExporterMetrics, listener: &str, security: &WebConfigFile) {
     if let Some(is_up_to_date) = security.is_up_to_date() {
         own.web_config_last_reload_successful.with_label_values(&[listener]).set(i64::from(is_up_to_date));
     }
-    if let Some(ends) = security.certificate_ends() {
+    if let Some(ends) = certificate_ends(security) {
         own.web_certificate_not_after.with_label_values(&[listener]).set(ends.as_seconds_f64());
     }
 }
@@ -98,9 +110,9 @@ fn open_probes(config: &Config) -> impl Iterator<Item = String> + use<> {
     probes.into_iter().flatten()
 }
 
-fn open(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Arc<Security>, WebConfigError> {
-    let Some(file) = file else { return Ok(Arc::new(Security::none())) };
-    let (security, more) = Security::open(file)?;
+fn open(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Arc<WebConfigFile>, WebConfigError> {
+    let Some(file) = file else { return Ok(Arc::new(WebConfigFile::none())) };
+    let (security, more) = WebConfigFile::load(file)?;
     warnings.extend(more);
     Ok(Arc::new(security))
 }

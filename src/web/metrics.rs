@@ -13,10 +13,10 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use exporter_web::{Origin, Scraped};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connections::Origin;
 use crate::exposition::negotiation::{self, Encoding, Format};
 use crate::exposition::{Exposition, Page};
 
@@ -61,10 +61,6 @@ impl Slots {
         Arc::clone(slots).try_acquire_owned().ok()
     }
 }
-
-/// Marks an answer as a page of metrics: the connection that it goes to scrapes.
-#[derive(Clone, Copy, Debug)]
-pub struct Scraped;
 
 /// `GET` and `HEAD` of the telemetry path.
 pub async fn metrics(

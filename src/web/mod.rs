@@ -1,35 +1,28 @@
-//! The HTTP side: the listener and its limits ([`server`]), the routes, and what they show of the daemon's life
-//! ([`status`]).
+//! The routes: the metrics, the landing page, health, reload and the webhook, and what guards their listeners. Listeners,
+//! TLS, users and limits are [`exporter_web`]'s.
 //!
 //! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`](crate::exposition) and
-//! [`status`] give it.
+//! [`status`](crate::status) give it.
 
-pub mod access;
-mod connections;
 pub mod guards;
 pub(crate) mod landing;
 mod metrics;
 mod reach;
 mod router;
-pub mod server;
-pub mod systemd;
 #[cfg(test)]
 mod tests;
-pub mod web_config;
 pub mod webhook;
-mod write_deadline;
 
 use std::sync::Arc;
 
-pub use access::Access;
+use exporter_web::{ListenError, ServerOptions, WebConfigFile};
 pub use guards::Guards;
 pub use reach::{local_client, local_url, reachable};
 pub use router::{probes, router};
-pub use server::{bind, serve, serve_guarded, serve_routes};
 use tokio::sync::mpsc;
-pub use web_config::{Security, WebConfigError};
 
 use crate::clock::Clock;
+use crate::config::WebConfig;
 use crate::exposition::Exposition;
 use crate::lifecycle::ReloadRequest;
 use crate::status::Status;
@@ -46,7 +39,7 @@ pub struct WebState {
     /// For "so long ago" on the landing page.
     pub clock: Arc<dyn Clock>,
     /// Whether the landing page came encrypted, and to whom.
-    pub security: Arc<Security>,
+    pub security: Arc<WebConfigFile>,
 }
 
 /// Why there is no web server.
@@ -103,4 +96,26 @@ pub enum WebError {
         /// Why, and what would do.
         reason: &'static str,
     },
+}
+
+impl From<ListenError> for WebError {
+    /// Says which key of the configuration is to be changed.
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Address { address, source } => Self::Address { address, source },
+            ListenError::Taken { address } => Self::Taken { address },
+            ListenError::Refused { address, source } => Self::Listen { address, source },
+            ListenError::NoSockets => Self::NoSockets,
+            ListenError::Socket { number, source } => Self::Socket { number, source },
+        }
+    }
+}
+
+/// What `[web]` says of the time that clients have.
+pub fn server_options(config: &WebConfig) -> ServerOptions {
+    ServerOptions {
+        header_timeout: config.header_timeout,
+        write_timeout: config.write_timeout,
+        ..ServerOptions::default()
+    }
 }

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Security;
+use exporter_web::WebConfigFile;
 
 /// The URL of `path` on what listens on `address`, guarded by `security`.
-pub fn local_url(address: &str, security: &Security, path: &str) -> String {
+pub fn local_url(address: &str, security: &WebConfigFile, path: &str) -> String {
     let scheme = if security.has_tls() { "https" } else { "http" };
     format!("{scheme}://{}{path}", reachable(address))
 }

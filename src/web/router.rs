@@ -1,15 +1,11 @@
 //! The routes: landing page, metrics, health, readiness, reload.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::oneshot;
@@ -20,7 +16,6 @@ use super::{WebError, WebState};
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::exposition::reference;
 use crate::lifecycle::ReloadRequest;
-use crate::telemetry::panic_text;
 
 /// How long a reload may take before the one who asked is told that it has not answered.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -63,21 +58,15 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
         router = router.route("/", go.clone()).route(prefix, go);
     }
     let elsewhere = format!("Nothing is here; the landing page is at {}.\n", at("/"));
-    let router = router
+    Ok(router
         .with_state(state)
         .route(&at(path), get(metrics).with_state(scrape))
-        .fallback(|| async { (StatusCode::NOT_FOUND, elsewhere) });
-    Ok(protect(router))
+        .fallback(|| async { (StatusCode::NOT_FOUND, elsewhere) }))
 }
 
 /// The paths that say how the exporter is, for those who have no password.
 pub fn probes(config: &WebConfig) -> [String; 2] {
     ["/-/healthy", "/-/ready"].map(|path| format!("{}{path}", config.prefix()))
-}
-
-/// Routes on which a panic costs one request.
-pub(super) fn protect(router: Router) -> Router {
-    router.layer(middleware::from_fn(survive_panics))
 }
 
 async fn ready(State(state): State<WebState>) -> Response {
@@ -125,23 +114,4 @@ async fn reload(State(state): State<WebState>) -> Response {
         Err(_) => "The reload has not finished; the log will say how it went.".to_owned(),
     };
     (StatusCode::INTERNAL_SERVER_ERROR, format!("{failure}\n")).into_response()
-}
-
-/// Answers a panic with a 500 and a log line, so that one bad request costs only itself (P9).
-async fn survive_panics(request: Request, next: Next) -> Response {
-    let route = request.uri().path().to_owned();
-    let mut answer = pin!(next.run(request));
-    let survived =
-        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        })
-        .await;
-    survived.unwrap_or_else(|panic| {
-        tracing::error!(route, panic = panic_text(&*panic), "a request failed in a way that it should not");
-        let headers = [(header::CONNECTION, "close")];
-        (StatusCode::INTERNAL_SERVER_ERROR, headers, "This should not have happened; the log says more.\n")
-            .into_response()
-    })
 }

@@ -14,7 +14,6 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::router::protect;
 use crate::agntix::SignatureHeaders;
 use crate::discovery::webhook::{Deliveries, Event, Outcome};
 use crate::exposition::own::ExporterMetrics;
@@ -48,7 +47,7 @@ pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shut
     let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let bodies = Arc::new(Memory { first: Semaphore::new(MAX_BODIES / 2), rest: Semaphore::new(MAX_BODIES / 2) });
     let state = WebhookState { deliveries, own, slots, bodies, shutdown };
-    protect(Router::new().route(path, post(receive)).with_state(state))
+    Router::new().route(path, post(receive)).with_state(state)
 }
 
 /// The routes of a listener that has nothing but the webhook and a health check.

@@ -11,7 +11,8 @@ use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
 use agntix_exporter::exposition::negotiation::{Encoding, Format};
 use agntix_exporter::exposition::own::OWN;
 use agntix_exporter::status::Status;
-use agntix_exporter::web::{self, Security, WebState};
+use agntix_exporter::web::{self, WebState};
+use exporter_web::{Server, WebConfigFile};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,12 +26,13 @@ fn text(exposition: &Exposition, format: Format) -> String {
 
 /// Serves the page on a free port until the test's runtime ends.
 async fn serve(exposition: Arc<Exposition>) -> SocketAddr {
-    let listener = web::bind("127.0.0.1:0").await.unwrap();
+    let listener = exporter_web::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (reload, _) = mpsc::channel(1);
     let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
-    let state = WebState { exposition, status, reload, clock, security: Arc::new(Security::none()) };
-    tokio::spawn(web::serve(listener, state, WebConfig::default(), CancellationToken::new()));
+    let state = WebState { exposition, status, reload, clock, security: Arc::new(WebConfigFile::none()) };
+    let routes = web::router(state, &WebConfig::default()).unwrap();
+    tokio::spawn(Server::new(routes).serve([listener], CancellationToken::new()));
     address
 }
 

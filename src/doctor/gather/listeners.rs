@@ -1,5 +1,7 @@
 //! Our own listeners: whether each can be had, or an exporter answers there; and the files that guard them.
 
+use exporter_web::{ListenError, WebConfigFile};
+
 use super::files;
 use super::page::{self, Page};
 use super::{LISTENER_PATIENCE, bounded, webhook_listener};
@@ -7,7 +9,8 @@ use crate::agntix;
 use crate::config::Config;
 use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
 use crate::doctor::secrets::SecretFileSeen;
-use crate::web::{self, Guards, Security, WebError, local_client, local_url};
+use crate::web::guards::certificate_ends;
+use crate::web::{Guards, WebError, local_client, local_url};
 
 /// A listen address.
 pub(super) struct Listener {
@@ -105,27 +108,27 @@ fn secret_files(guards: &Guards) -> Vec<SecretFileSeen> {
     seen
 }
 
-fn guard(security: &Security) -> GuardSeen {
-    GuardSeen { summary: security.summary(), certificate_ends: security.certificate_ends() }
+fn guard(security: &WebConfigFile) -> GuardSeen {
+    GuardSeen { summary: security.summary(), certificate_ends: certificate_ends(security) }
 }
 
 async fn listener(
     address: &str,
     prefix: &str,
-    guard: Option<&Security>,
+    guard: Option<&WebConfigFile>,
     client: Option<&reqwest::Client>,
 ) -> ListenerSeen {
     if address.ends_with(":0") {
         return ListenerSeen::Chosen;
     }
-    let bound = tokio::time::timeout(LISTENER_PATIENCE, web::bind(address)).await;
+    let bound = tokio::time::timeout(LISTENER_PATIENCE, exporter_web::bind(address)).await;
     match bound {
         Ok(Ok(_)) => ListenerSeen::Free,
-        Ok(Err(WebError::Taken { .. })) => holder(address, prefix, guard, client).await,
-        Ok(Err(WebError::Listen { source, .. } | WebError::Address { source, .. })) => {
+        Ok(Err(ListenError::Taken { .. })) => holder(address, prefix, guard, client).await,
+        Ok(Err(ListenError::Refused { source, .. } | ListenError::Address { source, .. })) => {
             ListenerSeen::Unusable(format!("{address} cannot be listened on ({source})"))
         }
-        Ok(Err(error)) => ListenerSeen::Unusable(error.to_string()),
+        Ok(Err(error)) => ListenerSeen::Unusable(WebError::from(error).to_string()),
         Err(_) => ListenerSeen::Unusable(format!("{address}: the name service does not answer")),
     }
 }
@@ -134,7 +137,7 @@ async fn listener(
 async fn holder(
     address: &str,
     prefix: &str,
-    guard: Option<&Security>,
+    guard: Option<&WebConfigFile>,
     client: Option<&reqwest::Client>,
 ) -> ListenerSeen {
     let other = |what: &str| ListenerSeen::Other(what.to_owned());

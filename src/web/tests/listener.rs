@@ -1,195 +1,26 @@
-//! The listener against clients that behave badly. Nothing here waits for a length of time: each test waits for the
-//! event, under a bound that only a failure reaches.
+//! What the listener makes of the exporter's own routes and keys. How it treats clients that behave badly is tested in
+//! `exporter-web`.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::routing::{get, post};
-use http_body::Frame;
+use axum::body::Bytes;
+use axum::routing::post;
+use exporter_web::{Server, ServerOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::web_state;
 use crate::config::WebConfig;
-use crate::web::access::Access;
-use crate::web::server::{serve_guarded_within, serve_within};
-use crate::web::{WebError, bind, router, serve};
+use crate::web::{WebError, router};
 
 /// Only a failure takes this long.
 const BOUND: Duration = Duration::from_secs(30);
 
-struct Running {
-    address: SocketAddr,
-    stop: CancellationToken,
-    server: JoinHandle<Result<(), WebError>>,
-}
-
-async fn start(series: u64, config: WebConfig) -> Running {
-    let listener = bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(listener, web_state(series).0, config, stop.clone()));
-    Running { address, stop, server }
-}
-
-fn config(header_ms: u64, write_ms: u64) -> WebConfig {
-    WebConfig {
-        header_timeout: Duration::from_millis(header_ms),
-        write_timeout: Duration::from_millis(write_ms),
-        ..WebConfig::default()
-    }
-}
-
-async fn scrape(address: SocketAddr) -> String {
-    let mut client = TcpStream::connect(address).await.unwrap();
-    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    timeout(BOUND, client.read_to_end(&mut answer)).await.unwrap().unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
-/// Waits until the other side has closed the connection.
-async fn closed(client: &mut TcpStream) {
-    let mut rest = Vec::new();
-    // A reset is an end as good as any.
-    let _ = timeout(BOUND, client.read_to_end(&mut rest)).await.expect("the connection stays open");
-}
-
-#[tokio::test]
-async fn half_sent_requests_are_closed_and_stop_no_scrape() {
-    let running = start(2, config(300, 10_000)).await;
-    let mut half_open = Vec::new();
-    for n in 0..200 {
-        let mut client = TcpStream::connect(running.address).await.unwrap();
-        if n % 2 == 0 {
-            client.write_all(b"GET /metrics HTTP/1.1\r\nHost:").await.unwrap();
-        }
-        half_open.push(client);
-    }
-    assert!(scrape(running.address).await.starts_with("HTTP/1.1 200 OK\r\n"));
-    for client in &mut half_open {
-        closed(client).await;
-    }
-    assert!(scrape(running.address).await.contains("agent_id=\"agent1\""));
-}
-
-#[tokio::test]
-async fn a_flood_of_connections_makes_the_oldest_give_way() {
-    let listener = bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let server = tokio::spawn(serve_within(8, listener, web_state(2).0, config(600_000, 600_000), stop));
-    let mut flood = Vec::new();
-    for _ in 0..40 {
-        flood.push(TcpStream::connect(address).await.unwrap());
-    }
-    assert!(scrape(address).await.starts_with("HTTP/1.1 200 OK\r\n"));
-    for client in &mut flood[..32] {
-        closed(client).await;
-    }
-    server.abort();
-}
-
-/// A body that comes in pieces, as they are sent.
-struct Pieces(mpsc::UnboundedReceiver<&'static str>);
-
-impl http_body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(Bytes::from(piece)))))
-    }
-}
-
-#[tokio::test]
-async fn an_answer_of_which_a_part_was_sent_does_not_give_way() {
-    let listener = bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (send, pieces) = mpsc::unbounded_channel();
-    let body = Arc::new(Mutex::new(Some(Body::new(Pieces(pieces)))));
-    let page = move || std::future::ready(body.lock().unwrap().take().unwrap_or_default());
-    let routes = Router::new().route("/", get(page));
-    let serve =
-        serve_guarded_within(8, listener, routes, Access::open(), config(600_000, 600_000), CancellationToken::new());
-    let server = tokio::spawn(serve);
-    let mut client = TcpStream::connect(address).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    send.send("first, ").unwrap();
-    let mut answer = Vec::new();
-    while !answer.windows(7).any(|part| part == b"first, ") {
-        timeout(BOUND, client.read_buf(&mut answer)).await.unwrap().unwrap();
-    }
-    let mut flood = Vec::new();
-    for _ in 0..40 {
-        flood.push(TcpStream::connect(address).await.unwrap());
-    }
-    for client in &mut flood[..32] {
-        closed(client).await;
-    }
-    send.send("last").unwrap();
-    drop(send);
-    timeout(BOUND, client.read_to_end(&mut answer)).await.unwrap().unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.contains("last"), "{answer}");
-    server.abort();
-}
-
-#[tokio::test]
-async fn a_connection_that_idles_between_requests_is_closed() {
-    let running = start(0, config(200, 10_000)).await;
-    let mut client = TcpStream::connect(running.address).await.unwrap();
-    client.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    timeout(BOUND, client.read_to_end(&mut answer)).await.expect("the connection stays open").unwrap();
-    assert!(answer.ends_with(b"Healthy.\n"));
-}
-
-#[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off_and_others_are_served() {
-    let running = start(60_000, config(10_000, 300)).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let mut slow = socket.connect(running.address).await.unwrap();
-    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let whole = scrape(running.address).await;
-    assert!(whole.contains("agent_id=\"agent59999\""));
-    // One byte, then nothing for as long as the server keeps its side open.
-    slow.read_exact(&mut [0; 1]).await.unwrap();
-    running.stop.cancel();
-    // The stop waits for answers under way, 4.5 s at most; the write time-out ends this one long before.
-    timeout(Duration::from_secs(4), running.server).await.expect("it was not cut off").unwrap().unwrap();
-    let mut rest = Vec::new();
-    let _ = timeout(BOUND, slow.read_to_end(&mut rest)).await.unwrap();
-    assert!(rest.len() + 1 < whole.len(), "{} of {}", rest.len() + 1, whole.len());
-}
-
-#[tokio::test]
-async fn stopping_finishes_and_frees_the_port() {
-    let running = start(0, config(60_000, 60_000)).await;
-    let mut idle = TcpStream::connect(running.address).await.unwrap();
-    assert!(scrape(running.address).await.starts_with("HTTP/1.1 200 OK\r\n"));
-    running.stop.cancel();
-    timeout(Duration::from_secs(5), running.server).await.expect("stopped in 5 s").unwrap().unwrap();
-    closed(&mut idle).await;
-    assert!(TcpStream::connect(running.address).await.is_err());
-}
-
 #[tokio::test]
 async fn a_listener_that_cannot_be_had_is_one_clear_sentence() {
+    let bind = async |address: &str| exporter_web::bind(address).await.map_err(WebError::from);
     let first = bind("127.0.0.1:0").await.unwrap();
     let address = first.local_addr().unwrap().to_string();
     let taken = bind(&address).await.unwrap_err();
@@ -197,6 +28,13 @@ async fn a_listener_that_cannot_be_had_is_one_clear_sentence() {
     assert!(taken.to_string().contains(&address) && taken.to_string().contains("web.listen_address"));
     let nonsense = bind("nonsense").await.unwrap_err();
     assert!(matches!(nonsense, WebError::Address { .. }), "{nonsense}");
+}
+
+/// Waits until the other side has closed the connection.
+async fn closed(client: &mut TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as good as any.
+    let _ = timeout(BOUND, client.read_to_end(&mut rest)).await.expect("the connection stays open");
 }
 
 /// One request and its answer over a connection that stays open; none if it does not.
@@ -216,14 +54,22 @@ async fn kept(client: &mut TcpStream, path: &str) -> Option<String> {
     }
 }
 
+/// The server knows the page of metrics by its mark.
 #[tokio::test]
 async fn connection_that_scrapes_outlives_bodies_that_never_end() {
-    let listener = bind("127.0.0.1:0").await.unwrap();
+    let listener = exporter_web::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let config = config(600_000, 600_000);
-    let routes = router(web_state(2).0, &config).unwrap().route("/delivery", post(|_: Bytes| async { "read" }));
-    let access = Access::open();
-    let server = tokio::spawn(serve_guarded_within(8, listener, routes, access, config, CancellationToken::new()));
+    let routes = router(web_state(2).0, &WebConfig::default()).unwrap();
+    let routes = routes.route("/delivery", post(|_: Bytes| async { "read" }));
+    let patience = Duration::from_secs(600);
+    let options = ServerOptions {
+        header_timeout: patience,
+        write_timeout: patience,
+        max_connections: 8,
+        ..ServerOptions::default()
+    };
+    let server = Server::new(routes).with_options(options).serve([listener], CancellationToken::new());
+    let server = tokio::spawn(server);
     let mut scraper = TcpStream::connect(address).await.unwrap();
     assert!(kept(&mut scraper, "/metrics").await.is_some());
     for _ in 0..3 {
@@ -240,21 +86,4 @@ async fn connection_that_scrapes_outlives_bodies_that_never_end() {
         assert!(page.contains("agent_id=\"agent1\""));
     }
     server.abort();
-}
-
-#[tokio::test]
-async fn pipelined_requests_are_answered_up_to_a_bound() {
-    let running = start(2, config(600_000, 600_000)).await;
-    let mut client = TcpStream::connect(running.address).await.unwrap();
-    client.write_all(&b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200)).await.unwrap();
-    let mut answers = Vec::new();
-    timeout(BOUND, client.read_to_end(&mut answers)).await.expect("the connection stays open").unwrap();
-    let answers = String::from_utf8(answers).unwrap();
-    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 17);
-    assert_eq!(answers.matches("connection: close").count(), 1);
-    // Who waits for each answer may ask for ever.
-    let mut client = TcpStream::connect(running.address).await.unwrap();
-    for _ in 0..100 {
-        assert!(kept(&mut client, "/-/healthy").await.is_some());
-    }
 }

@@ -7,9 +7,10 @@ mod webhook;
 use std::sync::Arc;
 use std::time::Instant;
 
+use exporter_web::WebConfigFile;
 use tokio::sync::mpsc;
 
-use super::{Security, WebState};
+use super::WebState;
 use crate::clock::ManualClock;
 use crate::config::MetricsConfig;
 use crate::exposition::Exposition;
@@ -43,7 +44,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
         status: Arc::new(Status::default()),
         reload,
         clock: Arc::new(ManualClock::default()),
-        security: Arc::new(Security::none()),
+        security: Arc::new(WebConfigFile::none()),
     };
     (state, requests)
 }

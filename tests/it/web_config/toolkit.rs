@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use agntix_exporter::web::Security;
+use exporter_web::WebConfigFile;
 
 use super::{Site, TLS};
 use crate::support::certificates::Authority;
@@ -223,12 +223,12 @@ fn the_verdicts_are_those_that_are_listed() {
     let site = site();
     for case in cases(site.path()).into_iter().chain(later_cases()) {
         site.write("web.yml", &case.text);
-        let opened = Security::open(&site.web_config());
+        let opened = WebConfigFile::load(&site.web_config());
         let why = opened.as_ref().err().map(ToString::to_string).unwrap_or_default();
         assert_eq!(opened.is_ok(), case.good, "{}: {why}", case.name);
         assert!(case.good || why.contains("web.yml"), "{}: {why}", case.name);
     }
-    assert!(Security::open(&site.path().join("nothing.yml")).is_err());
+    assert!(WebConfigFile::load(&site.path().join("nothing.yml")).is_err());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::Mistake;
 use super::yaml::{Node, Value};
-use crate::config::{nearest_of, shown, shown_name};
+use crate::text::{nearest_of, shown, shown_name};
 
 /// The file itself, or one of its sections.
 pub(super) struct Section<'n> {

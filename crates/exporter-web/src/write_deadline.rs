@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::connections::Activity;
+use crate::connections::Activity;
 
 /// The stream. The time runs from the first write that the system would not take until everything written has been
 /// taken, however slowly bytes trickle away in between.

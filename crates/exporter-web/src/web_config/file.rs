@@ -13,7 +13,7 @@ use super::names::{self, CURVES, ClientAuth, POLICIES, Suite, VERSIONS, Version}
 use super::password::PasswordHash;
 use super::section::Section;
 use super::yaml::Node;
-use crate::config::shown;
+use crate::text::shown;
 
 /// What a file asks for.
 #[derive(Debug, Default)]
@@ -91,8 +91,8 @@ const TLS_KEYS: [&str; 13] = [
 ];
 /// The headers that may be set, and the values that each may have; none means any.
 const HEADERS: [(&str, &[&str]); 5] = [
-    ("Content-Security-Policy", &[]),
-    ("Strict-Transport-Security", &[]),
+    ("Content-WebConfigFile-Policy", &[]),
+    ("Strict-Transport-WebConfigFile", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
     ("X-Frame-Options", &["deny", "sameorigin"]),
     ("X-XSS-Protection", &[]),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
@@ -16,7 +17,6 @@ use super::clients::{self, Clients};
 use super::error::Mistake;
 use super::file::{Pem, Source, Tls, Versions};
 use super::names::ClientAuth;
-use crate::clock::Timestamp;
 
 /// A chain has kilobytes, a bundle of all authorities of the world less than one megabyte.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// A configuration that is ready, and what is probably not meant in it.
 pub(super) struct Ready {
     pub config: Arc<ServerConfig>,
-    pub ends: Option<Timestamp>,
+    pub ends: Option<SystemTime>,
     pub warnings: Vec<String>,
 }
 

@@ -8,28 +8,28 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::web_config::Security;
-use super::web_config::users::Verdict;
+use crate::web_config::WebConfigFile;
+use crate::web_config::users::Verdict;
 
 /// What guards the routes of a listener.
 #[derive(Clone)]
 pub struct Access {
-    security: Arc<Security>,
+    file: Arc<WebConfigFile>,
     /// Paths that need no user, and that no limit refuses: the probes.
     probes: Vec<String>,
-    /// Path of the webhook, which needs no user: its deliveries are signed, and Agntix has no password.
-    webhook: Option<String>,
+    /// Paths that need no user: they know their clients in another way.
+    without_users: Vec<String>,
 }
 
 impl Access {
     /// Everybody is let in, over plain HTTP.
     pub fn open() -> Self {
-        Self::guarded(Arc::new(Security::none()))
+        Self::guarded(Arc::new(WebConfigFile::none()))
     }
 
-    /// What `security` says holds for every path.
-    pub fn guarded(security: Arc<Security>) -> Self {
-        Self { security, probes: Vec::new(), webhook: None }
+    /// What `file` says holds for every path.
+    pub fn guarded(file: Arc<WebConfigFile>) -> Self {
+        Self { file, probes: Vec::new(), without_users: Vec::new() }
     }
 
     /// These paths need no user, and no limit refuses them.
@@ -39,21 +39,21 @@ impl Access {
         self
     }
 
-    /// The webhook is at this path.
+    /// This path needs no user, as one whose requests are signed; rate limits and client certificates hold for it.
     #[must_use]
-    pub fn with_webhook(mut self, path: &str) -> Self {
-        self.webhook = Some(path.to_owned());
+    pub fn with_path_without_users(mut self, path: &str) -> Self {
+        self.without_users.push(path.to_owned());
         self
     }
 
     /// What guards the connections.
-    pub(super) fn security(&self) -> &Security {
-        &self.security
+    pub(crate) fn file(&self) -> &WebConfigFile {
+        &self.file
     }
 
     /// The answer to a request that is not let in; none if it is.
-    pub(super) async fn refuse<B>(&self, request: &Request<B>, peer: IpAddr) -> Option<Response> {
-        let (snapshot, authenticator) = self.security.in_force()?;
+    pub(crate) async fn refuse<B>(&self, request: &Request<B>, peer: IpAddr) -> Option<Response> {
+        let (snapshot, authenticator) = self.file.in_force()?;
         // Compared as it came: a path that is written in another way is not one of these, and no route has it either.
         let path = request.uri().path();
         if self.probes.iter().any(|probe| probe == path) {
@@ -64,7 +64,7 @@ impl Access {
         {
             return Some(later(wait.as_secs().saturating_add(1), "Too many requests.\n"));
         }
-        if snapshot.users.is_empty() || self.webhook.as_deref() == Some(path) {
+        if snapshot.users.is_empty() || self.without_users.iter().any(|open| open == path) {
             return None;
         }
         let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -79,8 +79,8 @@ impl Access {
     }
 
     /// Adds the configured headers to an answer.
-    pub(super) fn complete(&self, response: &mut Response) {
-        let Some((snapshot, _)) = self.security.in_force() else { return };
+    pub(crate) fn complete(&self, response: &mut Response) {
+        let Some((snapshot, _)) = self.file.in_force() else { return };
         for (name, value) in &snapshot.headers {
             // What the page itself asks of browsers is stricter, where it says anything.
             if !response.headers().contains_key(name) {

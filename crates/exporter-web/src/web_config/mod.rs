@@ -1,7 +1,7 @@
 //! The web configuration file, in the format of Prometheus' exporter-toolkit: TLS, users, headers, a rate limit. It is read
 //! again when it or a certificate changes, and the last good state stays in force while the new one is not good.
 //!
-//! Nothing in here knows a route or a request: [`access`](super::access) decides with it what is let in.
+//! Nothing in here knows a route or a request: [`access`](crate::access) decides with it what is let in.
 
 mod clients;
 mod duration;
@@ -20,7 +20,7 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::http::{HeaderName, HeaderValue};
@@ -33,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::rate_limit::RateLimit;
 use self::users::Authenticator;
-use crate::clock::Timestamp;
 use crate::stamp::Stamp;
 
 /// How often the files are looked at. Looking is a `stat`; they are read only when that shows a change.
@@ -44,7 +43,7 @@ const RETRY_AFTER: u32 = 60;
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What guards a listener: what its web configuration file says at the moment, or nothing.
-pub struct Security(Option<Guard>);
+pub struct WebConfigFile(Option<Guard>);
 
 struct Guard {
     path: PathBuf,
@@ -63,7 +62,7 @@ pub(crate) struct Snapshot {
     names_clients: bool,
     /// Whether it names the authority that vouches for clients.
     names_authority: bool,
-    certificate_ends: Option<Timestamp>,
+    certificate_ends: Option<SystemTime>,
     key_file: Option<PathBuf>,
 }
 
@@ -89,7 +88,7 @@ struct Reading {
     result: Result<(Snapshot, Vec<String>), WebConfigError>,
 }
 
-impl Security {
+impl WebConfigFile {
     /// Plain HTTP, open to everybody.
     pub const fn none() -> Self {
         Self(None)
@@ -99,7 +98,7 @@ impl Security {
     ///
     /// # Errors
     /// If the file, or a certificate or key that it names, cannot be used.
-    pub fn open(path: &Path) -> Result<(Self, Vec<String>), WebConfigError> {
+    pub fn load(path: &Path) -> Result<(Self, Vec<String>), WebConfigError> {
         let Reading { stamps, result } = read(path);
         let (snapshot, warnings) = result?;
         let authenticator = Authenticator::new().map_err(|_| WebConfigError::Unreadable {
@@ -160,7 +159,7 @@ impl Security {
     }
 
     /// When the certificate that is shown ends.
-    pub fn certificate_ends(&self) -> Option<Timestamp> {
+    pub fn certificate_ends(&self) -> Option<SystemTime> {
         self.current()?.certificate_ends
     }
 

@@ -40,9 +40,9 @@ impl Files {
         self.0.path().join("web.yml")
     }
 
-    fn open(&self, text: &str) -> Result<(Security, Vec<String>), WebConfigError> {
+    fn open(&self, text: &str) -> Result<(WebConfigFile, Vec<String>), WebConfigError> {
         self.write("web.yml", text);
-        Security::open(&self.path())
+        WebConfigFile::load(&self.path())
     }
 
     /// What is said of a file: its warnings, or why it is refused.
@@ -103,7 +103,7 @@ fn good_files_are_taken() {
 #[test]
 fn what_a_good_file_says_is_in_force() {
     let files = Files::new();
-    let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"\"\n\
+    let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    Content-WebConfigFile-Policy: \"\"\n\
                 rate_limit: {interval: 1s, burst: 3}\n";
     let (security, warnings) = files.open(text).unwrap();
     let (snapshot, _) = security.in_force().unwrap();
@@ -172,7 +172,7 @@ fn mistakes_name_the_file_the_line_and_what_would_do() {
         ),
         (
             "http_server_config:\n  headers:\n    Content-Type: foo",
-            "web.yml, line 3: http_server_config.headers: \"Content-Type\" cannot be set; those that can are Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection",
+            "web.yml, line 3: http_server_config.headers: \"Content-Type\" cannot be set; those that can are Content-WebConfigFile-Policy, Strict-Transport-WebConfigFile, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection",
         ),
         (
             "http_server_config: {http2: maybe}",
@@ -191,7 +191,7 @@ fn mistakes_name_the_file_the_line_and_what_would_do() {
         let said = files.said(text);
         assert!(said.starts_with(expected) && (expected.ends_with(": ") || said == expected), "{said}\n{expected}");
     }
-    let missing = Security::open(&files.0.path().join("somefile")).err().unwrap().to_string();
+    let missing = WebConfigFile::load(&files.0.path().join("somefile")).err().unwrap().to_string();
     assert!(missing.contains("somefile cannot be read: No such file"), "{missing}");
 }
 
@@ -296,12 +296,12 @@ fn nothing_secret_is_shown() {
 }
 
 /// Two looks: at the first the change is seen, at the second it has rested.
-fn look_twice(security: &Security) {
+fn look_twice(security: &WebConfigFile) {
     security.look();
     security.look();
 }
 
-fn certificate(security: &Security) -> *const ServerConfig {
+fn certificate(security: &WebConfigFile) -> *const ServerConfig {
     Arc::as_ptr(&security.tls().unwrap())
 }
 
@@ -445,7 +445,7 @@ fn what_could_not_be_read_is_tried_again_though_it_looks_the_same() {
 
 #[test]
 fn no_file_is_plain_http_for_everybody() {
-    let security = Security::none();
+    let security = WebConfigFile::none();
     look_twice(&security);
     assert_eq!(security.reread(), Ok(()));
     assert!(security.in_force().is_none() && security.tls().is_none() && !security.has_users());

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -11,8 +12,6 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, X509Certificate};
-
-use crate::clock::Timestamp;
 
 /// Looks at the certificates of clients.
 #[derive(Debug)]
@@ -146,9 +145,11 @@ pub(super) fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Op
 }
 
 /// The last second of a certificate's validity.
-pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
+    let seconds = certificate.validity().not_after.timestamp();
+    let since_epoch = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { UNIX_EPOCH.checked_sub(since_epoch) } else { UNIX_EPOCH.checked_add(since_epoch) }
 }
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn the_end_of_a_certificate_is_read() {
         let certificate = certificate(|p| p.not_after = date_time_ymd(2031, 4, 8));
-        assert_eq!(ends(&certificate), Timestamp::parse_rfc3339("2031-04-08T00:00:00Z"));
+        assert_eq!(ends(&certificate), Some(UNIX_EPOCH + Duration::from_secs(1_933_372_800)));
     }
 
     #[test]
