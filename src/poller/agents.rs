@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::agntix::{JsonText, wire};
 use crate::clock::Tick;
-use crate::discovery::paging::{PageClaims, Paging, ServerPages, Step};
+use crate::discovery::paging::{Contradiction, PageClaims, Paging, ServerPages, Step};
 use crate::exposition::catalogue::GaugeFamily;
 use crate::exposition::labels::LabelSet;
 use crate::observation::MAX_VALUE;
@@ -88,19 +88,13 @@ impl Agents {
             }
             Step::More | Step::End | Step::Repeats => {}
         }
-        if let Some(contradiction) = self.server.take_contradiction() {
-            let PageClaims { items, total, total_pages, .. } = contradiction.claims;
-            let page = contradiction.page;
-            tracing::warn!(
-                page,
-                items,
-                total,
-                total_pages,
-                "the agents' total or totalPages contradicts what their pages hold"
-            );
-        }
         (self.paging, self.due) = (Paging::default(), now + interval);
         Some(std::mem::take(&mut self.found).into_values().map(|labels| (labels, 1.0)).collect())
+    }
+
+    /// The first contradiction between what the pages claim and what they hold; once.
+    pub fn take_contradiction(&mut self) -> Option<Contradiction> {
+        self.server.take_contradiction()
     }
 
     /// The same page is due at once.

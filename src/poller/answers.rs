@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::contact::Came;
 use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
 use super::health::backoff;
+use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice, SessionNotice, SessionTrouble};
 use super::route_health::WrongAnswer;
+use super::updates::{MetricUpdate, StatedLimit, Update};
 use crate::agntix::promise::{self, Unkept};
 use crate::agntix::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 use crate::clock::Tick;
-use crate::exposition::catalogue::GaugeFamily;
 use crate::ledger::Change;
 use crate::observation::{self, Moment};
-use crate::session::Source;
-use crate::session::{Facts, MalformedReason};
+use crate::session::{Facts, MalformedReason, Source};
 use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
 
 /// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
@@ -52,7 +52,7 @@ impl Core {
                 Ask::Agents(_) => self.agents_answered(ask, &body, &came, now),
             },
             Err(ApiError::Connect(why)) if self.is_of_a_counted_failure(answer.elapsed, now) => {
-                tracing::debug!(why, "a request failed with the connection that it shared");
+                self.updates.notice(Notice::Api(ApiNotice::ConnectionLost { why }));
                 let random = self.rng.f64();
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
@@ -70,7 +70,7 @@ impl Core {
         self.unprocessed = self.unprocessed.saturating_add(1);
         let is_again = self.unprocessed <= UNPROCESSED;
         if is_again {
-            tracing::debug!(route = ask.route().as_str(), "a request that was not taken is sent again");
+            self.updates.notice(Notice::Api(ApiNotice::RequestNotTaken { route: ask.route() }));
             self.put_back(ask, now.tick);
         }
         is_again
@@ -108,27 +108,19 @@ impl Core {
     }
 
     fn note(&mut self, answer: &Answer, now: Now) {
-        let route = answer.route.as_str();
-        let code = answer.result.as_ref().map_or_else(ApiError::code_label, |_| "200".into());
-        let own = self.exposition.own();
-        own.api_requests.with_label_values(&[route, &code]).inc();
-        own.api_request_duration.with_label_values(&[route]).observe(answer.elapsed.as_secs_f64());
         let rate = answer.rate_limit;
-        if let Some(limit) = rate.limit {
-            own.api_rate_limit.with_label_values::<&str>(&[]).set(limit.into());
-        }
-        if let Some(remaining) = rate.remaining {
-            own.api_rate_limit_remaining.with_label_values::<&str>(&[]).set(remaining.into());
-        }
-        if let Some(reset) = rate.reset {
-            own.api_rate_limit_reset.with_label_values::<&str>(&[]).set(reset.as_millis() / 1000);
-            if rate.remaining == Some(0) {
-                // Somebody else has used the rest of the window; asking now would only be refused.
-                let longest = rate.quotas.iter().flatten().map(|quota| quota.seconds).max().unwrap_or_default().max(60);
-                let stated_at = answer.date.unwrap_or_else(|| self.api_time.now(now.tick, now.local));
-                let wait = reset.since(stated_at).min(Duration::from_secs(longest.into()));
-                self.budget.pause(now.tick + wait, now.tick);
-            }
+        self.updates.metric(MetricUpdate::Request {
+            route: answer.route,
+            code: answer.result.as_ref().map_or_else(ApiError::code_label, |_| "200".into()),
+            elapsed: answer.elapsed,
+            stated: StatedLimit { limit: rate.limit, remaining: rate.remaining, reset: rate.reset },
+        });
+        if let (Some(reset), Some(0)) = (rate.reset, rate.remaining) {
+            // Somebody else has used the rest of the window; asking now would only be refused.
+            let longest = rate.quotas.iter().flatten().map(|quota| quota.seconds).max().unwrap_or_default().max(60);
+            let stated_at = answer.date.unwrap_or_else(|| self.api_time.now(now.tick, now.local));
+            let wait = reset.since(stated_at).min(Duration::from_secs(longest.into()));
+            self.budget.pause(now.tick + wait, now.tick);
         }
         self.note_limit(rate, answer.result.is_ok());
     }
@@ -146,18 +138,14 @@ impl Core {
                 }
                 let stated = quotas.iter().map(|quota| format!("{} in {} s", quota.requests, quota.seconds));
                 let (stated, may_send) = (stated.collect::<Vec<_>>().join(", "), self.budget.per_window());
-                if limit == 0 {
-                    tracing::warn!(
-                        stated,
-                        "the API states a limit of no requests; one a minute is sent until it states another"
-                    );
-                } else {
-                    tracing::info!(stated, may_send, "the API stated its limit");
-                }
+                self.updates.notice(Notice::Limit(match limit {
+                    0 => LimitNotice::Zero { stated },
+                    _ => LimitNotice::Stated { stated, may_send },
+                }));
                 limit
             }
             None if is_good && self.budget.learn_no_limit() => {
-                tracing::warn!("the API does not state its limit any more; api.requests_per_minute is in effect");
+                self.updates.notice(Notice::Limit(LimitNotice::NotStated));
                 0
             }
             None => return,
@@ -174,9 +162,9 @@ impl Core {
         }
         let wait = *wait + Duration::from_secs_f64(random);
         self.budget.pause(now.tick + wait, now.tick);
-        if let Some(unsaid) = self.complaints.admit(now.tick) {
-            let (wait, request_id) = (super::standing::whole_seconds(wait), error.request_id());
-            tracing::warn!(status, %wait, request_id, unsaid, "Agntix asks to be left alone (Retry-After); all requests pause");
+        if let Some(suppressed) = self.complaints.admit(now.tick) {
+            let (status, request_id) = (*status, error.request_id().map(ToOwned::to_owned));
+            self.updates.notice(Notice::Limit(LimitNotice::RetryAfter { status, wait, request_id, suppressed }));
         }
     }
 
@@ -195,8 +183,8 @@ impl Core {
                     && let crate::status::ApiStatus::Down(why) =
                         self.health.status(&self.credential, &self.host, now.tick)
                 {
-                    self.told.down_since.get_or_insert(now.tick);
-                    tracing::error!(route = route.as_str(), %error, "{why}");
+                    self.reported.down_since.get_or_insert(now.tick);
+                    self.updates.notice(Notice::Api(ApiNotice::CredentialRefused { route, error: error.clone(), why }));
                 }
                 self.put_back(ask, now.tick);
             }
@@ -204,9 +192,9 @@ impl Core {
                 self.health.paused(route, error, now.tick);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.budget.pause(now.tick + wait, now.tick);
-                if let Some(unsaid) = self.complaints.admit(now.tick) {
-                    let (wait, request_id) = (super::standing::whole_seconds(wait), error.request_id());
-                    tracing::warn!(%wait, request_id, unsaid, "Agntix asks for fewer requests (429); all of them pause");
+                if let Some(suppressed) = self.complaints.admit(now.tick) {
+                    let request_id = error.request_id().map(ToOwned::to_owned);
+                    self.updates.notice(Notice::Limit(LimitNotice::TooManyRequests { wait, request_id, suppressed }));
                 }
                 self.put_back(ask, now.tick);
             }
@@ -224,17 +212,18 @@ impl Core {
                     && let crate::status::ApiStatus::Down(why) =
                         self.health.status(&self.credential, &self.host, now.tick)
                 {
-                    self.told.down_since.get_or_insert(now.tick);
-                    tracing::error!("{why}");
+                    self.reported.down_since.get_or_insert(now.tick);
+                    self.updates.notice(Notice::Api(ApiNotice::Down { why }));
                 }
                 self.put_off(ask, now.tick, |_| Duration::ZERO);
             }
             error if error.is_transient() => {
                 if self.health.failed(route, error, now.tick, random) {
-                    self.told.down_since.get_or_insert(now.tick);
-                    tracing::error!(host = self.host, %error, "Agntix cannot be used; it is tried again with growing pauses");
+                    self.reported.down_since.get_or_insert(now.tick);
+                    let host = self.host.clone();
+                    self.updates.notice(Notice::Api(ApiNotice::Unusable { host, error: error.clone() }));
                 }
-                tracing::debug!(route = route.as_str(), %error, "a request failed");
+                self.updates.notice(Notice::Api(ApiNotice::RequestFailed { route, error: error.clone() }));
                 if let Ask::Session(id) = ask
                     && self.is_lost_to_errors(id, error, now)
                 {
@@ -358,7 +347,7 @@ impl Core {
                 if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Session, body) {
                     return self.wrong_answer(ask, came, &what, is_absent, now);
                 }
-                self.malformed(reason);
+                self.updates.malformed(reason);
                 return self.session_missing(
                     id,
                     &format!("the answer makes no sense ({})", reason.as_str()),
@@ -435,12 +424,12 @@ impl Core {
             again = paced(look_back, failures, missing_wait(failures, random, cap));
             again
         });
-        if let Some(unsaid) = self.complaints.admit(now.tick) {
-            let again = humantime::format_duration(Duration::from_secs(again.as_secs()));
-            tracing::warn!(session = %id, why, request_id, %again, unsaid, "a session cannot be read");
+        if let Some(suppressed) = self.complaints.admit(now.tick) {
+            let trouble = SessionTrouble::Unreadable { why: why.to_owned(), again: Some(again) };
+            self.updates.notice(session_notice(id, trouble, request_id, suppressed));
         }
         if missing >= GIVE_UP_AFTER || (refused && self.is_outlived(id, now)) {
-            self.malformed(MalformedReason::GivenUp);
+            self.updates.malformed(MalformedReason::GivenUp);
             self.tracker.take(id);
             let now = self.api_time.now(now.tick, now.local);
             let changes = vec![Change::GiveUp { id: Arc::clone(id), now }];
@@ -472,12 +461,11 @@ impl Core {
         self.note_time(came.head, now);
         let interval = self.sooner_without_time(self.config.agents_interval.mul_f64(0.9 + 0.2 * random));
         if let Some(series) = self.agents.read(&page, now.tick, interval, self.config.max_agents) {
-            self.exposition.set_gauges(GaugeFamily::AgentInfo, series);
+            self.updates.push(Update::Agents(series));
+            if let Some(contradiction) = self.agents.take_contradiction() {
+                self.updates.notice(Notice::List(ListNotice::AgentsContradict(contradiction)));
+            }
         }
-    }
-
-    pub(super) fn malformed(&self, reason: MalformedReason) {
-        self.own().malformed_sessions.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
@@ -486,14 +474,25 @@ impl Core {
             return;
         }
         for reason in &facts.malformed {
-            self.malformed(*reason);
+            self.updates.malformed(*reason);
         }
         let counted = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
-        if !counted && let Some(unsaid) = self.complaints.admit(now.tick) {
+        if !counted && let Some(suppressed) = self.complaints.admit(now.tick) {
             let parts = facts.malformed.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
-            tracing::warn!(session = %facts.id, parts, request_id, unsaid, "parts of a session make no sense and are left out");
+            let trouble = SessionTrouble::PartsLeftOut { parts };
+            self.updates.notice(session_notice(&facts.id, trouble, request_id, suppressed));
         }
     }
+}
+
+pub(super) fn session_notice(
+    id: &Arc<str>,
+    trouble: SessionTrouble,
+    request_id: Option<&str>,
+    suppressed: u64,
+) -> Notice {
+    let request_id = request_id.map(ToOwned::to_owned);
+    Notice::Session(SessionNotice { session: Arc::clone(id), trouble, request_id, suppressed })
 }
 
 /// How long to wait after so many failures in a row, which would else be `wait`.

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answers::session_notice;
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
+use super::notices::{ApiNotice, Notice, SessionTrouble};
 use super::route_health::WrongAnswer;
 use super::time::Head;
 use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
@@ -144,7 +146,7 @@ impl Core {
         let Some(choice) = self.paths.get_mut(route as usize) else { return };
         let Some(place) = choice.good(&came.path) else { return };
         let (path, key) = (ApiPath::from(route), choice.key());
-        tracing::info!(route = route.as_str(), path = &*came.path, "the path of a route was found ({key} is auto)");
+        self.updates.notice(Notice::Api(ApiNotice::PathFound { route, path: Arc::clone(&came.path), key }));
         let changes = vec![Change::Path { path, place }];
         self.ready.push_back(Batch { changes, purpose: Purpose::Note });
     }
@@ -170,7 +172,8 @@ impl Core {
     /// spelling of the path if there is one to try.
     pub(super) fn wrong_answer(&mut self, ask: &Ask, came: &Came, what: &str, is_absent: bool, now: Now) {
         let after = self.doubt(ask, came, what, is_absent, now);
-        tracing::debug!(route = ask.route().as_str(), path = &*came.path, what, ?after, "not what the route promises");
+        let (route, path, said) = (ask.route(), Arc::clone(&came.path), what.to_owned());
+        self.updates.notice(Notice::Api(ApiNotice::NotAsPromised { route, path, what: said, after }));
         if matches!(after, AfterWrong::Stale | AfterWrong::TryNext) {
             return self.ask_again(ask, now);
         }
@@ -219,10 +222,11 @@ impl Core {
         let random = self.rng.f64();
         self.tracker.fail(id, now.tick, |tracked| backoff(u32::from(tracked.failures), random));
         // That the API is down is said once, and not of each session.
-        if self.told.down_since.is_none()
-            && let Some(unsaid) = self.complaints.admit(now.tick)
+        if self.reported.down_since.is_none()
+            && let Some(suppressed) = self.complaints.admit(now.tick)
         {
-            tracing::warn!(session = %id, why, request_id = came.request_id, unsaid, "a session cannot be read");
+            let trouble = SessionTrouble::Unreadable { why, again: None };
+            self.updates.notice(session_notice(id, trouble, came.request_id.as_deref(), suppressed));
         }
     }
 

@@ -1,7 +1,8 @@
 //! What to do next: which session, page or list of agents to ask for, what to make durable, how long to wait.
 //!
-//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts; it opens nothing,
-//! sleeps nowhere and reads no clock.
+//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts, and answers with values:
+//! what to do ([`NextAction`]), what to log, count and show ([`Update`]), how things stand ([`Snapshot`](super::snapshot)).
+//! It opens nothing, sleeps nowhere, reads no clock, logs nothing, and holds nothing that anybody else holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,24 +13,23 @@ use super::api_time::ApiTime;
 use super::complaints::Complaints;
 use super::contact::StreamSeen;
 use super::health::{Health, backoff};
-use super::standing::Told;
+use super::notices::Notice;
+use super::standing::Reported;
 use super::unreadable::Unreadable;
+use super::updates::{MetricUpdate, Update, Updates};
 use super::watched::WatchedSessions;
 use crate::agntix::Route;
 use crate::agntix::budget::{Budget, Grant, LEASE_VALID, Priority};
 use crate::agntix::paths::{ApiPath, PathChoice};
-use crate::clock::{ApiClock, Tick, Timestamp};
+use crate::clock::{Tick, Timestamp};
 use crate::config::{ApiConfig, Config};
 use crate::discovery::listing::{ListPage, Listing, PageSeen};
 use crate::discovery::unnamed::Unnamed;
 use crate::discovery::{Hint, News, Watched};
-use crate::exposition::Exposition;
 use crate::exposition::series::SeriesKey;
 use crate::ledger::{Change, Lease, Opened};
 use crate::observation::ObservationConfig;
-use crate::session::{Facts, MalformedReason, Parts};
-use crate::session::{Source, Stage};
-use crate::status::Status;
+use crate::session::{Facts, Parts, Source, Stage};
 use crate::tracker::{Class, Progress, Schedule, Tracker};
 
 /// The present moment, on all the clocks that matter.
@@ -67,7 +67,7 @@ impl Ask {
 
 /// What to do next.
 #[derive(Debug)]
-pub enum Next {
+pub enum NextAction {
     /// Send this request.
     Ask(Ask),
     /// Make this durable.
@@ -192,6 +192,10 @@ pub(super) struct Life {
     pub(super) files_unread: bool,
     /// Every source has been read once.
     pub(super) ready: bool,
+    /// `sessions.look_back_deadline` passed before the look-back was done.
+    pub(super) deadline_passed: bool,
+    /// Sessions counted since the state was begun.
+    pub(super) counted: u64,
     /// There are sessions that should have been counted by now.
     pub(super) lags: bool,
     /// Until then the session metrics lag behind: what was counted late may be in the initial-zero window of its series.
@@ -218,13 +222,9 @@ pub struct Core {
     pub(super) api_time: ApiTime,
     /// When sources last gave what they had, by this machine's clock; `None` once the API's time is known or overdue.
     pub(super) succeeded_by_machine: Option<BTreeMap<Source, Timestamp>>,
-    /// Where the API's time is told to whoever takes deliveries.
-    pub(super) api_clock: Arc<ApiClock>,
     pub(super) watched: WatchedSessions,
     pub(super) complaints: Complaints,
     pub(super) life: Life,
-    pub(super) exposition: Arc<Exposition>,
-    pub(super) status: Arc<Status>,
     pub(super) credential: String,
     pub(super) host: String,
     pub(super) rng: fastrand::Rng,
@@ -253,8 +253,9 @@ pub struct Core {
     pub(super) unprocessed: u32,
     /// When a lost connection was last counted as a failure.
     pub(super) connection_lost: Option<Tick>,
-    /// What the log says of the API at present.
-    pub(super) told: Told,
+    /// What of the API's state is in the log.
+    pub(super) reported: Reported,
+    pub(super) updates: Updates,
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     /// After a failed commit, nothing is done before.
@@ -299,26 +300,22 @@ const CANDIDATES: [Candidate; 10] = [
     Candidate::Sessions(Class::Watched),
 ];
 
-/// What the core is told of the world around it when it is made.
-pub struct Surroundings {
-    /// Where gauges and the exporter's own metrics go.
-    pub exposition: Arc<Exposition>,
-    /// What the landing page and readiness say.
-    pub status: Arc<Status>,
-    /// Where the API's time is told.
-    pub api_clock: Arc<ApiClock>,
+/// What the core has to know besides the configuration and the ledger.
+pub struct CoreDeps {
     /// How the credential is named to a person.
     pub credential: String,
     /// Host of the API.
     pub host: String,
     /// Seed of the jitter.
     pub seed: u64,
+    /// Sessions counted since the state was begun.
+    pub counted: u64,
 }
 
 impl Core {
     /// Goes on from what the ledger holds.
-    pub fn new(config: &Config, opened: &Opened, surroundings: Surroundings, now: Now) -> Self {
-        let Surroundings { exposition, status, api_clock, credential, host, seed } = surroundings;
+    pub fn new(config: &Config, opened: &Opened, deps: CoreDeps, now: Now) -> Self {
+        let CoreDeps { credential, host, seed, counted } = deps;
         let mut tracker = Tracker::default();
         for pending in &opened.pending {
             tracker.restore(pending.clone(), now.tick);
@@ -352,7 +349,6 @@ impl Core {
             api: config.api.clone(),
             api_time: ApiTime::default(),
             succeeded_by_machine: Some(BTreeMap::new()),
-            api_clock,
             watched: WatchedSessions::default(),
             complaints: Complaints::default(),
             life: Life {
@@ -363,10 +359,10 @@ impl Core {
                 pages: 0,
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
+                deadline_passed: false,
+                counted,
                 lags: true,
             },
-            exposition,
-            status,
             credential,
             host,
             rng: fastrand::Rng::with_seed(seed),
@@ -384,7 +380,8 @@ impl Core {
             unreadable: Unreadable::default(),
             unprocessed: 0,
             connection_lost: None,
-            told: Told::default(),
+            reported: Reported::default(),
+            updates: Updates::default(),
             throttled_since: None,
             state_retry: Tick::ZERO,
             state_failures: 0,
@@ -392,13 +389,9 @@ impl Core {
         };
         core.config.observation.agents = opened.agents.clone();
         core.watched.set_recent_limit(config.metrics.watch_recent);
-        // There before they happen, so that the first one is a rise.
-        for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
-            core.own().malformed_sessions.with_label_values(&[reason.as_str()]);
-        }
         core.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
         if core.life.look_back == LookBackStage::Done {
-            core.exposition.publish(now.instant);
+            core.updates.push(Update::Publish(now.instant));
         }
         core
     }
@@ -448,13 +441,8 @@ impl Core {
         let api_now = self.api_time.now(now.tick, now.local);
         let left_out = self.watched.bound(source, &mut ids, self.config.max_tracked);
         if left_out > 0 {
-            self.own().label_overflow.with_label_values(&["session_id"]).inc_by(left_out);
-            tracing::warn!(
-                source = source.as_str(),
-                watched = ids.len(),
-                left_out,
-                "more sessions are to be watched than sessions.max_tracked allows; those at the end are left out"
-            );
+            self.updates.metric(MetricUpdate::WatchedLeftOut(left_out));
+            self.updates.notice(Notice::WatchedLeftOut { source, watched: ids.len(), left_out });
         }
         let mut heard = Vec::new();
         for id in &ids {
@@ -466,7 +454,7 @@ impl Core {
             self.life.files_unread = false;
             self.succeeded(source, api_now);
         }
-        self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc_by(heard.len() as u64);
+        self.updates.discovered(source, heard.len() as u64);
         self.watched.set(source, ids);
         self.tracker.watch(self.watched.ids());
         if !heard.is_empty() {
@@ -485,7 +473,7 @@ impl Core {
             News::Id { id, source } => {
                 self.succeeded(source, api_now);
                 if self.tracker.hear(&id, source, api_now, now.tick) {
-                    self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
+                    self.updates.discovered(source, 1);
                 }
                 self.tracker.note_announced(&id);
             }
@@ -522,7 +510,7 @@ impl Core {
             None => {
                 let source = Source::Stream;
                 self.tracker.hear(id, source, api_now, now.tick);
-                self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
+                self.updates.discovered(source, 1);
                 let changes = vec![Change::Heard { id: Arc::clone(id), source, now: api_now }];
                 self.ready.push_back(Batch { changes, purpose: Purpose::Note });
                 if hint == Hint::Started {
@@ -535,37 +523,37 @@ impl Core {
 
     /// What to do at `now`; to be called until it says to wait. Without `may_ask`, all requests that may be under way at
     /// once are, and only commits are given.
-    pub fn next(&mut self, now: Now, may_ask: bool) -> Next {
+    pub fn next(&mut self, now: Now, may_ask: bool) -> NextAction {
         let (next, throttled) = self.decide(now, may_ask);
         if let Some(since) = self.throttled_since {
-            self.own().api_throttled.inc_by(now.tick.saturating_sub(since).as_secs_f64());
+            self.updates.metric(MetricUpdate::Throttled(now.tick.saturating_sub(since)));
         }
         self.throttled_since = throttled.then_some(now.tick);
         next
     }
 
-    fn decide(&mut self, now: Now, may_ask: bool) -> (Next, bool) {
+    fn decide(&mut self, now: Now, may_ask: bool) -> (NextAction, bool) {
         if self.state_retry > now.tick {
-            return (Next::Wait(self.state_retry), false);
+            return (NextAction::Wait(self.state_retry), false);
         }
         if self.state_failures > 0 {
             // One commit tells whether the state can be written again; until then nothing is asked for.
             if self.committing > 0 {
-                return (Next::Wait(now.tick + FAR), false);
+                return (NextAction::Wait(now.tick + FAR), false);
             }
             let batch = self.ready.pop_front().unwrap_or_else(|| self.state_probe(now));
             self.committing += batch.changes.len();
-            return (Next::Commit(batch), false);
+            return (NextAction::Commit(batch), false);
         }
         if self.committing >= MAX_COMMITTING {
-            return (Next::Wait(now.tick + FAR), false);
+            return (NextAction::Wait(now.tick + FAR), false);
         }
         if let Some(batch) = self.ready.pop_front() {
             self.committing += batch.changes.len();
-            return (Next::Commit(batch), false);
+            return (NextAction::Commit(batch), false);
         }
         if !may_ask {
-            return (Next::Wait(now.tick + FAR), false);
+            return (NextAction::Wait(now.tick + FAR), false);
         }
         let mut wait = now.tick + FAR;
         for candidate in CANDIDATES {
@@ -586,12 +574,12 @@ impl Core {
                     Some(ask) => {
                         self.health.asked(route, now.tick);
                         self.sent(route);
-                        return (Next::Ask(ask), false);
+                        return (NextAction::Ask(ask), false);
                     }
                     // Nothing takes it after all.
                     None => self.budget.give_back(now.tick),
                 },
-                Grant::Lease(_) if self.leasing => return (Next::Wait(now.tick + FAR), false),
+                Grant::Lease(_) if self.leasing => return (NextAction::Wait(now.tick + FAR), false),
                 Grant::Lease(count) => {
                     self.leasing = true;
                     // So that a crash charges no more than was sent of the one before.
@@ -599,7 +587,7 @@ impl Core {
                     self.committing += 1 + usize::from(unused.is_some());
                     let lease = Lease { granted: now.local, count, per_window: self.budget.per_window() };
                     return (
-                        Next::Commit(Batch {
+                        NextAction::Commit(Batch {
                             changes: unused.into_iter().chain([Change::Lease(lease)]).collect(),
                             purpose: Purpose::Lease { count, granted: now.tick },
                         }),
@@ -607,7 +595,7 @@ impl Core {
                     );
                 }
                 // Less urgent ones would have to wait as long.
-                Grant::Wait(until) => return (Next::Wait(wait.min(until)), true),
+                Grant::Wait(until) => return (NextAction::Wait(wait.min(until)), true),
             }
         }
         for due in [self.tracker.next_due(), self.listing_due(), Some(self.agents.due())].into_iter().flatten() {
@@ -615,7 +603,7 @@ impl Core {
                 wait = wait.min(due);
             }
         }
-        (Next::Wait(wait), false)
+        (NextAction::Wait(wait), false)
     }
 
     /// A commit that changes nothing but has to be written.
@@ -687,8 +675,9 @@ impl Core {
         self.budget.leased(count, granted);
     }
 
-    pub(super) fn own(&self) -> &crate::exposition::own::ExporterMetrics {
-        self.exposition.own()
+    /// What there is to log, count and show since the last call, in the order in which it came about.
+    pub fn drain_updates(&mut self) -> std::vec::Drain<'_, Update> {
+        self.updates.drain()
     }
 
     /// A source gave what it had.
@@ -702,18 +691,11 @@ impl Core {
             waiting.insert(source, at);
             return;
         }
-        self.own().source_last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());
-        self.status.update(|status| {
-            status.last_success.insert(source.as_str().to_owned(), at);
-        });
+        self.updates.push(Update::SourceSucceeded { source, at: Some(at) });
     }
 
-    fn is_off(&self, source: Source) {
-        // It is not there if the source never was on.
-        let _ = self.own().source_last_success.remove_label_values(&[source.as_str()]);
-        self.status.update(|status| {
-            status.last_success.remove(source.as_str());
-        });
+    fn is_off(&mut self, source: Source) {
+        self.updates.push(Update::SourceSucceeded { source, at: None });
     }
 }
 

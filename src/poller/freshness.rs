@@ -1,22 +1,22 @@
-//! How fresh and how complete the numbers are (promise P10): told once a second to the exporter's own metrics, the
-//! gauges of open sessions, the landing page and readiness; and when a first start may show its session metrics (P3).
+//! How fresh and how complete the numbers are (promise P10), once a second; and when a first start may show its session
+//! metrics (P3).
 
 use std::time::Duration;
 
 use super::core::{Batch, Core, LookBackStage, Now, Purpose};
-use crate::exposition::catalogue::GaugeFamily;
-use crate::exposition::labels::LabelSet;
+use super::notices::{LookBackEnd, Notice};
+use super::snapshot::{Snapshot, Standing};
+use crate::exposition::series::SeriesKey;
 use crate::ledger::Change;
-use crate::session::Source;
-use crate::status::{ApiStatus, LookBack};
+use crate::status::LookBack;
 use crate::tracker::Summary;
 
 /// A session that waits this much longer than it should is a backlog.
 const BEHIND: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// To be called about once a second.
-    pub fn tick(&mut self, now: Now) {
+    /// To be called about once a second, with the series whose initial-zero window is over. How things stand.
+    pub fn tick(&mut self, due: Vec<SeriesKey>, now: Now) -> Snapshot {
         self.show_succeeded(now);
         self.tracker.set_caught_up(self.listing.is_caught_up() && self.config.listing && !self.listing_is_late(now));
         let summary = self.tracker.summary(self.life.first_start, now.tick);
@@ -24,9 +24,13 @@ impl Core {
             self.tracker.retry_failing(now.tick, false);
         }
         self.look_back(&summary, now);
-        self.release(now);
-        self.show_gauges(&summary);
-        self.show_status(&summary, now);
+        self.release(due);
+        self.snapshot(summary, now)
+    }
+
+    /// How long a new series has to be seen at 0, if it is to be asked which ones have been; else some are being released.
+    pub fn asks_for_release(&self) -> Option<Duration> {
+        (!self.releasing).then_some(self.config.hold)
     }
 
     fn sources_read(&self) -> bool {
@@ -57,64 +61,29 @@ impl Core {
         // From here on, what ends is news.
         self.life.first_contact.get_or_insert((now.tick, None));
         self.ready.push_back(Batch { changes: vec![Change::LookBackDone], purpose: Purpose::LookBackDone });
-        if !is_done && is_read && is_dated && summary.look_back == summary.look_back_waiting {
-            tracing::info!(
-                waiting = summary.look_back,
-                "the look-back is over; session metrics are shown from now on, and sessions that wait for their analysis \
-                 are counted as usual"
-            );
-        } else if is_done {
-            tracing::info!("the look-back is done; session metrics are shown from now on");
+        let waiting = summary.look_back;
+        let end = if is_done {
+            LookBackEnd::Complete
+        } else if is_read && is_dated && waiting == summary.look_back_waiting {
+            LookBackEnd::AwaitingAnalysis { waiting }
         } else {
-            tracing::warn!(
-                waiting = summary.look_back,
-                "sessions.look_back_deadline has passed; session metrics are shown, and older sessions are counted as they are found"
-            );
-            self.status.update(|status| status.look_back = LookBack::DeadlinePassed);
-        }
+            self.life.deadline_passed = true;
+            LookBackEnd::DeadlinePassed { waiting }
+        };
+        self.updates.notice(Notice::LookBackOver(end));
     }
 
-    fn release(&mut self, now: Now) {
-        if self.releasing {
-            return;
-        }
-        let due = self.exposition.due_for_release(now.instant, self.config.hold);
-        if !due.is_empty() {
+    fn release(&mut self, due: Vec<SeriesKey>) {
+        if !self.releasing && !due.is_empty() {
             self.releasing = true;
             let changes = vec![Change::Release(due.clone())];
             self.ready.push_back(Batch { changes, purpose: Purpose::Release(due) });
         }
     }
 
-    fn show_gauges(&mut self, summary: &Summary) {
-        #[expect(clippy::cast_precision_loss, reason = "sessions.max_tracked is far below 2^53")]
-        let value = |count: &u64| *count as f64;
-        let labels =
-            |family: GaugeFamily, values: &[&str]| LabelSet::new(family.descriptor().labels, values.iter().copied());
-        let mut open: Vec<_> = summary
-            .open_by_channel
-            .iter()
-            .map(|(channel, count)| (labels(GaugeFamily::Open, &channel.values()), value(count)))
-            .collect();
-        open.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut awaiting: Vec<_> = summary
-            .awaiting_by_agent
-            .iter()
-            .map(|(agent, count)| (labels(GaugeFamily::AwaitingAnalysis, &[agent]), value(count)))
-            .collect();
-        awaiting.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        self.exposition.set_gauges(GaugeFamily::Open, open);
-        self.exposition.set_gauges(GaugeFamily::AwaitingAnalysis, awaiting);
-        if let Some(gauges) = self.watched.gauges() {
-            for (family, series) in gauges {
-                self.exposition.set_gauges(family, series);
-            }
-        }
-    }
-
-    fn show_status(&mut self, summary: &Summary, now: Now) {
+    fn snapshot(&mut self, summary: Summary, now: Now) -> Snapshot {
         let api = self.health.status(&self.credential, &self.host, now.tick);
-        self.tell(&api, now);
+        self.report(&api, now);
         let look_back_done = self.life.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
         self.life.lags = !look_back_done
@@ -129,44 +98,31 @@ impl Core {
         if self.life.lags {
             self.life.caught_up_at = now.tick + self.config.hold;
         }
-        let catching_up = self.life.lags || now.tick < self.life.caught_up_at;
-        let own = self.exposition.own();
-        own.up.set(i64::from(api == ApiStatus::Up));
-        own.catching_up.set(i64::from(catching_up));
-        for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
-            own.sessions_tracked.with_label_values(&[stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        match summary.oldest_ended {
-            Some(at) => own.oldest_pending.with_label_values::<&str>(&[]).set(at.as_seconds_f64()),
-            None => own.oldest_pending.reset(),
-        }
-        if self.has_no_listing() {
-            // It has never succeeded, which is to be seen as if it were long ago.
-            own.source_last_success.with_label_values(&[Source::Listing.as_str()]).set(0.0);
-        }
-        if self.all_read(summary) && !std::mem::replace(&mut self.life.ready, true) {
-            tracing::info!("ready: every source has been read once");
+        if self.all_read(&summary) && !std::mem::replace(&mut self.life.ready, true) {
+            self.updates.notice(Notice::Ready);
         }
         let ready = self.readiness(&api, now);
-        let progress = self.progress(summary, ready.is_ok(), now);
-        let lagging = self.life.lags.then(|| self.left(summary));
-        let (missing, nothing_found, routes) = (self.missing(), self.nothing_found(summary), self.route_lines(now));
-        self.status.update(|status| {
-            status.api = api.clone();
-            status.ready.clone_from(&ready);
-            status.progress.clone_from(&progress);
-            status.lagging.clone_from(&lagging);
-            status.missing.clone_from(&missing);
-            status.nothing_found.clone_from(&nothing_found);
-            status.routes.clone_from(&routes);
-            status.api_host.clone_from(&self.host);
-            status.sessions_known = summary.known as u64;
-            status.sessions_open = summary.open as u64;
-            status.sessions_ended = summary.ended as u64;
-            status.oldest_pending = summary.oldest_ended;
-            if look_back_done && status.look_back == LookBack::Running {
-                status.look_back = LookBack::Done;
-            }
-        });
+        let status = Standing {
+            progress: self.progress(&summary, ready.is_ok(), now),
+            lagging: self.life.lags.then(|| self.left(&summary)),
+            missing: self.missing(),
+            nothing_found: self.nothing_found(&summary),
+            routes: self.route_lines(now),
+            api_host: self.host.clone(),
+            look_back: match self.life.look_back {
+                _ if self.life.deadline_passed => LookBack::DeadlinePassed,
+                LookBackStage::Done => LookBack::Done,
+                LookBackStage::Running | LookBackStage::Closing => LookBack::Running,
+            },
+            api,
+            ready,
+        };
+        Snapshot {
+            watched: self.watched.gauges(),
+            is_catching_up: self.life.lags || now.tick < self.life.caught_up_at,
+            has_no_listing: self.has_no_listing(),
+            status,
+            summary,
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! From what is known of sessions to what is asked of the API, and from its answers to changes of the ledger.
 //!
 //! [`core`] decides, without a clock, a network or a disk of its own; `run` is the shell that sends what it asks for,
-//! commits what it wants durable, and tells it what came of either.
+//! commits what it wants durable, and tells it what came of either. `publish` and `log` carry out what else it says: on the
+//! page, in the exporter's own metrics, in the status and in the log.
 
 mod agents;
 mod answers;
@@ -11,14 +12,19 @@ mod contact;
 pub mod core;
 mod freshness;
 mod health;
+mod log;
+mod notices;
 mod pages;
+mod publish;
 mod route_health;
 mod run;
+mod snapshot;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod time;
 mod unreadable;
+mod updates;
 mod verdicts;
 mod watched;
 

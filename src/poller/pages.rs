@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::contact::Came;
 use super::core::{Ask, Batch, Core, Now, Purpose};
 use super::health::backoff;
+use super::notices::{ListNotice, Notice, PageTrouble};
 use crate::agntix::paths::PathChoice;
 use crate::agntix::promise::Unkept;
 use crate::agntix::{ApiError, JsonText, Route, wire};
@@ -43,11 +44,7 @@ impl Core {
         self.listing_busy = false;
         let understood = matches!(error, ApiError::Status { status: 400 | 422, .. });
         if self.listing.open_refused(now.tick, understood) {
-            tracing::warn!(
-                %error,
-                "the API does not list open sessions by state; those that were open before the first start are found \
-                 only if sessions.ids, a delivery or the event stream names them. It is tried again at the next start"
-            );
+            self.updates.notice(Notice::List(ListNotice::NoOpenSessions { error: error.clone() }));
         }
     }
 
@@ -68,7 +65,7 @@ impl Core {
         }
         let is_usable = is_good || (list.is_some() && self.may_be_empty(page));
         if !is_usable && let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::List, body) {
-            self.malformed(MalformedReason::Json);
+            self.updates.malformed(MalformedReason::Json);
             return self.wrong_answer(ask, came, &what, is_absent, now);
         }
         let Some(list) = list.filter(|_| is_usable) else {
@@ -94,19 +91,11 @@ impl Core {
         for (entry, reason) in unnamed {
             if self.unnamed.meet(entry) {
                 seen.unnamed += 1;
-                self.malformed(reason);
+                self.updates.malformed(reason);
             }
         }
-        if seen.unnamed > 0
-            && let Some(unsaid) = self.complaints.admit(now.tick)
-        {
-            let sessions = seen.unnamed;
-            tracing::warn!(
-                request_id = request,
-                sessions,
-                unsaid,
-                "listed sessions have no readable id and are left out"
-            );
+        if seen.unnamed > 0 {
+            self.page_notice(PageTrouble::Unnamed { sessions: seen.unnamed }, request, now);
         }
         // One such entry is the session's fault; a page of them is more likely that of this one answer.
         let is_worth_another = is_mostly_unnamed && (seen.unnamed > 0 || self.page_retries > 0);
@@ -133,7 +122,7 @@ impl Core {
     }
 
     /// Reads the entries of a page one by one.
-    fn entries(&self, page: ListPage, list: &wire::Page<'_>, api_now: Timestamp) -> Entries {
+    fn entries(&mut self, page: ListPage, list: &wire::Page<'_>, api_now: Timestamp) -> Entries {
         let seen = PageSeen { descending: true, ..PageSeen::default() };
         let mut read = Entries { seen, ..Entries::default() };
         let (mut whole, mut unnamed_before) = (DefaultHasher::new(), 0_u32);
@@ -167,7 +156,7 @@ impl Core {
             if let Some(id) = id {
                 id.hash(&mut whole);
                 if reason != MalformedReason::InPart {
-                    self.malformed(reason);
+                    self.updates.malformed(reason);
                 }
                 read.unusable.push(id);
                 continue;
@@ -197,16 +186,19 @@ impl Core {
 
     /// A page came, and cannot be read as a whole.
     pub(super) fn page_unreadable(&mut self, request_id: Option<&str>, why: &str, now: Now) {
-        self.malformed(MalformedReason::Json);
-        let left_out = self.listing.unreadable();
-        if let Some(unsaid) = self.complaints.admit(now.tick) {
-            if left_out {
-                tracing::warn!(request_id, why, unsaid, "a listed session cannot be read at all; it is left out");
-            } else {
-                tracing::warn!(request_id, why, unsaid, "a page of the listing cannot be read; it is asked for again");
-            }
-        }
+        self.updates.malformed(MalformedReason::Json);
+        let why = why.to_owned();
+        let trouble =
+            if self.listing.unreadable() { PageTrouble::EntryLeftOut { why } } else { PageTrouble::Unreadable { why } };
+        self.page_notice(trouble, request_id, now);
         self.reread_page(now);
+    }
+
+    fn page_notice(&mut self, trouble: PageTrouble, request_id: Option<&str>, now: Now) {
+        if let Some(suppressed) = self.complaints.admit(now.tick) {
+            let request_id = request_id.map(ToOwned::to_owned);
+            self.updates.notice(Notice::List(ListNotice::Page { trouble, request_id, suppressed }));
+        }
     }
 
     /// Whether an answer without a list may be how this server writes an empty one. Where nothing but such answers was seen
@@ -248,7 +240,7 @@ impl Core {
         }
         for id in unusable {
             seen.fresh += usize::from(self.tracker.hear(id, Source::Listing, api_now, now.tick));
-            self.discovered(Source::Listing);
+            self.updates.discovered(Source::Listing, 1);
         }
         if again {
             return self.reread_page(now);
@@ -257,29 +249,17 @@ impl Core {
         let interval = self.sooner_without_time(self.config.listing_interval.mul_f64(0.9 + 0.2 * random));
         let next = self.listing.read(&seen, now.tick, interval);
         if let Some(contradiction) = self.listing.take_contradiction() {
-            let PageClaims { items, total, total_pages, limit, .. } = contradiction.claims;
-            tracing::warn!(
-                page = contradiction.page,
-                items,
-                read = contradiction.read,
-                total,
-                total_pages,
-                limit,
-                "the listing's total or totalPages contradicts what its pages hold; pages are read until one is short or empty"
-            );
+            self.updates.notice(Notice::List(ListNotice::Contradicts(contradiction)));
         }
         match next {
             Next::Page => {}
             Next::Again => {
-                tracing::debug!("a page of the listing is empty where there should be more; it is asked for again");
+                self.updates.notice(Notice::List(ListNotice::PageEmpty));
                 self.reread_page(now);
             }
             Next::Nonsense => {
-                if let Some(unsaid) = self.complaints.admit(now.tick) {
-                    tracing::warn!(
-                        unsaid,
-                        "the listing repeats itself or ignores what it is asked for; only its first pages are used"
-                    );
+                if let Some(suppressed) = self.complaints.admit(now.tick) {
+                    self.updates.notice(Notice::List(ListNotice::Repeats { suppressed }));
                 }
             }
             Next::Done(watermark) => {

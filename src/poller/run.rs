@@ -7,7 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Ask, Batch, Core, Next, Now, Surroundings};
+use super::core::{Ask, Batch, Core, CoreDeps, NextAction, Now};
+use super::publish::Publisher;
 use crate::agntix::{Answer, Client, ListQuery};
 use crate::clock::{ApiClock, Clock, Tick};
 use crate::config::Config;
@@ -55,6 +56,7 @@ type Committed = Result<Vec<Verdict>, Arc<LedgerError>>;
 /// Asks the API, and keeps the ledger and the gauges up to date.
 pub struct Poller {
     core: Core,
+    publisher: Publisher,
     client: Client,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
@@ -84,17 +86,19 @@ impl Poller {
         inbox: Inbox,
     ) -> Self {
         let began = Instant::now();
-        let surroundings = Surroundings {
-            exposition,
-            status,
-            api_clock,
+        let deps = CoreDeps {
             credential: client.credential_name(),
             host: client.host().to_owned(),
             seed: fastrand::u64(..),
+            counted: status.snapshot().counted,
         };
         let now = Now { tick: Tick::ZERO, instant: began, local: clock.now() };
+        let mut core = Core::new(config, opened, deps, now);
+        let publisher = Publisher::new(exposition, status, api_clock);
+        publisher.apply(&mut core);
         Self {
-            core: Core::new(config, opened, surroundings, now),
+            core,
+            publisher,
             client,
             ledger,
             clock,
@@ -122,10 +126,11 @@ impl Poller {
                     let client = self.client.clone();
                     self.looks.spawn_blocking(move || client.credential_has_changed());
                 }
-                self.core.tick(now);
+                self.publisher.tick(&mut self.core, now);
                 next_tick = now.instant + self.core.tick_interval();
             }
             let wake = next_tick.min(self.began + self.dispatch());
+            self.publisher.apply(&mut self.core);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.requests.join_next() => {
@@ -151,6 +156,7 @@ impl Poller {
                 Some(wish) = self.inbox.reconfigure.recv() => self.reconfigure(wish),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
+            self.publisher.apply(&mut self.core);
         }
         self.requests.abort_all();
         let finish = async { while self.commits.join_next().await.is_some() {} };
@@ -170,13 +176,13 @@ impl Poller {
         loop {
             let may_ask = self.requests.len() < self.max_concurrency;
             match self.core.next(self.now(), may_ask) {
-                Next::Wait(until) => return until,
-                Next::Commit(batch) => {
+                NextAction::Wait(until) => return until,
+                NextAction::Commit(batch) => {
                     // Called here, so that batches are applied in the order in which the core gave them.
                     let committed = self.ledger.commit(batch.changes.clone());
                     self.commits.spawn(async move { (batch, committed.await) });
                 }
-                Next::Ask(ask) => {
+                NextAction::Ask(ask) => {
                     let (client, generation) = (self.client.clone(), self.generation);
                     let path = self.core.path(ask.route());
                     self.requests.spawn(async move {
@@ -220,6 +226,7 @@ impl Poller {
         self.client = client;
         self.generation += 1;
         self.max_concurrency = config.api.max_concurrency;
+        self.publisher.apply(&mut self.core);
         // Whoever asked may have gone; the configuration is in effect all the same.
         let _ = done.send(());
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::core::{Core, LookBackStage, Now};
+use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
 use crate::agntix::Route;
 use crate::agntix::paths::{ApiPath, PathChoice};
@@ -16,9 +17,9 @@ const PROGRESS: Duration = Duration::from_secs(15);
 /// The same where nobody knows how long it takes.
 const LONG_PROGRESS: Duration = Duration::from_secs(60);
 
-/// What of the standing was said in the log.
+/// What of the standing is in the log.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// The API does not answer as it should, since then, and the log says so.
     pub(super) down_since: Option<Tick>,
     progress_due: Option<Tick>,
@@ -125,7 +126,7 @@ impl Core {
     /// That nothing has been found, where nothing is wrong: an organization without sessions.
     pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
         let is_listed = self.config.listing && self.listing.first_sweep_done() && self.health.has_answered(Route::List);
-        let is_empty = summary.known + summary.open + summary.ended == 0 && self.status.snapshot().counted == 0;
+        let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
             format!(
@@ -169,15 +170,17 @@ impl Core {
             return None;
         }
         let (done, left) = (self.done(), self.left(summary));
-        let latest = self.deadline(now).map(whole_seconds);
+        let deadline = self.deadline(now);
+        let latest = deadline.map(whole_seconds);
         let elapsed = whole_seconds(elapsed);
-        let due = self.told.progress_due.unwrap_or(self.started + PROGRESS);
+        let due = self.reported.progress_due.unwrap_or(self.started + PROGRESS);
         if now.tick >= due {
             // While the API is down, or beyond the deadline, it may take for days.
-            let pause = if self.told.down_since.is_some() || latest.is_none() { LONG_PROGRESS } else { PROGRESS };
-            // After a pause of the machine's it is said once.
-            self.told.progress_due = Some((due + pause).max(now.tick));
-            tracing::info!(done, left, ready_within = latest.as_deref(), "the start is under way");
+            let pause = if self.reported.down_since.is_some() || latest.is_none() { LONG_PROGRESS } else { PROGRESS };
+            // After a pause of the machine's it is reported once.
+            self.reported.progress_due = Some((due + pause).max(now.tick));
+            let (done, left) = (done.clone(), left.clone());
+            self.updates.notice(Notice::StartUnderWay { done, left, ready_within: deadline });
         }
         let end = match latest {
             _ if is_shown => "The session metrics are shown.".to_owned(),
@@ -190,11 +193,10 @@ impl Core {
     }
 
     fn done(&self) -> String {
-        let counted = self.status.snapshot().counted;
         format!(
             "{} read, {} counted",
             many(self.life.pages, "page of the listing", "pages of the listing"),
-            many(counted, "session", "sessions")
+            many(self.life.counted, "session", "sessions")
         )
     }
 
@@ -223,47 +225,30 @@ impl Core {
         if left.is_empty() { "nothing".to_owned() } else { left.join(", ") }
     }
 
-    /// Says in the log when the API stops to answer as it should, when it does so again, and what is missing.
-    pub(super) fn tell(&mut self, api: &ApiStatus, now: Now) {
-        match (api, self.told.down_since) {
+    /// Reports in the log when the API stops to answer as it should, when it does so again, and what is missing.
+    pub(super) fn report(&mut self, api: &ApiStatus, now: Now) {
+        match (api, self.reported.down_since) {
             (ApiStatus::Down(why), None) => {
-                self.told.down_since = Some(now.tick);
-                tracing::error!("{why}");
+                self.reported.down_since = Some(now.tick);
+                self.updates.notice(Notice::Api(ApiNotice::Down { why: why.clone() }));
             }
             (ApiStatus::Up, Some(since)) => {
-                self.told.down_since = None;
-                let down_for = whole_seconds(now.tick.saturating_sub(since));
-                tracing::info!(%down_for, host = self.host, "the API answers again");
+                self.reported.down_since = None;
+                let (down_for, host) = (now.tick.saturating_sub(since), self.host.clone());
+                self.updates.notice(Notice::Api(ApiNotice::Up { down_for, host }));
             }
             _ => {}
         }
         let (no_listing, no_agents) = (self.has_no_listing(), self.health.is_absent(Route::Agents));
-        if no_listing && !std::mem::replace(&mut self.told.no_listing, no_listing) {
-            let tried = self.tried(Route::List);
-            if self.hears_elsewhere() {
-                tracing::warn!(
-                    tried,
-                    "the gateway has no listing of sessions; only sessions that are heard of in other ways are counted \
-                     (set api.list_path, or sessions.listing = false)"
-                );
-            } else {
-                tracing::error!(
-                    tried,
-                    "the gateway has no listing of sessions, and nothing else is configured that tells of them (set \
-                     api.list_path, or sessions.listing = false and sessions.ids, sessions.files, webhook.enabled or \
-                     stream.enabled)"
-                );
-            }
+        if no_listing && !self.reported.no_listing {
+            let (tried, hears_elsewhere) = (self.tried(Route::List), self.hears_elsewhere());
+            self.updates.notice(Notice::List(ListNotice::Absent { tried, hears_elsewhere }));
         }
-        self.told.no_listing = no_listing;
-        if no_agents && !self.told.no_agents {
+        if no_agents && !self.reported.no_agents {
             let tried = self.tried(Route::Agents);
-            tracing::warn!(
-                tried,
-                "the agents cannot be read, so that agntix_agent_info is missing (set api.agents_path)"
-            );
+            self.updates.notice(Notice::List(ListNotice::NoAgents { tried }));
         }
-        self.told.no_agents = no_agents;
+        (self.reported.no_listing, self.reported.no_agents) = (no_listing, no_agents);
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::api_time::{Decision, TOLERANCE};
 use super::core::{Batch, Core, Now, Purpose};
+use super::notices::Notice;
+use super::updates::Update;
 use crate::agntix::Answer;
 use crate::clock::{Tick, Timestamp};
 use crate::ledger::Change;
@@ -45,17 +47,11 @@ impl Core {
         if let Decision::Moved { ahead_of_machine_ms: ms } = decision
             && Duration::from_millis(ms.unsigned_abs()) > WORTH_A_LINE
         {
-            let apart = humantime::format_duration(Duration::from_secs(ms.unsigned_abs() / 1000)).to_string();
-            let machine_is = if ms < 0 { "ahead" } else { "behind" };
-            tracing::warn!(
-                apart,
-                machine_is,
-                "this machine's clock and the API's differ; sessions are judged by the API's (synchronise this machine)"
-            );
+            self.updates.notice(Notice::ClocksDiffer { ahead_of_machine_ms: ms });
         }
         let is_trusted = self.api_time.is_trusted(now.tick, now.local);
         let known = is_trusted.then(|| self.api_time.now(now.tick, now.local));
-        self.api_clock.set(now.instant, known);
+        self.updates.push(Update::ApiTime { at: now.instant, time: known });
         if self.life.first_start.is_none() {
             self.life.first_contact.get_or_insert((head.received, head.date));
             if is_trusted {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answers::session_notice;
 use super::core::{Core, LookBackStage, Now, Purpose};
+use super::notices::SessionTrouble;
+use super::updates::{MetricUpdate, Update};
 use crate::clock::Timestamp;
 use crate::ledger::Verdict;
 use crate::session::{Facts, MalformedReason};
@@ -29,11 +32,11 @@ impl Core {
             Purpose::Lease { count, granted } => self.lease_granted(count, granted),
             Purpose::Release(keys) => {
                 self.releasing = false;
-                self.exposition.release(&keys);
+                self.updates.push(Update::Release(keys));
             }
             Purpose::LookBackDone => {
                 self.life.look_back = LookBackStage::Done;
-                self.exposition.publish(now.instant);
+                self.updates.push(Update::Publish(now.instant));
             }
             Purpose::Note => {}
         }
@@ -74,7 +77,7 @@ impl Core {
             Verdict::Pending { stage, channel } => {
                 let fresh = self.tracker.hear(&facts.id, source, api_now, now.tick);
                 if fresh {
-                    self.discovered(source);
+                    self.updates.discovered(source, 1);
                 }
                 let ended = facts.ended.as_ref().map(|ended| ended.at);
                 self.tracker.learn(&facts.id, facts.created, ended, Some(channel));
@@ -89,24 +92,25 @@ impl Core {
                 let is_told = self.counted_lately.contains(&facts.id);
                 let fresh = (*new || teller.is_some()) && !is_told && self.tracker.get(&facts.id).is_none();
                 if fresh {
-                    self.discovered(source);
+                    self.updates.discovered(source, 1);
                 }
                 let tracked = self.tracker.get(&facts.id);
                 let (first, announced) = tracked.map_or((source, Announced::No), |t| (t.source, t.announced));
                 if let (false, Some(ended)) = (*historic, &facts.ended) {
-                    let delay = api_now.since(ended.at).as_secs_f64();
-                    self.own().count_delay.with_label_values(&[first.as_str()]).observe(delay);
+                    let delay = api_now.since(ended.at);
+                    self.updates.metric(MetricUpdate::CountDelay { source: first, delay });
                     // Of a session that was over before the process started, a delivery may have found nobody here, and
                     // is on its way still.
                     let up_since = api_now.minus(now.tick.saturating_sub(self.started));
                     let is_missed = announced == Announced::No && source != Source::Webhook && ended.at >= up_since;
                     if self.config.webhook && is_missed {
-                        self.own().webhook_missed_sessions.inc();
+                        self.updates.metric(MetricUpdate::WebhookMissed);
                     }
                 }
                 self.remember_counted(&facts.id);
                 self.watched.counted(facts);
-                self.status.update(|status| status.counted += 1);
+                self.life.counted += 1;
+                self.updates.push(Update::SessionCounted);
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
@@ -122,13 +126,10 @@ impl Core {
             Verdict::TooOld => {
                 let is_known = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
                 if !is_known {
-                    self.malformed(MalformedReason::OlderThanRetention);
+                    self.updates.malformed(MalformedReason::OlderThanRetention);
                 }
-                if !is_known && let Some(unsaid) = self.complaints.admit(now.tick) {
-                    tracing::warn!(
-                        session = %facts.id, unsaid,
-                        "a session is older than sessions.retention, so that it cannot be known whether it was counted; it is left out"
-                    );
+                if !is_known && let Some(suppressed) = self.complaints.admit(now.tick) {
+                    self.updates.notice(session_notice(&facts.id, SessionTrouble::TooOld, None, suppressed));
                 }
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
@@ -143,10 +144,6 @@ impl Core {
             self.counted_lately.clear();
         }
         self.counted_lately.insert(Arc::clone(id));
-    }
-
-    pub(super) fn discovered(&self, source: Source) {
-        self.own().sessions_discovered.with_label_values(&[source.as_str()]).inc();
     }
 
     fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, teller: Option<Source>, now: Now, api_now: Timestamp) {

@@ -109,7 +109,7 @@ fn one_lost_connection_is_one_failure_however_many_requests_it_carried() {
         let answer = failed(ask, S / 2, ApiError::Connect("connection reset".into()));
         world.core.answered(ask, answer, world.now());
     }
-    world.core.tick(world.now());
+    world.tick();
     assert!(!matches!(world.status.snapshot().api, ApiStatus::Down(_)));
     // Three of them, one after the other, are an API that is gone.
     for _ in 0..2 {
@@ -119,7 +119,7 @@ fn one_lost_connection_is_one_failure_however_many_requests_it_carried() {
         world.tick += S;
         world.core.answered(&ask, answer, world.now());
     }
-    world.core.tick(world.now());
+    world.tick();
     assert!(matches!(world.status.snapshot().api, ApiStatus::Down(_)));
 }
 
@@ -207,7 +207,7 @@ fn what_was_left_of_a_lapsed_lease_is_not_charged() {
         world.advance(S * 31);
         world.serve(nothing);
     }
-    let sent: u64 = world.core.exposition.own().api_request_duration.with_label_values(&["list"]).get_sample_count();
+    let sent: u64 = world.exposition.own().api_request_duration.with_label_values(&["list"]).get_sample_count();
     let World { ledger, _directory: directory, .. } = world;
     drop(ledger);
     let mut config = Config::default();

@@ -11,7 +11,8 @@ mod unreadable;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Ask, Core, Next, Now, Surroundings};
+use super::core::{Ask, Core, CoreDeps, NextAction, Now};
+use super::publish::Publisher;
 use crate::agntix::{Answer, ApiError, RateLimit};
 use crate::clock::{Tick, Timestamp};
 use crate::config::Config;
@@ -30,6 +31,7 @@ const T0: i64 = 1_775_628_000_000;
 
 struct World {
     core: Core,
+    publisher: Publisher,
     ledger: SqliteLedger,
     runtime: tokio::runtime::Runtime,
     began: Instant,
@@ -76,18 +78,15 @@ impl World {
         let (ledger, opened) = SqliteLedger::open(ledger_config, observer).unwrap();
         exposition.apply(&opened.series, Vec::new());
         let status = Arc::new(Status::default());
-        let surroundings = Surroundings {
-            exposition: Arc::clone(&exposition),
-            status: Arc::clone(&status),
-            api_clock: Arc::default(),
-            credential: "AGNTIX_API_KEY".into(),
-            host: "api.agntix.ai".into(),
-            seed: 7,
-        };
+        let deps = CoreDeps { credential: "AGNTIX_API_KEY".into(), host: "api.agntix.ai".into(), seed: 7, counted: 0 };
         let began = Instant::now();
         let now = Now { tick, instant: began + tick, local: Timestamp::from_millis(T0).plus(tick) };
+        let publisher = Publisher::new(Arc::clone(&exposition), Arc::clone(&status), Arc::default());
+        let mut core = Core::new(&config, &opened, deps, now);
+        publisher.apply(&mut core);
         Self {
-            core: Core::new(&config, &opened, surroundings, now),
+            core,
+            publisher,
             ledger,
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             began,
@@ -110,10 +109,12 @@ impl World {
     /// Commits what the core wants durable, until it asks for something or waits.
     fn next(&mut self) -> Result<Ask, Tick> {
         loop {
-            match self.core.next(self.now(), true) {
-                Next::Ask(ask) => return Ok(ask),
-                Next::Wait(until) => return Err(until),
-                Next::Commit(batch) => {
+            let next = self.core.next(self.now(), true);
+            self.publisher.apply(&mut self.core);
+            match next {
+                NextAction::Ask(ask) => return Ok(ask),
+                NextAction::Wait(until) => return Err(until),
+                NextAction::Commit(batch) => {
                     let (now, changes) = (self.now(), batch.changes.len());
                     if self.disk_full {
                         self.core.commit_ended(changes, Some(batch), now);
@@ -122,6 +123,7 @@ impl World {
                     let verdicts = self.runtime.block_on(self.ledger.commit(batch.changes)).unwrap();
                     self.core.commit_ended(changes, None, now);
                     self.core.committed(batch.purpose, &verdicts, now);
+                    self.publisher.apply(&mut self.core);
                 }
             }
         }
@@ -148,6 +150,13 @@ impl World {
             result: result.map(Into::into),
         };
         self.core.answered(ask, answer, self.now());
+        self.publisher.apply(&mut self.core);
+    }
+
+    /// What the shell does once a second.
+    fn tick(&mut self) {
+        let now = self.now();
+        self.publisher.tick(&mut self.core, now);
     }
 
     /// Answers everything that is asked for at this moment.
@@ -164,7 +173,7 @@ impl World {
 
     fn advance(&mut self, by: Duration) {
         self.tick += by;
-        self.core.tick(self.now());
+        self.tick();
     }
 
     fn page(&self) -> String {
@@ -223,7 +232,7 @@ const OUTCOME: &str = r#"agntix_session_outcomes_total{agent_id="A",session_type
 #[test]
 fn a_first_start_shows_session_metrics_when_the_look_back_is_done() {
     let mut world = World::new(|_| {});
-    world.core.tick(world.now());
+    world.tick();
     assert!(!world.exposition.is_published());
     let listed = list(&[session("new", S * 60, false), session("old", S * 600, true)]);
     let asked = world.serve(|ask| match ask {
@@ -487,9 +496,9 @@ fn listed_open_sessions_cost_no_request_of_their_own() {
 #[test]
 fn a_lease_is_durable_before_it_is_used() {
     let mut world = World::new(|config| config.api.requests_per_minute = 20);
-    let Next::Commit(batch) = world.core.next(world.now(), true) else { panic!("a request before its lease") };
+    let NextAction::Commit(batch) = world.core.next(world.now(), true) else { panic!("a request before its lease") };
     assert!(matches!(&batch.changes[..], [Change::Lease(lease)] if lease.count == 2 && lease.per_window == 20));
-    assert!(matches!(world.core.next(world.now(), true), Next::Wait(_)), "the lease is not durable yet");
+    assert!(matches!(world.core.next(world.now(), true), NextAction::Wait(_)), "the lease is not durable yet");
 }
 
 #[test]
