@@ -1,39 +1,39 @@
-//! The daemon as a whole: built from a configuration, run until it is stopped, reloaded meanwhile.
+//! The daemon as a whole, put together from its parts: built from a configuration, run until it is stopped. What the parts
+//! do is in their own modules; here they are only connected.
+
+mod commits;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use exporter_web::{Access, Server, WebConfigError};
+use exporter_web::{Server, WebConfigError};
+pub use reload::Reloader;
+use reload::{IdFiles, Reload};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
-
-use axum::Router;
 
 use crate::agntix::paths::ApiPath;
 use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
 use crate::clock::{ApiClock, Clock};
-use crate::config::{Config, Loaded, restart_only_changes};
-use crate::discovery::files::Lists;
+use crate::config::{Config, Loaded};
 use crate::discovery::webhook::Deliveries;
-use crate::discovery::{News, Watched, files, stream};
+use crate::discovery::{News, Watched, stream};
 use crate::exposition::Exposition;
 use crate::exposition::catalogue::Family;
 use crate::exposition::own::ExporterMetrics;
-use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger};
-use crate::ledger::{Committed, Ledger, LedgerError, neighbours};
+use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
+use crate::ledger::{Ledger, LedgerError, neighbours};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
-use crate::parts::{PartFailed, Parts};
-use crate::poller::{Inbox, Poller, PollerError, Reconfigure};
+use crate::poller::{Inbox, Poller, Reconfigure};
 use crate::status::{Status, StatusSnapshot};
-use crate::supervisor::{self, Pulse, Reloading};
+use crate::supervisor::{self, Pulse};
+use crate::tasks::{TaskError, Tasks, infallible};
 use crate::telemetry::LogLevel;
 use crate::web::{self, Guards, WebError, WebState};
-
-/// Reads the configuration again, from where it was read at the start; the error is a sentence.
-pub type Reloader = Arc<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
 
 /// Why the daemon cannot start, or has stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -53,23 +53,20 @@ pub enum AppError {
     /// The webhook's secret.
     #[error(transparent)]
     WebhookSecret(#[from] WebhookSecretError),
-    /// The poller.
-    #[error(transparent)]
-    Poller(#[from] PollerError),
     /// A defect in the catalogue.
     #[error("the exporter's own metrics cannot be registered ({0}); this is a defect")]
     Metrics(#[from] prometheus::Error),
-    /// A part of the daemon ended without being told to.
-    #[error("a part of the daemon has stopped ({0}); this is a defect")]
-    Part(#[from] JoinError),
-    /// A part that works beside the others has failed.
+    /// Opening or closing the state has panicked.
+    #[error("the state could not be opened or closed ({0}); this is a defect")]
+    Panic(#[from] JoinError),
+    /// One of its tasks has failed.
     #[error(transparent)]
-    SidePart(#[from] PartFailed),
+    Task(#[from] TaskError),
 }
 
 /// Lists of watched sessions that may wait for the poller.
 const INBOX: usize = 64;
-/// News that may wait for the poller; beyond it, deliveries are put off.
+/// News that may wait for the poller; beyond it, deliveries are deferred.
 const NEWS: usize = 4096;
 
 /// The webhook, if it is enabled.
@@ -99,8 +96,8 @@ pub struct App {
     watched: mpsc::Sender<Watched>,
     reconfigure: mpsc::Sender<Reconfigure>,
     reload: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
-    parts: Parts,
-    failures: mpsc::UnboundedReceiver<PartFailed>,
+    tasks: Tasks,
+    failures: mpsc::UnboundedReceiver<TaskError>,
 }
 
 impl App {
@@ -116,9 +113,14 @@ impl App {
         sockets: Vec<std::net::TcpListener>,
     ) -> Result<Self, AppError> {
         let Loaded { config, api_key, webhook_secret, .. } = loaded;
-        let client = Client::new(&config.api, api_key)?;
-        // Who loaded the configuration has told the warnings.
-        let (guards, _) = Guards::open(&config)?;
+        // Both read files, which a slow disk must not make this thread wait for. The warnings were logged when the
+        // configuration was loaded.
+        let (client, guards, config) = tokio::task::spawn_blocking(move || {
+            let client = Client::new(&config.api, api_key)?;
+            let (guards, _) = Guards::open(&config)?;
+            Ok::<_, AppError>((client, guards, config))
+        })
+        .await??;
         let listeners = listen(&config, sockets).await?;
         let webhook_listener = match &config.webhook {
             webhook if !webhook.enabled => None,
@@ -135,7 +137,7 @@ impl App {
         };
         let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
-        let observer = observer(Arc::clone(&exposition), Arc::clone(&status));
+        let observer = commits::observer(Arc::clone(&exposition), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.
         let directory = config.state.path.clone();
         let (ledger, opened, begun) = tokio::task::spawn_blocking(move || {
@@ -195,7 +197,7 @@ impl App {
             api_clock,
             inbox,
         );
-        let (parts, failures) = Parts::new();
+        let (tasks, failures) = Tasks::new();
         Ok(Self {
             config,
             clock,
@@ -214,7 +216,7 @@ impl App {
             watched,
             reconfigure,
             reload: mpsc::channel(1),
-            parts,
+            tasks,
             failures,
         })
     }
@@ -245,106 +247,85 @@ impl App {
         self.webhook.as_ref()?.listener.as_ref()?.local_addr().ok()
     }
 
-    /// Where a wish to reload goes.
+    /// Receives requests to reload.
     pub fn reload_sender(&self) -> mpsc::Sender<ReloadRequest> {
         self.reload.0.clone()
     }
 
-    /// The parts of the daemon that work beside the others: if one of them fails, the daemon ends with an error.
-    pub fn parts(&self) -> &Parts {
-        &self.parts
+    /// The tasks of the daemon: if one of them fails, the daemon ends with an error.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// Runs until `shutdown`, and then ends within 5 s: answers under way are sent, commits under way are finished.
     ///
     /// # Errors
-    /// If a part of it cannot go on.
+    /// If one of its tasks fails.
     pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, parts, mut failures, .. } =
+        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, tasks, mut failures, .. } =
             self;
-        let (reload_sender, wishes) = self.reload;
+        let (reload_sender, reload_requests) = self.reload;
+        let own = exposition.own().clone();
         let web_state = WebState {
-            exposition: Arc::clone(&exposition),
+            exposition,
             status: Arc::clone(&status),
             reload: reload_sender,
             clock: Arc::clone(&clock),
             security: Arc::clone(&guards.web),
         };
-        guards.watch(exposition.own(), &parts, &shutdown);
+        guards.watch(&own, &tasks, &shutdown);
         let mut routes = web::router(web_state, &config.web)?;
         let deliveries = self.webhook.as_ref().map(|webhook| Arc::clone(&webhook.deliveries));
-        let mut receiving = None;
+        let serve = |name, listeners, routes, access| {
+            let server = Server::new(routes).with_access(access).with_options(web::server_options(&config.web));
+            tasks.spawn_essential(name, infallible(server.serve(listeners, shutdown.clone())), &shutdown);
+        };
         if let Some(Webhook { deliveries, listener }) = self.webhook {
-            let (path, own) = (&config.webhook.path, exposition.own().clone());
+            let (path, own) = (&config.webhook.path, own.clone());
             match listener {
                 None => routes = routes.merge(web::webhook::route(path, deliveries, own, shutdown.clone())),
                 Some(listener) => {
                     let routes = web::webhook::listener_routes(path, deliveries, own, shutdown.clone());
                     let access = guards.webhook_access(&config).unwrap_or_else(|| guards.access(&config));
-                    receiving = Some(serve(vec![listener], routes, access, &config, &shutdown));
+                    serve("the listener of the webhook", vec![listener], routes, access);
                 }
             }
         }
-        let mut serving = serve(listeners, routes, guards.access(&config), &config, &shutdown);
+        serve("the web server", listeners, routes, guards.access(&config));
         if config.stream.enabled {
             let (clients, news) = (self.clients.subscribe(), self.news.clone());
             let following = stream::follow(clients, news, self.stream_path, shutdown.clone());
-            parts.spawn("the following of the event stream", following);
+            tasks.spawn("the follower of the event stream", following);
         }
         let pulse = Pulse::default();
-        parts.spawn("the talk with systemd", supervisor::attend(status, pulse.clone(), shutdown.clone()));
-        let lists = Arc::default();
-        let mut polling = tokio::spawn(poller.run(pulse, shutdown.clone()));
-        let mut reloads = Reloads {
-            watcher: watch_files(&config, &lists, &self.watched, &parts, &shutdown),
-            lists,
-            parts: parts.clone(),
-            guards,
+        tasks.spawn("the notifier of systemd", supervisor::attend(status, pulse.clone(), shutdown.clone()));
+        tasks.spawn_essential("the poller", poller.run(pulse, shutdown.clone()), &shutdown);
+        let id_files = IdFiles::watch(&config.sessions.files, self.watched, tasks.clone(), shutdown.clone());
+        let reload = Reload {
             config,
-            clock,
             reloader: self.reloader,
+            clock,
+            own,
             log_level: self.log_level,
+            guards,
             ledger: Arc::clone(&ledger),
-            exposition,
             deliveries,
             clients: self.clients,
-            watched: self.watched,
             reconfigure: self.reconfigure,
-            shutdown: shutdown.clone(),
+            id_files,
         };
-        // Whichever part ends first, by itself or because it was told to, takes the others with it.
-        let first: Result<(), AppError> = tokio::select! {
-            ended = &mut serving => ended.map_err(AppError::from),
-            ended = ended(&mut receiving) => ended.map_err(AppError::from),
-            ended = &mut polling => ended.map_err(AppError::from).and_then(|ended| ended.map_err(AppError::from)),
-            () = reloads.run(wishes) => Ok(()),
-            Some(failed) = failures.recv() => Err(failed.into()),
+        tasks.spawn("the reloading of the configuration", reload.run(reload_requests, shutdown.clone()));
+        let first = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            Some(failure) = failures.recv() => Err(failure),
         };
+        // A task that fails takes the others with it.
         shutdown.cancel();
-        if !serving.is_finished() {
-            serving.await?;
-        }
-        let receiving = receiving.filter(|task| !task.is_finished());
-        if let Some(task) = receiving {
-            task.await?;
-        }
-        if !polling.is_finished() {
-            polling.await??;
-        }
-        drop(reloads);
-        parts.ended().await;
+        tasks.ended().await;
         // Closing the state waits for its writer, which must not hold up this thread.
         tokio::task::spawn_blocking(move || drop(ledger)).await?;
-        // One that failed while the others ended is a defect all the same.
-        first.and_then(|()| failures.try_recv().map_or(Ok(()), |failed| Err(failed.into())))
-    }
-}
-
-/// The end of a task; never, if there is none.
-async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
-    match task {
-        Some(task) => task.await,
-        None => std::future::pending().await,
+        // A task that failed while the others ended is a defect all the same.
+        first.and_then(|()| failures.try_recv().map_or(Ok(()), Err)).map_err(AppError::from)
     }
 }
 
@@ -359,148 +340,6 @@ async fn listen(config: &Config, sockets: Vec<std::net::TcpListener>) -> Result<
     Ok(listeners)
 }
 
-fn serve(
-    listeners: Vec<TcpListener>,
-    routes: Router,
-    access: Access,
-    config: &Config,
-    shutdown: &CancellationToken,
-) -> JoinHandle<()> {
-    let server = Server::new(routes).with_access(access).with_options(web::server_options(&config.web));
-    tokio::spawn(server.serve(listeners, shutdown.clone()))
-}
-
-/// Shows what a commit has made durable, and whether commits succeed; the log says when they begin to fail, whosever commit
-/// it was, and when they succeed again.
-fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
-    let mut was_written = true;
-    Box::new(move |result: Result<Committed, &LedgerError>| {
-        let own = exposition.own();
-        let is_written = result.is_ok();
-        match &result {
-            Err(error) if was_written => tracing::error!(
-                %error,
-                "counts cannot be saved; deliveries are put off, requests to Agntix pause, and the last saved counts stay on \
-                 /metrics"
-            ),
-            Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),
-            _ => {}
-        }
-        was_written = is_written;
-        own.state_writable.set(i64::from(is_written));
-        own.state_commits.with_label_values(&[if is_written { "success" } else { "error" }]).inc();
-        if status.snapshot().state_writable != is_written {
-            status.update(|status| status.state_writable = is_written);
-        }
-        if let Ok(committed) = result {
-            for label in &committed.overflow {
-                own.label_overflow.with_label_values(&[&**label]).inc();
-            }
-            exposition.apply(&committed.series, committed.exemplars);
-        }
-    })
-}
-
-/// Watches the files of ids; `lists` is what has been read of them before. What is given ends the watching.
-fn watch_files(
-    config: &Config,
-    lists: &Arc<Mutex<Lists>>,
-    watched: &mpsc::Sender<Watched>,
-    parts: &Parts,
-    shutdown: &CancellationToken,
-) -> CancellationToken {
-    let stop = shutdown.child_token();
-    if !config.sessions.files.is_empty() {
-        let (files, lists) = (config.sessions.files.clone(), Arc::clone(lists));
-        parts.spawn("the watching of sessions.files", files::watch(files, lists, watched.clone(), stop.clone()));
-    }
-    stop
-}
-
-/// The reloading of the configuration: all of it, or nothing.
-struct Reloads {
-    config: Config,
-    guards: Guards,
-    clock: Arc<dyn Clock>,
-    reloader: Reloader,
-    log_level: LogLevel,
-    ledger: Arc<SqliteLedger>,
-    exposition: Arc<Exposition>,
-    deliveries: Option<Arc<Deliveries>>,
-    clients: watch::Sender<Client>,
-    watched: mpsc::Sender<Watched>,
-    reconfigure: mpsc::Sender<Reconfigure>,
-    watcher: CancellationToken,
-    lists: Arc<Mutex<Lists>>,
-    parts: Parts,
-    shutdown: CancellationToken,
-}
-
-impl Reloads {
-    async fn run(&mut self, mut wishes: mpsc::Receiver<ReloadRequest>) {
-        loop {
-            let wish = tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                wish = wishes.recv() => wish,
-            };
-            let Some(wish) = wish else { return };
-            let reloading = Reloading::begin();
-            let result = self.reload().await;
-            drop(reloading);
-            let own = self.exposition.own();
-            own.config_last_reload_successful.set(i64::from(result.is_ok()));
-            match &result {
-                Ok(()) => {
-                    own.config_last_reload_success.set(self.clock.now().as_seconds_f64());
-                    tracing::info!("the configuration was reloaded");
-                }
-                Err(why) => tracing::error!("the configuration was not reloaded, the old one stays in effect: {why}"),
-            }
-            if let Some(reply) = wish.reply {
-                // Whoever asked may have gone.
-                let _ = reply.send(result);
-            }
-        }
-    }
-
-    async fn reload(&mut self) -> Result<(), String> {
-        let reloader = Arc::clone(&self.reloader);
-        // Files are read here and below, which may take as long as their disk likes.
-        let loaded = tokio::task::spawn_blocking(move || {
-            let loaded = reloader()?;
-            let client = Client::new(&loaded.config.api, loaded.api_key.clone()).map_err(|e| e.to_string());
-            Ok::<_, String>((loaded, client))
-        });
-        let (Loaded { config, warnings, .. }, client) = loaded.await.map_err(|e| e.to_string())??;
-        let restart = restart_only_changes(&self.config, &config);
-        if !restart.is_empty() {
-            return Err(format!("{} cannot change while the exporter runs; restart it", restart.join(", ")));
-        }
-        let client = client?;
-        let guards = self.guards.clone();
-        tokio::task::spawn_blocking(move || guards.reread()).await.map_err(|e| e.to_string())??;
-        let (done, in_effect) = oneshot::channel();
-        let wish = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
-        let stopping = "the daemon is stopping";
-        self.reconfigure.send(wish).await.map_err(|_| stopping)?;
-        in_effect.await.map_err(|_| stopping)?;
-        self.ledger.reconfigure(LedgerConfig::from(&config));
-        if let Some(deliveries) = &self.deliveries {
-            deliveries.reconfigure(ObservationConfig::from(&config));
-        }
-        // Nobody may be following the stream.
-        self.clients.send_replace(client);
-        self.log_level.set(&config.log.level);
-        self.watcher.cancel();
-        self.watcher = watch_files(&config, &self.lists, &self.watched, &self.parts, &self.shutdown);
-        self.config = config;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -510,8 +349,9 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::config::{Environment, Overrides, load};
 
-    #[tokio::test]
-    async fn daemon_ends_with_an_error_when_a_side_part_panics() {
+    /// Runs a daemon after `spawn` has added a task to it. What the daemon ends with, and the token that would have
+    /// stopped it.
+    async fn run_with(spawn: impl FnOnce(&Tasks, &CancellationToken)) -> (String, CancellationToken) {
         install_crypto_provider();
         let directory = tempfile::tempdir().unwrap();
         let environment = Environment::from_pairs([
@@ -523,9 +363,33 @@ mod tests {
         let loaded = load(None, &environment, &Overrides::default()).unwrap();
         let reloader: Reloader = Arc::new(|| Err("a test has nothing to reload".into()));
         let app = App::build(loaded, reloader, LogLevel::fixed(), Arc::new(SystemClock), Vec::new()).await.unwrap();
-        app.parts().spawn("a part of the test", async { panic!("on purpose") });
-        let run = app.run_until_stopped(CancellationToken::new());
-        let error = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap_err();
-        assert!(error.to_string().starts_with("a part of the test has stopped (panic: on purpose)"), "{error}");
+        let shutdown = CancellationToken::new();
+        spawn(app.tasks(), &shutdown);
+        let run = app.run_until_stopped(shutdown.clone());
+        let ended = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
+        (ended.unwrap_err().to_string(), shutdown)
+    }
+
+    #[tokio::test]
+    async fn daemon_ends_with_an_error_when_a_background_task_panics() {
+        let (error, shutdown) = run_with(|tasks, _| tasks.spawn("a test", async { panic!("on purpose") })).await;
+        assert!(error.starts_with("a test has stopped (panic: on purpose)"), "{error}");
+        assert!(shutdown.is_cancelled(), "the other tasks were told to stop");
+    }
+
+    #[tokio::test]
+    async fn daemon_ends_with_an_error_when_a_detached_task_panics() {
+        let (error, _) = run_with(|tasks, _| tasks.spawn_detached("a test", async { panic!("on purpose") })).await;
+        assert!(error.starts_with("a test has stopped (panic: on purpose)"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn daemon_ends_with_an_error_when_an_essential_task_panics_or_ends() {
+        let panic = async { panic!("on purpose") };
+        let (error, _) = run_with(|tasks, shutdown| tasks.spawn_essential("a test", infallible(panic), shutdown)).await;
+        assert!(error.starts_with("a test has stopped (panic: on purpose)"), "{error}");
+        let (error, _) =
+            run_with(|tasks, shutdown| tasks.spawn_essential("a test", infallible(async {}), shutdown)).await;
+        assert!(error.starts_with("a test has stopped (it has ended by itself)"), "{error}");
     }
 }

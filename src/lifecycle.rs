@@ -1,36 +1,35 @@
-//! What the parts of the daemon ask of its life: to be reloaded, to be stopped.
+//! What reaches the daemon from outside: a request to reload the configuration, and the signals that reload or stop it.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A wish to read the configuration again.
+/// A request to read the configuration again.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// Who wants to know how it went; the error is a sentence for a person.
+    /// Receives the result, if the sender wants it; the error is a sentence for a person.
     pub reply: Option<oneshot::Sender<Result<(), String>>>,
 }
 
-/// Turns signals into wishes until `shutdown`: SIGTERM and SIGINT stop, SIGHUP reloads. A second SIGTERM or SIGINT ends
-/// the process at once. The task that does so never ends by itself.
+/// Handles signals from here on: SIGTERM and SIGINT cancel `shutdown`, SIGHUP sends a reload request. A second SIGTERM or
+/// SIGINT ends the process at once. The future that is returned does so and never ends; it has to be spawned.
 ///
 /// # Errors
 /// If the system does not let signals be handled.
-pub fn heed_signals(
+pub fn handle_signals(
     reload: mpsc::Sender<ReloadRequest>,
     shutdown: CancellationToken,
-) -> std::io::Result<JoinHandle<()>> {
+) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    Ok(tokio::spawn(async move {
+    Ok(async move {
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
                 _ = hang_up.recv() => {
-                    // A reload that is still under way will not be helped by a second wish.
+                    // While a request is still queued, a second one would add nothing.
                     let _ = reload.try_send(ReloadRequest { reply: None });
                     continue;
                 }
@@ -42,5 +41,5 @@ pub fn heed_signals(
             tracing::info!(signal = name, "stopping");
             shutdown.cancel();
         }
-    }))
+    })
 }

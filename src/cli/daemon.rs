@@ -12,7 +12,7 @@ use crate::config::{self, Loaded};
 use crate::web::{Guards, WebError};
 use crate::{agntix, lifecycle, telemetry};
 
-/// How long to wait for what nobody waits for.
+/// How long to wait for blocking work that is still under way at the end.
 const LEFT_OVER: Duration = Duration::from_millis(200);
 
 pub(super) fn run(global: Global) -> Result<(), Failure> {
@@ -74,13 +74,13 @@ pub(super) fn serve(
         }
         announce(&app)?;
         let shutdown = CancellationToken::new();
-        let signals = lifecycle::heed_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
-        app.parts().watch_over("the handling of signals", signals);
+        let signals = lifecycle::handle_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
+        app.tasks().spawn_detached("the signal handler", signals);
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;
         tracing::info!("stopped");
         Ok(())
     });
-    // Everything has been waited for but the check of a password, which may take long and decides nothing any more.
+    // All tasks have ended but the check of a password, which may take long and whose result nobody needs any more.
     runtime.shutdown_timeout(LEFT_OVER);
     done
 }

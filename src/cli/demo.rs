@@ -18,6 +18,7 @@ use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, print,
 use crate::config::{self, Config, ExtractedKind, Loaded, MetricsConfig, Origin};
 use crate::lifecycle;
 use crate::secret::Secret;
+use crate::tasks::Tasks;
 use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
@@ -185,9 +186,14 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         ))?;
         let shutdown = CancellationToken::new();
         // Nothing is reloaded here; SIGHUP is ignored.
-        let (reload, _wishes) = tokio::sync::mpsc::channel(1);
-        lifecycle::heed_signals(reload, shutdown.clone()).map_err(Failure::running)?;
-        Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown).await.map_err(Failure::running)
+        let (reload, _requests) = tokio::sync::mpsc::channel(1);
+        let (tasks, mut failures) = Tasks::new();
+        let signals = lifecycle::handle_signals(reload, shutdown.clone()).map_err(Failure::running)?;
+        tasks.spawn_detached("the signal handler", signals);
+        tokio::select! {
+            served = Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown) => served.map_err(Failure::running),
+            Some(failure) = failures.recv() => Err(Failure::running(failure)),
+        }
     })
 }
 

@@ -11,7 +11,7 @@ use super::probes;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::exposition::own::ExporterMetrics;
-use crate::parts::Parts;
+use crate::tasks::Tasks;
 
 /// What guards each listener.
 #[derive(Clone)]
@@ -61,12 +61,12 @@ impl Guards {
     }
 
     /// Looks at the files now and then until `shutdown`, and keeps what `own` says of them.
-    pub fn watch(&self, own: &ExporterMetrics, parts: &Parts, shutdown: &CancellationToken) {
+    pub fn watch(&self, own: &ExporterMetrics, tasks: &Tasks, shutdown: &CancellationToken) {
         for (listener, security) in self.each() {
             let own = own.clone();
             let seen = move |security: &WebConfigFile| show(&own, listener, security);
             seen(security);
-            parts.spawn("the watching of the web configuration", Arc::clone(security).watch(seen, shutdown.clone()));
+            tasks.spawn("the watcher of the web configuration", Arc::clone(security).watch(seen, shutdown.clone()));
         }
     }
 

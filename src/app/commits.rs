@@ -1,0 +1,40 @@
+//! What follows a commit of the ledger: the pages show what has become durable, the metrics and the log say whether
+//! commits succeed.
+
+use std::sync::Arc;
+
+use crate::exposition::Exposition;
+use crate::ledger::sqlite::Observer;
+use crate::ledger::{Committed, LedgerError};
+use crate::status::Status;
+
+/// Shows what a commit has made durable, and whether commits succeed. The log says when they begin to fail, no matter which
+/// commit, and when they succeed again.
+pub(super) fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
+    let mut was_written = true;
+    Box::new(move |result: Result<Committed, &LedgerError>| {
+        let own = exposition.own();
+        let is_written = result.is_ok();
+        match &result {
+            Err(error) if was_written => tracing::error!(
+                %error,
+                "counts cannot be saved; deliveries are put off, requests to Agntix pause, and the last saved counts stay on \
+                 /metrics"
+            ),
+            Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),
+            _ => {}
+        }
+        was_written = is_written;
+        own.state_writable.set(i64::from(is_written));
+        own.state_commits.with_label_values(&[if is_written { "success" } else { "error" }]).inc();
+        if status.snapshot().state_writable != is_written {
+            status.update(|status| status.state_writable = is_written);
+        }
+        if let Ok(committed) = result {
+            for label in &committed.overflow {
+                own.label_overflow.with_label_values(&[&**label]).inc();
+            }
+            exposition.apply(&committed.series, committed.exemplars);
+        }
+    })
+}
