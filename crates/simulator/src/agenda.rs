@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 /// Things to come.
 #[derive(Debug)]
-pub(super) struct Agenda<T> {
+pub(crate) struct Agenda<T> {
     entries: BinaryHeap<Reverse<Entry<T>>>,
     added: u64,
 }
@@ -40,26 +40,26 @@ impl<T> Ord for Entry<T> {
 }
 
 impl<T> Agenda<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { entries: BinaryHeap::new(), added: 0 }
     }
 
-    pub(super) fn add(&mut self, at: Timestamp, what: T) {
+    pub(crate) fn add(&mut self, at: Timestamp, what: T) {
         self.entries.push(Reverse(Entry { at, number: self.added, what }));
         self.added += 1;
     }
 
     /// Takes the first thing that is due by `now`.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<T> {
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<T> {
         if self.is_due(now) { self.entries.pop().map(|Reverse(entry)| entry.what) } else { None }
     }
 
     /// Whether anything is due by `now`.
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.entries.peek().is_some_and(|Reverse(entry)| entry.at <= now)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 }

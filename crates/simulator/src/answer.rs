@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 /// Status, headers, body, and how it is delivered.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) content_type: &'static str,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
-    pub(super) delay: Duration,
-    pub(super) delivery: Delivery,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) delay: Duration,
+    pub(crate) delivery: Delivery,
 }
 
 /// How much of an answer arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
+pub(crate) enum Delivery {
     /// All of it.
     Whole,
     /// The head and this many bytes of the body, then the connection ends.
@@ -28,7 +28,7 @@ pub(super) enum Delivery {
 
 impl Answer {
     /// 200 with JSON that is already written.
-    pub(super) fn ok(body: Vec<u8>) -> Self {
+    pub(crate) fn ok(body: Vec<u8>) -> Self {
         Self {
             status: 200,
             content_type: "application/json; charset=utf-8",
@@ -40,17 +40,17 @@ impl Answer {
     }
 
     /// 200 with JSON.
-    pub(super) fn json(body: &Value) -> Self {
+    pub(crate) fn json(body: &Value) -> Self {
         Self::ok(body.to_string().into_bytes())
     }
 
     /// The API's error envelope.
-    pub(super) fn error(status: u16, code: &str, message: &str, request_id: &str) -> Self {
+    pub(crate) fn error(status: u16, code: &str, message: &str, request_id: &str) -> Self {
         let body = json!({"error": {"code": code, "message": message, "requestId": request_id}});
         Self { status, ..Self::json(&body) }
     }
 
-    pub(super) fn with_header(mut self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
     }

@@ -4,33 +4,33 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Delivery};
-use super::faults::{self, FaultKind, Route, Target};
-use super::heads;
-use super::json as written;
-use super::limits::Admission;
-use super::list_faults::{ListFaults, Page};
-use super::listing::{self, Filter};
-use super::random::mix;
-use super::request_log::RequestRecord;
-use super::session::{Session, State};
-use super::{Simulator, lock};
+use crate::answer::{Answer, Delivery};
+use crate::faults::{self, FaultKind, Route, Target};
+use crate::heads;
+use crate::json as written;
+use crate::limits::Admission;
+use crate::list_faults::{ListFaults, Page};
+use crate::listing::{self, Filter};
+use crate::random::mix;
+use crate::request_log::RequestRecord;
+use crate::session::{Session, State};
+use crate::simulator::Simulator;
 use crate::time::Timestamp;
 
 /// A request as the router understood it.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) route: Route,
+pub(crate) struct Call {
+    pub(crate) route: Route,
     /// The id in the path; empty where the route has none.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Path and query, for the log.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The query; `None` when it cannot be read.
-    pub(super) query: Option<HashMap<String, String>>,
+    pub(crate) query: Option<HashMap<String, String>>,
     /// From `x-api-key` or `Authorization: Bearer`.
-    pub(super) credential: Option<String>,
+    pub(crate) credential: Option<String>,
     /// Whether it resumes a stream (`Last-Event-ID`).
-    pub(super) resumes: bool,
+    pub(crate) resumes: bool,
 }
 
 /// What is wrong with a request.
@@ -55,7 +55,7 @@ const DEFAULT_AGENTS_LIMIT: u64 = 20;
 const MAX_LIMIT: u64 = 100;
 
 /// Answers one request, and logs it.
-pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
+pub(crate) fn answer(simulator: &Simulator, call: &Call) -> Answer {
     let received_at_ms = simulator.real_now().as_millis();
     let now = simulator.now();
     let request = simulator.next_request();
@@ -68,10 +68,7 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
 
     let heads = simulator.faults().heads.clone();
     let mut answer = if authenticated {
-        let mut limit = lock(&simulator.rate_limit);
-        let is_stream = call.route == Route::Stream;
-        let admission = if is_stream { limit.peek(received_at_ms) } else { limit.admit(received_at_ms) };
-        drop(limit);
+        let admission = simulator.admit(received_at_ms, call.route == Route::Stream);
         let mut answer = match admission.retry_after {
             Some(_) => Answer::error(429, "RATE_LIMIT_EXCEEDED", "Too many requests", &request_id),
             None if !scoped => Answer::error(403, "FORBIDDEN", "The credential lacks a scope", &request_id),
@@ -82,13 +79,13 @@ pub(super) fn answer(simulator: &Simulator, call: &Call) -> Answer {
     } else {
         Answer::error(401, "UNAUTHORIZED", "The credential is missing or not valid", &request_id)
     };
-    let told = heads.date.map_or(now, |fault| fault.told(now, target.seed, request));
-    answer.headers.push(("date", http_date(told)));
+    let date = heads.date.map_or(now, |fault| fault.shifted(now, target.seed, request));
+    answer.headers.push(("date", http_date(date)));
     if let Some(retry_after) = heads.retry_after.filter(|_| !(200..300).contains(&answer.status)) {
         answer.headers.retain(|(name, _)| *name != "retry-after");
         let wait = i64::from(retry_after.seconds);
         let value = if retry_after.as_date {
-            http_date(Timestamp::from_millis(told.as_millis() + wait * 1000))
+            http_date(Timestamp::from_millis(date.as_millis() + wait * 1000))
         } else {
             wait.to_string()
         };

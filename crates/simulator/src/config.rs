@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::deliveries::DeliveryConfig;
-use super::profile::AgentProfile;
-use super::session::Part;
-use super::stream::StreamConfig;
+use crate::deliveries::config::DeliveryConfig;
+use crate::profile::AgentProfile;
+use crate::session::Part;
+use crate::stream::config::StreamConfig;
 use crate::time::Timestamp;
 
 /// The key that a default simulator accepts.

@@ -9,12 +9,14 @@ use axum::http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answer::Answer;
-use super::ring::Ring;
-use super::routes::send;
-use super::truth::TruthFilter;
-use super::{DeliveryConfig, Simulator, WebhookSecret, lock};
+use crate::answer::Answer;
+use crate::deliveries::config::DeliveryConfig;
+use crate::deliveries::secret::WebhookSecret;
+use crate::response::send;
+use crate::ring::Ring;
+use crate::simulator::Simulator;
 use crate::time::Timestamp;
+use crate::truth::TruthFilter;
 
 type Sim = State<Arc<Simulator>>;
 
@@ -39,7 +41,7 @@ struct WebhooksChange {
 /// Query of `GET /simulator/truth`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TruthQuery {
+pub(crate) struct TruthQuery {
     created_after: Option<String>,
     created_before: Option<String>,
     /// Separated by commas.
@@ -49,11 +51,11 @@ pub(super) struct TruthQuery {
     analysis_deadline_seconds: Option<u64>,
 }
 
-pub(super) async fn faults(State(simulator): Sim) -> Response<Body> {
+pub(crate) async fn faults(State(simulator): Sim) -> Response<Body> {
     send(Answer::json(&json!(*simulator.faults())))
 }
 
-pub(super) async fn set_faults(State(simulator): Sim, body: Bytes) -> Response<Body> {
+pub(crate) async fn set_faults(State(simulator): Sim, body: Bytes) -> Response<Body> {
     let read = serde_json::from_slice(&body).map_err(|error| error.to_string());
     match read.and_then(|faults| simulator.set_faults(faults)) {
         Ok(()) => send(Answer::json(&json!(*simulator.faults()))),
@@ -61,11 +63,11 @@ pub(super) async fn set_faults(State(simulator): Sim, body: Bytes) -> Response<B
     }
 }
 
-pub(super) async fn clock(State(simulator): Sim) -> Response<Body> {
+pub(crate) async fn clock(State(simulator): Sim) -> Response<Body> {
     send(clock_answer(&simulator))
 }
 
-pub(super) async fn set_clock(State(simulator): Sim, body: Bytes) -> Response<Body> {
+pub(crate) async fn set_clock(State(simulator): Sim, body: Bytes) -> Response<Body> {
     let change: ClockChange = match serde_json::from_slice(&body) {
         Ok(change) => change,
         Err(error) => return refuse(&error.to_string()),
@@ -85,15 +87,15 @@ fn clock_answer(simulator: &Simulator) -> Answer {
 }
 
 /// One JSON object a line.
-pub(super) async fn requests(State(simulator): Sim) -> Response<Body> {
-    send(lines(&lock(&simulator.requests)))
+pub(crate) async fn requests(State(simulator): Sim) -> Response<Body> {
+    send(simulator.with_request_log(lines))
 }
 
-pub(super) async fn webhooks(State(simulator): Sim) -> Response<Body> {
+pub(crate) async fn webhooks(State(simulator): Sim) -> Response<Body> {
     send(webhooks_answer(&simulator))
 }
 
-pub(super) async fn set_webhooks(State(simulator): Sim, body: Bytes) -> Response<Body> {
+pub(crate) async fn set_webhooks(State(simulator): Sim, body: Bytes) -> Response<Body> {
     let change: Option<WebhooksChange> = match serde_json::from_slice(&body) {
         Ok(change) => change,
         Err(error) => return refuse(&error.to_string()),
@@ -117,11 +119,11 @@ fn webhooks_answer(simulator: &Simulator) -> Answer {
 }
 
 /// One JSON object a line.
-pub(super) async fn deliveries(State(simulator): Sim) -> Response<Body> {
-    send(simulator.with_delivery_log(lines))
+pub(crate) async fn deliveries(State(simulator): Sim) -> Response<Body> {
+    send(simulator.deliveries.with_log(lines))
 }
 
-pub(super) async fn truth(
+pub(crate) async fn truth(
     State(simulator): Sim,
     query: Result<Query<TruthQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response<Body> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Delivery};
-use super::heads::HeadFaults;
-use super::json::PERSONAL_MARKER;
-use super::lenient::{self, Writing};
-use super::list_faults::{EveryNth, ListFaults};
-use super::random::{mix, unit};
-use super::stream::StreamFaults;
+use crate::answer::{Answer, Delivery};
+use crate::heads::HeadFaults;
+use crate::json::PERSONAL_MARKER;
+use crate::lenient::{self, Writing};
+use crate::list_faults::{EveryNth, ListFaults};
+use crate::random::{mix, unit};
+use crate::stream::faults::StreamFaults;
 use crate::time::Timestamp;
 
 /// A route of the API, as faults and the request log name it.
@@ -79,7 +79,7 @@ pub struct Paths {
 
 impl Paths {
     /// Whether `route` is served at `path`.
-    pub(super) fn serve(&self, route: Route, path: &str) -> bool {
+    pub(crate) fn serve(&self, route: Route, path: &str) -> bool {
         let (served, usual, path) = match route {
             Route::Session => {
                 (&self.session, "/api/v1/chat/sessions", path.rsplit_once('/').map_or(path, |(root, _)| root))
@@ -206,16 +206,16 @@ pub enum FaultKind {
 }
 
 /// A request about to be answered: what decides on its faults.
-pub(super) struct Target {
-    pub(super) route: Route,
-    pub(super) seed: u64,
+pub(crate) struct Target {
+    pub(crate) route: Route,
+    pub(crate) seed: u64,
     /// The number of the request, from 0.
-    pub(super) request: u64,
+    pub(crate) request: u64,
 }
 
 impl Faults {
     /// Says what is wrong with rules that came from outside.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         for rule in &self.rules {
             if !(0.0..=1.0).contains(&rule.share) {
                 return Err(format!("share is {}, but must be from 0 to 1", rule.share));
@@ -239,7 +239,7 @@ impl Faults {
     }
 
     /// The delay and the fault that hit this request; the same for the same seed, number and rules.
-    pub(super) fn decide(&self, target: &Target) -> (Duration, Option<FaultKind>) {
+    pub(crate) fn decide(&self, target: &Target) -> (Duration, Option<FaultKind>) {
         let mut delay = Duration::ZERO;
         if let Some(EveryNth { n, status }) = self.every_nth
             && (target.request + 1).is_multiple_of(n.max(1))
@@ -266,7 +266,7 @@ const PERSONAL_TYPE: &str = "application/x-Zyxqua; name=\"Zyxqua Morgan\"";
 const HUGE: usize = 4 * 1024 * 1024 + 1;
 
 /// Spoils `answer`.
-pub(super) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, request_id: &str) {
+pub(crate) fn apply(kind: FaultKind, answer: &mut Answer, target: &Target, request_id: &str) {
     let chance = mix(&[target.seed, FAULTS, target.request]);
     match kind {
         FaultKind::Status(status) => *answer = status_answer(status, request_id),
@@ -315,14 +315,14 @@ fn move_creation(entry: &mut Value, by_ms: i64) {
 }
 
 /// Random bytes that are neither JSON nor UTF-8.
-pub(super) fn garbage(seed: u64) -> Vec<u8> {
+pub(crate) fn garbage(seed: u64) -> Vec<u8> {
     let mut bytes = vec![0xff; 256];
     fastrand::Rng::with_seed(seed).fill(bytes.get_mut(1..).unwrap_or_default());
     bytes
 }
 
 /// A listing entry of a bad session: it names the session, and nothing else in it can be used.
-pub(super) fn malformed_entry(id: &str) -> Vec<u8> {
+pub(crate) fn malformed_entry(id: &str) -> Vec<u8> {
     json!({"id": id, "type": 7, "state": {"no": "state"}, "agentId": [], "createdAt": {"no": "time"}})
         .to_string()
         .into_bytes()

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
-use super::id::{self, Place};
-use super::profile::{AgentProfile, ExtractedValues};
-use super::random::{mix, normal, pick, pick_index, unit};
-use super::session::{Analysis, Extracted, Missing, Part, Session, State};
+use crate::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
+use crate::id::{self, Place};
+use crate::profile::{AgentProfile, ExtractedValues};
+use crate::random::{mix, normal, pick, pick_index, unit};
+use crate::session::{Analysis, Extracted, Missing, Part, Session, State};
 use crate::time::Timestamp;
 
 /// What chance is drawn for. The draws must not touch each other: a longer analysis must not move a session in time.
-pub(super) mod purpose {
-    pub(in super::super) const COUNT: u64 = 1;
-    pub(in super::super) const OUTLINE: u64 = 2;
-    pub(in super::super) const REST: u64 = 3;
-    pub(in super::super) const UNLISTED: u64 = 4;
-    pub(in super::super) const HIDDEN: u64 = 5;
-    pub(in super::super) const DELIVERIES: u64 = 6;
-    pub(in super::super) const TRUNCATION: u64 = 7;
+pub(crate) mod purpose {
+    pub(crate) const COUNT: u64 = 1;
+    pub(crate) const OUTLINE: u64 = 2;
+    pub(crate) const REST: u64 = 3;
+    pub(crate) const UNLISTED: u64 = 4;
+    pub(crate) const HIDDEN: u64 = 5;
+    pub(crate) const DELIVERIES: u64 = 6;
+    pub(crate) const TRUNCATION: u64 = 7;
 }
 
 const DAY_MS: f64 = 86_400_000.0;
@@ -34,16 +34,16 @@ const CACHED_OUTLINES: usize = 1_000_000;
 
 /// When and where a session is; what listing needs to sort, filter and count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outline {
-    pub(super) created: Timestamp,
-    pub(super) ended: Timestamp,
-    pub(super) place: Place,
-    pub(super) channel: u16,
-    pub(super) expired: bool,
+pub(crate) struct Outline {
+    pub(crate) created: Timestamp,
+    pub(crate) ended: Timestamp,
+    pub(crate) place: Place,
+    pub(crate) channel: u16,
+    pub(crate) expired: bool,
 }
 
 impl Outline {
-    pub(super) fn state(&self, at: Timestamp) -> State {
+    pub(crate) fn state(&self, at: Timestamp) -> State {
         if at < self.ended {
             State::Open
         } else if self.expired {
@@ -56,7 +56,7 @@ impl Outline {
 
 /// Makes sessions, and remembers the outlines of the slots asked for lately.
 #[derive(Debug)]
-pub(super) struct Generator {
+pub(crate) struct Generator {
     config: SimulatorConfig,
     slot_ms: i64,
     cache: Mutex<Cache>,
@@ -69,18 +69,18 @@ struct Cache {
 }
 
 impl Generator {
-    pub(super) fn new(mut config: SimulatorConfig) -> Self {
+    pub(crate) fn new(mut config: SimulatorConfig) -> Self {
         config.agents.truncate(MAX_AGENTS);
         let slot_ms = i64::try_from(config.slot.as_millis()).unwrap_or(i64::MAX).max(1);
         Self { config, slot_ms, cache: Mutex::default() }
     }
 
-    pub(super) fn config(&self) -> &SimulatorConfig {
+    pub(crate) fn config(&self) -> &SimulatorConfig {
         &self.config
     }
 
     /// The slots that sessions created from `from` to `to`, both included, can be in; `None` when there are none.
-    pub(super) fn slots(&self, from: Timestamp, to: Timestamp) -> Option<std::ops::RangeInclusive<u64>> {
+    pub(crate) fn slots(&self, from: Timestamp, to: Timestamp) -> Option<std::ops::RangeInclusive<u64>> {
         let to = self.config.until.map_or(to, |until| to.min(until));
         let from = from.max(self.config.start);
         (from <= to).then(|| self.slot_of(from)..=self.slot_of(to))
@@ -96,12 +96,12 @@ impl Generator {
     }
 
     /// The last moment of `slot`.
-    pub(super) fn slot_end(&self, slot: u64) -> Timestamp {
+    pub(crate) fn slot_end(&self, slot: u64) -> Timestamp {
         self.slot_start(slot).plus(Duration::from_millis(u64::try_from(self.slot_ms - 1).unwrap_or(0)))
     }
 
     /// Whether every session of `slot` is created from `from` to `to`, both included, and none is cut by `until`.
-    pub(super) fn is_whole(&self, slot: u64, from: Timestamp, to: Timestamp) -> bool {
+    pub(crate) fn is_whole(&self, slot: u64, from: Timestamp, to: Timestamp) -> bool {
         let (first, last) = (self.slot_start(slot), self.slot_end(slot));
         from <= first && last <= to && self.config.until.is_none_or(|until| last <= until)
     }
@@ -141,7 +141,7 @@ impl Generator {
     }
 
     /// Sessions in a whole slot, or of one agent in it.
-    pub(super) fn count_all(&self, slot: u64, agent: Option<u16>) -> u64 {
+    pub(crate) fn count_all(&self, slot: u64, agent: Option<u16>) -> u64 {
         match agent {
             Some(agent) => u64::from(self.count(slot, agent)),
             None => self.agents().map(|agent| u64::from(self.count(slot, agent))).sum(),
@@ -153,7 +153,7 @@ impl Generator {
     }
 
     /// All sessions of a slot, oldest first, those created after the present included, those after `until` not.
-    pub(super) fn outlines(&self, slot: u64) -> Arc<[Outline]> {
+    pub(crate) fn outlines(&self, slot: u64) -> Arc<[Outline]> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = cache.slots.get(&slot) {
             return Arc::clone(found);
@@ -197,7 +197,7 @@ impl Generator {
     }
 
     /// Chance about the session at `place`, the same each time.
-    pub(super) fn chance(&self, purpose: u64, place: Place) -> u64 {
+    pub(crate) fn chance(&self, purpose: u64, place: Place) -> u64 {
         let Place { slot, agent, index } = place;
         mix(&[self.config.seed, purpose, slot, u64::from(agent), u64::from(index)])
     }
@@ -207,34 +207,34 @@ impl Generator {
     }
 
     /// Whether the session at `place` is refused when its id is asked for.
-    pub(super) fn is_hidden(&self, place: Place) -> bool {
+    pub(crate) fn is_hidden(&self, place: Place) -> bool {
         unit(self.chance(purpose::HIDDEN, place)) < self.config.hidden_share
     }
 
     /// Whether the session at `place` is in the listing.
-    pub(super) fn is_listed(&self, place: Place) -> bool {
+    pub(crate) fn is_listed(&self, place: Place) -> bool {
         unit(self.chance(purpose::UNLISTED, place)) >= self.config.unlisted_share && !self.is_hidden(place)
     }
 
     /// Whether every session is in the listing.
-    pub(super) fn lists_all(&self) -> bool {
+    pub(crate) fn lists_all(&self) -> bool {
         self.config.unlisted_share <= 0.0 && self.config.hidden_share <= 0.0
     }
 
     /// The session called `id`, if it is created by `at`.
-    pub(super) fn find(&self, id: &str, at: Timestamp) -> Option<Session<'_>> {
+    pub(crate) fn find(&self, id: &str, at: Timestamp) -> Option<Session<'_>> {
         let outline = self.outline(id::decode(self.config.seed, id)?)?;
         let session = self.session(outline)?;
         (outline.created <= at && session.id == id).then_some(session)
     }
 
     /// The id of a session.
-    pub(super) fn id(&self, outline: Outline) -> String {
+    pub(crate) fn id(&self, outline: Outline) -> String {
         id::encode(self.config.seed, outline.place, self.config.id_style)
     }
 
     /// All of a session.
-    pub(super) fn session(&self, outline: Outline) -> Option<Session<'_>> {
+    pub(crate) fn session(&self, outline: Outline) -> Option<Session<'_>> {
         let agent = self.config.agents.get(usize::from(outline.place.agent))?;
         let (channel, _) = agent.channels.get(usize::from(outline.channel))?;
         let mut rng = self.rng(purpose::REST, outline.place);

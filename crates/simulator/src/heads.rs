@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::random::{mix, unit};
+use crate::random::{mix, unit};
 use crate::time::Timestamp;
 
 /// What is wrong in the heads of answers from now on.
@@ -46,7 +46,7 @@ pub struct RetryAfter {
 }
 
 /// The headers that can be put in place of the usual ones.
-pub(super) const LIMIT_HEADERS: [&str; 8] = [
+pub(crate) const LIMIT_HEADERS: [&str; 8] = [
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
     "x-ratelimit-reset",
@@ -62,7 +62,7 @@ const DATES: u64 = 0xda7e;
 const MOST_SECONDS: f64 = 3.2e9;
 
 impl HeadFaults {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if let Some(DateFault { share, ahead_seconds, drift_seconds, .. }) = self.date {
             if !(0.0..=1.0).contains(&share) {
                 return Err(format!("date.share is {share}, but must be from 0 to 1"));
@@ -82,7 +82,7 @@ impl HeadFaults {
 
 impl DateFault {
     /// What the answer to this request says when the simulated time is `now`; the same for the same seed and number.
-    pub(super) fn told(&self, now: Timestamp, seed: u64, request: u64) -> Timestamp {
+    pub(crate) fn shifted(&self, now: Timestamp, seed: u64, request: u64) -> Timestamp {
         let lies =
             self.until_request.is_none_or(|until| request < until) && unit(mix(&[seed, DATES, request])) < self.share;
         if !lies {

@@ -3,22 +3,22 @@
 //! The place of a session (slot, agent, index) is put through a keyed permutation of 122 bits and written as a
 //! version 4 UUID. An id that was not made here decodes to a place with wrong check bits and is refused.
 
-use super::config::IdStyle;
-use super::random::mix;
+use crate::config::IdStyle;
+use crate::random::mix;
 
 /// Where a session stands: which slot, which agent of the configuration, and which of its sessions in that slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
-    pub(super) slot: u64,
-    pub(super) agent: u16,
-    pub(super) index: u32,
+pub(crate) struct Place {
+    pub(crate) slot: u64,
+    pub(crate) agent: u16,
+    pub(crate) index: u32,
 }
 
 const HALF: u64 = (1 << 61) - 1;
 const ROUNDS: u64 = 4;
 
 /// The id of the session at `place`.
-pub(super) fn encode(seed: u64, place: Place, style: IdStyle) -> String {
+pub(crate) fn encode(seed: u64, place: Place, style: IdStyle) -> String {
     // 40 bits of slot on the left (21 check bits above), 12 of agent and 24 of index on the right (25 above).
     let mut left = place.slot & 0xff_ffff_ffff;
     let mut right = (u64::from(place.agent & 0xfff) << 24) | u64::from(place.index & 0xff_ffff);
@@ -37,7 +37,7 @@ pub(super) fn encode(seed: u64, place: Place, style: IdStyle) -> String {
 const LOW: u128 = (1 << 62) - 1;
 
 /// 128 bits, as UUIDs are written.
-pub(super) fn hyphenated(uuid: u128) -> String {
+pub(crate) fn hyphenated(uuid: u128) -> String {
     format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
         uuid >> 96,
@@ -49,7 +49,7 @@ pub(super) fn hyphenated(uuid: u128) -> String {
 }
 
 /// The place that `id` stands for, in whichever style; `None` if no simulator with this seed made it.
-pub(super) fn decode(seed: u64, id: &str) -> Option<Place> {
+pub(crate) fn decode(seed: u64, id: &str) -> Option<Place> {
     let hex: String = match id.strip_prefix("ses_") {
         Some(hex) => hex.to_owned(),
         None => id.split('-').collect(),

@@ -4,10 +4,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::id::hyphenated;
-use super::profile::AgentProfile;
-use super::random::mix;
-use super::session::{Analysis, Extracted, Missing, Part, Session};
+use crate::id::hyphenated;
+use crate::profile::AgentProfile;
+use crate::random::mix;
+use crate::session::{Analysis, Extracted, Missing, Part, Session};
 use crate::time::Timestamp;
 
 /// Stands in every personal text that the simulator makes, and nowhere else.
@@ -17,7 +17,7 @@ pub const PERSONAL_MARKER: &str = "Zyxqua";
 pub const PERSONAL_PHONE_PREFIX: &str = "+9990042";
 
 /// The organization of all simulated agents.
-pub(super) const ORG_ID: &str = "org_simulated";
+pub(crate) const ORG_ID: &str = "org_simulated";
 
 /// Null, as opposed to a key that is not there.
 #[derive(Serialize)]
@@ -113,7 +113,7 @@ struct SentimentJson<'s> {
 }
 
 /// A session as it looks at `at`; without its analysis where `with_analysis` is false.
-pub(super) fn session(session: &Session<'_>, at: Timestamp, with_analysis: bool) -> Vec<u8> {
+pub(crate) fn session(session: &Session<'_>, at: Timestamp, with_analysis: bool) -> Vec<u8> {
     let name = customer_name(session.customer);
     let ended = session.ended <= at;
     // Some gateways write null, some leave the key out; a customer is always treated the same way.
@@ -218,7 +218,7 @@ fn part<T>(analysis: &Analysis<'_>, part: Part, make: impl FnOnce() -> T) -> Opt
 }
 
 /// The messages of a session up to `at`, oldest first: one each five seconds, turn and turn about.
-pub(super) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
+pub(crate) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
     let name = customer_name(session.customer);
     message_times(session)
         .take_while(|created| *created < at)
@@ -240,7 +240,7 @@ pub(super) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
 }
 
 /// When each message of a session is written.
-pub(super) fn message_times(session: &Session<'_>) -> impl Iterator<Item = Timestamp> + use<> {
+pub(crate) fn message_times(session: &Session<'_>) -> impl Iterator<Item = Timestamp> + use<> {
     (session.created.as_millis()..session.ended.as_millis()).step_by(TURN_MS).map(Timestamp::from_millis)
 }
 
@@ -253,7 +253,7 @@ fn last_whole_turn(created: Timestamp, at: Timestamp) -> Timestamp {
 }
 
 /// An agent; `since` is when the organization began.
-pub(super) fn agent(profile: &AgentProfile, since: Timestamp) -> Value {
+pub(crate) fn agent(profile: &AgentProfile, since: Timestamp) -> Value {
     json!({
         "id": profile.id,
         "fullName": profile.name,
@@ -269,13 +269,13 @@ pub(super) fn agent(profile: &AgentProfile, since: Timestamp) -> Value {
 }
 
 /// The id of the one campaign that the simulator runs for each agent that calls out.
-pub(super) fn campaign_id(seed: u64, agent_id: &str) -> String {
+pub(crate) fn campaign_id(seed: u64, agent_id: &str) -> String {
     let hash = agent_id.bytes().fold(mix(&[seed]), |hash, byte| mix(&[hash, u64::from(byte)]));
     hyphenated((u128::from(hash) << 64) | u128::from(mix(&[hash])))
 }
 
 /// RFC 3339, with milliseconds only where there are some, as the API has it both ways.
-pub(super) fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     let text = at.to_string();
     if at.as_millis() % 1000 == 0 { text.replace(".000", "") } else { text }
 }

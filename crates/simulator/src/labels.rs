@@ -8,7 +8,7 @@
 /// `name="value",…` without the braces, in the order given.
 ///
 /// Prometheus takes an empty value for an absent label; the exporter promises `unknown` in its place (docs/metrics.md).
-pub(super) fn label_set(names: &[&str], values: &[&str]) -> String {
+pub(crate) fn label_set(names: &[&str], values: &[&str]) -> String {
     let pairs = names.iter().zip(values).map(|(name, value)| {
         let value = if value.is_empty() { "unknown" } else { value };
         format!("{name}=\"{}\"", escape(value))

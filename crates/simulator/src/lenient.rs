@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::json::PERSONAL_MARKER;
-use super::random::mix;
+use crate::json::PERSONAL_MARKER;
+use crate::random::mix;
 
 /// A way to write JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ const EACH: [Writing; 10] = [
 ];
 
 /// The body written that way: an object, or a page of objects. `chance` picks where a choice is left.
-pub(super) fn rewrite(body: &[u8], writing: Writing, chance: u64) -> Vec<u8> {
+pub(crate) fn rewrite(body: &[u8], writing: Writing, chance: u64) -> Vec<u8> {
     let items = serde_json::from_slice::<Value>(body).ok().and_then(|page| page.get("data")?.as_array().cloned());
     let Some(items) = items else { return object(body, writing, chance) };
     let items: Vec<Vec<u8>> = (0_u64..)
@@ -117,7 +117,7 @@ fn times(text: &[u8], zone: impl Fn(bool) -> Vec<u8>) -> Vec<u8> {
 }
 
 /// A page with one item more that is no JSON.
-pub(super) fn with_broken_item(body: &[u8], chance: u64) -> Option<Vec<u8>> {
+pub(crate) fn with_broken_item(body: &[u8], chance: u64) -> Option<Vec<u8>> {
     const BROKEN: [&str; 5] =
         ["<html>", "{'id': 1}", r#"{"id":"ses_cut","state":"CLO"#, r#"{"state":"CLOSED" "id":7}"#, r#"{"state":(1)}"#];
     let page = serde_json::from_slice::<Value>(body).ok()?;

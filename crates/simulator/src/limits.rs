@@ -1,37 +1,37 @@
 //! The rate limit of the organization: fixed windows of 60 s real time.
 
-/// What a client is told of the limit with every authenticated answer.
+/// The state of the limit, as every authenticated answer states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     /// `X-RateLimit-Limit`
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
     /// `X-RateLimit-Remaining`
-    pub(super) remaining: u32,
+    pub(crate) remaining: u32,
     /// `X-RateLimit-Reset`, unix seconds.
-    pub(super) reset: i64,
+    pub(crate) reset: i64,
     /// Seconds until the next window, when this request is refused.
-    pub(super) retry_after: Option<i64>,
+    pub(crate) retry_after: Option<i64>,
 }
 
 /// The limit that is stated where there is none.
-pub(super) const UNLIMITED: u32 = 1_000_000_000;
+pub(crate) const UNLIMITED: u32 = 1_000_000_000;
 const WINDOW_MS: i64 = 60_000;
 
 /// Counts the requests of the present window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RateLimit {
+pub(crate) struct RateLimit {
     limit: u32,
     window: i64,
     used: u32,
 }
 
 impl RateLimit {
-    pub(super) fn new(limit: Option<u32>) -> Self {
+    pub(crate) fn new(limit: Option<u32>) -> Self {
         Self { limit: limit.unwrap_or(UNLIMITED), window: i64::MIN, used: 0 }
     }
 
     /// Takes one request at `now_ms`, milliseconds since the epoch; a refused one does not count.
-    pub(super) fn admit(&mut self, now_ms: i64) -> Admission {
+    pub(crate) fn admit(&mut self, now_ms: i64) -> Admission {
         let window = now_ms.div_euclid(WINDOW_MS);
         if window != self.window {
             (self.window, self.used) = (window, 0);
@@ -50,7 +50,7 @@ impl RateLimit {
     }
 
     /// How it stands at `now_ms`, for a request that does not count.
-    pub(super) fn peek(&self, now_ms: i64) -> Admission {
+    pub(crate) fn peek(&self, now_ms: i64) -> Admission {
         let mut after_one_more = *self;
         let admission = after_one_more.admit(now_ms);
         match admission.retry_after {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_takes_nothing() {
+    fn peeking_takes_nothing_from_the_limit() {
         let mut limit = RateLimit::new(Some(1));
         let free = Admission { limit: 1, remaining: 1, reset: 120, retry_after: None };
         assert_eq!((limit.peek(60_000), limit.peek(60_000)), (free, free));

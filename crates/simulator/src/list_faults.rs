@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use crate::answer::Answer;
 
 /// What is wrong with every list from now on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -81,16 +81,16 @@ pub struct EveryNth {
 }
 
 /// A page of a list before it is written.
-pub(super) struct Page {
-    pub(super) entries: Vec<Vec<u8>>,
-    pub(super) number: u64,
-    pub(super) limit: u64,
-    pub(super) total: u64,
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) number: u64,
+    pub(crate) limit: u64,
+    pub(crate) total: u64,
 }
 
 impl ListFaults {
     /// Says what is wrong with values that came from outside.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match (self.clamp, self.total_pages, self.refused_state) {
             (Some(0), ..) => Err("lists.clamp is 0, but must be at least 1".into()),
             (_, Some(TotalPages::OfLimit(0)), _) => {
@@ -104,7 +104,7 @@ impl ListFaults {
     }
 
     /// The page and the number of entries that are meant by what was asked for, in a list of `total`.
-    pub(super) fn page(&self, page: u64, limit: u64, total: u64) -> (u64, u64) {
+    pub(crate) fn page(&self, page: u64, limit: u64, total: u64) -> (u64, u64) {
         let limit = self.clamp.map_or(limit, |clamp| limit.min(clamp));
         let last = total.div_ceil(limit).max(1);
         let page = if self.ignores_page { 1 } else { page };
@@ -112,7 +112,7 @@ impl ListFaults {
     }
 
     /// The page as it is written. `asked` is the limit that was asked for.
-    pub(super) fn write(&self, mut page: Page, asked: u64) -> Vec<u8> {
+    pub(crate) fn write(&self, mut page: Page, asked: u64) -> Vec<u8> {
         let is_empty = page.entries.is_empty();
         match self.empty.filter(|_| is_empty) {
             Some(EmptyPage::NoContent) => return Vec::new(),
@@ -148,7 +148,7 @@ impl ListFaults {
     }
 
     /// A list that was written as a body, as an answer.
-    pub(super) fn answer(body: Vec<u8>) -> Answer {
+    pub(crate) fn answer(body: Vec<u8>) -> Answer {
         let status = if body.is_empty() { 204 } else { 200 };
         Answer { status, ..Answer::ok(body) }
     }

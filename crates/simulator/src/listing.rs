@@ -1,28 +1,28 @@
 //! Which sessions there are in a range of creation times: counted without making them, paged, filtered.
 
-use super::generate::{Generator, Outline};
-use super::session::State;
+use crate::generate::{Generator, Outline};
+use crate::session::State;
 use crate::time::Timestamp;
 
 /// What a listing asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Created then or later.
-    pub(super) from: Timestamp,
+    pub(crate) from: Timestamp,
     /// Created then or earlier.
-    pub(super) to: Timestamp,
-    pub(super) agent: Option<u16>,
-    pub(super) platform: Option<String>,
+    pub(crate) to: Timestamp,
+    pub(crate) agent: Option<u16>,
+    pub(crate) platform: Option<String>,
     /// The state, and the moment it is asked at.
-    pub(super) state: Option<(State, Timestamp)>,
-    pub(super) ascending: bool,
+    pub(crate) state: Option<(State, Timestamp)>,
+    pub(crate) ascending: bool,
     /// Only what the API lists.
-    pub(super) listed: bool,
+    pub(crate) listed: bool,
 }
 
 impl Filter {
     /// All sessions created from `from` to `to`, both included, oldest first.
-    pub(super) fn created(from: Timestamp, to: Timestamp) -> Self {
+    pub(crate) fn created(from: Timestamp, to: Timestamp) -> Self {
         Self { from, to, agent: None, platform: None, state: None, ascending: true, listed: false }
     }
 
@@ -51,7 +51,7 @@ impl Filter {
 }
 
 /// Every session that matches, in order; made slot by slot.
-pub(super) fn all<'g>(generator: &'g Generator, filter: &'g Filter) -> impl Iterator<Item = Outline> + 'g {
+pub(crate) fn all<'g>(generator: &'g Generator, filter: &'g Filter) -> impl Iterator<Item = Outline> + 'g {
     slots(generator, filter).flat_map(move |slot| filter.of_slot(generator, slot))
 }
 
@@ -64,7 +64,7 @@ fn slots(generator: &Generator, filter: &Filter) -> Box<dyn Iterator<Item = u64>
 }
 
 /// The sessions numbered `skip..skip + limit` among those that match, and how many match in all.
-pub(super) fn page(generator: &Generator, filter: &Filter, skip: u64, limit: u64) -> (Vec<Outline>, u64) {
+pub(crate) fn page(generator: &Generator, filter: &Filter, skip: u64, limit: u64) -> (Vec<Outline>, u64) {
     let countable = filter.platform.is_none() && filter.state.is_none() && (!filter.listed || generator.lists_all());
     let end = skip.saturating_add(limit);
     let (mut taken, mut total) = (Vec::new(), 0_u64);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
-use super::profile::{
+use crate::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
+use crate::profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, weighted,
 };
-use super::random::mix;
+use crate::random::mix;
 use crate::time::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 impl SimulatorConfig {
     /// Five agents of a parcel service and its neighbours, as busy as on a weekday's afternoon at any hour, since half an hour
     /// before `now`; 3 minutes after it the delivery desk stops resolving, 6 minutes after it the hotline's customers turn unhappy,
-    /// for half an hour each: the alerts must tell it from all of the half hour before.
+    /// for half an hour each: the alerts must distinguish it from the half hour before.
     pub fn demo(now: Timestamp) -> Self {
         let agents = vec![delivery_desk(), service_hotline(), shop_assistant(), appointments(), payment_reminder()];
         let incident = |agent: usize, after: u32, kind| {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::faults::Route;
+use crate::faults::Route;
 
 /// One request that the API received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

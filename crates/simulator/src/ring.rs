@@ -4,18 +4,18 @@ use std::collections::VecDeque;
 
 /// The latest entries, the oldest first.
 #[derive(Debug)]
-pub(super) struct Ring<T> {
+pub(crate) struct Ring<T> {
     entries: VecDeque<T>,
     capacity: usize,
 }
 
 impl<T> Ring<T> {
     /// Keeps `capacity` entries at most.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { entries: VecDeque::new(), capacity }
     }
 
-    pub(super) fn push(&mut self, entry: T) {
+    pub(crate) fn push(&mut self, entry: T) {
         if self.capacity == 0 {
             return;
         }
@@ -25,7 +25,7 @@ impl<T> Ring<T> {
         self.entries.push_back(entry);
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.entries.iter()
     }
 }

@@ -1,27 +1,25 @@
 //! The simulator's HTTP: the API's routes, and the simulator's own under `/simulator/`.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Response, Uri, header};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use http_body::Frame;
 use tokio_util::sync::CancellationToken;
 
-use super::Simulator;
-use super::answer::{Answer, Delivery};
-use super::api::{self, Call};
-use super::control;
-use super::faults::Route;
-use super::stream;
+use crate::answer::{Answer, Delivery};
+use crate::api::{self, Call};
+use crate::control;
+use crate::faults::Route;
+use crate::response::send;
+use crate::simulator::Simulator;
+use crate::stream::open;
 
 /// All routes.
-pub(super) fn router(simulator: Arc<Simulator>) -> Router {
+pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     Router::new()
         // Each under every path that it may be served at; at which one it is, the faults say.
         .route("/api/v1/chat/sessions", get(list))
@@ -83,7 +81,7 @@ async fn stream(
     if answer.status != 200 || answer.delivery != Delivery::Whole || !answer.body.is_empty() {
         return send(answer);
     }
-    stream::open(&simulator, answer, &headers, stop.map(|Extension(stop)| stop).unwrap_or_default())
+    open::open(&simulator, answer, &headers, stop.map(|Extension(stop)| stop).unwrap_or_default())
 }
 
 async fn serve(simulator: &Simulator, route: Route, id: String, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
@@ -108,62 +106,4 @@ async fn answer(simulator: &Simulator, route: Route, id: String, uri: &Uri, head
         tokio::time::sleep(answer.delay).await;
     }
     answer
-}
-
-/// The answer as a response.
-pub(super) fn send(answer: Answer) -> Response<Body> {
-    let length = answer.body.len();
-    let body = match answer.delivery {
-        Delivery::Whole => Body::from(answer.body),
-        Delivery::Drop => Body::new(BrokenBody::Broken),
-        Delivery::CutAt(at) => {
-            let mut body = Bytes::from(answer.body);
-            body.truncate(at);
-            Body::new(BrokenBody::Holding(body))
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(answer.content_type));
-    if answer.delivery != Delivery::Whole {
-        headers.insert(header::CONTENT_LENGTH, length.into());
-    }
-    for (name, value) in answer.headers {
-        if let Ok(value) = value.parse() {
-            // A header may have several lines.
-            headers.append(name, value);
-        }
-    }
-    response
-}
-
-/// A body that fails after what it holds (at once when it holds nothing), which makes the server end the connection.
-enum BrokenBody {
-    Holding(Bytes),
-    Sent,
-    Broken,
-}
-
-impl http_body::Body for BrokenBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        match std::mem::replace(&mut *self, Self::Broken) {
-            Self::Holding(bytes) => {
-                *self = Self::Sent;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            // The server sends what it has only while it waits for more; an error at once would swallow it.
-            Self::Sent => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Self::Broken => Poll::Ready(Some(Err(std::io::Error::other("cut off on purpose")))),
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::profile::{AgentProfile, Channel};
+use crate::profile::{AgentProfile, Channel};
 use crate::time::Timestamp;
 
 /// A session, complete from its creation to the last change of its analysis.
@@ -29,7 +29,7 @@ pub struct Session<'c> {
     /// The changed analysis, and when it replaces the first; only if that one arrives.
     pub change: Option<(Timestamp, Analysis<'c>)>,
     /// Picks names and numbers of the invented customer.
-    pub(super) customer: u64,
+    pub(crate) customer: u64,
 }
 
 /// Open, closed or expired.
@@ -71,7 +71,7 @@ pub enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 5] = [Self::Summary, Self::Intent, Self::Resolution, Self::Sentiment, Self::Extracted];
+    pub(crate) const ALL: [Self; 5] = [Self::Summary, Self::Intent, Self::Resolution, Self::Sentiment, Self::Extracted];
 }
 
 /// How a part is missing.
@@ -90,14 +90,14 @@ pub struct Analysis<'c> {
     pub missing: Option<(Part, Missing)>,
     /// Parts that the agent has switched off, or that are not written yet: their keys are not there.
     pub off: Vec<Part>,
-    pub(super) intent: Option<&'c str>,
-    pub(super) intent_percent: u32,
-    pub(super) resolution: &'static str,
-    pub(super) resolution_percent: u32,
-    pub(super) sentiment: Option<&'static str>,
-    pub(super) score_percent: i32,
-    pub(super) language: Option<&'c str>,
-    pub(super) extracted: Vec<(&'c str, Extracted<'c>)>,
+    pub(crate) intent: Option<&'c str>,
+    pub(crate) intent_percent: u32,
+    pub(crate) resolution: &'static str,
+    pub(crate) resolution_percent: u32,
+    pub(crate) sentiment: Option<&'static str>,
+    pub(crate) score_percent: i32,
+    pub(crate) language: Option<&'c str>,
+    pub(crate) extracted: Vec<(&'c str, Extracted<'c>)>,
 }
 
 /// The value of an extracted field.

@@ -110,6 +110,28 @@ impl Clock for ManualClock {
     }
 }
 
+/// What the simulated clock showed at one real moment, and how fast it goes from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SimulatedClock {
+    pub(crate) real: Timestamp,
+    pub(crate) simulated: Timestamp,
+    pub(crate) speed: f64,
+}
+
+impl SimulatedClock {
+    /// What it shows when the real clock shows `real`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "milliseconds since the simulator was made, far below 2^53; the conversion saturates"
+    )]
+    pub(crate) fn at(&self, real: Timestamp) -> Timestamp {
+        let elapsed = real.as_millis().saturating_sub(self.real.as_millis());
+        let passed = (elapsed as f64 * self.speed) as i64;
+        Timestamp::from_millis(self.simulated.as_millis().saturating_add(passed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

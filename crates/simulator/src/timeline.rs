@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::agenda::Agenda;
-use super::config::SimulatorConfig;
-use super::generate::{Generator, Outline};
+use crate::agenda::Agenda;
+use crate::config::SimulatorConfig;
+use crate::generate::{Generator, Outline};
 use crate::time::Timestamp;
 
 /// Slots walked through before a caller gets its turn again; most of a long past is empty.
@@ -15,8 +15,8 @@ const STEPS: usize = 2_000;
 
 /// Entries to come, and how far the walk has got.
 #[derive(Debug)]
-pub(super) struct Timeline<T> {
-    /// Nothing that happens then or earlier is told.
+pub(crate) struct Timeline<T> {
+    /// Nothing that happens then or earlier is reported.
     since: Timestamp,
     /// The sessions created up to here are on the agenda.
     reached: Timestamp,
@@ -25,13 +25,13 @@ pub(super) struct Timeline<T> {
 
 impl<T> Timeline<T> {
     /// What happens after `since`. Sessions that are under way then were created up to `longest` before.
-    pub(super) fn new(since: Timestamp, longest: Duration) -> Self {
+    pub(crate) fn new(since: Timestamp, longest: Duration) -> Self {
         Self { since, reached: since.minus(longest), agenda: Agenda::new() }
     }
 
-    /// The next entry up to `now`; `plan` tells what will happen to a session. `None` when there is none, or none was
+    /// The next entry up to `now`; `plan` says what will happen to a session. `None` when there is none, or none was
     /// found yet.
-    pub(super) fn next(
+    pub(crate) fn next(
         &mut self,
         generator: &Generator,
         now: Timestamp,
@@ -53,8 +53,8 @@ impl<T> Timeline<T> {
         None
     }
 
-    /// Whether all that happened up to `now` was told.
-    pub(super) fn has_told_all(&self, now: Timestamp) -> bool {
+    /// Whether everything that happened up to `now` has been taken.
+    pub(crate) fn is_caught_up(&self, now: Timestamp) -> bool {
         self.reached >= now && !self.agenda.is_due(now)
     }
 
@@ -73,7 +73,7 @@ impl<T> Timeline<T> {
 }
 
 /// The longest time from the creation of a session to the last change of its analysis.
-pub(super) fn longest_life(config: &SimulatorConfig) -> Duration {
+pub(crate) fn longest_life(config: &SimulatorConfig) -> Duration {
     let longest = config.agents.iter().map(|agent| agent.longest.max(agent.shortest)).max().unwrap_or_default();
     longest.saturating_add(config.analysis_delay.1).saturating_add(config.reclassified_after)
 }
@@ -93,25 +93,25 @@ mod tests {
     }
 
     /// All ends from `since` on, asked for as the clock goes on by `tick`.
-    fn told(since: u64, tick: u64) -> Vec<Timestamp> {
+    fn taken(since: u64, tick: u64) -> Vec<Timestamp> {
         let generator = generator();
         let start = generator.config().start;
         let mut timeline =
             Timeline::new(start.plus(SECOND * u32::try_from(since).unwrap()), longest_life(generator.config()));
-        let mut told = Vec::new();
+        let mut taken = Vec::new();
         for ms in (since * 1000..=3_600_000).step_by(usize::try_from(tick).unwrap()) {
             let now = start.plus(Duration::from_millis(ms));
             while let Some(at) = timeline.next(&generator, now, ends) {
                 assert!(at <= now);
-                told.push(at);
+                taken.push(at);
             }
-            assert!(timeline.has_told_all(now));
+            assert!(timeline.is_caught_up(now));
         }
-        told
+        taken
     }
 
     #[test]
-    fn everything_is_told_once_and_in_order_whatever_the_ticks() {
+    fn everything_is_taken_once_and_in_order_whatever_the_ticks() {
         let generator = generator();
         let slots = generator.slots(generator.config().start, generator.config().start.plus(SECOND * 3600)).unwrap();
         let mut ends: Vec<Timestamp> =
@@ -123,20 +123,20 @@ mod tests {
             let expected: Vec<Timestamp> = ends.iter().filter(|at| **at > after && **at <= until).copied().collect();
             assert!(expected.len() > 100);
             for tick in [900, 20_000, 3_600_000 - since * 1000] {
-                assert_eq!(told(since, tick), expected, "since {since} s, every {tick} ms");
+                assert_eq!(taken(since, tick), expected, "since {since} s, every {tick} ms");
             }
         }
     }
 
     #[test]
-    fn an_empty_past_is_walked_through_in_turns_and_a_clock_set_back_tells_nothing_twice() {
+    fn an_empty_past_takes_several_turns_and_a_clock_set_back_repeats_nothing() {
         let generator = generator();
         let start = generator.config().start;
         let mut timeline = Timeline::new(start.minus(SECOND), Duration::ZERO);
         let now = start.plus(SECOND * 7 * u32::try_from(STEPS * 2).unwrap());
         assert_eq!(timeline.next(&generator, now, |_| Vec::<(Timestamp, ())>::new()), None);
-        assert!(!timeline.has_told_all(now));
-        while !timeline.has_told_all(now) {
+        assert!(!timeline.is_caught_up(now));
+        while !timeline.is_caught_up(now) {
             assert_eq!(timeline.next(&generator, now, |_| Vec::new()), None);
         }
         assert_eq!(timeline.next(&generator, start, |_| unreachable!()), None);

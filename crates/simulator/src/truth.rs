@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Simulator;
-use super::config::{TruthField, TruthFieldKind, TruthMetrics};
-use super::labels::label_set;
-use super::listing::{self, Filter};
-use super::session::{Analysis, Extracted, Session, State};
+use crate::config::{TruthField, TruthFieldKind, TruthMetrics};
+use crate::labels::label_set;
+use crate::listing::{self, Filter};
+use crate::session::{Analysis, Extracted, Session, State};
+use crate::simulator::Simulator;
 use crate::time::Timestamp;
 
 /// Which sessions count, and how long an analysis is waited for.
@@ -66,7 +66,7 @@ impl Simulator {
 }
 
 /// What these sessions come to at `at`.
-pub(super) fn truth_of<'c>(
+pub(crate) fn truth_of<'c>(
     sessions: impl Iterator<Item = Session<'c>>,
     metrics: &TruthMetrics,
     analysis_deadline: Duration,

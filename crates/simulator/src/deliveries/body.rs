@@ -3,12 +3,12 @@
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::super::faults::{self, Faults};
-use super::super::generate::{Generator, purpose};
-use super::super::json as written;
-use super::super::lenient;
 use super::config::DeliveryConfig;
 use super::plan::Delivery;
+use crate::faults::{self, Faults};
+use crate::generate::{Generator, purpose};
+use crate::json as written;
+use crate::lenient;
 
 /// The body, the same for each attempt. That of a session which the faults call bad is garbage.
 pub(super) fn body(generator: &Generator, config: &DeliveryConfig, faults: &Faults, delivery: &Delivery) -> Vec<u8> {

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::super::generate::{Generator, Outline, purpose};
-use super::super::random::mix;
 use super::config::DeliveryConfig;
+use crate::generate::{Generator, Outline, purpose};
+use crate::random::mix;
 use crate::time::Timestamp;
 
 /// Types that no one has agreed on; the vendor announces more than it sends.
 pub(super) const UNKNOWN_TYPES: [&str; 4] =
     ["message.received", "session.transferred", "call.recording.ready", "agent.updated"];
 
-/// What a delivery tells of.
+/// What a delivery reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Created,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::agenda::Agenda;
-use super::super::generate::Generator;
-use super::super::timeline::{Timeline, longest_life};
 use super::config::DeliveryConfig;
 use super::plan::{self, Delivery};
+use crate::agenda::Agenda;
+use crate::generate::Generator;
 use crate::time::Timestamp;
+use crate::timeline::{Timeline, longest_life};
 
 /// Svix's schedule: how long after a failed attempt the next one is made. After the last it gives up.
 const RETRIES: [Duration; 7] = [
@@ -116,7 +116,7 @@ impl Queue {
 
     pub(super) fn progress(&self, now: Timestamp) -> Progress {
         let waiting = self.retries.len();
-        let done = waiting == 0 && self.progress.in_flight == 0 && self.timeline.has_told_all(now);
+        let done = waiting == 0 && self.progress.in_flight == 0 && self.timeline.is_caught_up(now);
         Progress { waiting, done, ..self.progress }
     }
 }

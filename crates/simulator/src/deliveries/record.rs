@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct DeliveryRecord {
     /// The `svix-id` header.
     pub svix_id: String,
-    /// The session that it tells of.
+    /// The session it is about.
     pub session_id: String,
     /// `eventType`
     pub event_type: String,

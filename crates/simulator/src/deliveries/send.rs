@@ -4,72 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, redirect, retry};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Simulator;
 use super::body::body;
-use super::config::DeliveryConfig;
-use super::queue::Attempt;
 use super::record::DeliveryRecord;
 use super::secret::signature_header;
+use super::state::Due;
+use crate::simulator::Simulator;
 
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_millis(10);
-const USER_AGENT: &str = "Svix-Webhooks/1.0 (simulated)";
 /// An answer longer than this is not read to its end, and its connection not used again.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// A client of its own: no proxy, no redirects, no retries but those of the schedule.
-pub(in super::super) fn client(config: &DeliveryConfig) -> Result<Client, String> {
-    let builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .timeout(config.timeout)
-        .tls_backend_preconfigured(tls(config.url.starts_with("https"))?);
-    builder.build().map_err(|error| format!("deliveries cannot be made ({error})"))
-}
-
-/// TLS that trusts what the system trusts; reading that takes time, so only if it is used.
-fn tls(is_used: bool) -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    if is_used {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(builder.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// An attempt that is to be made now, with all that it takes.
-#[derive(Debug)]
-pub(super) struct Due {
-    pub(super) attempt: Attempt,
-    pub(super) config: Arc<DeliveryConfig>,
-    pub(super) client: Client,
-    /// Which switching on it belongs to.
-    pub(super) generation: u64,
-}
-
 /// Makes deliveries until `stop`; what is under way then is put back.
-pub(in super::super) async fn run(simulator: Arc<Simulator>, stop: CancellationToken) {
+pub(crate) async fn run(simulator: Arc<Simulator>, stop: CancellationToken) {
     let mut attempts = JoinSet::new();
     loop {
-        while let Some(due) = simulator.next_attempt() {
+        while let Some(due) = next(&simulator) {
             attempts.spawn(Flight { simulator: Arc::clone(&simulator), due: Some(due) }.go());
         }
-        let on = simulator.delivers();
+        let on = simulator.deliveries.are_on();
         tokio::select! {
             () = stop.cancelled() => return,
-            () = simulator.deliveries.changed.notified() => {}
+            () = simulator.deliveries.changed() => {}
             Some(_) = attempts.join_next(), if !attempts.is_empty() => {}
             () = tokio::time::sleep(TICK), if on => {}
         }
     }
+}
+
+fn next(simulator: &Simulator) -> Option<Due> {
+    simulator.deliveries.next(simulator.generator(), simulator.now(), simulator.real_now())
 }
 
 /// An attempt under way: whatever becomes of it, the queue hears of it.
@@ -83,7 +51,7 @@ impl Flight {
         let Some(due) = &self.due else { return };
         let record = send(&self.simulator, due).await;
         if let Some(due) = self.due.take() {
-            self.simulator.finish_attempt(&due, record);
+            self.simulator.deliveries.finish(&due, record, self.simulator.real_now());
         }
     }
 }
@@ -91,7 +59,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if let Some(due) = self.due.take() {
-            self.simulator.put_back_attempt(&due);
+            self.simulator.deliveries.put_back(&due, self.simulator.real_now());
         }
     }
 }

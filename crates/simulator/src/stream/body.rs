@@ -11,8 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::super::Simulator;
 use super::connection::{Connection, Then};
+use crate::Simulator;
 
 /// How often it is looked whether something has happened.
 const TICK: Duration = Duration::from_millis(20);

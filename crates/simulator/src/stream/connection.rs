@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::lenient::{self, Writing};
-use super::super::random::{mix, unit};
 use super::faults::{self, StreamFaults};
 use super::hub::{Event, Hub};
+use crate::lenient::{self, Writing};
+use crate::random::{mix, unit};
 use crate::time::Timestamp;
 
 /// Events sent in one piece at most.

@@ -48,7 +48,7 @@ pub struct StreamFaults {
 
 impl StreamFaults {
     /// Says what is wrong with values that came from outside.
-    pub(in super::super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let shares = [
             self.missed_share,
             self.repeated_share,

@@ -1,10 +1,10 @@
 //! The events that all connections share, numbered as they happen.
 
-use super::super::generate::Generator;
-use super::super::ring::Ring;
-use super::super::timeline::{Timeline, longest_life};
 use super::moment::{self, Moment};
+use crate::generate::Generator;
+use crate::ring::Ring;
 use crate::time::Timestamp;
+use crate::timeline::{Timeline, longest_life};
 
 /// Events found in one turn; the rest is found in the next ones.
 const TURN: usize = 10_000;

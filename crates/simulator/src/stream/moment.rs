@@ -1,9 +1,9 @@
-//! What the event stream tells of a session, and when: a pure function of the session.
+//! What the event stream says of a session, and when: a pure function of the session.
 
 use serde_json::json;
 
-use super::super::generate::{Generator, Outline};
-use super::super::json as written;
+use crate::generate::{Generator, Outline};
+use crate::json as written;
 use crate::time::Timestamp;
 
 /// One thing that happens to a session.
@@ -23,7 +23,7 @@ enum Kind {
     Updated,
 }
 
-/// All that is told of a session.
+/// All events of a session.
 pub(super) fn plan(generator: &Generator, outline: Outline) -> Vec<(Timestamp, Moment)> {
     let Some(session) = generator.session(outline) else { return Vec::new() };
     let moment = |at, kind| (at, Moment { outline, at, kind });

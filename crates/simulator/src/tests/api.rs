@@ -42,7 +42,7 @@ fn the_pages_of_a_listing_hold_each_session_once_newest_first() {
 }
 
 #[test]
-fn filters_keep_what_they_say() {
+fn filters_keep_exactly_the_matching_sessions() {
     let (simulator, _) = frozen(|config| {
         config.agents.push(AgentProfile { id: "second".into(), ..AgentProfile::default() });
     });

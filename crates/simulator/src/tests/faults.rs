@@ -21,7 +21,7 @@ fn always(kind: FaultKind) -> Answer {
 }
 
 #[test]
-fn every_kind_at_share_one_hits() {
+fn every_kind_of_fault_hits_each_request_at_share_one() {
     for status in [401, 403, 404, 429, 500, 502, 503] {
         let answer = always(FaultKind::Status(status));
         assert_eq!(answer.status, status);
@@ -91,7 +91,7 @@ fn a_delay_adds_to_another_fault() {
 }
 
 #[test]
-fn a_bad_session_is_bad_everywhere_and_alone() {
+fn a_bad_session_is_bad_on_every_route_and_no_other_is() {
     let (simulator, _) = frozen(|_| {});
     let (start, now) = (simulator.config().start, simulator.now());
     let ids: Vec<String> = simulator.sessions(start, now).into_iter().map(|session| session.id).collect();
@@ -131,7 +131,7 @@ fn listed(simulator: &Simulator, page: u32) -> Answer {
 }
 
 #[test]
-fn lists_lie_about_their_pages_as_they_are_told_and_hold_the_same_sessions() {
+fn lists_with_wrong_page_numbers_hold_the_same_sessions() {
     let (simulator, _) = frozen(|_| {});
     let honest = body(&listed(&simulator, 1))["pagination"].clone();
     let total = honest["total"].as_u64().unwrap();
@@ -172,7 +172,7 @@ fn lists_lie_about_their_pages_as_they_are_told_and_hold_the_same_sessions() {
 }
 
 #[test]
-fn an_entry_that_nobody_can_name_stands_beside_the_sessions() {
+fn entries_without_a_usable_id_stand_beside_the_sessions() {
     let (simulator, _) = frozen(|_| {});
     let honest = body(&listed(&simulator, 1));
     for bad in [BadEntry::Null, BadEntry::NoId, BadEntry::NumberId, BadEntry::NotJson] {
@@ -190,7 +190,7 @@ fn an_entry_that_nobody_can_name_stands_beside_the_sessions() {
 }
 
 #[test]
-fn requests_by_state_are_refused_and_every_fourth_request_fails() {
+fn the_state_filter_can_be_refused_and_every_nth_request_fails() {
     let (simulator, _) = frozen(|_| {});
     let lists = ListFaults { refused_state: Some(422), ..ListFaults::default() };
     simulator.set_faults(Faults { lists, ..Faults::default() }).unwrap();
@@ -209,7 +209,7 @@ fn requests_by_state_are_refused_and_every_fourth_request_fails() {
 }
 
 #[test]
-fn heads_lie_as_they_are_told_to() {
+fn response_heads_have_the_configured_faults() {
     let (simulator, _) = frozen(|_| {});
     let set = |text: &str| simulator.set_faults(serde_json::from_str(text).unwrap());
     let date = || header(&get(&simulator, Route::Agents, "", &[]), "date").unwrap().to_owned();
@@ -240,7 +240,7 @@ fn heads_lie_as_they_are_told_to() {
 }
 
 #[test]
-fn a_stranger_answers_nothing_that_the_api_would() {
+fn another_service_answers_nothing_that_the_api_would() {
     for stranger in Stranger::ALL {
         let answer = always(FaultKind::Stranger(stranger));
         let is_session = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["id"].is_string());

@@ -19,7 +19,7 @@ fn listed(simulator: &Simulator) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_share_is_not_listed_and_can_be_asked_for() {
+fn unlisted_sessions_can_still_be_asked_for_by_id() {
     let (simulator, _) = frozen(|config| config.unlisted_share = 0.4);
     let all = simulator.sessions(simulator.config().start, simulator.now());
     let listed = listed(&simulator);

@@ -84,7 +84,7 @@ fn an_analysed_session_has_exactly_the_fields_of_the_vendors_sample() {
 }
 
 #[test]
-fn whatever_is_personal_can_be_recognised() {
+fn all_personal_data_carries_a_marker() {
     let (simulator, _) = frozen(|config| config.missing_part_share = 0.0);
     let now = simulator.now();
     let marked = |value: &Value| value.as_str().unwrap().contains(PERSONAL_MARKER);
@@ -136,7 +136,7 @@ fn shares_come_out_as_configured() {
 }
 
 #[test]
-fn an_incident_changes_what_it_is_about_and_nothing_else() {
+fn an_incident_changes_its_own_agent_and_measure_only() {
     let agent = AgentProfile { sessions_per_day: 100_000.0, ..AgentProfile::default() };
     let during = |kind: Option<IncidentKind>| {
         let (simulator, _) = frozen(|config| {

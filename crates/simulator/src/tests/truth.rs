@@ -60,7 +60,7 @@ fn session<'c>(agent: &'c AgentProfile, channel: &'c Channel, created: i64, ende
 }
 
 #[test]
-fn three_sessions_come_to_what_a_person_works_out() {
+fn the_truth_of_three_sessions_is_as_calculated_by_hand() {
     let agent = AgentProfile { id: "a1".into(), ..AgentProfile::default() };
     let (phone, web) = (Channel::new("VOICE", "PHONE", Some("OUTBOUND")), Channel::new("CHAT", "WEB", None));
     // One of 9.416 s, complete; one of 60 s that expired, with a null intent and no resolution; one still open.
@@ -181,7 +181,7 @@ fn a_change_counts_the_parts_that_differ_and_nothing_else() {
 }
 
 #[test]
-fn the_truth_of_any_moment_can_be_asked_in_any_order_and_only_rises() {
+fn the_truth_does_not_depend_on_the_order_of_questions_and_never_decreases() {
     let (simulator, _) = frozen(|_| {});
     let metrics = &simulator.config().metrics;
     let moment =
@@ -196,7 +196,7 @@ fn the_truth_of_any_moment_can_be_asked_in_any_order_and_only_rises() {
 }
 
 #[test]
-fn the_parts_of_a_split_add_up_and_ids_pick() {
+fn truths_of_two_halves_add_up_and_ids_select_sessions() {
     let (simulator, _) = frozen(|_| {});
     let config = simulator.config();
     let now = simulator.now().plus(Duration::from_secs(3600));

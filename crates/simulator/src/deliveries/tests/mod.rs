@@ -6,9 +6,10 @@ mod wire;
 
 use std::time::Duration;
 
+use super::config::DeliveryConfig;
 use super::plan::{Delivery, Event};
-use super::*;
-use crate::generate::Outline;
+use crate::generate::{Generator, Outline};
+use crate::time::Timestamp;
 use crate::{Session, SimulatorConfig};
 
 const SECRET: &str = "whsec_b25l";

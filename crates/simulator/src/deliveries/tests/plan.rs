@@ -70,7 +70,7 @@ fn events_can_be_left_out_renamed_and_followed_by_a_change() {
 }
 
 #[test]
-fn order_and_delay_go_wrong_for_the_share_that_is_asked_for() {
+fn the_configured_share_of_deliveries_is_late_or_out_of_order() {
     let generator = generator(|_| {});
     let delay = Duration::from_secs(9);
     let config = DeliveryConfig { out_of_order_share: 0.4, delayed_share: 0.5, longest_delay: delay, ..config() };

@@ -1,5 +1,7 @@
 //! Which attempt comes next, on clocks that are moved by hand.
 
+use std::sync::Arc;
+
 use super::super::queue::{Attempt, Queue};
 use super::*;
 
@@ -64,7 +66,7 @@ fn the_schedule_can_be_scaled() {
 }
 
 #[test]
-fn no_more_are_under_way_than_allowed_and_what_is_put_back_comes_again() {
+fn parallelism_is_bounded_and_attempts_put_back_are_made_again() {
     let generator = generator(|_| {});
     let now = generator.config().start.plus(HOUR);
     let mut queue = queue(&generator, |config| config.parallelism = 2);
@@ -81,7 +83,7 @@ fn no_more_are_under_way_than_allowed_and_what_is_put_back_comes_again() {
 }
 
 #[test]
-fn everything_since_it_was_switched_on_is_delivered_and_nothing_before() {
+fn only_events_since_switching_on_are_delivered() {
     let generator = generator(|_| {});
     let outlines = outlines(&generator);
     let middle = generator.config().start.plus(HOUR / 2);
@@ -104,7 +106,7 @@ fn everything_since_it_was_switched_on_is_delivered_and_nothing_before() {
 }
 
 #[test]
-fn an_edited_endpoint_keeps_what_waits() {
+fn an_edited_endpoint_keeps_its_waiting_deliveries() {
     let generator = generator(|_| {});
     let now = outlines(&generator)[0].created;
     let mut queue = queue(&generator, |_| {});

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
+use crate::Simulator;
 use crate::time::{Clock, ManualClock};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,7 +52,7 @@ impl Received {
     }
 }
 
-/// A receiver that hands on what it gets, and answers what it is told to; 0 never answers.
+/// A receiver that passes on what it gets and answers with a given status; 0 never answers.
 struct Receiver {
     url: String,
     received: mpsc::UnboundedReceiver<Received>,
@@ -126,7 +128,7 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: &str) -> (u16, String) {
-        let client = super::super::send::client(&config()).unwrap();
+        let client = super::super::client::client(&config()).unwrap();
         let answer = client.post(format!("http://{}{path}", self.address)).body(body.to_owned()).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
@@ -137,7 +139,7 @@ fn to(receiver: &Receiver) -> DeliveryConfig {
 }
 
 #[tokio::test]
-async fn a_session_is_delivered_signed_by_every_secret_and_logged() {
+async fn deliveries_are_signed_by_every_secret_and_logged() {
     let mut receiver = Receiver::start([]).await;
     let secrets = vec![SECRET.parse().unwrap(), "whsec_dHdv".parse().unwrap()];
     let running = Running::start(Some(DeliveryConfig { secrets, ..to(&receiver) })).await;
@@ -167,7 +169,7 @@ async fn a_session_is_delivered_signed_by_every_secret_and_logged() {
 }
 
 #[tokio::test]
-async fn a_retry_has_the_same_id_and_body_and_a_fresh_time_and_signature() {
+async fn retries_have_the_same_id_and_body_and_a_new_time_and_signature() {
     let mut receiver = Receiver::start([500, 302, 429]).await;
     let running = Running::start(Some(DeliveryConfig { ended: false, ..to(&receiver) })).await;
     running.advance(SECOND);
@@ -190,7 +192,7 @@ async fn a_retry_has_the_same_id_and_body_and_a_fresh_time_and_signature() {
 }
 
 #[tokio::test]
-async fn silence_and_closed_doors_count_as_failures() {
+async fn timeouts_and_refused_connections_are_failures() {
     let mut receiver = Receiver::start([0]).await;
     let timeout = Duration::from_millis(50);
     let running = Running::start(Some(DeliveryConfig { timeout, ended: false, ..to(&receiver) })).await;
@@ -238,7 +240,7 @@ async fn deliveries_are_switched_over_http_while_it_runs() {
 }
 
 async fn text_of(running: &Running, path: &str) -> String {
-    let client = super::super::send::client(&config()).unwrap();
+    let client = super::super::client::client(&config()).unwrap();
     client.get(format!("http://{}{path}", running.address)).send().await.unwrap().text().await.unwrap()
 }
 

@@ -62,7 +62,7 @@ fn a_stream_breaks_falls_silent_or_does_not_end_its_line() {
 }
 
 #[test]
-fn marks_comments_and_line_ends_change_nothing_that_counts() {
+fn byte_order_mark_comments_and_line_ends_change_no_event() {
     let odd = StreamFaults { bom: true, crlf: true, comment_share: 0.5, ..StreamFaults::default() };
     let (bytes, _) = sent(odd);
     assert!(bytes.starts_with("\u{feff}".as_bytes()));
@@ -103,7 +103,7 @@ fn stream_ends_or_is_cut_in_the_middle_of_an_event() {
 }
 
 #[test]
-fn comments_come_in_place_of_everything_else() {
+fn comments_only_replaces_events_and_heartbeats() {
     let (simulator, clock) = frozen(|_| {});
     let mut connection = simulator.connect(None);
     set_faults(&simulator, StreamFaults { comments_only: true, ..StreamFaults::default() });
@@ -119,7 +119,7 @@ fn comments_come_in_place_of_everything_else() {
 }
 
 #[test]
-fn ids_are_left_out_and_retry_is_asked_for_once_a_connection() {
+fn ids_can_be_left_out_and_retry_is_sent_once_per_connection() {
     let (bytes, _) = sent(StreamFaults { without_ids: true, retry_ms: Some(1_500), ..StreamFaults::default() });
     let text = String::from_utf8(bytes).unwrap();
     assert!(text.starts_with("retry: 1500\n\nevent: "), "{}", &text[..40]);

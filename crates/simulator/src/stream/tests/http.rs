@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use reqwest::{Client, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{DEFAULT_KEY, DeliveryConfig, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, Route};
@@ -26,7 +27,7 @@ async fn running(change: impl FnOnce(&mut SimulatorConfig)) -> Running {
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let serving = tokio::spawn(Arc::clone(&simulator).serve(listener, stop.clone()));
     // Any client would do; this one needs no TLS provider of the process.
-    let client = crate::deliveries::client(&DeliveryConfig::default()).unwrap();
+    let client = crate::deliveries::client::client(&DeliveryConfig::default()).unwrap();
     Running { simulator, clock, address, stop, serving, client }
 }
 
@@ -85,7 +86,7 @@ async fn a_stream_goes_on_is_resumed_and_ends_with_the_server() {
 }
 
 #[tokio::test]
-async fn it_takes_a_credential_and_a_slot_and_nothing_of_the_rate_limit() {
+async fn a_stream_needs_a_credential_and_a_slot_and_does_not_count_against_the_rate_limit() {
     let running = running(|config| (config.stream.slots, config.rate_limit) = (2, Some(2))).await;
     assert_eq!(running.open(None, None).await.status(), 401);
     assert_eq!(running.open(Some(NO_SCOPE_KEY), None).await.status(), 403);

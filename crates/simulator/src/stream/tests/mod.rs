@@ -4,13 +4,15 @@ mod faults;
 mod http;
 mod pieces;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::*;
-use crate::SimulatorConfig;
+use super::connection::{Connection, Then};
+use super::faults::StreamFaults;
 use crate::time::{Clock, ManualClock, Timestamp};
+use crate::{Simulator, SimulatorConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
 

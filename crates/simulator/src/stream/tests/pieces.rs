@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::*;
 
 #[test]
-fn everything_that_happens_is_told_in_order_and_numbered() {
+fn all_events_come_in_order_and_numbered() {
     let (simulator, clock) = frozen(|config| config.stream.heartbeat = SECOND * 100_000);
     let mut connection = simulator.connect(None);
-    assert_eq!(pieces(&simulator, &mut connection), (Vec::new(), Then::Goes), "what is past is not told");
+    assert_eq!(pieces(&simulator, &mut connection), (Vec::new(), Then::Goes), "past events are not sent");
     let (from, real) = (simulator.now(), clock.now());
     let mut bytes = Vec::new();
     for second in 0..=1200 {
@@ -17,24 +17,24 @@ fn everything_that_happens_is_told_in_order_and_numbered() {
     }
     let events = read(&bytes);
     assert!(events.iter().map(|event| event.id.unwrap()).eq(1..=events.len() as u64));
-    let mut told: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for event in &events {
         let at = Timestamp::parse_rfc3339(event.data["timestamp"].as_str().unwrap()).unwrap();
         assert!(from < at && at <= simulator.now());
-        *told.entry((event.data["sessionId"].as_str().unwrap(), &event.name)).or_default() += 1;
+        *seen.entry((event.data["sessionId"].as_str().unwrap(), &event.name)).or_default() += 1;
     }
     let happened = |at: Timestamp| usize::from(from < at && at <= simulator.now());
     let mut expected = 0;
     for session in simulator.sessions(simulator.config().start, simulator.now()) {
-        let told = |name| told.get(&(session.id.as_str(), name)).copied().unwrap_or(0);
-        assert_eq!(told("session.started"), happened(session.created));
-        assert_eq!(told("session.ended"), happened(session.ended));
-        assert_eq!(told("usage.updated"), happened(session.ended));
+        let seen = |name| seen.get(&(session.id.as_str(), name)).copied().unwrap_or(0);
+        assert_eq!(seen("session.started"), happened(session.created));
+        assert_eq!(seen("session.ended"), happened(session.ended));
+        assert_eq!(seen("usage.updated"), happened(session.ended));
         let updates = [session.analysis_at, session.change.as_ref().map(|(at, _)| *at)];
-        assert_eq!(told("session.updated"), updates.into_iter().flatten().map(happened).sum::<usize>());
+        assert_eq!(seen("session.updated"), updates.into_iter().flatten().map(happened).sum::<usize>());
         let messages = crate::json::message_times(&session).map(happened).sum::<usize>();
-        assert_eq!(told("message.added"), messages);
-        expected += told("session.started") + 2 * told("session.ended") + told("session.updated") + messages;
+        assert_eq!(seen("message.added"), messages);
+        expected += seen("session.started") + 2 * seen("session.ended") + seen("session.updated") + messages;
     }
     assert!(expected == events.len() && expected > 500, "{expected} {}", events.len());
 }
@@ -85,7 +85,7 @@ fn a_client_that_comes_back_gets_what_it_has_missed() {
 }
 
 #[test]
-fn what_is_forgotten_is_missed() {
+fn events_beyond_the_capacity_cannot_be_resumed() {
     let (simulator, clock) = frozen(|config| config.stream.capacity = 10);
     simulator.connect(None);
     clock.set(clock.now().plus(SECOND * 300));
