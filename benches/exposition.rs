@@ -10,15 +10,11 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agntix_exporter::clock::Timestamp;
+use agntix_exporter::catalogue::{ExporterMetrics, Exposition, Family, SeriesKey, SeriesState, buckets};
 use agntix_exporter::config::MetricsConfig;
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::exposition::labels::LabelSet;
-use agntix_exporter::exposition::negotiation::{Encoding, Format};
-use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use divan::Bencher;
+use exposition::negotiation::{Encoding, Format};
+use exposition::{BucketSchemaId, LabelSet};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prometheus::Encoder as _;
@@ -49,15 +45,15 @@ fn state(n: u64, value: u64) -> SeriesState {
             labels: LabelSet::new(Family::Outcomes.descriptor().labels, values.iter().map(String::as_str)),
         },
         schema: BucketSchemaId::NONE,
-        created: Timestamp::from_millis(1_775_624_410_546),
+        created_ms: 1_775_624_410_546,
         counts: Box::new([value]),
         held_at: None,
     }
 }
 
 fn exposition(series: u64) -> Exposition {
-    let exposition =
-        Exposition::new(Arc::new(BucketSchemas::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
     let states: Vec<_> = (0..series).map(|n| state(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish(Instant::now());

@@ -8,14 +8,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use agntix_exporter::clock::Timestamp;
+use agntix_exporter::catalogue::{ExporterMetrics, Exposition, Family, SeriesKey, SeriesState, buckets};
 use agntix_exporter::config::MetricsConfig;
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::exposition::labels::LabelSet;
-use agntix_exporter::exposition::negotiation::{Encoding, Format};
-use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
+use exposition::negotiation::{Encoding, Format};
+use exposition::{BucketSchemaId, LabelSet};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -38,7 +34,7 @@ fn batch(from: u64) -> Vec<SeriesState> {
                 ),
             },
             schema: BucketSchemaId::NONE,
-            created: Timestamp::from_millis(1_775_624_410_546),
+            created_ms: 1_775_624_410_546,
             counts: Box::new([n]),
             held_at: None,
         })
@@ -47,8 +43,8 @@ fn batch(from: u64) -> Vec<SeriesState> {
 
 #[divan::bench(args = [10_000, 100_000], sample_count = 1, sample_size = 1)]
 fn heap_after_a_gzip_scrape(series: u64) -> Exposition {
-    let schemas = Arc::new(BucketSchemas::new(&MetricsConfig::default()));
-    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
     for from in (0..series).step_by(usize::try_from(BATCH).unwrap()) {
         exposition.apply(&batch(from), Vec::new());
     }

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agntix_exporter::agntix::{Client, ListQuery};
+use agntix_exporter::catalogue::{ExporterMetrics, Exposition};
 use agntix_exporter::config::Config;
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::own::ExporterMetrics;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Committed, Ledger, LedgerError};
 use agntix_exporter::poller::{Inbox, Poller};
@@ -160,7 +159,7 @@ impl Api {
         let run = Run {
             sessions_a_second: total as f64 / took,
             requests: (self.simulator.requests().len() - requests_before) as f64 / total as f64,
-            commits: daemon.exposition.own().state_commits.with_label_values(&["success"]).get() as f64 / total as f64,
+            commits: daemon.own.state_commits.with_label_values(&["success"]).get() as f64 / total as f64,
             daemon: used("daemon"),
             ledger: used("ledger"),
             simulator: used("simulator"),
@@ -179,7 +178,7 @@ impl Drop for Api {
 
 /// The parts of the daemon between the API and the pages, put together as `App` does.
 struct Daemon {
-    exposition: Arc<Exposition>,
+    own: ExporterMetrics,
     status: Arc<Status>,
     stop: CancellationToken,
     polling: tokio::task::JoinHandle<Result<(), agntix_exporter::poller::PollerError>>,
@@ -188,13 +187,14 @@ struct Daemon {
 impl Daemon {
     fn start(config: &Config, client: Client, runtime: &Runtime) -> Self {
         let ledger_config = LedgerConfig::from(config);
-        let exposition =
-            Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), ExporterMetrics::new().unwrap()));
+        let own = ExporterMetrics::new().unwrap();
+        let exposition = Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own.registry.clone());
+        let exposition = Arc::new(exposition);
         let status = Arc::new(Status::default());
-        let shown = Arc::clone(&exposition);
+        let (shown, commits) = (Arc::clone(&exposition), own.state_commits.clone());
         let observer = move |committed: Result<Committed, &LedgerError>| {
             let committed = committed.unwrap();
-            shown.own().state_commits.with_label_values(&["success"]).inc();
+            commits.with_label_values(&["success"]).inc();
             shown.apply(&committed.series, committed.exemplars);
         };
         let (ledger, opened) = SqliteLedger::open(ledger_config, Box::new(observer)).unwrap();
@@ -206,14 +206,15 @@ impl Daemon {
             client,
             Arc::new(ledger) as Arc<dyn Ledger>,
             &opened,
-            Arc::clone(&exposition),
+            exposition,
+            own.clone(),
             Arc::clone(&status),
             Arc::new(agntix_exporter::clock::SystemClock),
             Arc::default(),
             Inbox { watched, news, reconfigure },
         );
         let stop = CancellationToken::new();
-        Self { exposition, status, polling: runtime.spawn(poller.run(Pulse::default(), stop.clone())), stop }
+        Self { own, status, polling: runtime.spawn(poller.run(Pulse::default(), stop.clone())), stop }
     }
 
     fn stop(self, runtime: &Runtime) {

@@ -15,14 +15,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agntix_exporter::clock::{SystemClock, Timestamp};
+use agntix_exporter::catalogue::{ExporterMetrics, Exposition, Family, SeriesKey, SeriesState, buckets};
+use agntix_exporter::clock::SystemClock;
 use agntix_exporter::config::{MetricsConfig, WebConfig};
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::exposition::labels::LabelSet;
-use agntix_exporter::exposition::negotiation::{Encoding, Format};
-use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use agntix_exporter::status::Status;
 use agntix_exporter::web::{self, WebState};
 use axum::Router;
@@ -30,6 +25,8 @@ use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::routing::get;
 use exporter_web::{Server, WebConfigFile};
+use exposition::negotiation::{Encoding, Format};
+use exposition::{BucketSchemaId, LabelSet};
 use prometheus::Encoder as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -237,15 +234,15 @@ fn state_of(n: u64, value: u64) -> SeriesState {
             labels: LabelSet::new(Family::Outcomes.descriptor().labels, labels.iter().map(String::as_str)),
         },
         schema: BucketSchemaId::NONE,
-        created: Timestamp::from_millis(1_775_624_410_546),
+        created_ms: 1_775_624_410_546,
         counts: Box::new([value]),
         held_at: None,
     }
 }
 
 fn exposition() -> Exposition {
-    let exposition =
-        Exposition::new(Arc::new(BucketSchemas::new(&MetricsConfig::default())), ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
     let states: Vec<_> = (0..SERIES).map(|n| state_of(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish(Instant::now());

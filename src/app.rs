@@ -17,13 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agntix::paths::ApiPath;
 use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
+use crate::catalogue::ExporterMetrics;
+use crate::catalogue::{Exposition, Family};
 use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded};
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, Watched, stream};
-use crate::exposition::Exposition;
-use crate::exposition::catalogue::Family;
-use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Ledger, LedgerError, neighbours};
 use crate::lifecycle::ReloadRequest;
@@ -91,6 +90,7 @@ pub struct App {
     stream_path: Option<u32>,
     ledger: Arc<SqliteLedger>,
     exposition: Arc<Exposition>,
+    own: ExporterMetrics,
     status: Arc<Status>,
     poller: Poller,
     watched: mpsc::Sender<Watched>,
@@ -135,9 +135,9 @@ impl App {
         } else {
             ExporterMetrics::new()?
         };
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own));
+        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own.registry.clone()));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
-        let observer = commits::observer(Arc::clone(&exposition), Arc::clone(&status));
+        let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.
         let directory = config.state.path.clone();
         let (ledger, opened, begun) = tokio::task::spawn_blocking(move || {
@@ -152,7 +152,6 @@ impl App {
         let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
         let counted = outcomes.flat_map(|series| &series.counts).sum();
         status.update(|status| status.counted = counted);
-        let own = exposition.own();
         own.state_writable.set(1);
         // Until the poller has seen that nothing is left to catch up with.
         own.catching_up.set(1);
@@ -192,6 +191,7 @@ impl App {
             Arc::clone(&ledger) as Arc<dyn Ledger>,
             &opened,
             Arc::clone(&exposition),
+            own.clone(),
             Arc::clone(&status),
             Arc::clone(&clock),
             api_clock,
@@ -211,6 +211,7 @@ impl App {
             stream_path: opened.paths.get(ApiPath::Stream as usize).copied().flatten(),
             ledger,
             exposition,
+            own,
             status,
             poller,
             watched,
@@ -262,10 +263,10 @@ impl App {
     /// # Errors
     /// If one of its tasks fails.
     pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { exposition, status, clock, config, listeners, guards, poller, ledger, tasks, mut failures, .. } =
-            self;
+        let Self {
+            exposition, own, status, clock, config, listeners, guards, poller, ledger, tasks, mut failures, ..
+        } = self;
         let (reload_sender, reload_requests) = self.reload;
-        let own = exposition.own().clone();
         let web_state = WebState {
             exposition,
             status: Arc::clone(&status),

@@ -13,12 +13,12 @@
 
 pub mod agntix;
 pub mod app;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod discovery;
 pub mod doctor;
-pub mod exposition;
 pub mod ledger;
 pub mod lifecycle;
 pub mod observation;

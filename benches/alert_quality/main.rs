@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::exposition::catalogue::Family;
+use agntix_exporter::catalogue::Family;
 use organization::{Agent, Scripted, timestamp};
 use prometheus::{Import, Series};
 use rules::{Rule, Type};

@@ -8,11 +8,11 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use agntix_exporter::catalogue::{Family, SeriesKey, buckets};
 use agntix_exporter::config::MetricsConfig;
-use agntix_exporter::exposition::catalogue::{Family, Kind};
-use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use agntix_exporter::observation::{Addition, Admit, Step, additions, zero_initialized};
 use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
+use exposition::{BucketSchemaId, BucketSchemas, Kind};
 use simulator::{Session, Simulator, SimulatorConfig, Timestamp, TruthFilter, TruthMetrics};
 
 /// Samples are this far apart.
@@ -81,7 +81,7 @@ impl Exporter {
         );
         Self {
             simulator: Simulator::new(config),
-            schemas: BucketSchemas::new(&MetricsConfig::default()),
+            schemas: buckets::schemas(&MetricsConfig::default()),
             series: Vec::new(),
             index: HashMap::new(),
             pending: Vec::new(),

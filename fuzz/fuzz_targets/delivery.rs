@@ -15,7 +15,7 @@ use agntix_exporter::clock::{ManualClock, Timestamp};
 use agntix_exporter::config::{Config, WebhookConfig};
 use agntix_exporter::discovery::News;
 use agntix_exporter::discovery::webhook::Deliveries;
-use agntix_exporter::exposition::own::ExporterMetrics;
+use agntix_exporter::catalogue::ExporterMetrics;
 use agntix_exporter::ledger::{Change, Commit, Ledger, Stage, Verdict};
 use agntix_exporter::observation::{Channel, ObservationConfig};
 use agntix_exporter::secret::Secret;

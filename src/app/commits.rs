@@ -3,17 +3,16 @@
 
 use std::sync::Arc;
 
-use crate::exposition::Exposition;
+use crate::catalogue::{ExporterMetrics, Exposition};
 use crate::ledger::sqlite::Observer;
 use crate::ledger::{Committed, LedgerError};
 use crate::status::Status;
 
 /// Shows what a commit has made durable, and whether commits succeed. The log says when they begin to fail, no matter which
 /// commit, and when they succeed again.
-pub(super) fn observer(exposition: Arc<Exposition>, status: Arc<Status>) -> Observer {
+pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status: Arc<Status>) -> Observer {
     let mut was_written = true;
     Box::new(move |result: Result<Committed, &LedgerError>| {
-        let own = exposition.own();
         let is_written = result.is_ok();
         match &result {
             Err(error) if was_written => tracing::error!(

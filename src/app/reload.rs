@@ -9,12 +9,12 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agntix::Client;
+use crate::catalogue::ExporterMetrics;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, restart_only_changes};
 use crate::discovery::Watched;
 use crate::discovery::files::{self, Lists};
 use crate::discovery::webhook::Deliveries;
-use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;

@@ -4,12 +4,12 @@ use super::{Failure, Global, environment, print, runtime};
 use crate::agntix::paths::ApiPath;
 use crate::agntix::search::{self, Ending, Search};
 use crate::agntix::{self, Answer, ApiError, Client, JsonText, wire};
+use crate::catalogue::buckets;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, ApiConfig, Config};
-use crate::exposition::catalogue::Kind;
-use crate::exposition::series::BucketSchemas;
 use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
 use crate::session::Facts;
+use exposition::Kind;
 
 pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let loaded =
@@ -72,7 +72,7 @@ impl Admit for Unbounded {
 }
 
 fn report(facts: &Facts, config: &Config) -> String {
-    let schemas = BucketSchemas::new(&config.metrics);
+    let schemas = buckets::schemas(&config.metrics);
     let mut lines = vec![format!("# session {} ({})", facts.id, standing(facts))];
     lines.extend(facts.malformed.iter().map(|reason| format!("# left out as malformed: {}", reason.as_str())));
     for step in [Step::Started, Step::Ended, Step::Outcome] {

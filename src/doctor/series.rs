@@ -5,12 +5,12 @@
 
 use super::Finding;
 use super::finding::{grouped, many};
+use crate::catalogue::{Family, GaugeFamily, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
-use crate::exposition::catalogue::{Family, GaugeFamily, Kind};
-use crate::exposition::series::{BucketSchemaId, BucketSchemas};
 use crate::observation::zero_initialized;
 use crate::session::Channel;
+use exposition::{BucketSchemaId, BucketSchemas, Kind};
 
 const CHECK: &str = "series";
 /// A Prometheus of common size stores a few million in all; one target that brings so many is noticed.
@@ -61,7 +61,7 @@ pub(super) struct Inputs {
 
 /// Series of rows that are stored: how many there are of a family, and with which buckets.
 pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = (Family, &'r str, u64)>, metrics: &MetricsConfig) -> u64 {
-    let schemas = BucketSchemas::new(metrics);
+    let schemas = buckets::schemas(metrics);
     let of = |(family, schema, rows): (Family, &str, u64)| {
         rows.saturating_mul(of_one(family, schemas.by_name(schema).unwrap_or(BucketSchemaId::NONE), &schemas))
     };
@@ -82,7 +82,7 @@ fn of_one(family: Family, schema: BucketSchemaId, schemas: &BucketSchemas) -> u6
 
 /// Series of one agent.
 pub(super) fn of_agent(shape: Shape, metrics: &MetricsConfig) -> u64 {
-    let schemas = BucketSchemas::new(metrics);
+    let schemas = buckets::schemas(metrics);
     let text = String::new;
     let channel = Channel { agent_id: text(), session_type: text(), platform: text(), direction: text() };
     let (mut of_channel, mut of_agent) = (0, 0);
@@ -95,15 +95,15 @@ pub(super) fn of_agent(shape: Shape, metrics: &MetricsConfig) -> u64 {
         let place = if gauge == GaugeFamily::Open { &mut of_channel } else { &mut of_agent };
         *place += 1;
     }
-    of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE, &schemas);
-    of_agent += of_one(Family::IntentConfidence, BucketSchemaId::CONFIDENCE, &schemas);
+    of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, buckets::CONFIDENCE, &schemas);
+    of_agent += of_one(Family::IntentConfidence, buckets::CONFIDENCE, &schemas);
     let most = metrics.max_label_values as u64;
     of_agent += shape.intents.min(most) * OUTCOMES_OF_AN_INTENT + shape.languages.min(most);
     for (index, field) in metrics.extracted.iter().enumerate() {
         of_agent += match field.kind {
             ExtractedKind::Enum => ENUM_VALUES.min(most),
             ExtractedKind::Boolean => 2,
-            ExtractedKind::Number => of_one(Family::ExtractedValue, BucketSchemas::extracted(index), &schemas),
+            ExtractedKind::Number => of_one(Family::ExtractedValue, buckets::extracted(index), &schemas),
         };
     }
     of_agent + shape.channels.min(most) * of_channel

@@ -6,10 +6,11 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, Result};
 
 use super::room::Room;
+use crate::catalogue::SeriesKey;
 use crate::config::MetricsConfig;
-use crate::exposition::series::{BucketSchemaId, SeriesKey};
 use crate::observation::{Admit, MAX_VALUE};
 use crate::session::Channel;
+use exposition::BucketSchemaId;
 
 /// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
 /// is an accident.

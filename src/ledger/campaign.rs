@@ -12,8 +12,8 @@ use super::sqlite::{LedgerConfig, SqliteLedger};
 use super::upkeep::{self, UpkeepError};
 use super::*;
 use crate::config::Config;
-use crate::exposition::labels::LabelSet;
 use crate::session::{Ended, Outcome};
+use exposition::LabelSet;
 
 const T0: i64 = 1_775_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -74,7 +74,7 @@ fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Result<Vec<Verdict>, A
 fn told(opened: &Opened) -> (BTreeMap<String, String>, Vec<String>, String) {
     let series = opened.series.iter().map(|series| {
         let name = format!("{:?}{}", series.key.family, series.key.labels.as_str());
-        (name, format!("{:?} {:?} {:?}", series.created, series.counts, series.held_at))
+        (name, format!("{:?} {:?} {:?}", series.created_ms, series.counts, series.held_at))
     });
     let mut pending: Vec<String> = opened.pending.iter().map(|pending| format!("{pending:?}")).collect();
     pending.sort();

@@ -44,8 +44,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::agntix::paths::ApiPath;
+use crate::catalogue::{Exemplar, SeriesKey, SeriesState};
 use crate::clock::Timestamp;
-use crate::exposition::series::{Exemplar, SeriesKey, SeriesState};
 use crate::observation::AgentParts;
 use crate::session::{Channel, Facts, Source, Stage};
 

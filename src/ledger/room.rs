@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 
+use crate::catalogue::{Family, SeriesKey, buckets};
 use crate::config::{ExtractedField, ExtractedKind};
-use crate::exposition::catalogue::{Family, Kind};
-use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use crate::observation::{OTHER, RESOLUTIONS, SENTIMENTS, STATES};
+use exposition::{BucketSchemaId, BucketSchemas, Kind, LabelSet};
 
 /// What series are charged.
 #[derive(Clone, Debug)]
@@ -28,17 +27,17 @@ impl Charges {
         let lines = |family, schema| lines(family, schema, bucket_schemas);
         let (resolutions, sentiments) = (RESOLUTIONS.len() as u64 + 1, SENTIMENTS.len() as u64 + 1);
         let outcomes = resolutions * sentiments;
-        let confidence = lines(Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE);
+        let confidence = lines(Family::ResolutionConfidence, buckets::CONFIDENCE);
         // Started, ended, outcomes, both histograms, both sums of scores, and the gauge of open sessions.
         let channel = 1
             + (STATES.len() as u64 + 1)
             + outcomes
-            + lines(Family::Duration, BucketSchemaId::DURATION)
-            + lines(Family::SentimentScore, BucketSchemaId::SENTIMENT_SCORE)
+            + lines(Family::Duration, buckets::DURATION)
+            + lines(Family::SentimentScore, buckets::SENTIMENT_SCORE)
             + 2
             + 1;
         let fields = extracted.iter().enumerate().map(|(index, field)| match field.kind {
-            ExtractedKind::Number => lines(Family::ExtractedValue, BucketSchemas::extracted(index)),
+            ExtractedKind::Number => lines(Family::ExtractedValue, buckets::extracted(index)),
             ExtractedKind::Enum | ExtractedKind::Boolean => 1,
         });
         // Time-outs, reclassifications, intents and languages that are folded, confidences, fields, and two gauges.
@@ -47,7 +46,7 @@ impl Charges {
             + outcomes
             + 1
             + resolutions * confidence
-            + lines(Family::IntentConfidence, BucketSchemaId::CONFIDENCE)
+            + lines(Family::IntentConfidence, buckets::CONFIDENCE)
             + fields.sum::<u64>()
             + 2;
         // All that one session can bring: under its own channel, or under `other` if it turns out that nothing fits.
@@ -209,13 +208,13 @@ mod tests {
     }
 
     fn charges() -> Charges {
-        Charges::new(&Arc::new(BucketSchemas::new(&crate::config::MetricsConfig::default())), &[])
+        Charges::new(&Arc::new(buckets::schemas(&crate::config::MetricsConfig::default())), &[])
     }
 
     #[test]
     fn only_values_of_their_own_are_charged_by_themselves() {
         let charges = charges();
-        let of = |family, labels| charges.of(family, labels, BucketSchemaId::CONFIDENCE);
+        let of = |family, labels| charges.of(family, labels, buckets::CONFIDENCE);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="x",resolution="none",sentiment="none""#), 1);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="other",resolution="none",sentiment="other""#), 0);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="other",resolution="new",sentiment="none""#), 1);

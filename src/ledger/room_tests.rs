@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::room::lines;
 use super::tests::{at, commit, configuration, facts, open, session};
 use super::*;
-use crate::exposition::catalogue::Family;
-use crate::exposition::series::BucketSchemas;
+use crate::catalogue::{Family, buckets};
 use crate::observation::{OTHER, zero_initialized};
+use exposition::BucketSchemas;
 
 /// A session with values picked by number.
 fn varied(id: usize, [agent, platform, intent, language, resolution]: [u8; 5]) -> Change {
@@ -71,7 +71,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let mut config = configuration(directory.path());
         config.metrics.max_series = max;
-        let bucket_schemas = BucketSchemas::new(&config.metrics);
+        let bucket_schemas = buckets::schemas(&config.metrics);
         let mut ledger = open(&config).unwrap().0;
         commit(&ledger, vec![Change::LookBackDone]);
         let all: Vec<Change> =

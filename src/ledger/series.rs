@@ -8,11 +8,10 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::room::Charges;
+use crate::catalogue::{Exemplar, Family, SeriesKey, SeriesState};
 use crate::clock::Timestamp;
-use crate::exposition::catalogue::Family;
-use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{BucketSchema, BucketSchemaId, BucketSchemas, Exemplar, SeriesKey, SeriesState};
 use crate::observation::Addition;
+use exposition::{BucketSchema, BucketSchemaId, BucketSchemas, LabelSet};
 
 /// What a batch adds to one series.
 #[derive(Debug)]
@@ -59,13 +58,13 @@ impl Delta {
     /// series that begins with it.
     pub(super) fn into_new_series(self, key: SeriesKey, now: Timestamp, look_back: LookBack) -> SeriesState {
         let Self { schema, counts, mut historic, earliest_historic, .. } = self;
-        let created = if look_back.done {
+        let began = if look_back.done {
             historic.fill(0);
             now
         } else {
             earliest_historic.unwrap_or(now)
         };
-        SeriesState { key, schema, created, counts, held_at: Some(historic) }
+        SeriesState { key, schema, created_ms: began.as_millis(), counts, held_at: Some(historic) }
     }
 
     /// Adds it to the state of a series.
@@ -76,7 +75,8 @@ impl Delta {
             if let Some(held) = &mut state.held_at {
                 add_all(held, &self.historic);
             }
-            state.created = self.earliest_historic.map_or(state.created, |at| state.created.min(at));
+            let earliest = self.earliest_historic.map(Timestamp::as_millis);
+            state.created_ms = earliest.map_or(state.created_ms, |ms| state.created_ms.min(ms));
         }
     }
 }
@@ -93,9 +93,10 @@ impl Sums {
         for addition in additions {
             let Addition { key, schema, bucket, amount, sum, at, exemplar } = addition;
             if let Some(value) = exemplar {
-                let exemplar = Exemplar { key: key.clone(), bucket, session_id: Arc::clone(session), value, at };
+                let exemplar =
+                    Exemplar { key: key.clone(), bucket, id: Arc::clone(session), value, at_ms: at.as_millis() };
                 match self.exemplars.entry((key.clone(), bucket)) {
-                    Entry::Occupied(newest) if newest.get().at >= at => {}
+                    Entry::Occupied(newest) if newest.get().at_ms >= at.as_millis() => {}
                     entry => drop(entry.insert(exemplar)),
                 }
             }
@@ -139,7 +140,7 @@ pub(super) fn insert(connection: &Connection, state: &SeriesState, bucket_schema
         state.key.family.code(),
         state.key.labels.as_str(),
         bucket_schemas.get(state.schema).map_or("", |schema| &schema.name),
-        state.created.as_millis(),
+        state.created_ms,
         encode(&state.counts),
         state.held_at.as_deref().map(encode),
     ))?;
@@ -157,7 +158,7 @@ pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()>
         .execute((
             state.key.family.code(),
             state.key.labels.as_str(),
-            state.created.as_millis(),
+            state.created_ms,
             encode(&state.counts),
             state.held_at.as_deref().map(encode),
         ))?;
@@ -258,7 +259,7 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
     Ok(Some(SeriesState {
         key: SeriesKey { family, labels: labels.ok_or_else(|| damaged(1, "labels that no page can show"))? },
         schema,
-        created: Timestamp::from_millis(row.get(3)?),
+        created_ms: row.get(3)?,
         counts,
         held_at,
     }))

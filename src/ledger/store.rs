@@ -23,14 +23,13 @@ use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Verdict, schema};
 use crate::agntix::paths::ApiPath;
+use crate::catalogue::{CHANNEL, Family, SeriesKey, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};
-use crate::exposition::catalogue::{CHANNEL, Family};
-use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use crate::observation::{AgentParts, Step, additions, admitted_channel, zero_initialized};
 use crate::session::{Channel, Facts, Outcome, Parts};
 use crate::session::{Source, Stage};
+use exposition::{BucketSchemaId, BucketSchemas, LabelSet};
 
 /// What the ledger needs of the configuration.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ pub struct LedgerConfig {
 
 impl From<&Config> for LedgerConfig {
     fn from(config: &Config) -> Self {
-        let bucket_schemas = Arc::new(BucketSchemas::new(&config.metrics));
+        let bucket_schemas = Arc::new(buckets::schemas(&config.metrics));
         Self {
             directory: config.state.path.clone(),
             retention: config.sessions.retention,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::sqlite::{LedgerConfig, SqliteLedger};
 use super::*;
+use crate::catalogue::Family;
 use crate::config::Config;
-use crate::exposition::catalogue::Family;
 use crate::session::{Ended, Outcome, Parts};
 
 const T0: i64 = 1_775_000_000_000;
@@ -185,7 +185,7 @@ fn what_ended_before_the_first_start_is_a_starting_value_and_what_came_later_is_
     };
     let state = ended(&opened);
     assert_eq!((&state.counts[..], state.held_at.as_deref()), (&[3][..], Some(&[2][..])));
-    assert_eq!(state.created, at(5_000));
+    assert_eq!(state.created_ms, at(5_000).as_millis());
     commit(&ledger, vec![Change::Release(vec![state.key])]);
     drop(ledger);
     assert_eq!(ended(&open(&config).unwrap().1).held_at, None);
@@ -204,12 +204,12 @@ fn session_of_the_past_that_is_counted_after_the_look_back_makes_new_series_rise
     let of = |intent: &str| {
         let labels = format!("intent=\"{intent}\"");
         let found = series.iter().find(|s| s.key.family == Family::Intents && s.key.labels.as_str().contains(&labels));
-        found.map(|s| (s.counts[0], s.held_at.as_ref().map(|held| held[0]), s.created)).unwrap()
+        found.map(|s| (s.counts[0], s.held_at.as_ref().map(|held| held[0]), s.created_ms)).unwrap()
     };
-    assert_eq!(of("Refund"), (1, Some(1), at(5_000)));
+    assert_eq!(of("Refund"), (1, Some(1), at(5_000).as_millis()));
     assert_eq!(
         of("Order"),
-        (1, Some(0), at(3_600_000)),
+        (1, Some(0), at(3_600_000).as_millis()),
         "it is shown at zero first, and begins when it is first shown"
     );
 }

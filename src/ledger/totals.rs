@@ -15,8 +15,9 @@ use super::Committed;
 use super::checksums;
 use super::room::Charges;
 use super::series::{self, Delta, LookBack, Sums};
+use crate::catalogue::{SeriesKey, SeriesState};
 use crate::clock::Timestamp;
-use crate::exposition::series::{BucketSchemas, SeriesKey, SeriesState};
+use exposition::BucketSchemas;
 
 /// Series that the table may lag behind. It bounds how long the commit takes that brings them up to date.
 const MOST_LAGGING: usize = 4096;
@@ -226,7 +227,7 @@ pub(super) fn read(mut row: &[u8], sums: &mut HashMap<Name, Vec<u64>>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::series::BucketSchemaId;
+    use exposition::BucketSchemaId;
 
     #[test]
     fn a_row_of_additions_is_read_as_it_was_written_and_a_broken_one_is_not() {

@@ -1,12 +1,11 @@
 //! What the steps of a session add to which series: [`additions`], and which series start at 0 together with a channel:
 //! [`zero_initialized`].
 
+use crate::catalogue::{Family, SeriesKey, buckets};
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
-use crate::exposition::catalogue::Family;
-use crate::exposition::labels::LabelSet;
-use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey};
 use crate::session::{Channel, Extracted, Facts, Outcome};
+use exposition::{BucketSchemaId, BucketSchemas, LabelSet};
 
 /// A step of a session's life that is counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +123,8 @@ pub fn zero_initialized(channel: &Channel, at: Timestamp) -> Vec<Addition> {
             list.zero(Family::Outcomes, &with(&ch, &[resolution, sentiment]), BucketSchemaId::NONE);
         }
     }
-    list.zero(Family::Duration, &ch, BucketSchemaId::DURATION);
-    list.zero(Family::SentimentScore, &ch, BucketSchemaId::SENTIMENT_SCORE);
+    list.zero(Family::Duration, &ch, buckets::DURATION);
+    list.zero(Family::SentimentScore, &ch, buckets::SENTIMENT_SCORE);
     list.zero(Family::SentimentPositive, &ch, BucketSchemaId::NONE);
     list.zero(Family::SentimentNegative, &ch, BucketSchemaId::NONE);
     list.zero(Family::AnalysisTimeouts, &[&channel.agent_id], BucketSchemaId::NONE);
@@ -163,7 +162,7 @@ pub fn additions(
                 fitting(admit, Family::SessionsEnded, BucketSchemaId::NONE, "state", &choices),
             );
             if let Some(ms) = facts.ended.as_ref().and_then(|ended| ended.duration_ms) {
-                list.measure(Family::Duration, &ch, BucketSchemaId::DURATION, schemas, ms, true);
+                list.measure(Family::Duration, &ch, buckets::DURATION, schemas, ms, true);
             }
         }
         Step::Outcome => {
@@ -293,14 +292,14 @@ impl List {
 
         if let Some(micros) = outcome.sentiment_score {
             let value = f64::from(micros) / 1e6;
-            self.observe(Family::SentimentScore, &ch, BucketSchemaId::SENTIMENT_SCORE, schemas, value, 0, true);
+            self.observe(Family::SentimentScore, &ch, buckets::SENTIMENT_SCORE, schemas, value, 0, true);
             let total = if micros > 0 { Family::SentimentPositive } else { Family::SentimentNegative };
             if micros != 0 {
                 self.push(total, &ch, BucketSchemaId::NONE, (0, micros.unsigned_abs().into(), 0));
             }
         }
         if let Some(micros) = outcome.resolution_confidence {
-            let (family, schema) = (Family::ResolutionConfidence, BucketSchemaId::CONFIDENCE);
+            let (family, schema) = (Family::ResolutionConfidence, buckets::CONFIDENCE);
             let choices = [vec![agent, &resolution], vec![agent, known_resolution]];
             let labels = fitting(admit, family, schema, "resolution", &choices);
             self.measure(family, labels, schema, schemas, micros.into(), false);
@@ -314,14 +313,7 @@ impl List {
             ];
             self.count(Family::Intents, fitting(admit, Family::Intents, BucketSchemaId::NONE, "intent", &choices));
             if let Some(micros) = outcome.intent_confidence {
-                self.measure(
-                    Family::IntentConfidence,
-                    &[agent],
-                    BucketSchemaId::CONFIDENCE,
-                    schemas,
-                    micros.into(),
-                    false,
-                );
+                self.measure(Family::IntentConfidence, &[agent], buckets::CONFIDENCE, schemas, micros.into(), false);
             }
         }
         if let Some(language) = &outcome.language {
@@ -344,7 +336,7 @@ impl List {
                 }
                 Extracted::Number(units) => {
                     let labels = [agent, field.field.as_str()];
-                    let schema = BucketSchemas::extracted(*index);
+                    let schema = buckets::extracted(*index);
                     self.measure(Family::ExtractedValue, &labels, schema, schemas, *units, false);
                 }
             }
@@ -410,7 +402,7 @@ mod tests {
 
     #[test]
     fn each_step_adds_its_own() {
-        let schemas = BucketSchemas::new(&MetricsConfig::default());
+        let schemas = buckets::schemas(&MetricsConfig::default());
         let facts = facts();
         let all = |step| text(&additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything));
         let ch = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
@@ -438,7 +430,7 @@ mod tests {
 
     #[test]
     fn what_is_not_admitted_is_folded_into_other() {
-        let schemas = BucketSchemas::new(&MetricsConfig::default());
+        let schemas = buckets::schemas(&MetricsConfig::default());
         let facts = facts();
         let channel = admitted_channel(&facts.channel, &mut Nothing);
         assert_eq!(channel.values(), [OTHER; 4]);
@@ -450,7 +442,7 @@ mod tests {
     #[test]
     fn steps_of_a_channel_add_only_to_zero_initialized_series() {
         let facts = facts();
-        let schemas = BucketSchemas::new(&MetricsConfig::default());
+        let schemas = buckets::schemas(&MetricsConfig::default());
         let initialized: Vec<_> = zero_initialized(&facts.channel, facts.created).into_iter().map(|a| a.key).collect();
         for step in [Step::Started, Step::Ended, Step::Outcome] {
             for addition in additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::{Batch, Core, LookBackStage, Now, Purpose};
 use super::notices::{LookBackEnd, Notice};
 use super::snapshot::{Snapshot, Standing};
-use crate::exposition::series::SeriesKey;
+use crate::catalogue::SeriesKey;
 use crate::ledger::Change;
 use crate::status::LookBack;
 use crate::tracker::Summary;

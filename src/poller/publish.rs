@@ -7,29 +7,34 @@ use super::core::{Core, Now};
 use super::log;
 use super::snapshot::Snapshot;
 use super::updates::{MetricUpdate, StatedLimit, Update};
+use crate::catalogue::ExporterMetrics;
+use crate::catalogue::{Exposition, GaugeFamily};
 use crate::clock::{ApiClock, Timestamp};
-use crate::exposition::Exposition;
-use crate::exposition::catalogue::GaugeFamily;
-use crate::exposition::labels::LabelSet;
-use crate::exposition::own::ExporterMetrics;
 use crate::session::{MalformedReason, Source};
 use crate::status::{ApiStatus, Status};
 use crate::tracker::Summary;
+use exposition::LabelSet;
 
 /// Where the core's updates and snapshots go.
 pub(super) struct Publisher {
     exposition: Arc<Exposition>,
+    own: ExporterMetrics,
     status: Arc<Status>,
     api_clock: Arc<ApiClock>,
 }
 
 impl Publisher {
-    pub(super) fn new(exposition: Arc<Exposition>, status: Arc<Status>, api_clock: Arc<ApiClock>) -> Self {
+    pub(super) fn new(
+        exposition: Arc<Exposition>,
+        own: ExporterMetrics,
+        status: Arc<Status>,
+        api_clock: Arc<ApiClock>,
+    ) -> Self {
         // There before they happen, so that the first one is a rise.
         for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
-            exposition.own().malformed_sessions.with_label_values(&[reason.as_str()]);
+            own.malformed_sessions.with_label_values(&[reason.as_str()]);
         }
-        Self { exposition, status, api_clock }
+        Self { exposition, own, status, api_clock }
     }
 
     /// Carries out what the core has to say since the last call.
@@ -38,7 +43,7 @@ impl Publisher {
         for update in core.drain_updates() {
             match update {
                 Update::Notice(notice) => log::write(&notice),
-                Update::Metric(update) => count(self.exposition.own(), update),
+                Update::Metric(update) => count(&self.own, update),
                 Update::Publish(at) => self.exposition.publish(at),
                 Update::Release(keys) => self.exposition.release(&keys),
                 Update::Agents(series) => self.exposition.set_gauges(GaugeFamily::AgentInfo, series),
@@ -53,7 +58,7 @@ impl Publisher {
     }
 
     fn source_succeeded(&self, source: Source, at: Option<Timestamp>) {
-        let last_success = &self.exposition.own().source_last_success;
+        let last_success = &self.own.source_last_success;
         if let Some(at) = at {
             last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());
             self.status.update(|status| {
@@ -83,7 +88,7 @@ impl Publisher {
         for (family, series) in watched.into_iter().flatten() {
             self.exposition.set_gauges(family, series);
         }
-        let own = self.exposition.own();
+        let own = &self.own;
         own.up.set(i64::from(standing.api == ApiStatus::Up));
         own.catching_up.set(i64::from(is_catching_up));
         for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Ask, Batch, Core, CoreDeps, NextAction, Now};
 use super::publish::Publisher;
 use crate::agntix::{Answer, Client, ListQuery};
+use crate::catalogue::{ExporterMetrics, Exposition};
 use crate::clock::{ApiClock, Clock, Tick};
 use crate::config::Config;
 use crate::discovery::{News, Watched};
-use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
 use crate::status::Status;
 use crate::supervisor::Pulse;
@@ -80,6 +80,7 @@ impl Poller {
         ledger: Arc<dyn Ledger>,
         opened: &Opened,
         exposition: Arc<Exposition>,
+        own: ExporterMetrics,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
         api_clock: Arc<ApiClock>,
@@ -94,7 +95,7 @@ impl Poller {
         };
         let now = Now { tick: Tick::ZERO, instant: began, local: clock.now() };
         let mut core = Core::new(config, opened, deps, now);
-        let publisher = Publisher::new(exposition, status, api_clock);
+        let publisher = Publisher::new(exposition, own, status, api_clock);
         publisher.apply(&mut core);
         Self {
             core,

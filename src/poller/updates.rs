@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::notices::Notice;
 use crate::agntix::Route;
+use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
-use crate::exposition::labels::LabelSet;
-use crate::exposition::series::SeriesKey;
 use crate::session::{MalformedReason, Source};
+use exposition::LabelSet;
 
 /// Something that the shell is to carry out.
 #[derive(Debug)]

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::catalogue::GaugeFamily;
 use crate::clock::Timestamp;
-use crate::exposition::catalogue::GaugeFamily;
-use crate::exposition::labels::LabelSet;
 use crate::observation::{MAX_VALUE, NONE, OTHER};
 use crate::session::Facts;
 use crate::session::Source;
+use exposition::LabelSet;
 
 /// Longest id that is watched; the same bound holds in the configuration and in files.
 const MAX_ID: usize = 512;

@@ -8,9 +8,9 @@ use exporter_web::{Access, WebConfigError, WebConfigFile};
 use tokio_util::sync::CancellationToken;
 
 use super::probes;
+use crate::catalogue::ExporterMetrics;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::exposition::own::ExporterMetrics;
 use crate::tasks::Tasks;
 
 /// What guards each listener.

@@ -17,8 +17,9 @@ use exporter_web::{Origin, Scraped};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::exposition::negotiation::{self, Encoding, Format};
-use crate::exposition::{Exposition, Page};
+use crate::catalogue::Exposition;
+use exposition::Page;
+use exposition::negotiation::{self, Encoding, Format};
 
 /// What the route needs.
 #[derive(Clone)]
@@ -138,7 +139,7 @@ struct PageBody {
 
 impl PageBody {
     fn new(page: Page) -> Self {
-        Self { left: page.len() as u64, chunks: [page.sessions, page.own].into_iter() }
+        Self { left: page.len() as u64, chunks: [page.series, page.registry].into_iter() }
     }
 }
 

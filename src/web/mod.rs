@@ -1,7 +1,7 @@
 //! The routes: the metrics, the landing page, health, reload and the webhook, and what guards their listeners. Listeners,
 //! TLS, users and limits are [`exporter_web`]'s.
 //!
-//! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`](crate::exposition) and
+//! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`] and
 //! [`status`](crate::status) give it.
 
 pub mod guards;
@@ -21,9 +21,9 @@ pub use reach::{local_client, local_url, reachable};
 pub use router::{probes, router};
 use tokio::sync::mpsc;
 
+use crate::catalogue::Exposition;
 use crate::clock::Clock;
 use crate::config::WebConfig;
-use crate::exposition::Exposition;
 use crate::lifecycle::ReloadRequest;
 use crate::status::Status;
 

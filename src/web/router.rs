@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use super::landing::{self, Links};
 use super::metrics::{MetricsState, Slots, metrics};
 use super::{WebError, WebState};
+use crate::catalogue;
 use crate::config::{FIXED_PATHS, WebConfig};
-use crate::exposition::reference;
 use crate::lifecycle::ReloadRequest;
 
 /// How long a reload may take before the one who asked is told that it has not answered.
@@ -46,7 +46,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
         .route(&at("/-/healthy"), get(|| async { "Healthy.\n" }))
         .route(&at("/-/ready"), get(ready))
         .route(&at("/-/reload"), post(reload))
-        .route(&at("/-/reference"), get(|| async { reference::reference() }));
+        .route(&at("/-/reference"), get(|| async { catalogue::reference() }));
     if path != "/" {
         let links = Arc::new(Links { prefix: config.link_prefix().to_owned(), telemetry_path: path.to_owned() });
         let page = get(move |State(s): State<WebState>| async move { landing::page(&s, &links) });

@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::agntix::SignatureHeaders;
+use crate::catalogue::ExporterMetrics;
 use crate::discovery::webhook::{Deliveries, Event, Outcome};
-use crate::exposition::own::ExporterMetrics;
 
 /// A delivery is a few kilobytes; Agntix cuts very long calls short.
 const MAX_BODY: usize = 1024 * 1024;

@@ -4,15 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use agntix_exporter::catalogue::{Exposition, Family, GaugeFamily, OWN};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::WebConfig;
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
-use agntix_exporter::exposition::negotiation::{Encoding, Format};
-use agntix_exporter::exposition::own::OWN;
 use agntix_exporter::status::Status;
 use agntix_exporter::web::{self, WebState};
 use exporter_web::{Server, WebConfigFile};
+use exposition::negotiation::{Encoding, Format};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use agntix_exporter::exposition::reference::reference;
+use agntix_exporter::catalogue::reference;
 use simulator::{AgentProfile, Faults, SimulatorConfig};
 
 use crate::support::{Api, NOON, Setup, until};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use agntix_exporter::exposition::reference::reference;
+use agntix_exporter::catalogue::reference;
 use serde_json::{Value, json};
 
 use crate::support::alertmanager::Alertmanager;

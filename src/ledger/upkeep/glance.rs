@@ -12,7 +12,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{inspect, number_in};
 use crate::agntix::paths::ApiPath;
-use crate::exposition::catalogue::Family;
+use crate::catalogue::Family;
 use crate::ledger::checksums::{self, Checksums, Commit};
 use crate::ledger::{LedgerError, begin, counted, mark, schema, store};
 use crate::session::Stage;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{State, UpkeepError, number_in};
+use crate::catalogue::Family;
 use crate::clock::Timestamp;
-use crate::exposition::catalogue::Family;
 use crate::ledger::meta::Meta;
 use crate::ledger::{counted, schema};
 use crate::session::Stage;

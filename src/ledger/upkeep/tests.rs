@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::catalogue::Family;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::exposition::catalogue::Family;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Lease, Ledger as _, Opened, Verdict};
 use crate::session::{Channel, Ended, Facts, Outcome};

@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::lines::{Line, Pending, Series};
 use super::{State, UpkeepError};
+use crate::catalogue::Family;
 use crate::config::Config;
-use crate::exposition::catalogue::Family;
-use crate::exposition::labels::LabelSet;
 use crate::ledger::checksums::Checksums;
 use crate::ledger::store::{self, LedgerConfig, Store};
 use crate::ledger::{begin, counted, schema, series};
 use crate::session::Source;
+use exposition::LabelSet;
 
 /// A line is a series at most, and its labels are bounded; what is longer is no export.
 const LONGEST_LINE: u64 = 1024 * 1024;

@@ -207,7 +207,7 @@ fn what_was_left_of_a_lapsed_lease_is_not_charged() {
         world.advance(S * 31);
         world.serve(nothing);
     }
-    let sent: u64 = world.exposition.own().api_request_duration.with_label_values(&["list"]).get_sample_count();
+    let sent: u64 = world.own.api_request_duration.with_label_values(&["list"]).get_sample_count();
     let World { ledger, _directory: directory, .. } = world;
     drop(ledger);
     let mut config = Config::default();

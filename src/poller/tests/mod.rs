@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use super::core::{Ask, Core, CoreDeps, NextAction, Now};
 use super::publish::Publisher;
 use crate::agntix::{Answer, ApiError, RateLimit};
+use crate::catalogue::ExporterMetrics;
+use crate::catalogue::Exposition;
 use crate::clock::{Tick, Timestamp};
 use crate::config::Config;
 use crate::discovery::{Hint, News};
-use crate::exposition::Exposition;
-use crate::exposition::negotiation::{Encoding, Format};
-use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Ledger as _, LedgerError};
 use crate::session::Source;
 use crate::status::{ApiStatus, Status};
+use exposition::negotiation::{Encoding, Format};
 
 const S: Duration = Duration::from_secs(1);
 /// 2026-04-08T06:00:00Z
@@ -37,6 +37,7 @@ struct World {
     began: Instant,
     tick: Tick,
     exposition: Arc<Exposition>,
+    own: ExporterMetrics,
     status: Arc<Status>,
     /// Commits fail while this is set.
     disk_full: bool,
@@ -67,8 +68,9 @@ impl World {
         config.metrics.new_series_hold = Duration::ZERO;
         change(&mut config);
         let ledger_config = LedgerConfig::from(&config);
-        let exposition =
-            Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), ExporterMetrics::new().unwrap()));
+        let own = ExporterMetrics::new().unwrap();
+        let exposition = Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own.registry.clone());
+        let exposition = Arc::new(exposition);
         let shown = Arc::clone(&exposition);
         let observer = Box::new(move |result: Result<crate::ledger::Committed, &LedgerError>| {
             if let Ok(committed) = result {
@@ -81,7 +83,7 @@ impl World {
         let deps = CoreDeps { credential: "AGNTIX_API_KEY".into(), host: "api.agntix.ai".into(), seed: 7, counted: 0 };
         let began = Instant::now();
         let now = Now { tick, instant: began + tick, local: Timestamp::from_millis(T0).plus(tick) };
-        let publisher = Publisher::new(Arc::clone(&exposition), Arc::clone(&status), Arc::default());
+        let publisher = Publisher::new(Arc::clone(&exposition), own.clone(), Arc::clone(&status), Arc::default());
         let mut core = Core::new(&config, &opened, deps, now);
         publisher.apply(&mut core);
         Self {
@@ -92,6 +94,7 @@ impl World {
             began,
             tick,
             exposition,
+            own,
             status,
             disk_full: false,
             machine_ahead: 0,

@@ -11,19 +11,17 @@ use exporter_web::WebConfigFile;
 use tokio::sync::mpsc;
 
 use super::WebState;
+use crate::catalogue::ExporterMetrics;
+use crate::catalogue::{Exposition, Family, SeriesKey, SeriesState, buckets};
 use crate::clock::ManualClock;
 use crate::config::MetricsConfig;
-use crate::exposition::Exposition;
-use crate::exposition::catalogue::Family;
-use crate::exposition::labels::LabelSet;
-use crate::exposition::own::ExporterMetrics;
-use crate::exposition::series::{BucketSchemaId, BucketSchemas, SeriesKey, SeriesState};
 use crate::lifecycle::ReloadRequest;
 use crate::status::Status;
+use exposition::{BucketSchemaId, LabelSet};
 
 fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
-    let schemas = Arc::new(BucketSchemas::new(&MetricsConfig::default()));
-    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap());
+    let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
+    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
     let states: Vec<_> = (0..series)
         .map(|n| SeriesState {
             key: SeriesKey {
@@ -31,7 +29,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
                 labels: LabelSet::new(Family::Languages.descriptor().labels, [format!("agent{n}").as_str(), "en"]),
             },
             schema: BucketSchemaId::NONE,
-            created: crate::clock::Timestamp::from_millis(0),
+            created_ms: 0,
             counts: Box::new([n]),
             held_at: None,
         })

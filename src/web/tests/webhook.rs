@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::agntix::{WebhookSecretSource, WebhookSecrets};
+use crate::catalogue::ExporterMetrics;
+use crate::catalogue::Family;
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{Config, WebhookConfig};
 use crate::discovery::News;
 use crate::discovery::webhook::Deliveries;
-use crate::exposition::catalogue::Family;
-use crate::exposition::own::ExporterMetrics;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Commit, Ledger, Opened};
 use crate::observation::ObservationConfig;

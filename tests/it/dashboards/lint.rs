@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agntix_exporter::exposition::reference::reference;
+use agntix_exporter::catalogue::reference;
 use serde_json::Value;
 
 use super::promql::{Selector, parts};

@@ -20,8 +20,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::exposition::catalogue::Family;
-use agntix_exporter::exposition::reference::reference;
+use agntix_exporter::catalogue::{Family, reference};
 use rustix::process::{Pid, Signal, kill_process};
 use simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
 use tokio_util::sync::CancellationToken;

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use agntix_exporter::clock::{Clock as _, SystemClock, Timestamp};
+use agntix_exporter::catalogue::{
+    Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, SeriesKey, SeriesState, buckets,
+};
+use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::{ExtractedField, ExtractedKind, MetricsConfig};
-use agntix_exporter::exposition::Exposition;
-use agntix_exporter::exposition::catalogue::{Family, GaugeFamily};
-use agntix_exporter::exposition::labels::LabelSet;
-use agntix_exporter::exposition::own::ExporterMetrics;
-use agntix_exporter::exposition::series::{BucketSchemaId, BucketSchemas, Exemplar, SeriesKey, SeriesState};
+use exposition::{BucketSchemaId, BucketSchemas, LabelSet};
 
 /// The session that the exemplars name.
 pub const SESSION_ID: &str = "ses_01k0exemplar";
@@ -27,19 +26,19 @@ pub fn full() -> Exposition {
         }],
         ..MetricsConfig::default()
     };
-    let schemas = Arc::new(BucketSchemas::new(&config));
-    let now = SystemClock.now();
+    let schemas = Arc::new(buckets::schemas(&config));
+    let now = SystemClock.now().as_millis();
     let states: Vec<_> = Family::ALL.into_iter().map(|family| state(family, &schemas, now)).collect();
     let exemplars = [Family::Outcomes, Family::Duration, Family::SentimentScore]
         .map(|family| Exemplar {
             key: key(family),
             bucket: 0,
-            session_id: SESSION_ID.into(),
+            id: SESSION_ID.into(),
             value: if family == Family::SentimentScore { -0.9 } else { 1.0 },
-            at: now,
+            at_ms: now,
         })
         .to_vec();
-    let exposition = Exposition::new(schemas, own());
+    let exposition = Exposition::new(schemas, own().registry);
     exposition.apply(&states, exemplars);
     for family in GaugeFamily::ALL {
         exposition.set_gauges(family, vec![(labels(family.descriptor().labels), 1.0)]);
@@ -48,18 +47,18 @@ pub fn full() -> Exposition {
     exposition
 }
 
-fn state(family: Family, schemas: &BucketSchemas, created: Timestamp) -> SeriesState {
+fn state(family: Family, schemas: &BucketSchemas, created_ms: i64) -> SeriesState {
     let schema = match family {
-        Family::Duration => BucketSchemaId::DURATION,
-        Family::SentimentScore => BucketSchemaId::SENTIMENT_SCORE,
-        Family::ResolutionConfidence | Family::IntentConfidence => BucketSchemaId::CONFIDENCE,
-        Family::ExtractedValue => BucketSchemas::extracted(0),
+        Family::Duration => buckets::DURATION,
+        Family::SentimentScore => buckets::SENTIMENT_SCORE,
+        Family::ResolutionConfidence | Family::IntentConfidence => buckets::CONFIDENCE,
+        Family::ExtractedValue => buckets::extracted(0),
         _ => BucketSchemaId::NONE,
     };
     SeriesState {
         key: key(family),
         schema,
-        created,
+        created_ms,
         counts: vec![COUNTED; schemas.width(schema)].into(),
         held_at: None,
     }

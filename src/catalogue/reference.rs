@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::catalogue::{Descriptor, Family, GaugeFamily, Kind};
+use exposition::{Descriptor, Kind};
+
+use super::family::{Family, GaugeFamily};
 use super::own::OWN;
-use super::writer;
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -71,7 +72,7 @@ fn section(text: &mut String, title: &str, metrics: &[Descriptor]) {
             Kind::Histogram { sum: true } => "histogram",
             Kind::Histogram { sum: false } => "histogram without `_sum`",
         };
-        let unit = writer::unit(metric.name).map(|unit| format!(", {unit}")).unwrap_or_default();
+        let unit = metric.unit().map(|unit| format!(", {unit}")).unwrap_or_default();
         let labels = if labels.is_empty() { "-".to_owned() } else { labels.join(", ") };
         let _ = writeln!(text, "| `{}` | {kind}{unit} | {labels} | {} |", metric.name, metric.help);
     }
@@ -80,7 +81,7 @@ fn section(text: &mut String, title: &str, metrics: &[Descriptor]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::own::ExporterMetrics;
+    use crate::catalogue::ExporterMetrics;
 
     #[test]
     fn docs_metrics_is_current() {

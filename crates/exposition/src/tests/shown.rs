@@ -1,39 +1,38 @@
-//! What is on the page when: publication, hold, release, and that nothing shown ever falls.
+//! What is on the page when: publication, the initial-zero window, its end, and that nothing shown ever decreases.
 
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::exposition::catalogue::GaugeFamily;
 
 const HOLD: Duration = Duration::from_secs(60);
 
-fn new_series(value: u64) -> SeriesState {
-    state(key(Family::Languages, &["a", "en"]), BucketSchemaId::NONE, &[value], Some(&[0]))
+fn new_series(value: u64) -> SeriesState<Jobs> {
+    state(key(Jobs::Failures, &["a", "slow"]), BucketSchemaId::NONE, &[value], Some(&[0]))
 }
 
 fn shows(exposition: &Exposition, value: u64) -> bool {
-    let line = format!("agntix_session_languages_total{{agent_id=\"a\",language=\"en\"}} {value}\n");
-    Format::ALL.iter().all(|f| sessions(exposition, *f).contains(&line))
+    let line = format!("jobs_failures_total{{queue=\"a\",reason=\"slow\"}} {value}\n");
+    Format::ALL.iter().all(|f| series(exposition, *f).contains(&line))
 }
 
 #[test]
-fn before_publication_the_page_carries_only_the_exporters_own() {
+fn before_publication_the_page_has_only_the_registry() {
     let exposition = exposition();
-    exposition.apply(&[counter(Family::Languages, &["a", "en"], 5)], Vec::new());
-    exposition.set_gauges(GaugeFamily::Open, vec![(LabelSet::new(&["agent_id"], ["a"]), 1.0)]);
+    exposition.apply(&[counter(Jobs::Failures, &["a", "slow"], 5)], Vec::new());
+    exposition.set_gauges(Queues::Waiting, vec![(LabelSet::new(&["queue"], ["a"]), 1.0)]);
     assert!(!exposition.is_published());
     for format in Format::ALL {
         let all = String::from_utf8(page(&exposition, format, Encoding::Identity).to_vec()).unwrap();
-        assert!(!all.contains("agntix_session"), "{all}");
-        assert!(all.contains("\nagntix_up 0\n"), "{all}");
+        assert!(!all.contains("jobs_failures") && !all.contains("jobs_waiting"), "{all}");
+        assert!(all.contains("\njobs_up 0\n"), "{all}");
     }
     exposition.publish(Instant::now());
     assert!(exposition.is_published() && shows(&exposition, 5));
-    assert!(sessions(&exposition, Format::Text).contains("agntix_sessions_open{agent_id=\"a\"} 1\n"));
+    assert!(series(&exposition, Format::Text).contains("jobs_waiting{queue=\"a\"} 1\n"));
 }
 
 #[test]
-fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
+fn a_window_begins_with_publication_or_with_the_first_call_after_a_new_series() {
     let exposition = exposition();
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
@@ -42,7 +41,7 @@ fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
     exposition.publish(after(1000));
     assert!(shows(&exposition, 0));
     exposition.apply(&[new_series(4)], Vec::new());
-    assert!(shows(&exposition, 0), "counting goes on unseen");
+    assert!(shows(&exposition, 0), "what is counted meanwhile is not shown");
     assert!(exposition.due_for_release(after(1059), HOLD).is_empty());
     let due = exposition.due_for_release(after(1060), HOLD);
     assert_eq!(due, [new_series(0).key]);
@@ -51,7 +50,7 @@ fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
     assert!(shows(&exposition, 4));
     assert!(exposition.due_for_release(after(9999), HOLD).is_empty());
 
-    let late = state(key(Family::Languages, &["b", "de"]), BucketSchemaId::NONE, &[2], Some(&[0]));
+    let late = state(key(Jobs::Failures, &["b", "lost"]), BucketSchemaId::NONE, &[2], Some(&[0]));
     exposition.apply(std::slice::from_ref(&late), Vec::new());
     assert!(exposition.due_for_release(after(10_000), HOLD).is_empty());
     assert!(exposition.due_for_release(after(10_059), HOLD).is_empty());
@@ -59,13 +58,13 @@ fn a_hold_begins_with_publication_or_with_the_first_look_after_birth() {
 }
 
 #[test]
-fn a_release_out_of_order_leaves_the_others_held() {
+fn a_release_out_of_order_leaves_the_others_in_their_windows() {
     let exposition = exposition();
     let start = Instant::now();
     exposition.publish(start);
     let states: Vec<_> = ["a", "b", "c"]
         .iter()
-        .map(|a| state(key(Family::Languages, &[a, "en"]), BucketSchemaId::NONE, &[1], Some(&[0])))
+        .map(|a| state(key(Jobs::Failures, &[a, "slow"]), BucketSchemaId::NONE, &[1], Some(&[0])))
         .collect();
     exposition.apply(&states, Vec::new());
     assert!(exposition.due_for_release(start, HOLD).is_empty());
@@ -74,13 +73,13 @@ fn a_release_out_of_order_leaves_the_others_held() {
 }
 
 #[test]
-fn nothing_shown_ever_falls() {
+fn nothing_shown_ever_decreases() {
     let exposition = exposition();
     exposition.publish(Instant::now());
-    exposition.apply(&[counter(Family::Languages, &["a", "en"], 5)], Vec::new());
-    exposition.apply(&[counter(Family::Languages, &["a", "en"], 3)], Vec::new());
+    exposition.apply(&[counter(Jobs::Failures, &["a", "slow"], 5)], Vec::new());
+    exposition.apply(&[counter(Jobs::Failures, &["a", "slow"], 3)], Vec::new());
     assert!(shows(&exposition, 5));
-    // Neither may a hold that comes too late hide what has been shown.
+    // Nor may a window that comes too late hide what has been shown.
     exposition.apply(&[new_series(6)], Vec::new());
     assert!(shows(&exposition, 6));
 }
@@ -89,29 +88,28 @@ fn nothing_shown_ever_falls() {
 fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
     let exposition = exposition();
     exposition.publish(Instant::now());
-    let channel = key(Family::Duration, &["a", "chat", "web", "inbound"]);
-    for (schema, counts) in
-        [(BucketSchemaId::DURATION, &[1, 2][..]), (BucketSchemaId::NONE, &[1][..]), (BucketSchemaId(77), &[1][..])]
+    let duration = key(Jobs::Duration, &["a", "mail"]);
+    for (schema, counts) in [(DURATION, &[1, 2][..]), (BucketSchemaId::NONE, &[1][..]), (BucketSchemaId(77), &[1][..])]
     {
-        exposition.apply(&[state(channel.clone(), schema, counts, None)], Vec::new());
+        exposition.apply(&[state(duration.clone(), schema, counts, None)], Vec::new());
     }
     assert_eq!(exposition.series(), 0);
-    assert_eq!(sessions(&exposition, Format::Text), "");
+    assert_eq!(series(&exposition, Format::Text), "");
 }
 
 #[test]
-fn the_order_of_the_page_is_the_order_of_birth() {
+fn the_order_of_the_page_is_that_in_which_series_came() {
     let exposition = exposition();
     exposition.publish(Instant::now());
     let lines = |e: &Exposition| -> Vec<String> {
-        sessions(e, Format::Text).lines().map(|l| l.split(' ').next().unwrap().to_owned()).collect()
+        series(e, Format::Text).lines().map(|l| l.split(' ').next().unwrap().to_owned()).collect()
     };
     for n in 0..300 {
-        exposition.apply(&[counter(Family::Languages, &[&format!("agent{}", n * 7919 % 300), "en"], n)], Vec::new());
+        exposition.apply(&[counter(Jobs::Failures, &[&format!("queue{}", n * 7919 % 300), "slow"], n)], Vec::new());
     }
     let before = lines(&exposition);
-    exposition.apply(&[counter(Family::Languages, &["agent5", "en"], 1_000)], Vec::new());
-    exposition.apply(&[counter(Family::Languages, &["zz", "en"], 1)], Vec::new());
+    exposition.apply(&[counter(Jobs::Failures, &["queue5", "slow"], 1_000)], Vec::new());
+    exposition.apply(&[counter(Jobs::Failures, &["zz", "slow"], 1)], Vec::new());
     let after = lines(&exposition);
     assert_eq!(exposition.series(), 301);
     assert_eq!(after[..before.len()], before[..]);

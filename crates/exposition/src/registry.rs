@@ -1,12 +1,12 @@
-//! The exporter's own metrics, from the `prometheus` registry onto a page of either format.
+//! The metrics of a `prometheus` registry on a page of either format.
 
 use prometheus::Registry;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::catalogue::Kind;
-use super::labels::LabelSet;
-use super::negotiation::Format;
-use super::{number, writer};
+use crate::descriptor::Kind;
+use crate::labels::LabelSet;
+use crate::negotiation::Format;
+use crate::{number, writer};
 
 /// Appends every family of the registry, and what ends the page.
 pub fn write(out: &mut Vec<u8>, registry: &Registry, format: Format) {
@@ -22,7 +22,7 @@ fn write_family(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => Kind::Counter,
         MetricType::HISTOGRAM => Kind::Histogram { sum: true },
-        // Nothing registers the other two; a value without a type reads best as a gauge.
+        // The crate has no metrics of the other two types; a value without a type reads best as a gauge.
         MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
     };
     if family.get_metric().is_empty() {

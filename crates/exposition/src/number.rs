@@ -1,8 +1,6 @@
 //! Numbers as both text formats spell them. One value has one spelling, always: `le="1"` and `le="1.0"` would be two
 //! series to Prometheus.
 
-use crate::clock::Timestamp;
-
 /// Appends an integer.
 pub fn integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
@@ -28,9 +26,8 @@ pub fn scaled(out: &mut Vec<u8>, value: u64, scale: u64) {
     }
 }
 
-/// Appends a point in time as Unix seconds, to the millisecond.
-pub fn timestamp(out: &mut Vec<u8>, at: Timestamp) {
-    let ms = at.as_millis();
+/// Appends a point in time, given in milliseconds since the Unix epoch, as Unix seconds.
+pub fn timestamp(out: &mut Vec<u8>, ms: i64) {
     if ms < 0 {
         out.push(b'-');
     }
@@ -102,7 +99,7 @@ mod tests {
         ] {
             assert_eq!(text(|o| scaled(o, value, scale)), spelled);
         }
-        assert_eq!(text(|o| timestamp(o, Timestamp::from_millis(1_775_624_410_546))), "1775624410.546");
+        assert_eq!(text(|o| timestamp(o, 1_775_624_410_546)), "1775624410.546");
     }
 
     #[test]

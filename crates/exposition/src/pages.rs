@@ -1,39 +1,32 @@
-//! The pages of `/metrics`: what all parts of the daemon share, behind its locks. A lock is held for memory and
-//! arithmetic only, never across the API or the disk.
+//! The pages of `/metrics`: what all parts of an exporter share, behind locks. A lock is held for memory and arithmetic
+//! only, never while waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use bytes::Bytes;
+use prometheus::Registry;
 
-use super::catalogue::GaugeFamily;
-use super::compress::{self, FirstPart, PartCompressor};
-use super::family::CHUNK;
-use super::labels::LabelSet;
-use super::memory::SeriesMemory;
-use super::negotiation::{Encoding, Format};
-use super::own::ExporterMetrics;
-use super::own_page;
-use super::series::{BucketSchemas, Exemplar, SeriesKey, SeriesState};
+use crate::buckets::BucketSchemas;
+use crate::compress::{self, FirstPart, PartCompressor};
+use crate::descriptor::Family;
+use crate::family_series::CHUNK;
+use crate::labels::LabelSet;
+use crate::memory::SeriesMemory;
+use crate::negotiation::{Encoding, Format};
+use crate::registry;
+use crate::series::{Exemplar, SeriesKey, SeriesState};
 
 /// A rendered variant that nobody has asked for in this time gives its memory back.
 const KEEP: Duration = Duration::from_secs(300);
 
-/// The session metrics and the exporter's own, as pages.
+/// The series of the families `F` and the gauges `G`, and the metrics of a registry, as pages.
 #[derive(Debug)]
-pub struct Exposition {
-    own: Own,
-    memory: RwLock<SeriesMemory>,
+pub struct Exposition<F, G> {
+    registry: Registry,
+    memory: RwLock<SeriesMemory<F, G>>,
     /// One a format and encoding; each lock makes concurrent scrapes of a new generation render once.
     variants: [Mutex<Option<Rendered>>; 6],
-}
-
-struct Own(ExporterMetrics);
-
-impl std::fmt::Debug for Own {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ExporterMetrics")
-    }
 }
 
 #[derive(Debug)]
@@ -45,26 +38,26 @@ struct Rendered {
 }
 
 impl Rendered {
-    fn page(&mut self, encoding: Encoding, own: Vec<u8>, now: Instant) -> std::io::Result<Page> {
+    fn page(&mut self, encoding: Encoding, registry: Vec<u8>, now: Instant) -> std::io::Result<Page> {
         self.asked_at = now;
-        let own = compress::last_part(encoding, &self.part, own)?;
-        Ok(Page { sessions: self.bytes.clone(), own: own.into() })
+        let registry = compress::last_part(encoding, &self.part, registry)?;
+        Ok(Page { series: self.bytes.clone(), registry: registry.into() })
     }
 }
 
 /// A page to send: its chunks one after the other.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The session metrics, shared with the cache and with other clients.
-    pub sessions: Bytes,
-    /// The exporter's own metrics and the end of the page.
-    pub own: Bytes,
+    /// The series in memory; these bytes are shared with the cache and with other clients.
+    pub series: Bytes,
+    /// The metrics of the registry and the end of the page.
+    pub registry: Bytes,
 }
 
 impl Page {
     /// Length of the whole in bytes.
     pub fn len(&self) -> usize {
-        self.sessions.len() + self.own.len()
+        self.series.len() + self.registry.len()
     }
 
     /// Whether there is nothing to send.
@@ -74,32 +67,27 @@ impl Page {
 
     /// The whole page in one piece, copied.
     pub fn to_vec(&self) -> Vec<u8> {
-        [&self.sessions[..], &self.own[..]].concat()
+        [&self.series[..], &self.registry[..]].concat()
     }
 }
 
-impl Exposition {
-    /// Nothing counted yet and nothing published: pages carry the exporter's own metrics only.
-    pub fn new(schemas: Arc<BucketSchemas>, own: ExporterMetrics) -> Self {
+impl<F: Family, G: Family> Exposition<F, G> {
+    /// Nothing counted yet and nothing published: pages carry the metrics of the registry only.
+    pub fn new(schemas: Arc<BucketSchemas>, registry: Registry) -> Self {
         Self {
-            own: Own(own),
+            registry,
             memory: RwLock::new(SeriesMemory::new(schemas)),
             variants: std::array::from_fn(|_| Mutex::new(None)),
         }
     }
 
-    /// The exporter's own metrics.
-    pub fn own(&self) -> &ExporterMetrics {
-        &self.own.0
-    }
-
-    /// Takes the absolute states of series after a commit, zero_initialized included, and the exemplars of that commit. A cell
-    /// that stands lower than before is left as it was (P2) and logged.
-    pub fn apply(&self, series: &[SeriesState], exemplars: Vec<Exemplar>) {
+    /// Takes the absolute states of series, new ones included, and exemplars of theirs. A count that is lower than before
+    /// is left as it was, and that is logged: what a page has shown never decreases.
+    pub fn apply(&self, series: &[SeriesState<F>], exemplars: Vec<Exemplar<F>>) {
         self.write_memory(|m| m.apply(series, exemplars));
     }
 
-    /// The look-back is done: session metrics are on every page from here on (P3).
+    /// Puts the series on every page from here on. To be called once the series have their starting values.
     pub fn publish(&self, now: Instant) {
         self.write_memory(|m| m.publish(now));
     }
@@ -109,57 +97,57 @@ impl Exposition {
         self.read_memory(SeriesMemory::is_published)
     }
 
-    /// How many series the durable families have, shown or not.
+    /// How many series of counters and histograms there are, shown or not.
     pub fn series(&self) -> usize {
         self.read_memory(SeriesMemory::series)
     }
 
     /// The held series that have been shown for at least `hold`, longest first; none before
-    /// [`publish`](Self::publish). To be called often (each second, say): the hold of a new series begins with the
-    /// first call after its birth. A series stays due until it is released. Costs next to nothing when none is due.
-    pub fn due_for_release(&self, now: Instant, hold: Duration) -> Vec<SeriesKey> {
+    /// [`publish`](Self::publish). To be called often (each second, say): the initial-zero window of a new series begins
+    /// with the first call after it came. A series stays due until it is released. Costs next to nothing when none is due.
+    pub fn due_for_release(&self, now: Instant, hold: Duration) -> Vec<SeriesKey<F>> {
         self.write_memory(|m| m.due_for_release(now, hold))
     }
 
     /// Shows the true values of these series from now on.
-    pub fn release(&self, keys: &[SeriesKey]) {
+    pub fn release(&self, keys: &[SeriesKey<F>]) {
         self.write_memory(|m| m.release(keys));
     }
 
     /// Replaces a family of gauges; an empty one is not on the page.
-    pub fn set_gauges(&self, family: GaugeFamily, series: Vec<(LabelSet, f64)>) {
+    pub fn set_gauges(&self, family: G, series: Vec<(LabelSet, f64)>) {
         self.write_memory(|m| m.set_gauges(family, series));
     }
 
-    /// The page as it is now, if its session part is ready: that takes microseconds, and waits for nobody.
+    /// The page as it is now, if the part of the series is ready: that takes microseconds, and waits for nobody.
     pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
         let wanted = variant(format, encoding);
         let current = self.memory.try_read().ok()?.generation();
         let page = {
             let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
             let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
-            rendered.page(encoding, self.own_page(format), now).ok()?
+            rendered.page(encoding, self.registry_part(format), now).ok()?
         };
         self.forget_unused(wanted, now);
         Some(page)
     }
 
-    /// The page as it is now. The session part is rendered and compressed once a generation.
+    /// The page as it is now. The part of the series is rendered and compressed once after each change.
     ///
     /// # Errors
     /// Only if the compressor cannot have memory.
     pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
         let wanted = variant(format, encoding);
         self.forget_unused(wanted, now);
-        let own = self.own_page(format);
+        let registry = self.registry_part(format);
         let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
-        self.session_part(&mut lock(slot), (format, encoding), own, now)
+        self.with_series(&mut lock(slot), (format, encoding), registry, now)
     }
 
-    fn own_page(&self, format: Format) -> Vec<u8> {
-        let mut own = Vec::with_capacity(8 * 1024);
-        own_page::write(&mut own, &self.own.0.registry, format);
-        own
+    fn registry_part(&self, format: Format) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 * 1024);
+        registry::write(&mut out, &self.registry, format);
+        out
     }
 
     fn forget_unused(&self, wanted: usize, now: Instant) {
@@ -173,11 +161,11 @@ impl Exposition {
         }
     }
 
-    fn session_part(
+    fn with_series(
         &self,
         slot: &mut Option<Rendered>,
         (format, encoding): (Format, Encoding),
-        own: Vec<u8>,
+        registry: Vec<u8>,
         now: Instant,
     ) -> std::io::Result<Page> {
         let current = self.read_memory(SeriesMemory::generation);
@@ -189,7 +177,7 @@ impl Exposition {
                 slot.insert(self.render(format, encoding, old, now)?)
             }
         };
-        rendered.page(encoding, own, now)
+        rendered.page(encoding, registry, now)
     }
 
     fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
@@ -225,11 +213,11 @@ impl Exposition {
     }
 
     // A panic while a lock was held is answered by the pages as they are: every change leaves them well-formed.
-    fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory) -> T) -> T {
+    fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory<F, G>) -> T) -> T {
         f(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write_memory<T>(&self, f: impl FnOnce(&mut SeriesMemory) -> T) -> T {
+    fn write_memory<T>(&self, f: impl FnOnce(&mut SeriesMemory<F, G>) -> T) -> T {
         f(&mut self.memory.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

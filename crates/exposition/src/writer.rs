@@ -1,18 +1,14 @@
 //! How a metric is spelled on a page, in both text formats: headers, samples, exemplars.
 //!
-//! What is shared by the session series and the exporter's own metrics is here and nowhere else, so that the two
-//! cannot differ.
+//! The series in memory and the metrics of a registry are both written by it, so that the two cannot differ.
 
-use super::catalogue::Kind;
-use super::labels::escape_into;
-use super::negotiation::Format;
-use super::number;
-use super::series::Exemplar;
-use crate::clock::Timestamp;
+use crate::descriptor::{Kind, base_name, unit};
+use crate::labels::escape_into;
+use crate::negotiation::Format;
+use crate::number;
 
 /// OpenMetrics 1.0: names and values of an exemplar's labels together are at most this many characters.
 const EXEMPLAR_CHARACTERS: usize = 128;
-const EXEMPLAR_LABEL: &str = "session_id";
 
 /// The name of the family in a format: OpenMetrics' counters do without `_total` there.
 pub fn family_name(name: &str, kind: Kind, format: Format) -> &str {
@@ -20,15 +16,6 @@ pub fn family_name(name: &str, kind: Kind, format: Format) -> &str {
         (Kind::Counter, Format::OpenMetrics) => base_name(name),
         _ => name,
     }
-}
-
-fn base_name(name: &str) -> &str {
-    name.strip_suffix("_total").unwrap_or(name)
-}
-
-/// The unit that a name ends in, which OpenMetrics wants told.
-pub fn unit(name: &str) -> Option<&'static str> {
-    ["seconds", "bytes"].into_iter().find(|unit| base_name(name).ends_with(&format!("_{unit}")))
 }
 
 /// Appends `# HELP`, `# TYPE` and, in OpenMetrics, `# UNIT`.
@@ -91,23 +78,23 @@ pub fn bucket(out: &mut Vec<u8>, name: &str, labels: &[u8], bound: &[u8]) {
 }
 
 /// Appends the line that says when a series began to count; OpenMetrics only.
-pub fn created(out: &mut Vec<u8>, family: &str, labels: &[u8], at: Timestamp) {
+pub fn created(out: &mut Vec<u8>, family: &str, labels: &[u8], at_ms: i64) {
     sample(out, family, "_created", labels);
-    number::timestamp(out, at);
+    number::timestamp(out, at_ms);
     out.push(b'\n');
 }
 
-/// An exemplar as it stands on the page, ready to be copied; `None` for a session id that OpenMetrics has no room for.
-pub fn exemplar_text(exemplar: &Exemplar) -> Option<Box<[u8]>> {
-    if EXEMPLAR_LABEL.len() + exemplar.session_id.chars().count() > EXEMPLAR_CHARACTERS {
+/// An exemplar as it stands on the page, ready to be copied; `None` for an id that OpenMetrics has no room for.
+pub fn exemplar(label: &str, id: &str, value: f64, at_ms: i64) -> Option<Box<[u8]>> {
+    if label.chars().count() + id.chars().count() > EXEMPLAR_CHARACTERS {
         return None;
     }
-    let mut id = String::with_capacity(exemplar.session_id.len());
-    escape_into(&mut id, &exemplar.session_id);
+    let mut escaped = String::with_capacity(id.len());
+    escape_into(&mut escaped, id);
     let mut out = Vec::with_capacity(96);
-    put(&mut out, &[" # {", EXEMPLAR_LABEL, "=\"", &id, "\"} "]);
-    number::float(&mut out, exemplar.value);
+    put(&mut out, &[" # {", label, "=\"", &escaped, "\"} "]);
+    number::float(&mut out, value);
     out.push(b' ');
-    number::timestamp(&mut out, exemplar.at);
+    number::timestamp(&mut out, at_ms);
     Some(out.into_boxed_slice())
 }

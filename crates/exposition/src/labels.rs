@@ -1,9 +1,9 @@
-//! Label sets, escaped once when a series is born and copied as bytes ever after.
+//! Label sets, escaped once when a series is made and copied as bytes ever after.
 
 use std::fmt::Write as _;
 
 /// The labels of a series as they stand between the braces of both text formats: `agent_id="a",language="en"`,
-/// values escaped, in the order of the catalogue. It is also the series' key in the ledger.
+/// values escaped, in the order of the family's descriptor. The text identifies a series within its family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LabelSet(Box<str>);
 
@@ -25,7 +25,7 @@ impl LabelSet {
         Self(text.into_boxed_str())
     }
 
-    /// Takes text that this type wrote earlier, such as a key read back from the ledger.
+    /// Takes text that this type wrote earlier, such as a key read back from a file.
     pub fn from_escaped(text: &str) -> Self {
         Self(text.into())
     }
@@ -81,11 +81,11 @@ mod tests {
 
     use super::*;
 
-    const NAMES: [&str; 2] = ["agent_id", "intent"];
+    const NAMES: [&str; 2] = ["queue", "reason"];
 
     proptest! {
         #[test]
-        fn what_was_written_is_read_and_a_changed_byte_is_read_as_labels_or_not_at_all(
+        fn written_labels_are_read_back_and_a_changed_byte_gives_labels_or_nothing(
             values in prop::array::uniform2("[a\\\\\"\n,=é]{0,6}"),
             place in any::<prop::sample::Index>(),
             byte in any::<u8>(),
@@ -98,25 +98,25 @@ mod tests {
             if let Some(changed) = String::from_utf8(bytes).ok().and_then(|text| LabelSet::parse(&NAMES, &text)) {
                 // The same two labels, each a value that is escaped, and nothing else.
                 let text = changed.as_str();
-                prop_assert!(text.starts_with("agent_id=\"") && text.contains("\",intent=\"") && text.ends_with('"'));
+                prop_assert!(text.starts_with("queue=\"") && text.contains("\",reason=\"") && text.ends_with('"'));
                 prop_assert!(!text.contains('\n'));
             }
         }
     }
 
     #[test]
-    fn what_is_no_label_set_is_not_read() {
+    fn text_that_is_no_label_set_is_rejected() {
         for text in [
             "",
-            "agent_id=\"a\"",
-            "agent_id=\"a\",intent=\"b",
-            "agent_id=\"a\",intent=\"b\\\"",
-            "agent_id=\"a\",intent=\"\\x\"",
-            "agent_id=\"a\",intent=\"b\"c",
-            "agent_id=\"a\"intent=\"b\"",
-            "agent_id=\"a\",intents=\"b\"",
-            "intent=\"b\",agent_id=\"a\"",
-            "agent_id=\"a\nb\",intent=\"b\"",
+            "queue=\"a\"",
+            "queue=\"a\",reason=\"b",
+            "queue=\"a\",reason=\"b\\\"",
+            "queue=\"a\",reason=\"\\x\"",
+            "queue=\"a\",reason=\"b\"c",
+            "queue=\"a\"reason=\"b\"",
+            "queue=\"a\",reasons=\"b\"",
+            "reason=\"b\",queue=\"a\"",
+            "queue=\"a\nb\",reason=\"b\"",
         ] {
             assert_eq!(LabelSet::parse(&NAMES, text), None, "{text}");
         }

@@ -1,5 +1,5 @@
-//! The series of one durable family, laid out for a scrape: label bytes in one arena, cells in another, in the order
-//! of birth. A series is never removed, so an index into either stays good.
+//! The series of one family of counters or histograms, stored for a scrape: the label bytes of all in one buffer, their
+//! counts in another, in the order in which they came. A series is never removed, so its place in either stays good.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -7,17 +7,16 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::catalogue::{Family, Kind};
-use super::negotiation::Format;
-use super::number;
-use super::series::{BucketSchemaId, BucketSchemas, SeriesState};
-use super::writer;
-use crate::clock::Timestamp;
+use crate::buckets::{BucketSchemaId, BucketSchemas};
+use crate::descriptor::{Descriptor, Family, Kind};
+use crate::negotiation::Format;
+use crate::series::SeriesState;
+use crate::{number, writer};
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
 
-/// The bounds of every layout as they stand between the quotes of `le`, `+Inf` last.
+/// The bounds of every bucket schema as they stand between the quotes of `le`, `+Inf` last.
 #[derive(Debug)]
 pub struct BoundTexts(Vec<Vec<Box<[u8]>>>);
 
@@ -41,7 +40,7 @@ impl BoundTexts {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    created: Timestamp,
+    created_ms: i64,
     label_start: u32,
     label_len: u32,
     counts_start: u32,
@@ -59,23 +58,24 @@ pub enum Applied {
         /// Whether a hold began.
         held: bool,
     },
-    /// It was taken, but a cell stood lower than what is shown already; that cell was left as it was.
+    /// It was taken, but a count was lower than the one that is known; that count was left as it was.
     Decreased,
-    /// It does not fit its layout, or memory: nothing was changed.
+    /// It does not fit its bucket schema, or memory: nothing was changed.
     Rejected,
 }
 
 /// An exemplar as it stands on the page, and its time.
 #[derive(Debug)]
 struct ShownExemplar {
-    at: Timestamp,
+    at_ms: i64,
     text: Box<[u8]>,
 }
 
 /// The series of one family.
 #[derive(Debug)]
 pub struct FamilySeries {
-    family: Family,
+    descriptor: Descriptor,
+    scale: u64,
     labels: Vec<u8>,
     counts: Vec<u64>,
     entries: Vec<Entry>,
@@ -87,9 +87,10 @@ pub struct FamilySeries {
 
 impl FamilySeries {
     /// No series yet.
-    pub fn new(family: Family) -> Self {
+    pub fn new(family: impl Family) -> Self {
         Self {
-            family,
+            descriptor: family.descriptor(),
+            scale: family.scale(),
             labels: Vec::new(),
             counts: Vec::new(),
             entries: Vec::new(),
@@ -122,15 +123,15 @@ impl FamilySeries {
         self.held.contains_key(&series)
     }
 
-    /// Takes the state of a series after a commit.
-    pub fn apply(&mut self, state: &SeriesState, schemas: &BucketSchemas) -> Applied {
+    /// Takes the state of a series.
+    pub fn apply<F>(&mut self, state: &SeriesState<F>, schemas: &BucketSchemas) -> Applied {
         let width = schemas.width(state.schema);
         let held_at = state.held_at.as_deref();
         let is_counter = state.schema == BucketSchemaId::NONE;
         if schemas.get(state.schema).is_none()
             || state.counts.len() != width
             || held_at.is_some_and(|h| h.len() != width)
-            || is_counter != (self.family.descriptor().kind == Kind::Counter)
+            || is_counter != (self.descriptor.kind == Kind::Counter)
         {
             return Applied::Rejected;
         }
@@ -143,11 +144,11 @@ impl FamilySeries {
         }
     }
 
-    fn insert(&mut self, state: &SeriesState, width: usize) -> Option<u32> {
+    fn insert<F>(&mut self, state: &SeriesState<F>, width: usize) -> Option<u32> {
         let labels = state.key.labels.as_str().as_bytes();
         let series = u32::try_from(self.entries.len()).ok()?;
         let entry = Entry {
-            created: state.created,
+            created_ms: state.created_ms,
             label_start: u32::try_from(self.labels.len()).ok()?,
             label_len: u32::try_from(labels.len()).ok()?,
             counts_start: u32::try_from(self.counts.len()).ok()?,
@@ -160,18 +161,18 @@ impl FamilySeries {
         if let Some(held) = &state.held_at {
             self.held.insert(series, held.clone());
         }
-        let Self { index, hasher, entries, labels: arena, .. } = self;
-        let hash_of = |i: &u32| hasher.hash_one(label_bytes(arena, entries, *i));
+        let Self { index, hasher, entries, labels: buffer, .. } = self;
+        let hash_of = |i: &u32| hasher.hash_one(label_bytes(buffer, entries, *i));
         index.insert_unique(hasher.hash_one(labels), series, hash_of);
         Some(series)
     }
 
-    fn update(&mut self, series: u32, state: &SeriesState) -> Applied {
+    fn update<F>(&mut self, series: u32, state: &SeriesState<F>) -> Applied {
         let Some(entry) = self.entries.get_mut(series as usize) else { return Applied::Rejected };
         if entry.schema != state.schema {
             return Applied::Rejected;
         }
-        entry.created = state.created;
+        entry.created_ms = state.created_ms;
         let range = entry.counts_start as usize..entry.counts_start as usize + usize::from(entry.width);
         let Some(counts) = self.counts.get_mut(range) else { return Applied::Rejected };
         let mut decreased = false;
@@ -180,7 +181,7 @@ impl FamilySeries {
             *shown = (*shown).max(*now);
         }
         match (self.held.get_mut(&series), &state.held_at) {
-            // The ledger released it.
+            // The window is over.
             (Some(_), None) => {
                 self.held.remove(&series);
             }
@@ -190,41 +191,35 @@ impl FamilySeries {
                     *shown = (*shown).max(*now);
                 }
             }
-            // What has been shown in full cannot be hidden again without falling.
+            // What has been shown in full cannot be hidden again without a decrease.
             (None, _) => {}
         }
         if decreased { Applied::Decreased } else { Applied::Taken { series, held: false } }
     }
 
-    /// Shows the true cells of a series from now on; whether it was held.
+    /// Shows the true counts of a series from now on; whether it was held.
     pub fn release(&mut self, series: u32) -> bool {
         self.held.remove(&series).is_some()
     }
 
-    /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than what stands there is left out: sessions
-    /// are counted in any order, and Prometheus takes the exemplars of a series only in the order of their timestamps, with a
-    /// warning at each scrape about one that is not.
-    pub fn set_exemplar(&mut self, series: u32, bucket: u16, at: Timestamp, text: Box<[u8]>) {
+    /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than the one there is left out:
+    /// Prometheus takes the exemplars of a series only in the order of their timestamps, with a warning at each scrape
+    /// about one that is not.
+    pub fn set_exemplar(&mut self, series: u32, bucket: u16, at_ms: i64, text: Box<[u8]>) {
         match self.exemplars.entry((series, bucket)) {
-            Place::Occupied(shown) if shown.get().at >= at => {}
-            place => drop(place.insert_entry(ShownExemplar { at, text })),
+            Place::Occupied(shown) if shown.get().at_ms >= at_ms => {}
+            place => drop(place.insert_entry(ShownExemplar { at_ms, text })),
         }
     }
 
     /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        bounds: &BoundTexts,
-        format: Format,
-        hand_on: &mut impl FnMut(&mut Vec<u8>),
-    ) {
+    pub fn write(&self, out: &mut Vec<u8>, bounds: &BoundTexts, format: Format, hand_on: &mut dyn FnMut(&mut Vec<u8>)) {
         if self.entries.is_empty() {
             return;
         }
-        let descriptor = self.family.descriptor();
-        writer::header(out, descriptor.name, descriptor.kind, descriptor.help, format);
-        let base = writer::family_name(descriptor.name, descriptor.kind, Format::OpenMetrics);
+        let Descriptor { name, kind, help, .. } = self.descriptor;
+        writer::header(out, name, kind, help, format);
+        let base = writer::family_name(name, kind, Format::OpenMetrics);
         for (series, entry) in (0_u32..).zip(&self.entries) {
             let labels = self.labels_of(entry);
             let held = if self.held.is_empty() { None } else { self.held.get(&series) };
@@ -232,22 +227,22 @@ impl FamilySeries {
                 Some(held) => held,
                 None => self.counts_of(entry),
             };
-            // A held series must not name a session that it does not show yet.
+            // A held series must not name what it does not show yet.
             let exemplars =
                 (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);
-            match descriptor.kind {
+            match kind {
                 Kind::Histogram { sum } => {
                     let bounds = bounds.of(entry.schema);
-                    self.write_histogram(out, descriptor.name, labels, counts, bounds, (sum, format), exemplars);
+                    self.write_histogram(out, name, labels, counts, bounds, (sum, format), exemplars);
                 }
                 Kind::Counter | Kind::Gauge => {
-                    writer::sample(out, descriptor.name, "", labels);
-                    number::scaled(out, counts.first().copied().unwrap_or(0), self.family.scale());
+                    writer::sample(out, name, "", labels);
+                    number::scaled(out, counts.first().copied().unwrap_or(0), self.scale);
                     self.end_line(out, exemplars, 0);
                 }
             }
             if format == Format::OpenMetrics {
-                writer::created(out, base, labels, entry.created);
+                writer::created(out, base, labels, entry.created_ms);
             }
             if out.len() >= CHUNK {
                 hand_on(out);
@@ -275,7 +270,7 @@ impl FamilySeries {
         }
         if sum {
             writer::sample(out, name, "_sum", labels);
-            number::scaled(out, counts.last().copied().unwrap_or(0), self.family.scale());
+            number::scaled(out, counts.last().copied().unwrap_or(0), self.scale);
             out.push(b'\n');
         }
         // OpenMetrics 1.0 has no `_count` without `_sum`; there, the `+Inf` bucket tells it.
@@ -306,19 +301,19 @@ impl FamilySeries {
     }
 }
 
-fn label_bytes<'a>(arena: &'a [u8], entries: &[Entry], series: u32) -> &'a [u8] {
-    entries.get(series as usize).map_or(&[], |e| slice(arena, e.label_start, e.label_len))
+fn label_bytes<'a>(buffer: &'a [u8], entries: &[Entry], series: u32) -> &'a [u8] {
+    entries.get(series as usize).map_or(&[], |e| slice(buffer, e.label_start, e.label_len))
 }
 
-fn slice<T>(arena: &[T], start: u32, len: u32) -> &[T] {
-    // Entries point into arenas that never shrink, so the range is always there; empty is the harmless answer.
-    arena.get(start as usize..start as usize + len as usize).unwrap_or_default()
+fn slice<T>(buffer: &[T], start: u32, len: u32) -> &[T] {
+    // Entries point into buffers that never shrink, so the range is always there; empty is the harmless answer.
+    buffer.get(start as usize..start as usize + len as usize).unwrap_or_default()
 }
 
 /// Appends with an eighth of room to spare rather than the doubling of `Vec`: memory per series is promised.
-fn extend_tightly<T: Copy>(arena: &mut Vec<T>, more: &[T]) {
-    if arena.capacity() - arena.len() < more.len() {
-        arena.reserve_exact(more.len().max(arena.len() / 8).max(64));
+fn extend_tightly<T: Copy>(buffer: &mut Vec<T>, more: &[T]) {
+    if buffer.capacity() - buffer.len() < more.len() {
+        buffer.reserve_exact(more.len().max(buffer.len() / 8).max(64));
     }
-    arena.extend_from_slice(more);
+    buffer.extend_from_slice(more);
 }

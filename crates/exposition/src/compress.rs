@@ -1,5 +1,5 @@
 //! Compression of a page in two parts, so that the large part is compressed once a generation and the small part,
-//! the exporter's own metrics, on every scrape.
+//! that of the registry, on every scrape.
 //!
 //! gzip: many clients read only the first member of a gzip file, so both parts are one member: raw deflate blocks up
 //! to a flush, then the blocks of the second part, then one trailer over both. zstd: a frame a part, which RFC 8878
@@ -7,7 +7,7 @@
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use super::negotiation::Encoding;
+use crate::negotiation::Encoding;
 
 /// Level 1 of either: what a scrape saves on the wire above it is less than what it costs in time.
 const GZIP_LEVEL: u32 = 1;
@@ -89,13 +89,13 @@ pub fn last_part(encoding: Encoding, first: &FirstPart, part: Vec<u8>) -> std::i
     match encoding {
         Encoding::Identity => Ok(part),
         Encoding::Gzip => {
-            let mut own = Crc::new();
-            own.update(&part);
+            let mut last = Crc::new();
+            last.update(&part);
             let mut out = Vec::with_capacity(part.len() / 4 + 64);
             deflate(&mut Compress::new(Compression::new(GZIP_LEVEL), false), &part, &mut out, FlushCompress::Finish)?;
             let mut crc = Crc::new();
             crc.combine(&first.crc);
-            crc.combine(&own);
+            crc.combine(&last);
             out.extend_from_slice(&crc.sum().to_le_bytes());
             out.extend_from_slice(&crc.amount().to_le_bytes());
             Ok(out)

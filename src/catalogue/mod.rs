@@ -1,0 +1,25 @@
+//! Every metric there is: name, type, labels, unit and help, one entry each. `docs/metrics.md` is generated from here, and
+//! the pages are written from here; a metric that is not in the catalogue cannot be served.
+//!
+//! How series are kept and pages written is the crate `exposition`; what a metric counts is decided in
+//! [`observation`](crate::observation). Nothing in here counts anything.
+
+pub mod buckets;
+mod family;
+mod own;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use family::{CHANNEL, Family, GaugeFamily};
+pub use own::{ExporterMetrics, OWN};
+pub use reference::reference;
+
+/// The pages of `/metrics`.
+pub type Exposition = exposition::Exposition<Family, GaugeFamily>;
+/// Which durable series: family and labels.
+pub type SeriesKey = exposition::SeriesKey<Family>;
+/// The whole state of a durable series after a commit.
+pub type SeriesState = exposition::SeriesState<Family>;
+/// The session behind one sample.
+pub type Exemplar = exposition::Exemplar<Family>;

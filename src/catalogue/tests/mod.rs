@@ -1,0 +1,122 @@
+//! Exact pages of the product's metrics: a changed spelling makes new series in every Prometheus that scrapes us.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use exposition::negotiation::{Encoding, Format};
+use exposition::{BucketSchemaId, LabelSet};
+
+use super::{Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, SeriesKey, SeriesState, buckets};
+use crate::config::MetricsConfig;
+
+const CHANNEL: [&str; 4] = ["support", "chat", "web", "inbound"];
+
+fn exposition() -> Exposition {
+    let config = MetricsConfig {
+        duration_buckets: vec![5.0, 60.0],
+        sentiment_score_buckets: vec![-0.8, 0.0, 1.0],
+        ..MetricsConfig::default()
+    };
+    Exposition::new(Arc::new(buckets::schemas(&config)), ExporterMetrics::new().unwrap().registry)
+}
+
+fn key(family: Family, values: &[&str]) -> SeriesKey {
+    SeriesKey { family, labels: LabelSet::new(family.descriptor().labels, values.iter().copied()) }
+}
+
+fn state(key: SeriesKey, schema: BucketSchemaId, counts: &[u64], held_at: Option<&[u64]>) -> SeriesState {
+    SeriesState { key, schema, created_ms: 1_775_624_410_546, counts: counts.into(), held_at: held_at.map(Into::into) }
+}
+
+fn filled() -> Exposition {
+    let exposition = exposition();
+    let outcomes = key(Family::Outcomes, &["a\"b\\c\nd", "voice", "phone", "inbound", "resolved", "positive"]);
+    let held = key(Family::Outcomes, &["b", "voice", "phone", "inbound", "none", "none"]);
+    let intents = key(Family::Intents, &["b", "Où est mon colis ?", "unresolved", ""]);
+    let duration = key(Family::Duration, &CHANNEL);
+    let exemplar = |key: &SeriesKey, bucket, value, id: &str| Exemplar {
+        key: key.clone(),
+        bucket,
+        id: id.into(),
+        value,
+        at_ms: 1_775_624_420_000,
+    };
+    exposition.apply(
+        &[
+            state(outcomes.clone(), BucketSchemaId::NONE, &[3], None),
+            state(held.clone(), BucketSchemaId::NONE, &[9], Some(&[0])),
+            state(intents.clone(), BucketSchemaId::NONE, &[1], None),
+            state(duration.clone(), buckets::DURATION, &[1, 2, 1, 9_416], None),
+            state(key(Family::SentimentScore, &CHANNEL), buckets::SENTIMENT_SCORE, &[1, 2, 4, 0, 0], None),
+            state(key(Family::SentimentPositive, &CHANNEL), BucketSchemaId::NONE, &[1_250_000], None),
+        ],
+        vec![
+            exemplar(&outcomes, 0, 1.0, "ses_1"),
+            exemplar(&duration, 1, 9.416, "ses_2"),
+            exemplar(&duration, 2, 99.0, &"x".repeat(119)),
+            exemplar(&intents, 0, 1.0, "a family without exemplars"),
+            exemplar(&held, 0, 1.0, "held"),
+        ],
+    );
+    exposition.set_gauges(
+        GaugeFamily::WatchedSentimentScore,
+        vec![(LabelSet::new(&["session_id"], ["s1"]), -0.25), (LabelSet::new(&["session_id"], ["s2"]), 1.0)],
+    );
+    exposition.publish(Instant::now());
+    exposition
+}
+
+fn sessions(format: Format) -> String {
+    let page = filled().page(format, Encoding::Identity, Instant::now()).unwrap();
+    String::from_utf8(page.series.to_vec()).unwrap()
+}
+
+#[test]
+fn the_text_page_is_exact() {
+    assert_eq!(sessions(Format::Text), include_str!("page.txt"));
+}
+
+#[test]
+fn the_open_metrics_page_is_exact() {
+    assert_eq!(sessions(Format::OpenMetrics), include_str!("page.openmetrics"));
+}
+
+#[test]
+fn the_exporters_own_metrics_end_the_page() {
+    let whole = |format| {
+        let page = exposition().page(format, Encoding::Identity, Instant::now()).unwrap();
+        String::from_utf8(page.to_vec()).unwrap()
+    };
+    let text = whole(Format::Text);
+    assert!(text.contains("# TYPE agntix_exporter_state_commits_total counter\n"));
+    assert!(text.contains("agntix_exporter_state_commits_total{outcome=\"success\"} 0\n"));
+    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"2.5\"} 0\n"));
+    assert!(text.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"+Inf\"} 0\n"));
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
+    let open = whole(Format::OpenMetrics);
+    assert!(open.contains("# TYPE agntix_exporter_state_commits counter\n"));
+    assert!(open.contains("agntix_exporter_state_commits_total{outcome=\"success\"} 0\n"));
+    assert!(open.contains("# UNIT agntix_exporter_count_delay_seconds seconds\n"));
+    assert!(open.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"60.0\"} 0\n"));
+    assert!(open.ends_with("\n# EOF\n") && open.matches("# EOF").count() == 1);
+}
+
+#[test]
+fn every_family_is_on_the_page_once_with_its_lines_together() {
+    for format in Format::ALL {
+        let page = filled().page(format, Encoding::Identity, Instant::now()).unwrap();
+        let text = String::from_utf8(page.to_vec()).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut family = "";
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                assert!(seen.insert(rest), "{rest} comes twice");
+            }
+            if let Some(rest) = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")) {
+                family = rest.split(' ').next().unwrap();
+            } else {
+                assert!(line.trim_start_matches("# UNIT ").starts_with(family), "{line} under {family}");
+            }
+        }
+    }
+}
