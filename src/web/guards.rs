@@ -112,7 +112,7 @@ fn open_probes(config: &Config) -> impl Iterator<Item = String> + use<> {
 
 fn open(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Arc<WebConfigFile>, WebConfigError> {
     let Some(file) = file else { return Ok(Arc::new(WebConfigFile::none())) };
-    let (security, more) = WebConfigFile::load(file)?;
-    warnings.extend(more);
-    Ok(Arc::new(security))
+    let file = WebConfigFile::load(file)?;
+    warnings.extend(file.warnings());
+    Ok(Arc::new(file))
 }

@@ -13,9 +13,8 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use exporter_web::{Origin, Scraped};
+use exporter_web::{Origin, ScrapeSlot, ScrapeSlots, Scraped};
 use http_body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::catalogue::Exposition;
 use exposition::Page;
@@ -25,42 +24,8 @@ use exposition::negotiation::{self, Encoding, Format};
 #[derive(Clone)]
 pub struct MetricsState {
     pub exposition: Arc<Exposition>,
-    /// Scrapes that may be rendered at once; `None` is without bound.
-    pub slots: Option<Slots>,
-}
-
-/// Bounds the scrapes that are rendered at once, with places apart for what no Prometheus does.
-#[derive(Clone)]
-pub struct Slots {
-    /// For one request at a time on a connection.
-    pub(super) scrapes: Arc<Semaphore>,
-    /// For connections that scrape again and again: no flood of others turns them away.
-    regular: Arc<Semaphore>,
-    /// For requests that were sent before the answers to those before were taken.
-    pipelined: Arc<Semaphore>,
-}
-
-/// One in so many is for pipelined requests.
-const PIPELINED_ONE_IN: usize = 4;
-
-impl Slots {
-    /// So many.
-    pub fn new(count: usize) -> Self {
-        let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        let slots = [count, count, (count / PIPELINED_ONE_IN).max(1)];
-        let [scrapes, regular, pipelined] = slots.map(|slots| Arc::new(Semaphore::new(slots)));
-        Self { scrapes, regular, pipelined }
-    }
-
-    /// One of them; none if too many others want one.
-    fn take(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
-        let slots = match origin {
-            Origin::Anybody => &self.scrapes,
-            Origin::Regular => &self.regular,
-            Origin::Pipeliner => &self.pipelined,
-        };
-        Arc::clone(slots).try_acquire_owned().ok()
-    }
+    /// Limits the scrapes that are rendered at once; `None` is without limit.
+    pub slots: Option<ScrapeSlots>,
 }
 
 /// `GET` and `HEAD` of the telemetry path.
@@ -69,7 +34,7 @@ pub async fn metrics(
     origin: Option<Extension<Origin>>,
     headers: HeaderMap,
 ) -> Response {
-    // Held while the page is made, not while it is sent: slow readers share the page and cost no slot.
+    // Held while the page is rendered, not while it is sent: slow readers share the page and cost no slot.
     let slot = match &state.slots {
         None => None,
         Some(slots) => match slots.take(origin.map(|Extension(origin)| origin).unwrap_or_default()) {
@@ -104,11 +69,11 @@ async fn make(
     exposition: Arc<Exposition>,
     format: Format,
     encoding: Encoding,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<ScrapeSlot>,
 ) -> io::Result<Page> {
     let made = tokio::task::spawn_blocking(move || {
         let page = exposition.page(format, encoding, Instant::now());
-        // Given back by this thread: a client that goes away does not end the rendering.
+        // Dropped by this thread: a client that goes away does not end the rendering.
         drop(slot);
         page
     });

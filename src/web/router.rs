@@ -8,10 +8,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use exporter_web::ScrapeSlots;
 use tokio::sync::oneshot;
 
 use super::landing::{self, Links};
-use super::metrics::{MetricsState, Slots, metrics};
+use super::metrics::{MetricsState, metrics};
 use super::{WebError, WebState};
 use crate::catalogue;
 use crate::config::{FIXED_PATHS, WebConfig};
@@ -38,7 +39,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     }
     let scrape = MetricsState {
         exposition: Arc::clone(&state.exposition),
-        slots: (config.max_requests > 0).then(|| Slots::new(config.max_requests)),
+        slots: (config.max_requests > 0).then(|| ScrapeSlots::new(config.max_requests)),
     };
     let prefix = config.prefix();
     let at = |path: &str| format!("{prefix}{path}");

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
-mod body;
 mod connections;
 mod listener;
 mod panics;
@@ -14,6 +13,6 @@ mod write_deadline;
 
 pub use access::Access;
 pub use listener::{ListenError, adopt, bind, take_systemd_sockets};
-pub use scrape::{Origin, Scraped};
+pub use scrape::{Origin, ScrapeSlot, ScrapeSlots, Scraped};
 pub use server::{Server, ServerOptions};
 pub use web_config::{WebConfigError, WebConfigFile};

@@ -1,5 +1,4 @@
-//! A TCP stream on which an answer must be taken within a time: a client that reads a byte a second is cut off, not
-//! served for ever.
+//! A stream with a deadline for each answer: a client that reads a byte a second is cut off, not served for ever.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,9 +11,9 @@ use tokio::time::{Sleep, sleep};
 
 use crate::connections::Activity;
 
-/// The stream. The time runs from the first write that the system would not take until everything written has been
-/// taken, however slowly bytes trickle away in between.
-pub struct WriteDeadline<S> {
+/// The stream. The time runs from the first write that has to wait for the client until everything written has been sent,
+/// however slowly bytes are read in between.
+pub(crate) struct WriteDeadline<S> {
     stream: S,
     timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -22,7 +21,7 @@ pub struct WriteDeadline<S> {
 }
 
 impl<S> WriteDeadline<S> {
-    /// `stream`, on which no answer may take longer than `timeout` to be taken; `activity` is told when one has been.
+    /// Gives the client of `stream` at most `timeout` to read an answer; reports to `activity` what the client does.
     pub fn new(stream: S, timeout: Duration, activity: Arc<Activity>) -> Self {
         Self { stream, timeout, deadline: None, activity }
     }
@@ -78,7 +77,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when it has nothing left to write: the answer has been taken.
+    /// hyper flushes when it has nothing left to write: the answer has been sent.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if flushed.is_ready() {
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_a_byte_a_second_is_cut_off() {
+    async fn client_that_reads_a_byte_a_second_is_cut_off() {
         let (server, mut client) = duplex(16);
         let began = Instant::now();
         let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_answer_has_the_whole_time() {
+    async fn each_answer_has_the_full_time() {
         let (server, mut client) = duplex(16);
         let mut stream = WriteDeadline::new(server, Duration::from_secs(60), Arc::default());
         let reader = tokio::spawn(async move {

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, Response, StatusCode};
+use exporter_web::{Origin, ScrapeSlots};
 use tower::ServiceExt as _;
 
 use super::web_state;
@@ -140,17 +141,16 @@ async fn the_landing_page_says_how_it_is_and_forbids_the_rest() {
 #[tokio::test]
 async fn too_many_scrapes_are_turned_away_at_once() {
     let (state, _requests) = web_state(0);
-    let slots = crate::web::metrics::Slots::new(1);
+    let slots = ScrapeSlots::new(1);
     let scrape = crate::web::metrics::MetricsState { exposition: state.exposition, slots: Some(slots.clone()) };
-    let slots = slots.scrapes;
     let router = Router::new().route("/metrics", axum::routing::get(crate::web::metrics::metrics).with_state(scrape));
-    let taken = slots.try_acquire().unwrap();
+    let taken = slots.take(Origin::Anybody).unwrap();
     let (answer, why) = ask(&router, Method::GET, "/metrics", &[]).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(String::from_utf8(why).unwrap().contains("web.max_requests"));
     drop(taken);
     assert_eq!(ask(&router, Method::GET, "/metrics", &[]).await.0.status(), StatusCode::OK);
-    assert_eq!(slots.available_permits(), 1, "the slot is free before the page is sent");
+    assert!(slots.take(Origin::Anybody).is_some(), "the slot is free before the page is sent");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! How many connections may be open, and which one gives way to a new one.
+//! How many connections may be open, and which of them is evicted to make room for a new one.
 //!
-//! Whoever neither sends nor reads gives way first; whoever waits for an answer that is still being made, last. Connections
-//! over which scrapes come keep places of their own, so that no flood of others closes them. Pure: what happens is told
-//! here, and sockets are elsewhere.
+//! A connection whose client neither sends nor reads is evicted first; one whose answer is still being made, last. A share of
+//! the connections is kept for scrapes, so that no flood of other clients closes them. Pure bookkeeping: connections report
+//! what happens, and the sockets are elsewhere.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,18 +16,18 @@ use crate::scrape::Origin;
 /// Bounds of the number of connections, whatever the process may open.
 const FEWEST: usize = 16;
 const MOST: usize = 4096;
-/// Files that the rest of the daemon may need: the state, the API's connections, the log.
+/// File descriptors for the rest of the process.
 const KEPT_FREE: usize = 128;
-/// The share of the connections that scrapes keep for themselves is one in so many.
+/// One in so many connections is kept for scrapes.
 const SCRAPES_ONE_IN: usize = 4;
-/// Two scrapes at least this far apart make a connection a regular one, which a flood of single scrapes does not close.
+/// A connection with two scrapes at least this far apart scrapes regularly. A flood of single scrapes does not evict it.
 const REGULAR_AFTER: Duration = Duration::from_secs(1);
-/// Requests that may follow each other without waiting for an answer; the connection ends after the answer to the last.
-/// Prometheus sends one at a time.
+/// How many requests a client may send in a row without waiting for an answer; the connection is closed after the answer to
+/// the last. Prometheus sends one at a time.
 const MOST_PIPELINED: u32 = 16;
 
-/// How many connections to allow, from the text of `/proc/self/limits`; 512 where it says nothing.
-pub fn limit(limits: &str) -> usize {
+/// How many connections to allow, by the text of `/proc/self/limits`; 512 if it does not say.
+pub(crate) fn limit(limits: &str) -> usize {
     let soft = limits
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"))
@@ -36,50 +36,50 @@ pub fn limit(limits: &str) -> usize {
     soft.map_or(512, |soft| soft.saturating_sub(KEPT_FREE) / 2).clamp(FEWEST, MOST)
 }
 
-/// Which connections give way first.
+/// The order of eviction, first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// Between two requests: whoever comes back finds another place.
+    /// Between two requests: the client can connect again.
     Idle,
-    /// A request is being received, or an answer taken.
+    /// A request is being received, or an answer sent.
     Open,
     /// It has scraped, once so far.
     Scrape,
-    /// It scrapes again and again.
+    /// It scrapes regularly.
     RegularScrape,
     /// An answer is being made.
     Answering,
 }
 
-/// How far the present request is.
+/// How far the current request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum RequestStage {
     /// There has been none yet.
     New,
-    /// The last one is done with.
+    /// The answer to the last one has been sent.
     Done,
-    /// Its head is here, its body is not.
+    /// Its headers have arrived, its body has not.
     Receiving,
-    /// It is here as a whole.
+    /// All of it has arrived.
     Answering,
-    /// All of the answer is ready to be sent.
+    /// The whole answer is ready to be sent.
     Sending,
 }
 
 /// An open connection.
 #[derive(Debug)]
 struct Connection {
-    /// Its place in the order in which connections give way.
+    /// Its place in the order of eviction.
     key: (Rank, u64),
-    stage: Stage,
-    /// The client takes nothing of what there is to send.
+    stage: RequestStage,
+    /// The client does not read what is ready to be sent.
     is_blocked: bool,
-    /// It keeps a place of those for scrapes; since when.
+    /// When it scraped for the first time, while it counts as a connection that scrapes.
     scraped_first: Option<Instant>,
     is_regular: bool,
-    /// The client was waited for since the last request began.
+    /// The server has waited for the client since the last request began.
     has_waited: bool,
-    /// Requests in a row that came without being waited for.
+    /// Requests in a row that the server did not have to wait for.
     pipelined: u32,
     evicted: CancellationToken,
 }
@@ -87,11 +87,11 @@ struct Connection {
 impl Connection {
     const fn rank(&self) -> Rank {
         match self.stage {
-            Stage::Answering if !self.is_blocked => Rank::Answering,
+            RequestStage::Answering if !self.is_blocked => Rank::Answering,
             _ if self.is_regular => Rank::RegularScrape,
             _ if self.scraped_first.is_some() => Rank::Scrape,
-            Stage::Done => Rank::Idle,
-            Stage::New | Stage::Receiving | Stage::Answering | Stage::Sending => Rank::Open,
+            RequestStage::Done => Rank::Idle,
+            RequestStage::New | RequestStage::Receiving | RequestStage::Answering | RequestStage::Sending => Rank::Open,
         }
     }
 
@@ -99,36 +99,36 @@ impl Connection {
         self.scraped_first.is_some()
     }
 
-    fn keeps_no_place(&mut self) {
+    fn forget_scrapes(&mut self) {
         (self.scraped_first, self.is_regular) = (None, false);
     }
 }
 
-/// What is to be known of a request that begins.
+/// What the server must know of a request that begins.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Begun {
-    /// Whose request it is.
+pub(crate) struct Begun {
+    /// Who sent it.
     pub origin: Origin,
-    /// The connection is to end after the answer: too many requests came without waiting for one.
+    /// The connection must be closed after the answer: too many requests came without waiting for one.
     pub is_last: bool,
 }
 
-/// What a connection does. All of it is told to [`Connections`], where it is one of many; nobody is told in a test of a
-/// single connection.
+/// Where a connection reports what it does; [`Connections`] keeps it. The default one keeps nothing, for tests of a single
+/// connection.
 #[derive(Debug, Default)]
-pub struct Activity {
+pub(crate) struct Activity {
     among: Option<(Arc<Connections>, u64)>,
 }
 
 impl Activity {
-    /// The head of a request has arrived, and all of it if `is_whole`.
+    /// The headers of a request have arrived, and all of it if `is_whole`.
     pub fn begin(&self, is_whole: bool) -> Begun {
         let mut begun = Begun::default();
-        self.tell(|connection| {
+        self.update(|connection| {
             connection.pipelined =
                 if std::mem::take(&mut connection.has_waited) { 0 } else { connection.pipelined + 1 };
             if connection.pipelined > 1 {
-                connection.keeps_no_place();
+                connection.forget_scrapes();
             }
             begun.origin = match connection {
                 Connection { pipelined: 2.., .. } => Origin::Pipeliner,
@@ -136,24 +136,24 @@ impl Activity {
                 _ => Origin::Anybody,
             };
             begun.is_last = connection.pipelined >= MOST_PIPELINED;
-            connection.stage = if is_whole { Stage::Answering } else { Stage::Receiving };
+            connection.stage = if is_whole { RequestStage::Answering } else { RequestStage::Receiving };
         });
         begun
     }
 
     /// The last of the request's body has arrived.
     pub fn received(&self) {
-        self.tell(|connection| {
-            if connection.stage == Stage::Receiving {
-                connection.stage = Stage::Answering;
+        self.update(|connection| {
+            if connection.stage == RequestStage::Receiving {
+                connection.stage = RequestStage::Answering;
             }
         });
     }
 
     /// The answer is a page of metrics, at `now`.
     pub fn scraped(&self, now: Instant) {
-        self.tell(|connection| {
-            // Who pipelines is no Prometheus.
+        self.update(|connection| {
+            // Prometheus does not pipeline.
             if connection.pipelined <= 1 {
                 let first = *connection.scraped_first.get_or_insert(now);
                 connection.is_regular |= now.saturating_duration_since(first) >= REGULAR_AFTER;
@@ -163,31 +163,31 @@ impl Activity {
 
     /// The last of the answer is ready to be sent.
     pub fn answered(&self) {
-        self.tell(|connection| {
-            // It may be said twice, and the second time when all has been taken.
-            if matches!(connection.stage, Stage::Receiving | Stage::Answering) {
-                connection.stage = Stage::Sending;
+        self.update(|connection| {
+            // It may be reported twice, the second time when all has been sent.
+            if matches!(connection.stage, RequestStage::Receiving | RequestStage::Answering) {
+                connection.stage = RequestStage::Sending;
             }
         });
     }
 
-    /// All that was ready to be sent has been taken.
+    /// All that was ready to be sent has been sent.
     pub fn flushed(&self) {
-        self.tell(|connection| {
+        self.update(|connection| {
             connection.is_blocked = false;
-            // A flush while the answer is still being made, of what came before it or of its beginning, ends nothing.
-            if connection.stage == Stage::Sending {
-                connection.stage = Stage::Done;
+            // A flush while the answer is still being made, of an earlier answer or of its own beginning, does not end it.
+            if connection.stage == RequestStage::Sending {
+                connection.stage = RequestStage::Done;
             }
         });
     }
 
-    /// The client does not take what there is to send.
+    /// The client does not read what is ready to be sent.
     pub fn blocked(&self) {
-        self.tell(|connection| connection.is_blocked = true);
+        self.update(|connection| connection.is_blocked = true);
     }
 
-    /// The client has sent or taken something.
+    /// The client has sent or read something.
     pub fn progressed(&self) {
         if let Some((connections, id)) = &self.among {
             connections.lock().change(*id, true, |_| ());
@@ -196,10 +196,10 @@ impl Activity {
 
     /// The client has sent nothing more.
     pub fn waited(&self) {
-        self.tell(|connection| connection.has_waited = true);
+        self.update(|connection| connection.has_waited = true);
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Connection)) {
+    fn update(&self, change: impl FnOnce(&mut Connection)) {
         if let Some((connections, id)) = &self.among {
             connections.lock().change(*id, false, change);
         }
@@ -208,7 +208,7 @@ impl Activity {
 
 /// The open connections.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     limit: usize,
     open: Mutex<Open>,
     freed: Notify,
@@ -217,36 +217,36 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     scrapes_limit: usize,
-    /// Counts connections, and what they do.
+    /// The next number for a connection or for something that one has done.
     next: u64,
-    /// Those that are not told to give way.
+    /// Those that are not evicted.
     connections: HashMap<u64, Connection>,
-    /// The first gives way first.
+    /// The first is evicted first.
     order: BTreeMap<(Rank, u64), u64>,
     scrapes: usize,
-    /// All that hold a file, those that have been told to give way among them.
+    /// All that hold a file descriptor, evicted ones among them.
     held: usize,
 }
 
-/// A connection's place among the open ones; it is free again when this is dropped.
+/// A connection's place among the open ones. It is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     connections: Arc<Connections>,
     id: u64,
-    /// Cancelled when the connection has to give way.
+    /// Cancelled when the connection is evicted.
     pub evicted: CancellationToken,
-    /// Where what it does is told.
+    /// Where it reports what it does.
     pub activity: Arc<Activity>,
 }
 
 impl Connections {
-    /// None open, `limit` allowed.
+    /// No connection yet, at most `limit`.
     pub fn new(limit: usize) -> Arc<Self> {
         let open = Open { scrapes_limit: (limit / SCRAPES_ONE_IN).max(1), ..Open::default() };
         Arc::new(Self { limit, open: Mutex::new(open), freed: Notify::new() })
     }
 
-    /// A place for a new connection. Where there is none left, another one gives way: the one that has been idle for
+    /// A place for a new connection. If there is none left, another connection is evicted: the one that has been idle for
     /// longest, or else the one that has neither sent nor read for longest, or else one of those that scrape.
     pub fn admit(self: &Arc<Self>) -> Place {
         let evicted = CancellationToken::new();
@@ -260,13 +260,13 @@ impl Connections {
         Place { connections: Arc::clone(self), id, evicted, activity }
     }
 
-    /// Makes the connection that would be the next to do so give way, for the lack of something that is not counted here.
-    pub fn relieve(&self) {
+    /// Evicts one connection, because of a lack of something that is not counted here.
+    pub fn evict_one(&self) {
         self.lock().evict_first();
     }
 
-    /// Waits until those that were told to give way have done so, as far as more than the limit hold a file.
-    pub async fn settled(&self) {
+    /// Waits until no more connections than the limit hold a file descriptor, that is, until evicted ones have ended.
+    pub async fn evictions_done(&self) {
         loop {
             let freed = self.freed.notified();
             if self.lock().held <= self.limit {
@@ -287,7 +287,7 @@ impl Open {
         let key = (Rank::Open, id);
         let connection = Connection {
             key,
-            stage: Stage::New,
+            stage: RequestStage::New,
             is_blocked: false,
             scraped_first: None,
             is_regular: false,
@@ -306,8 +306,8 @@ impl Open {
         self.next
     }
 
-    /// Changes a connection that has not been told to give way. It goes to the end of those of its rank if it has
-    /// progressed, or come to that rank.
+    /// Changes a connection that is not evicted. It goes to the end of those of its rank if it has progressed, or if the rank
+    /// is new to it.
     fn change(&mut self, id: u64, has_progressed: bool, change: impl FnOnce(&mut Connection)) {
         let number = self.number();
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -329,13 +329,14 @@ impl Open {
         }
     }
 
-    /// Where more keep a place than there are, the one that has scraped once, and that longest ago, keeps none any more.
+    /// While more connections count as scraping than are kept for scrapes, the one that has scraped only once, longest ago,
+    /// does not count any more.
     fn bound_scrapes(&mut self) {
         while self.scrapes > self.scrapes_limit {
-            // What is being answered is left alone.
+            // Those whose answer is being made are left alone.
             let first = self.order.range((Rank::Scrape, 0)..(Rank::Answering, 0)).next().map(|(_, id)| *id);
             let Some(id) = first else { return };
-            self.change(id, false, Connection::keeps_no_place);
+            self.change(id, false, Connection::forget_scrapes);
         }
     }
 

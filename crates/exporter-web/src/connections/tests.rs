@@ -1,11 +1,11 @@
-//! Who gives way, and that the books of it stay right.
+//! Which connection is evicted, and that the bookkeeping stays right.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn the_limit_follows_the_systems() {
+fn limit_follows_that_of_the_system() {
     let limits =
         |soft: &str| format!("Limit  Soft Limit  Hard Limit\nMax open files            {soft}  524288  files\n");
     assert_eq!(limit(&limits("1024")), 448);
@@ -15,7 +15,7 @@ fn the_limit_follows_the_systems() {
 }
 
 #[test]
-fn the_oldest_without_a_request_gives_way() {
+fn oldest_connection_without_a_request_is_evicted() {
     let connections = Connections::new(2);
     let first = connections.admit();
     first.activity.begin(true);
@@ -47,7 +47,7 @@ fn scrape(place: &Place, now: Instant) {
 }
 
 #[test]
-fn whoever_neither_sends_nor_reads_gives_way_first() {
+fn client_that_neither_sends_nor_reads_is_evicted_first() {
     let connections = Connections::new(4);
     let [stalled, sending, reading, answering] = std::array::from_fn(|_| connections.admit());
     request(&stalled, false);
@@ -79,7 +79,7 @@ fn whoever_neither_sends_nor_reads_gives_way_first() {
 }
 
 #[test]
-fn answer_that_is_being_made_gives_way_last() {
+fn connection_whose_answer_is_being_made_is_evicted_last() {
     let connections = Connections::new(2);
     let whole = connections.admit();
     request(&whole, false);
@@ -117,7 +117,7 @@ fn connection_that_scrapes_keeps_its_place_in_any_flood() {
 }
 
 #[test]
-fn pipelining_is_bounded_and_keeps_no_place() {
+fn pipelining_is_bounded_and_does_not_count_as_scraping() {
     let connections = Connections::new(16);
     let (place, now) = (connections.admit(), Instant::now());
     let mut served = 1;
@@ -135,14 +135,14 @@ fn pipelining_is_bounded_and_keeps_no_place() {
 }
 
 #[tokio::test]
-async fn settling_waits_for_those_that_were_told_to_give_way() {
+async fn evictions_are_done_when_the_evicted_have_ended() {
     let connections = Connections::new(2);
     let mut places = vec![connections.admit(), connections.admit()];
-    connections.settled().await;
+    connections.evictions_done().await;
     places.push(connections.admit());
     let settled = tokio::spawn({
         let connections = Arc::clone(&connections);
-        async move { connections.settled().await }
+        async move { connections.evictions_done().await }
     });
     tokio::task::yield_now().await;
     assert!(!settled.is_finished());
@@ -162,7 +162,7 @@ enum Step {
     Blocked(usize),
     Progressed(usize),
     Waited(usize),
-    Relieve,
+    EvictOne,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -178,13 +178,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => at.clone().prop_map(Step::Blocked),
         2 => at.clone().prop_map(Step::Progressed),
         2 => at.prop_map(Step::Waited),
-        1 => Just(Step::Relieve),
+        1 => Just(Step::EvictOne),
     ]
 }
 
 proptest! {
     #[test]
-    fn books_stay_right_whatever_happens(steps in proptest::collection::vec(step(), 0..400)) {
+    fn bookkeeping_stays_right_in_any_order_of_events(steps in proptest::collection::vec(step(), 0..400)) {
         let connections = Connections::new(8);
         let (mut places, now): (Vec<Place>, _) = (Vec::new(), Instant::now());
         for step in steps {
@@ -209,7 +209,7 @@ proptest! {
                 Step::Blocked(at) => tell(at, &Activity::blocked),
                 Step::Progressed(at) => tell(at, &Activity::progressed),
                 Step::Waited(at) => tell(at, &Activity::waited),
-                Step::Relieve => connections.relieve(),
+                Step::EvictOne => connections.evict_one(),
             }
             let open = connections.lock();
             prop_assert_eq!(open.held, places.len());

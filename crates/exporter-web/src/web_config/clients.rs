@@ -1,5 +1,5 @@
-//! What a client's certificate must be: vouched for, or any, or one that bears one of the allowed names. All of it is said
-//! at the handshake, so that who is not let in sends no request.
+//! Checks the certificates of clients: whether an authority has signed them, and whether they bear an allowed name. This
+//! happens at the handshake, so that a client that is not let in sends no request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{ASN1Time, X509Certificate};
 
-/// Looks at the certificates of clients.
+/// Checks the certificates of clients.
 #[derive(Debug)]
 pub(super) struct Clients {
-    /// Who vouches for them; nobody has to if it is absent.
+    /// The authorities that must have signed them; any certificate is accepted if it is absent.
     pub authorities: Option<Arc<dyn ClientCertVerifier>>,
-    /// Certificates that are trusted themselves, whoever made them.
+    /// Certificates that are trusted themselves, whoever signed them.
     pub trusted: Vec<CertificateDer<'static>>,
     pub is_required: bool,
-    /// One of these must be among the names of a certificate; none here, and any will do.
+    /// One of these must be among the names of a certificate; if it is empty, no name is needed.
     pub allowed_sans: Vec<String>,
     pub algorithms: WebPkiSupportedAlgorithms,
 }
@@ -93,7 +93,7 @@ fn parsed<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>
     }
 }
 
-/// When a certificate is good, and for what.
+/// Whether a certificate is valid now, and may be used by clients.
 fn is_for_clients_now(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let certificate = parsed(certificate)?;
     let now = i64::try_from(now.as_secs()).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
@@ -132,7 +132,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(|v6| IpAddr::from(Ipv6Addr::from(v6)).to_canonical())
 }
 
-/// Since or until when a certificate of this server is no good at `now`, as a sentence; none if it is good.
+/// Why clients will refuse a certificate of this server at `now`, as half a sentence; `None` if its dates are good.
 pub(super) fn out_of_date(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let now = ASN1Time::from_timestamp(i64::try_from(now.as_secs()).ok()?).ok()?;
@@ -208,23 +208,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn junk_is_refused() {
         let junk = CertificateDer::from(vec![0x30, 0x82, 0xff, 0xff, 1, 2, 3]);
         assert!(clients(Vec::new(), &["x"]).verify_client_cert(&junk, &[], UnixTime::now()).is_err());
         assert_eq!(out_of_date(&junk, UnixTime::now()), None);
     }
 
     #[test]
-    fn the_end_of_a_certificate_is_read() {
+    fn expiry_of_a_certificate_is_read() {
         let certificate = certificate(|p| p.not_after = date_time_ymd(2031, 4, 8));
         assert_eq!(ends(&certificate), Some(UNIX_EPOCH + Duration::from_secs(1_933_372_800)));
     }
 
     #[test]
-    fn dates_of_the_servers_certificate_are_told() {
-        let told = |change: fn(&mut CertificateParams)| out_of_date(&certificate(change), UnixTime::now());
-        assert_eq!(told(|_| ()), None);
-        assert!(told(|p| p.not_after = date_time_ymd(2001, 1, 1)).unwrap().starts_with("has expired (Jan  1"));
-        assert!(told(|p| p.not_before = date_time_ymd(2999, 1, 1)).unwrap().starts_with("is not valid yet"));
+    fn server_certificate_out_of_date_is_warned_of() {
+        let warning = |change: fn(&mut CertificateParams)| out_of_date(&certificate(change), UnixTime::now());
+        assert_eq!(warning(|_| ()), None);
+        assert!(warning(|p| p.not_after = date_time_ymd(2001, 1, 1)).unwrap().starts_with("has expired (Jan  1"));
+        assert!(warning(|p| p.not_before = date_time_ymd(2999, 1, 1)).unwrap().starts_with("is not valid yet"));
     }
 }

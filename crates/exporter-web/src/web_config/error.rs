@@ -1,11 +1,11 @@
-//! What can be wrong with a web configuration file, as one sentence that says where and what would do.
+//! What can be wrong with a web configuration file, as one sentence that says where it is and what to do.
 
 use std::path::{Path, PathBuf};
 
 /// Why a web configuration file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebConfigError {
-    /// The file is not there, may not be read, or is no text.
+    /// The file does not exist, may not be read, or is not text.
     #[error("the web configuration file {} cannot be read: {reason}; check the path and the permissions", .file.display())]
     Unreadable {
         /// As it was named.

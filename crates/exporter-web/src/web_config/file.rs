@@ -1,4 +1,4 @@
-//! The format: exporter-toolkit's, key by key, from text to what it asks for. Certificates are not opened here.
+//! The format of exporter-toolkit, key by key. Certificates and keys are not opened here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(super) struct Contents {
     pub users: BTreeMap<String, PasswordHash>,
     /// Between two requests, and how many at once.
     pub rate_limit: Option<(Duration, u32)>,
-    /// What is allowed but probably not meant, or not done here; a sentence each, without the file.
+    /// What is allowed but probably not meant, or not supported here; a sentence each, without the name of the file.
     pub warnings: Vec<String>,
 }
 
@@ -37,13 +37,13 @@ pub(super) struct Tls {
     /// Names of which a client's certificate must have one.
     pub allowed_sans: Vec<String>,
     pub versions: Versions,
-    /// Of TLS 1.2, in the order of preference; `None` leaves it to the library.
+    /// Cipher suites of TLS 1.2, in the order of preference; `None` leaves them to the library.
     pub suites: Option<Vec<CipherSuite>>,
     pub curves: Option<Vec<NamedGroup>>,
     pub prefers_own_order: bool,
 }
 
-/// The versions that are spoken.
+/// The versions of TLS that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Versions {
     Only12,
@@ -51,20 +51,20 @@ pub(super) enum Versions {
     Both,
 }
 
-/// Something in PEM, and the line that says where.
+/// Something in PEM: where it is, and the key and line of the file that say so.
 #[derive(Debug)]
 pub(super) struct Pem {
     pub key: &'static str,
     pub line: usize,
-    pub source: Source,
+    pub source: PemSource,
 }
 
-pub(super) enum Source {
+pub(super) enum PemSource {
     File(PathBuf),
     Inline(String),
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for PemSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "File({})", path.display()),
@@ -108,7 +108,7 @@ pub(super) fn read(root: Option<&Node>, directory: &Path) -> Result<Contents, Mi
         contents.warnings.push("tls_server_config names no certificate, so that TLS is off".into());
     }
     let http = Section::read("http_server_config", file.get("http_server_config"), &["http2", "headers"])?;
-    // Read for its type only: what is served is HTTP/1.1, which every client of the format speaks.
+    // Read for its type only: HTTP/1.1 is served, which every Prometheus speaks.
     http.truth("http2", true)?;
     contents.headers = read_headers(http.get("headers"))?;
     contents.users = read_users(file.get("basic_auth_users"), &mut contents.warnings)?;
@@ -170,7 +170,7 @@ fn read_tls(tls: &Section<'_>, directory: &Path, warnings: &mut Vec<String>) -> 
     Ok(Some(Tls { cert, key, client_ca, client_auth, allowed_sans, versions, suites, curves, prefers_own_order }))
 }
 
-/// What is in a file, or else in the file itself.
+/// The PEM that one of the two keys names: a file, or else inline.
 fn pem(
     tls: &Section<'_>,
     (file, inline): (&'static str, &'static str),
@@ -189,8 +189,8 @@ fn pem(
                 &format!("must be the path of a file; what is in it belongs into {inline}"),
             ));
         }
-        (Some(path), _) => (file, Source::File(directory.join(path))),
-        (None, Some(text)) => (inline, Source::Inline(text.to_owned())),
+        (Some(path), _) => (file, PemSource::File(directory.join(path))),
+        (None, Some(text)) => (inline, PemSource::Inline(text.to_owned())),
         (None, None) => return Ok(None),
     };
     Ok(Some(Pem { key, line: tls.line_of(key), source }))

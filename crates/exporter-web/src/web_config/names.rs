@@ -1,15 +1,15 @@
-//! The names that Go gives to versions, cipher suites, curves and policies, and what they are here.
+//! The names that Go gives to TLS versions, cipher suites, curves and client policies, and what they stand for.
 
 use rustls::{CipherSuite, NamedGroup};
 
 /// A cipher suite that a file may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suite {
-    /// Of TLS 1.2, and spoken here.
+    /// Of TLS 1.2, and supported here.
     Tls12(CipherSuite),
-    /// Of TLS 1.3, all of which are always on, as in Go.
+    /// Of TLS 1.3. All of these are always on, as in Go.
     Tls13,
-    /// Go has, or had, it; it is not spoken here: CBC, or RSA without forward secrecy.
+    /// Known to some version of Go, not supported here: CBC, or RSA without forward secrecy.
     Legacy,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn suites() -> impl Iterator<Item = &'static str> {
     SUITES.iter().map(|(name, _)| *name)
 }
 
-/// The curves, with the group that each is; `None` for one that is not spoken here.
+/// The curves; `None` for one that is not supported here.
 pub(super) const CURVES: [(&str, Option<NamedGroup>); 4] = [
     ("X25519", Some(NamedGroup::X25519)),
     ("CurveP256", Some(NamedGroup::secp256r1)),
@@ -61,7 +61,7 @@ pub(super) const CURVES: [(&str, Option<NamedGroup>); 4] = [
 /// A version of TLS, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
-    /// 1.0 or 1.1, which are not spoken here.
+    /// 1.0 or 1.1, which are not supported here.
     Older,
     Tls12,
     Tls13,
@@ -77,13 +77,13 @@ pub(super) enum ClientAuth {
     /// No certificate.
     #[default]
     None,
-    /// A certificate, which nobody looks at; it may be missing.
+    /// A certificate, which is not checked; it may be missing.
     Request,
-    /// A certificate, whoever vouches for it.
+    /// A certificate, whoever has signed it.
     RequireAny,
-    /// If there is a certificate, an authority must vouch for it.
+    /// If there is a certificate, an authority must have signed it.
     VerifyIfGiven,
-    /// A certificate that an authority vouches for.
+    /// A certificate that an authority has signed.
     RequireAndVerify,
 }
 
@@ -98,7 +98,7 @@ pub(super) const POLICIES: [(&str, ClientAuth); 6] = [
 ];
 
 impl ClientAuth {
-    /// Whether a certificate must be vouched for.
+    /// Whether an authority must have signed a certificate.
     pub(super) const fn verifies(self) -> bool {
         matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
     }
@@ -109,7 +109,7 @@ impl ClientAuth {
     }
 }
 
-/// What a name in one of the lists above stands for.
+/// The meaning of a name in one of the lists above.
 pub(super) fn find<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
     names.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr as _;
 
-/// The hash of a password. It is not shown.
+/// The hash of a password. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash {
     text: String,
@@ -11,14 +11,14 @@ pub(crate) struct PasswordHash {
 }
 
 impl PasswordHash {
-    /// Above this a first request may outlast the time-out of a scrape.
+    /// With a higher cost a first request may take longer than a scrape may.
     pub(super) const USUAL_COST: u32 = 14;
     const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
     /// `$2y$10$` and 22 characters of salt.
     const SALT_END: usize = 29;
     const ALPHABET: &str = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-    /// The hash in this text, if it is one. `2x`, the mark of hashes made by a broken version, is none.
+    /// The hash in this text; `None` if it is not one, or has the prefix `2x` of hashes made by a broken version of bcrypt.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if !["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version)) {
             return None;
@@ -38,13 +38,13 @@ impl PasswordHash {
         &self.text
     }
 
-    /// Whether this is the password. As in Go, what comes after its 72nd byte is not looked at. Takes long, on purpose.
+    /// Whether this is the password. As in Go, only its first 72 bytes count. Slow on purpose.
     pub(super) fn is_of(&self, password: &[u8]) -> bool {
         bcrypt::verify(password, &self.text).unwrap_or(false)
     }
 }
 
-/// The last of the 22 characters of a salt has four bits that mean nothing. Some programs set them, and Go reads that.
+/// The last of the 22 characters of a salt has four unused bits. Some programs set them, and Go accepts that.
 fn with_a_canonical_salt(text: &str) -> Option<String> {
     let last = text.get(PasswordHash::SALT_END - 1..PasswordHash::SALT_END)?;
     let value = PasswordHash::ALPHABET.find(last)? & 0b11_0000;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_hashes_of_bcrypt_are_taken() {
+    fn only_bcrypt_hashes_are_accepted() {
         let good = bcrypt::hash("hunter2", 4).unwrap();
         for version in ["2a", "2b", "2y"] {
             let hash = PasswordHash::parse(&good.replace("$2b$", &format!("${version}$"))).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_of_a_salt_that_mean_nothing_are_no_mistake() {
+    fn unused_bits_of_a_salt_are_accepted() {
         let good = bcrypt::hash_with_salt("hunter2", 4, *b"0123456789abcdef").unwrap().to_string();
         let last = PasswordHash::ALPHABET.find(&good[28..29]).unwrap();
         let other = &PasswordHash::ALPHABET[last + 5..=last + 5];

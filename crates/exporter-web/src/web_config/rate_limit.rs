@@ -14,7 +14,7 @@ pub(crate) struct RateLimit {
 #[derive(Debug)]
 struct State {
     tokens: u32,
-    /// Up to when tokens have been given out.
+    /// The time up to which the tokens have been refilled.
     filled: Instant,
 }
 
@@ -24,7 +24,7 @@ impl RateLimit {
         Self { interval, burst, state: Mutex::new(State { tokens: burst, filled: now }) }
     }
 
-    /// Takes a token, or says how long until there is one.
+    /// Takes a token, or returns how long it takes until there is one.
     pub(crate) fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = now.saturating_duration_since(state.filled);

@@ -1,4 +1,4 @@
-//! One mapping of the file: its keys are known ones, each there once, and their values are read as what they must be.
+//! One mapping of the file: checks that its keys are known and unique, and reads their values as the type that they must have.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
-//! Files, good and bad, and what becomes of changes to them. The handshakes and requests are in the black-box tests.
+//! Files, good and bad, and what happens when they change.
 
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 use super::*;
+use crate::stamp::Stamp;
 
 const HASH: &str = "$2y$04$W8L1a1IkTFvpA6pg2DM3hu7KIMJNNvhtwJkJYrWDxGRqF6cYwM2Ru";
 
@@ -42,7 +43,10 @@ impl Files {
 
     fn open(&self, text: &str) -> Result<(WebConfigFile, Vec<String>), WebConfigError> {
         self.write("web.yml", text);
-        WebConfigFile::load(&self.path())
+        WebConfigFile::load(&self.path()).map(|file| {
+            let warnings = file.warnings();
+            (file, warnings)
+        })
     }
 
     /// What is said of a file: its warnings, or why it is refused.
@@ -101,7 +105,7 @@ fn good_files_are_taken() {
 }
 
 #[test]
-fn what_a_good_file_says_is_in_force() {
+fn a_good_file_is_in_force() {
     let files = Files::new();
     let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    Content-WebConfigFile-Policy: \"\"\n\
                 rate_limit: {interval: 1s, burst: 3}\n";
@@ -115,7 +119,7 @@ fn what_a_good_file_says_is_in_force() {
 }
 
 #[test]
-fn mistakes_name_the_file_the_line_and_what_would_do() {
+fn mistakes_name_the_file_the_line_and_what_to_do() {
     let files = Files::new();
     files.write("empty.crt", "");
     for (text, expected) in [
@@ -196,7 +200,7 @@ fn mistakes_name_the_file_the_line_and_what_would_do() {
 }
 
 #[test]
-fn mistakes_of_tls_name_the_file_the_line_and_what_would_do() {
+fn mistakes_of_tls_name_the_file_the_line_and_what_to_do() {
     let files = Files::new();
     files.write("empty.crt", "");
     for (line, expected) in [
@@ -244,7 +248,7 @@ fn mistakes_of_tls_name_the_file_the_line_and_what_would_do() {
 }
 
 #[test]
-fn what_is_allowed_but_not_done_is_told() {
+fn settings_without_effect_are_warned_of() {
     let files = Files::new();
     for (line, expected) in [
         ("min_version: TLS10", "TLS 1.2 is the minimum"),
@@ -295,10 +299,10 @@ fn nothing_secret_is_shown() {
     assert!(!shown.contains(&body) && !shown.contains("W8L1a1"), "{shown}");
 }
 
-/// Two looks: at the first the change is seen, at the second it has rested.
-fn look_twice(security: &WebConfigFile) {
-    security.look();
-    security.look();
+/// Two checks: the first sees the change, the second sees that it is stable.
+fn check_twice(security: &WebConfigFile) {
+    security.check();
+    security.check();
 }
 
 fn certificate(security: &WebConfigFile) -> *const ServerConfig {
@@ -306,11 +310,11 @@ fn certificate(security: &WebConfigFile) -> *const ServerConfig {
 }
 
 #[test]
-fn a_new_certificate_is_taken_when_it_has_rested_and_a_bad_one_never() {
+fn new_certificate_is_taken_when_it_is_stable_and_a_bad_one_never() {
     let files = Files::new();
     let (security, _) = files.open(TLS).unwrap();
     let first = certificate(&security);
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(certificate(&security), first, "nothing has changed");
 
     // Between two renames there is a pair that does not belong together.
@@ -318,31 +322,31 @@ fn a_new_certificate_is_taken_when_it_has_rested_and_a_bad_one_never() {
     files.certify("server", |_| ());
     let new_key = files.read("server.key");
     files.write("server.key", &old_key);
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(certificate(&security), first);
-    let complaint = security.0.as_ref().unwrap().looks().complaint.clone().unwrap();
-    assert!(complaint.contains("is not the key of the certificate"), "{complaint}");
+    let rejection = security.0.as_ref().unwrap().checks().rejection.clone().unwrap();
+    assert!(rejection.contains("is not the key of the certificate"), "{rejection}");
     files.write("server.key", &new_key);
-    security.look();
+    security.check();
     assert_eq!(certificate(&security), first, "it may still be being written");
-    security.look();
+    security.check();
     let second = certificate(&security);
     assert_ne!(second, first);
 
     old.truncate(old.len() / 2);
     files.write("server.crt", &old);
-    look_twice(&security);
+    check_twice(&security);
     std::fs::remove_file(files.0.path().join("server.crt")).unwrap();
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(certificate(&security), second);
     files.certify("server", |_| ());
-    look_twice(&security);
+    check_twice(&security);
     assert_ne!(certificate(&security), second);
-    assert_eq!(security.0.as_ref().unwrap().looks().complaint, None);
+    assert_eq!(security.0.as_ref().unwrap().checks().rejection, None);
 }
 
 #[test]
-fn users_come_and_go_but_never_all_of_them() {
+fn users_change_without_restart_but_the_last_one_cannot_be_removed() {
     let files = Files::new();
     let users = |names: &[&str]| {
         let users: String = names.iter().map(|name| ["  ", name, ": ", HASH, "\n"].concat()).collect();
@@ -351,7 +355,7 @@ fn users_come_and_go_but_never_all_of_them() {
     let (security, _) = files.open(&users(&["alice"])).unwrap();
     let names = || security.in_force().unwrap().0.users.keys().cloned().collect::<Vec<_>>();
     files.write("web.yml", &users(&["alice", "bob"]));
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(names(), ["alice", "bob"]);
     files.write("web.yml", &users(&["bob"]));
     assert_eq!(security.reread(), Ok(()));
@@ -364,18 +368,18 @@ fn users_come_and_go_but_never_all_of_them() {
         ("basic_auth_users: {".into(), "this is not valid YAML"),
     ] {
         files.write("web.yml", &text);
-        look_twice(&security);
+        check_twice(&security);
         let error = security.reread().unwrap_err();
         assert!(error.contains(why), "{error}");
         assert_eq!((names(), security.has_tls()), (vec!["bob".to_owned()], true), "{why}");
     }
     std::fs::remove_file(files.path()).unwrap();
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(names(), ["bob"]);
 }
 
 #[test]
-fn clients_that_are_refused_stay_refused_until_a_restart() {
+fn client_certificates_stay_required_until_a_restart() {
     let files = Files::new();
     let strict = format!(
         "{TLS}  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.crt\n  client_allowed_sans: [a]\n"
@@ -393,7 +397,7 @@ fn clients_that_are_refused_stay_refused_until_a_restart() {
     }
     files.write("web.yml", &strict.replace("[a]", "[a, b]"));
     assert_eq!(security.reread(), Ok(()));
-    // As a file looks that is cut off behind a line: whoever the system trusts could then vouch for a client.
+    // The file was cut off after a line: clients with a certificate of any authority of the system would be let in.
     files.write("web.yml", &strict.replace("  client_ca_file: clients.crt\n", ""));
     let error = security.reread().unwrap_err();
     assert!(error.contains("it would let any authority of the system vouch for clients"), "{error}");
@@ -423,30 +427,30 @@ fn a_client_is_asked_for_its_certificate_at_every_connection() {
 }
 
 #[test]
-fn what_could_not_be_read_is_tried_again_though_it_looks_the_same() {
+fn unusable_files_are_read_again_although_they_have_not_changed() {
     let files = Files::new();
     let (security, _) = files.open(TLS).unwrap();
     let first = certificate(&security);
     let guard = security.0.as_ref().unwrap();
     // As after a moment without memory: the new files are seen, and were not read.
     files.write("web.yml", "tls_server_config: {");
-    look_twice(&security);
+    check_twice(&security);
     files.write("web.yml", TLS);
-    let now: Stamps = guard.looks().read.iter().map(|(path, _)| (path.clone(), Stamp::of(path))).collect();
-    guard.looks().read.clone_from(&now);
-    guard.looks().seen = now;
-    assert!(guard.looks().complaint.is_some());
+    let now: Stamps = guard.checks().read.iter().map(|(path, _)| (path.clone(), Stamp::of(path))).collect();
+    guard.checks().read.clone_from(&now);
+    guard.checks().seen = now;
+    assert!(guard.checks().rejection.is_some());
     for _ in 0..=RETRY_AFTER {
-        security.look();
+        security.check();
     }
-    assert_eq!(guard.looks().complaint, None);
+    assert_eq!(guard.checks().rejection, None);
     assert_ne!(certificate(&security), first, "it was read again");
 }
 
 #[test]
 fn no_file_is_plain_http_for_everybody() {
     let security = WebConfigFile::none();
-    look_twice(&security);
+    check_twice(&security);
     assert_eq!(security.reread(), Ok(()));
     assert!(security.in_force().is_none() && security.tls().is_none() && !security.has_users());
 }

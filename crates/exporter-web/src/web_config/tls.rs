@@ -1,4 +1,4 @@
-//! From what a file asks for to a configuration of rustls: certificates and keys are read here.
+//! Makes a configuration of rustls of what the file asks for. Certificates and keys are read here.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -15,13 +15,13 @@ use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite
 
 use super::clients::{self, Clients};
 use super::error::Mistake;
-use super::file::{Pem, Source, Tls, Versions};
+use super::file::{Pem, PemSource, Tls, Versions};
 use super::names::ClientAuth;
 
 /// A chain has kilobytes, a bundle of all authorities of the world less than one megabyte.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A configuration that is ready, and what is probably not meant in it.
+/// A configuration that is ready to serve, and what is probably not meant in it.
 pub(super) struct Ready {
     pub config: Arc<ServerConfig>,
     pub ends: Option<SystemTime>,
@@ -33,11 +33,11 @@ pub(super) fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
     [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten().filter_map(file_of)
 }
 
-/// The file that it is in; none if it stands in the web configuration itself.
+/// The file that it is in; `None` if it is inline.
 pub(super) fn file_of(pem: &Pem) -> Option<&Path> {
     match &pem.source {
-        Source::File(path) => Some(path),
-        Source::Inline(_) => None,
+        PemSource::File(path) => Some(path),
+        PemSource::Inline(_) => None,
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
             &tls.cert,
             &format!("begins with a certificate that cannot be used ({error:?}); it must be one of X.509 version 3"),
         ),
-        // The text of the error is of the library, and holds nothing of the key.
+        // The text of this error is from the library, and holds nothing of the key.
         error => at(
             &tls.key,
             &format!(
@@ -82,7 +82,7 @@ pub(super) fn configure(tls: &Tls) -> Result<Ready, Mistake> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ignore_client_order = tls.prefers_own_order;
     if asks_clients {
-        // A resumed session is not asked for its certificate again, which may have expired since.
+        // A client that resumes a session would not be asked for its certificate again, which may have expired since.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
@@ -124,7 +124,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<dyn 
                     })?;
                 }
             }
-            // As Go does it: the authorities of the system.
+            // As in Go: the authorities of the system.
             None => {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
@@ -138,7 +138,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<dyn 
     Ok(Some(Arc::new(Clients {
         authorities,
         trusted,
-        // Whoever lists the clients that may come does not mean those that say nothing.
+        // A list of allowed clients means that those without a certificate are not allowed.
         is_required: tls.client_auth.requires() || !tls.allowed_sans.is_empty(),
         allowed_sans: tls.allowed_sans.clone(),
         algorithms: provider.signature_verification_algorithms,
@@ -158,7 +158,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Mistake> {
 fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Mistake> {
     use rustls::pki_types::pem::Error;
     let text = read(pem)?;
-    // What the parser says may hold what it read, and is not shown.
+    // The parser's message may hold what it read, and is not shown.
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         Error::NoItemsFound if text.windows(9).any(|word| word == b"ENCRYPTED") => {
             at(pem, "is encrypted; decrypt it with openssl pkey, and protect the file by its permissions")
@@ -172,8 +172,8 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Mistake> {
 
 fn read(pem: &Pem) -> Result<Vec<u8>, Mistake> {
     match &pem.source {
-        Source::Inline(text) => Ok(text.clone().into_bytes()),
-        Source::File(path) => {
+        PemSource::Inline(text) => Ok(text.clone().into_bytes()),
+        PemSource::File(path) => {
             read_file(path, MAX_BYTES).map_err(|reason| at(pem, &format!("cannot be read: {reason}")))
         }
     }
@@ -196,15 +196,15 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, String> {
 
 fn named(pem: &Pem) -> String {
     match &pem.source {
-        Source::File(path) => path.display().to_string(),
-        Source::Inline(_) => format!("tls_server_config.{}", pem.key),
+        PemSource::File(path) => path.display().to_string(),
+        PemSource::Inline(_) => format!("tls_server_config.{}", pem.key),
     }
 }
 
 fn at(pem: &Pem, what: &str) -> Mistake {
     let what = match &pem.source {
-        Source::File(path) => format!("tls_server_config.{}: {} {what}", pem.key, path.display()),
-        Source::Inline(_) => format!("tls_server_config.{} {what}", pem.key),
+        PemSource::File(path) => format!("tls_server_config.{}: {} {what}", pem.key, path.display()),
+        PemSource::Inline(_) => format!("tls_server_config.{} {what}", pem.key),
     };
     Mistake::new(pem.line, what)
 }

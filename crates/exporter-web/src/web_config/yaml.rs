@@ -1,8 +1,8 @@
-//! From YAML to a tree in which every value knows its line. Scalars stay text: what a text means is said by the key that
-//! holds it, not by its looks, as Go's decoder does it.
+//! Reads YAML into a tree in which every value knows its line. Scalars stay text: their type follows from the key that
+//! holds them, not from what they look like, as in Go's decoder.
 //!
-//! The parser keeps its own bounds (nesting, directives); the tree bounds what aliases may multiply. No message holds text
-//! of the file, in which there may be a private key.
+//! The parser bounds nesting and directives; the tree bounds what aliases may multiply. No message holds text of the file,
+//! which may contain a private key.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) enum Value {
     Mapping(Vec<(Node, Node)>),
 }
 
-/// Why a text is no tree.
+/// Why a text cannot be read.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub line: usize,

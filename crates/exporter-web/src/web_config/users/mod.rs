@@ -1,9 +1,8 @@
-//! Whether a request comes from one of the users: bcrypt, with its work bounded, remembered, and the same whether or not
-//! there is such a user.
+//! Checks the user and password of a request, by bcrypt. It costs the same whether or not there is such a user.
 //!
-//! A check costs tenths of a second, so that a flood of guesses could stop the scrapes. Therefore what was found out is
-//! remembered (under a keyed hash, never the password); one check runs at a time; and those that wait for theirs are few,
-//! in all and from one address. Who is remembered never waits.
+//! A check takes tenths of a second, so that a flood of guesses could stop the scrapes. Therefore results are remembered
+//! (under a keyed hash, never the password), one check runs at a time, and only few may wait, in all and from one address.
+//! Credentials whose result is remembered never wait.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -20,26 +19,26 @@ use super::password::PasswordHash;
 /// Checks that may wait for their turn: from one address, and in all.
 const WAITING_OF_ONE: usize = 4;
 const WAITING: usize = 64;
-/// Remembered credentials, accepted and refused ones apart: guesses do not push out who was accepted.
+/// Remembered credentials, accepted and refused ones apart, so that guesses do not displace accepted ones.
 const REMEMBERED: usize = 1024;
 
-/// What became of a request's credentials.
+/// The result of checking the credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum CredentialCheck {
     /// They are those of a user.
     Accepted,
     /// They are missing, or wrong.
     Refused,
-    /// Too many checks wait already.
+    /// Too many checks are waiting already.
     Busy,
 }
 
 /// Compares a password with a hash.
 type Compare = Arc<dyn Fn(&PasswordHash, &[u8]) -> bool + Send + Sync>;
 
-/// The one who checks.
+/// Checks credentials, and remembers the results.
 pub(crate) struct Authenticator {
-    /// Made at the start, and nowhere else: nothing that is remembered means anything to another process.
+    /// Random and never stored, so that what is remembered is of no use outside this process.
     key: hmac::Key,
     compare: Compare,
     turn: Arc<Semaphore>,
@@ -47,13 +46,13 @@ pub(crate) struct Authenticator {
     waiting: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// What a request says of itself.
+/// What a request claims.
 struct Credentials {
     user: String,
     password: Vec<u8>,
 }
 
-/// Stands for a user, a hash and a password together.
+/// A keyed hash of a user, the hash of their password, and a password.
 type Trace = [u8; 32];
 
 #[derive(Default)]
@@ -62,7 +61,7 @@ struct Memory {
     refused: Remembered,
 }
 
-/// The latest traces.
+/// The latest traces, up to a bound.
 #[derive(Default)]
 struct Remembered {
     traces: std::collections::HashSet<Trace>,
@@ -70,7 +69,7 @@ struct Remembered {
 }
 
 impl Authenticator {
-    /// One that remembers nothing yet.
+    /// Nothing is remembered yet.
     ///
     /// # Errors
     /// If the system gives no random numbers.
@@ -88,36 +87,33 @@ impl Authenticator {
         })
     }
 
-    /// Whether `authorization`, the header of a request from `peer`, is that of one of the users, of which there is one
-    /// at least.
+    /// Checks `authorization`, the header of a request from `peer`, against the users, of which there is at least one.
     pub(crate) async fn check(
         &self,
         users: &BTreeMap<String, PasswordHash>,
         authorization: Option<&[u8]>,
         peer: IpAddr,
-    ) -> Verdict {
-        let Some(Credentials { user, password }) = authorization.and_then(credentials) else { return Verdict::Refused };
+    ) -> CredentialCheck {
+        let Some(Credentials { user, password }) = authorization.and_then(credentials) else {
+            return CredentialCheck::Refused;
+        };
         let known = users.get(&user);
-        // A stranger costs as much as some user, always the same one for the same name.
-        let Some(hash) = known.or_else(|| self.stand_in(users, &user)) else { return Verdict::Refused };
+        // An unknown name costs as much as a user, always the same one for the same name.
+        let Some(hash) = known.or_else(|| self.stand_in(users, &user)) else { return CredentialCheck::Refused };
         let trace = self.trace(known.is_some(), &user, hash, &password);
-        if let Some(verdict) = self.remembered(&trace) {
-            return verdict;
+        if let Some(result) = lock(&self.memory).result_of(&trace) {
+            return result;
         }
-        let Some(waits) = Waits::begin(&self.waiting, block_of(peer)) else { return Verdict::Busy };
+        let Some(waits) = Waits::begin(&self.waiting, block_of(peer)) else { return CredentialCheck::Busy };
         let (is_known, hash) = (known.is_some(), hash.clone());
         let (compare, memory, turn) = (Arc::clone(&self.compare), Arc::clone(&self.memory), Arc::clone(&self.turn));
-        // On its own, so that it keeps its place when the client has no more patience: behind a flood of guesses a scrape
-        // would otherwise begin at the end of the queue each time, and never be known.
+        // In a task of its own, which keeps its place in the queue when the client gives up: behind a flood of guesses a scrape
+        // would otherwise start at the end of the queue each time, and its result would never be known.
         let checked = tokio::spawn(async move {
             let _waits = waits;
             compare_in_turn(turn, memory, compare, trace, hash, is_known, password).await
         });
-        checked.await.unwrap_or(Verdict::Busy)
-    }
-
-    fn remembered(&self, trace: &Trace) -> Option<Verdict> {
-        lock(&self.memory).verdict(trace)
+        checked.await.unwrap_or(CredentialCheck::Busy)
     }
 
     fn stand_in<'u>(&self, users: &'u BTreeMap<String, PasswordHash>, user: &str) -> Option<&'u PasswordHash> {
@@ -128,12 +124,12 @@ impl Authenticator {
         users.values().nth(at)
     }
 
-    /// The hash is part of it: a changed password is another case. So is whether there is such a user.
+    /// Contains the hash, so that a changed password is checked again, and whether there is such a user.
     fn trace(&self, is_known: bool, user: &str, hash: &PasswordHash, password: &[u8]) -> Trace {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(&[u8::from(is_known)]);
         for part in [user.as_bytes(), hash.text().as_bytes(), password] {
-            // With their lengths, so that no two cases are the same row of bytes.
+            // With their lengths, so that no two cases are the same bytes.
             context.update(&part.len().to_le_bytes());
             context.update(part);
         }
@@ -141,7 +137,7 @@ impl Authenticator {
     }
 }
 
-/// Compares a password with a hash when its turn has come, and remembers what came of it.
+/// Compares a password with a hash when it is its turn, and remembers the result.
 async fn compare_in_turn(
     turn: Arc<Semaphore>,
     memory: Arc<Mutex<Memory>>,
@@ -150,35 +146,35 @@ async fn compare_in_turn(
     hash: PasswordHash,
     is_known: bool,
     password: Vec<u8>,
-) -> Verdict {
-    let Ok(turn) = turn.acquire_owned().await else { return Verdict::Busy };
-    // Somebody with the same credentials may have been before us in the queue.
-    let known = lock(&memory).verdict(&trace);
-    if let Some(verdict) = known {
-        return verdict;
+) -> CredentialCheck {
+    let Ok(turn) = turn.acquire_owned().await else { return CredentialCheck::Busy };
+    // A request with the same credentials may have been ahead in the queue.
+    let earlier = lock(&memory).result_of(&trace);
+    if let Some(result) = earlier {
+        return result;
     }
     let compared = tokio::task::spawn_blocking(move || {
         let is_accepted = compare(&hash, &password) && is_known;
         lock(&memory).keep(trace, is_accepted);
-        // The turn ends here, on this thread and with the answer remembered: neither a client that goes away nor the next
-        // one with the same question lets a comparison begin that is not needed.
+        // The turn ends here, on this thread and with the result remembered, so that neither a client that goes away nor the
+        // next one with the same credentials causes another comparison.
         drop(turn);
-        if is_accepted { Verdict::Accepted } else { Verdict::Refused }
+        if is_accepted { CredentialCheck::Accepted } else { CredentialCheck::Refused }
     });
-    compared.await.unwrap_or(Verdict::Busy)
+    compared.await.unwrap_or(CredentialCheck::Busy)
 }
 
-/// No code panics while it holds a lock, and if it did, what that guards is still good.
+/// Nothing panics while it holds one of these locks; if something did, the data would still be good.
 fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
     guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Memory {
-    fn verdict(&self, trace: &Trace) -> Option<Verdict> {
+    fn result_of(&self, trace: &Trace) -> Option<CredentialCheck> {
         if self.accepted.traces.contains(trace) {
-            return Some(Verdict::Accepted);
+            return Some(CredentialCheck::Accepted);
         }
-        self.refused.traces.contains(trace).then_some(Verdict::Refused)
+        self.refused.traces.contains(trace).then_some(CredentialCheck::Refused)
     }
 
     fn keep(&mut self, trace: Trace, is_accepted: bool) {
@@ -200,7 +196,7 @@ impl Remembered {
     }
 }
 
-/// A place among those that wait; free again when this is dropped.
+/// A place among the checks that wait. It is free again when this is dropped.
 struct Waits {
     all: Arc<Mutex<HashMap<IpAddr, usize>>>,
     address: IpAddr,
@@ -230,7 +226,7 @@ impl Drop for Waits {
     }
 }
 
-/// The address, or the network of an IPv6 address: one client has a whole /64 of those.
+/// The address, or the /64 network of an IPv6 address: one client has all of that.
 fn block_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
@@ -238,7 +234,7 @@ fn block_of(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// The user and the password in the header; none if it is not of the kind `Basic`.
+/// The user and the password in the header; `None` if it is not of the scheme `Basic`.
 fn credentials(authorization: &[u8]) -> Option<Credentials> {
     const SCHEME: &[u8] = b"basic ";
     let (scheme, encoded) = authorization.split_at_checked(SCHEME.len())?;

@@ -15,7 +15,7 @@ fn basic(user: &str, password: &str) -> Vec<u8> {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))).into_bytes()
 }
 
-/// One who keeps the costs of the comparisons that it makes, in their order.
+/// One that records the costs of its comparisons, in their order.
 fn counting() -> (Authenticator, Arc<Mutex<Vec<u32>>>) {
     let costs = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&costs);
@@ -32,21 +32,21 @@ async fn only_the_password_of_the_user_is_accepted() {
     let authenticator = Authenticator::new().unwrap();
     let check = async |header: &[u8]| authenticator.check(&users, Some(header), PEER).await;
     for _ in 0..2 {
-        assert_eq!(check(&basic("alice", "alice's")).await, Verdict::Accepted);
-        assert_eq!(check(&basic("alice", "bob's")).await, Verdict::Refused);
-        assert_eq!(check(&basic("bob", "alice's")).await, Verdict::Refused);
+        assert_eq!(check(&basic("alice", "alice's")).await, CredentialCheck::Accepted);
+        assert_eq!(check(&basic("alice", "bob's")).await, CredentialCheck::Refused);
+        assert_eq!(check(&basic("bob", "alice's")).await, CredentialCheck::Refused);
         // Whichever user's hash stands in, a stranger with that user's password is a stranger.
         for stranger in ["carol", "", "Alice", "alice "] {
             for password in ["alice's", "bob's"] {
-                assert_eq!(check(&basic(stranger, password)).await, Verdict::Refused);
+                assert_eq!(check(&basic(stranger, password)).await, CredentialCheck::Refused);
             }
         }
     }
-    assert_eq!(authenticator.check(&users, None, PEER).await, Verdict::Refused);
+    assert_eq!(authenticator.check(&users, None, PEER).await, CredentialCheck::Refused);
     let good = String::from_utf8(basic("bob", "bob's")).unwrap();
-    assert_eq!(check(good.replace("Basic", "bAsIc").as_bytes()).await, Verdict::Accepted);
+    assert_eq!(check(good.replace("Basic", "bAsIc").as_bytes()).await, CredentialCheck::Accepted);
     for bad in [good.replace("Basic", "Bearer"), good.replace(' ', ""), good.clone() + "!", "Basic ".into()] {
-        assert_eq!(check(bad.as_bytes()).await, Verdict::Refused, "{bad}");
+        assert_eq!(check(bad.as_bytes()).await, CredentialCheck::Refused, "{bad}");
     }
 }
 
@@ -80,15 +80,15 @@ async fn a_changed_password_is_checked_anew() {
     let (authenticator, costs) = counting();
     let old = users(&[("alice", 4)]);
     let header = basic("alice", "alice's");
-    assert_eq!(authenticator.check(&old, Some(&header), PEER).await, Verdict::Accepted);
+    assert_eq!(authenticator.check(&old, Some(&header), PEER).await, CredentialCheck::Accepted);
     let hash = PasswordHash::parse(&bcrypt::hash("other", 4).unwrap()).unwrap();
     let new = BTreeMap::from([("alice".to_owned(), hash)]);
-    assert_eq!(authenticator.check(&new, Some(&header), PEER).await, Verdict::Refused);
-    assert_eq!(authenticator.check(&old, Some(&header), PEER).await, Verdict::Accepted);
+    assert_eq!(authenticator.check(&new, Some(&header), PEER).await, CredentialCheck::Refused);
+    assert_eq!(authenticator.check(&old, Some(&header), PEER).await, CredentialCheck::Accepted);
     // A stranger whose stand-in had that hash, and who then becomes a user with it.
     let joined = BTreeMap::from([("eve".to_owned(), old["alice"].clone())]);
-    assert_eq!(authenticator.check(&old, Some(&basic("eve", "alice's")), PEER).await, Verdict::Refused);
-    assert_eq!(authenticator.check(&joined, Some(&basic("eve", "alice's")), PEER).await, Verdict::Accepted);
+    assert_eq!(authenticator.check(&old, Some(&basic("eve", "alice's")), PEER).await, CredentialCheck::Refused);
+    assert_eq!(authenticator.check(&joined, Some(&basic("eve", "alice's")), PEER).await, CredentialCheck::Accepted);
     assert_eq!(costs.lock().unwrap().len(), 4);
 }
 
@@ -120,7 +120,7 @@ impl Held {
         Self { authenticator, users: Arc::new(users(&[("alice", 4)])), go, at_once, most_at_once, compared }
     }
 
-    fn ask(&self, header: Vec<u8>, peer: IpAddr) -> tokio::task::JoinHandle<Verdict> {
+    fn ask(&self, header: Vec<u8>, peer: IpAddr) -> tokio::task::JoinHandle<CredentialCheck> {
         let (authenticator, users) = (Arc::clone(&self.authenticator), Arc::clone(&self.users));
         tokio::spawn(async move { authenticator.check(&users, Some(&header), peer).await })
     }
@@ -139,7 +139,7 @@ async fn a_flood_of_guesses_is_turned_away_and_stops_no_one_who_is_remembered() 
     let held = Held::new();
     let header = basic("alice", "alice's");
     held.go.send(()).unwrap();
-    assert_eq!(held.ask(header.clone(), PEER).await.unwrap(), Verdict::Accepted);
+    assert_eq!(held.ask(header.clone(), PEER).await.unwrap(), CredentialCheck::Accepted);
 
     let address = |n: u8| IpAddr::from([198, 51, 100, n]);
     let mut guesses = Vec::new();
@@ -150,14 +150,18 @@ async fn a_flood_of_guesses_is_turned_away_and_stops_no_one_who_is_remembered() 
     }
     held.waiting(WAITING).await;
     // No room is left, neither for an address that waits already nor for another one.
-    assert_eq!(held.ask(basic("alice", "more"), address(0)).await.unwrap(), Verdict::Busy);
-    assert_eq!(held.ask(basic("alice", "more"), address(99)).await.unwrap(), Verdict::Busy);
-    assert_eq!(held.ask(header, address(0)).await.unwrap(), Verdict::Accepted, "who is remembered does not wait");
+    assert_eq!(held.ask(basic("alice", "more"), address(0)).await.unwrap(), CredentialCheck::Busy);
+    assert_eq!(held.ask(basic("alice", "more"), address(99)).await.unwrap(), CredentialCheck::Busy);
+    assert_eq!(
+        held.ask(header, address(0)).await.unwrap(),
+        CredentialCheck::Accepted,
+        "who is remembered does not wait"
+    );
     for _ in 0..WAITING {
         held.go.send(()).unwrap();
     }
     for guess in guesses {
-        assert_eq!(guess.await.unwrap(), Verdict::Refused);
+        assert_eq!(guess.await.unwrap(), CredentialCheck::Refused);
     }
     assert_eq!(held.most_at_once.load(Ordering::SeqCst), 1, "one comparison at a time");
     assert!(held.authenticator.waiting.lock().unwrap().is_empty());
@@ -168,10 +172,10 @@ async fn one_address_takes_four_places_and_the_same_question_is_compared_once() 
     let held = Held::new();
     let same: Vec<_> = (0..WAITING_OF_ONE).map(|_| held.ask(basic("alice", "alice's"), PEER)).collect();
     held.waiting(WAITING_OF_ONE).await;
-    assert_eq!(held.ask(basic("alice", "x"), PEER).await.unwrap(), Verdict::Busy);
+    assert_eq!(held.ask(basic("alice", "x"), PEER).await.unwrap(), CredentialCheck::Busy);
     held.go.send(()).unwrap();
     for asked in same {
-        assert_eq!(asked.await.unwrap(), Verdict::Accepted);
+        assert_eq!(asked.await.unwrap(), CredentialCheck::Accepted);
     }
     assert_eq!(held.compared.load(Ordering::SeqCst), 1);
 }

@@ -1,7 +1,11 @@
-//! The listener: accepts connections, bounds what each may cost, and ends them when the daemon stops.
+//! The server: accepts connections, bounds what each may cost, and ends them when the server stops.
 //!
-//! It drives hyper itself. `axum::serve` has no time-outs at all, and a client that is slow to read, or ten thousand
-//! that never send a request, must neither stop a scrape nor stay.
+//! It drives hyper itself, because `axum::serve` has no time-outs: clients that read slowly, or that connect and never send
+//! a request, must neither delay a scrape nor stay connected.
+
+mod body;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -26,35 +30,37 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::body::{AnswerBody, RequestBody};
 use crate::access::Access;
-use crate::body::{Answer, Arriving};
 use crate::connections::{self, Connections, Place};
 use crate::panics::survive_panics;
 use crate::scrape::Scraped;
 use crate::write_deadline::WriteDeadline;
 
-/// How long to wait when the system has no file for a new connection.
+/// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
 /// Request headers are a few hundred bytes; a connection gets this much memory for them.
 const HEADER_BYTES: usize = 16 * 1024;
 
-/// What a server allows each client, and itself when it stops.
+/// Limits of a server. The defaults suit an exporter that a few Prometheus servers scrape.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// How long a client may take to send its request headers or to shake hands, and to sit idle between requests; 10 s.
+    /// How long a client may take for the TLS handshake, to send its request headers, and to sit idle between two requests.
+    /// Default: 10 s.
     pub header_timeout: Duration,
-    /// How long a client may take to read an answer before it is disconnected; 60 s.
+    /// How long a client may take to read an answer before it is disconnected. Default: 60 s.
     pub write_timeout: Duration,
-    /// How long answers under way may take once the server stops; 4 s.
+    /// How long answers under way may take once the server stops; then their connections are closed. Default: 4 s.
     pub stop_timeout: Duration,
-    /// Connections that may be open at once, over all listeners; another one closes that which is of least use. By default
-    /// it follows the limit of open files, from 16 to 4096.
+    /// How many connections may be open at once, over all listeners. One more closes the least useful of them: an idle one
+    /// first, one that scrapes regularly last. Default: half of the open files that the system allows this process beyond
+    /// 128, but at least 16 and at most 4096; 512 where the system does not say.
     pub max_connections: usize,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        // Where there is no such file (outside Linux) the limit is a cautious guess.
+        // There is no such file outside Linux.
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         Self {
             header_timeout: Duration::from_secs(10),
@@ -65,7 +71,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// Serves routes.
+/// Serves an axum router over HTTP/1.1, with TLS if the web configuration file says so.
 pub struct Server {
     router: Router,
     access: Access,
@@ -73,31 +79,32 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `router` to everybody over plain HTTP. A panic in one of its handlers costs one request.
+    /// A server of `router`, open to everybody over plain HTTP, with the default limits. A panic in a handler is answered 500
+    /// and logged.
     pub fn new(router: Router) -> Self {
         let router = router.layer(middleware::from_fn(survive_panics));
         Self { router, access: Access::open(), options: ServerOptions::default() }
     }
 
-    /// Serves only those whom `access` lets in.
+    /// Lets in only those whom `access` lets in, and uses TLS if it says so.
     #[must_use]
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
-    /// Bounds what clients may cost in another way than by default.
+    /// Sets the limits.
     #[must_use]
     pub fn with_options(mut self, options: ServerOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Serves on all of `listeners` until `shutdown`, then lets answers under way finish for
-    /// [`ServerOptions::stop_timeout`].
+    /// Serves on all of `listeners` until `shutdown` is cancelled, then accepts no more connections and gives the answers
+    /// under way [`ServerOptions::stop_timeout`] to finish.
     ///
     /// # Panics
-    /// If a task of the server does, which is a defect of it: panics of handlers are answered.
+    /// If one of the server's own tasks panics, which is a defect of this crate.
     pub async fn serve(self, listeners: impl IntoIterator<Item = TcpListener>, shutdown: CancellationToken) {
         let connections = Connections::new(self.options.max_connections);
         let Self { router, access, options } = self;
@@ -110,7 +117,7 @@ impl Server {
             if let Err(error) = ended
                 && let Ok(panic) = error.try_into_panic()
             {
-                // Whoever waits for this task is to know.
+                // The caller must learn of it: nobody listens any more.
                 std::panic::resume_unwind(panic);
             }
         }
@@ -130,7 +137,7 @@ impl Running {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
-        let mut complained = false;
+        let mut is_reported = false;
         loop {
             let accepted = tokio::select! {
                 () = self.shutdown.cancelled() => break,
@@ -138,27 +145,27 @@ impl Running {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    complained = false;
+                    is_reported = false;
                     let (server, place, abort) = (Arc::clone(&self), self.connections.admit(), abort.clone());
                     tasks.spawn(async move {
                         tokio::select! {
                             () = abort.cancelled() => {}
-                            () = server.converse(stream, peer.ip(), place) => {}
+                            () = server.serve_connection(stream, peer.ip(), place) => {}
                         }
                     });
-                    // Whoever has to give way holds a file until it has.
+                    // An evicted connection holds its file descriptor until its task has ended.
                     tokio::select! {
                         () = self.shutdown.cancelled() => break,
-                        () = self.connections.settled() => {}
+                        () = self.connections.evictions_done() => {}
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // One line when it begins, not one for each of the attempts to come.
-                    if !std::mem::replace(&mut complained, true) {
+                    if !std::mem::replace(&mut is_reported, true) {
                         tracing::warn!(%error, "connections cannot be accepted; idle ones are closed to make room");
                     }
-                    self.connections.relieve();
+                    self.connections.evict_one();
                     tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                 }
             }
@@ -172,10 +179,10 @@ impl Running {
         }
     }
 
-    async fn converse(&self, stream: TcpStream, peer: IpAddr, place: Place) {
+    async fn serve_connection(&self, stream: TcpStream, peer: IpAddr, place: Place) {
         // Answers are written whole; waiting to fill packets would only add delay. Failing to set it costs just that.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.access.file().tls() else { return self.answer(stream, peer, place).await };
+        let Some(tls) = self.access.file().tls() else { return self.serve_http(stream, peer, place).await };
         let handshake = tokio::time::timeout(self.options.header_timeout, handshake(stream, tls));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
@@ -183,13 +190,18 @@ impl Running {
             () = self.shutdown.cancelled() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.answer(stream, peer, place).await,
+            Ok(Ok(stream)) => self.serve_http(stream, peer, place).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
         }
     }
 
-    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr, place: Place) {
+    async fn serve_http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: IpAddr,
+        place: Place,
+    ) {
         let io = TokioIo::new(WriteDeadline::new(stream, self.options.write_timeout, Arc::clone(&place.activity)));
         let routes = TowerToHyperService::new(self.router.clone());
         let activity = Arc::clone(&place.activity);
@@ -197,7 +209,7 @@ impl Running {
             let (routes, activity) = (routes.clone(), Arc::clone(&activity));
             async move {
                 let begun = activity.begin(request.body().is_end_stream());
-                let mut request = request.map(|body| Arriving::new(body, Arc::clone(&activity)));
+                let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&activity)));
                 request.extensions_mut().insert(begun.origin);
                 let mut response = match self.access.refuse(&request, peer).await {
                     Some(refusal) => refusal,
@@ -206,14 +218,14 @@ impl Running {
                         Err(never) => match never {},
                     },
                 };
-                self.access.complete(&mut response);
+                self.access.add_headers(&mut response);
                 if response.extensions().get::<Scraped>().is_some() {
                     activity.scraped(Instant::now());
                 }
                 if begun.is_last {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response.map(|body| Answer::new(body, activity)))
+                Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, activity)))
             }
         });
         let connection = http1::Builder::new()
@@ -237,7 +249,8 @@ impl Running {
     }
 }
 
-/// The encrypted stream. A client that does not speak TLS is told so in plain HTTP, as Go's servers do it.
+/// Makes an encrypted stream. A client that speaks plain HTTP gets an answer in plain HTTP that says so, as from Go's
+/// servers.
 async fn handshake(mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
     // A handshake begins with the byte 22, a request with the name of its method.
     let mut first = [0];
@@ -255,11 +268,7 @@ async fn handshake(mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<
     TlsAcceptor::from(tls).accept(stream).await
 }
 
-/// Whether a failed accept says something of the one client only, rather than of a lack of files, which passes.
+/// Whether accepting failed because of the one client. Otherwise the process has no file descriptor left, for a while.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
-
-#[cfg(test)]
-#[path = "server_tests.rs"]
-mod tests;

@@ -1,4 +1,4 @@
-//! The listener against clients that behave badly. Nothing here waits for a length of time: each test waits for the
+//! The server against clients that behave badly. Nothing here waits for a length of time: each test waits for the
 //! event, under a bound that only a failure reaches.
 
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! The bodies of requests and answers, which tell the connection how far they are.
+//! The bodies of requests and answers. They report to the connection when their last byte has passed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use hyper::body::Incoming;
 
 use crate::connections::Activity;
 
-/// The body of a request, which says when the last of it has arrived.
-pub(crate) struct Arriving {
+/// The body of a request. It reports when the last of it has arrived.
+pub(super) struct RequestBody {
     body: Incoming,
     activity: Arc<Activity>,
 }
 
-impl Arriving {
-    pub(crate) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
+impl RequestBody {
+    pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
         Self { body, activity }
     }
 }
 
-impl http_body::Body for Arriving {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -46,15 +46,15 @@ impl http_body::Body for Arriving {
     }
 }
 
-/// The body of an answer, which says when the last of it is handed on. A long one is sent piece by piece, and its connection is
-/// not idle between two of them.
-pub(crate) struct Answer {
+/// The body of an answer. It reports when the last of it has been handed to the connection: a long answer is sent piece by
+/// piece, and its connection is not idle between two pieces.
+pub(super) struct AnswerBody {
     body: Body,
     activity: Arc<Activity>,
 }
 
-impl Answer {
-    pub(crate) fn new(body: Body, activity: Arc<Activity>) -> Self {
+impl AnswerBody {
+    pub(super) fn new(body: Body, activity: Arc<Activity>) -> Self {
         if body.is_end_stream() {
             activity.answered();
         }
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -86,8 +86,8 @@ impl http_body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
-    /// Of a body whose end is not known before nothing more comes, and of one that is not sent, as that of HEAD.
+impl Drop for AnswerBody {
+    /// Reports the end of a body that does not know its end in advance, and of one that is not sent, as with HEAD.
     fn drop(&mut self) {
         self.activity.answered();
     }
