@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Global, environment, print, runtime};
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, runtime};
 use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::Args;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use simulator::{
     Clock as _, DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, SystemClock, TruthField, TruthFieldKind,
@@ -14,8 +15,10 @@ use simulator::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{DemoArgs, Failure, Global, SimulateArgs, daemon, environment, print, runtime};
-use crate::config::{self, Config, ExtractedKind, Loaded, MetricsConfig, Origin};
+use super::daemon;
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, runtime};
+use crate::config::{self, Config, ConfigOrigin, ExtractedKind, Loaded, MetricsConfig};
 use crate::lifecycle;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
@@ -23,6 +26,37 @@ use crate::web::Guards;
 
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
+
+/// How the demo goes.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Simulated time passes so many times as fast.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub speed: f64,
+    /// Another number invents other sessions.
+    #[arg(long, default_value_t = 2026, value_name = "NUMBER")]
+    pub seed: u64,
+}
+
+/// What is simulated.
+#[derive(Args, Clone, Debug)]
+pub struct SimulateArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:9898", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Speed and seed.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+    /// Requests a minute that the organization may make; 0 is without limit.
+    #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
+    pub rate_limit: u32,
+    /// Deliver webhooks to this address.
+    #[arg(long, value_name = "URL", requires = "webhook_secret")]
+    pub webhook_url: Option<String>,
+    /// Secret to sign them with, whsec_ and base64; once for each secret while one is being rotated.
+    #[arg(long, value_name = "SECRET", requires = "webhook_url")]
+    pub webhook_secret: Vec<WebhookSecret>,
+}
 
 pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     let mut loaded =
@@ -88,7 +122,7 @@ fn webhook_secret() -> Result<String, Failure> {
 /// The default is every address of this machine, and a demo is for its user: only who asks for that gets it. The annotated
 /// config.toml states the default, and does not ask.
 fn is_address_chosen(loaded: &Loaded) -> bool {
-    matches!(loaded.origins.get("web.listen_address"), Origin::Flag(_) | Origin::Environment(_))
+    matches!(loaded.origins.get("web.listen_address"), ConfigOrigin::Flag(_) | ConfigOrigin::Environment(_))
         || loaded.config.web.listen_address != Config::default().web.listen_address
 }
 

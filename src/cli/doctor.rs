@@ -4,7 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Global, environment, print, runtime};
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, runtime};
 use crate::config;
 use crate::doctor::{self, Status};
 

@@ -2,34 +2,35 @@
 
 use std::io::Write as _;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{AFTER_HELP, Cli, Failure, print};
+use super::terminal::{Failure, print};
 
 const NAME: &str = "agntix-exporter";
 
-pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
-    print(script(shell))
+/// Prints the completions of `shell` for `command`.
+pub(super) fn completions(command: &mut Command, shell: Shell) -> Result<(), Failure> {
+    print(script(command, shell))
 }
 
-fn script(shell: Shell) -> String {
+fn script(command: &mut Command, shell: Shell) -> String {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut text);
+    clap_complete::generate(shell, command, NAME, &mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     // clap_complete spells a name with a hyphen in two ways, so that bash would complete nothing behind a command
     // (https://github.com/clap-rs/clap/issues/6421).
     if shell == Shell::Bash { text.replace("agntix__subcmd__exporter", "agntix__exporter") } else { text }
 }
 
-pub(super) fn man() -> Result<(), Failure> {
-    print(page().map_err(Failure::running)?)
+/// Prints the manual page of `command`, with `notes` at its end.
+pub(super) fn man(command: Command, notes: &str) -> Result<(), Failure> {
+    print(page(command, notes).map_err(Failure::running)?)
 }
 
 /// One page for all: the program, and after it each command with its own flags.
-fn page() -> std::io::Result<Vec<u8>> {
-    let mut command = Cli::command();
+fn page(mut command: Command, notes: &str) -> std::io::Result<Vec<u8>> {
     command.build();
     let page = Man::new(command.clone());
     let mut text = Vec::new();
@@ -67,12 +68,12 @@ fn page() -> std::io::Result<Vec<u8>> {
         }
     }
     writeln!(text, ".SH NOTES")?;
-    verbatim(&mut text, AFTER_HELP)?;
+    verbatim(&mut text, notes)?;
     Ok(text)
 }
 
 /// The commands and those of theirs, by their full names.
-fn commands<'c>(of: &str, command: &'c clap::Command) -> Vec<(String, &'c clap::Command)> {
+fn commands<'c>(of: &str, command: &'c Command) -> Vec<(String, &'c Command)> {
     let named = command.get_subcommands().filter(|sub| sub.get_name() != "help");
     let named = named.map(|sub| (format!("{of}{}", sub.get_name()), sub));
     named
@@ -104,14 +105,15 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum as _;
+    use clap::{CommandFactory as _, ValueEnum as _};
 
     use super::*;
+    use crate::cli::{AFTER_HELP, Cli};
 
     #[test]
     fn completions_of_every_shell_know_commands_and_flags() {
         for shell in Shell::value_variants() {
-            let text = script(*shell);
+            let text = script(&mut Cli::command(), *shell);
             for word in ["webhook-test", "config.file", "healthcheck"] {
                 assert!(text.contains(word), "{word} is not in the completions of {shell}");
             }
@@ -124,7 +126,7 @@ mod tests {
         let (line, last) = (line.join(" "), words.len() - 1);
         let ask = format!(
             "{}\nCOMP_WORDS=({line}); COMP_CWORD={last}; _agntix__exporter agntix-exporter '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            script(Shell::Bash),
+            script(&mut Cli::command(), Shell::Bash),
             words[last],
             words[last - 1],
         );
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_page_tells_every_command_and_every_flag() {
-        let text = String::from_utf8(page().unwrap()).unwrap();
+        let text = String::from_utf8(page(Cli::command(), AFTER_HELP).unwrap()).unwrap();
         let plain = text.replace("\\-", "-");
         assert!(plain.contains(".TH AGNTIX-EXPORTER 8"), "{plain}");
         let command = Cli::command();

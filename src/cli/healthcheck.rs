@@ -6,7 +6,8 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::net::TcpStream;
 
-use super::{Failure, Global, environment, runtime};
+use super::flags::Global;
+use super::terminal::{Failure, environment, runtime};
 use crate::web::{Guards, local_client, local_url, reachable};
 use crate::{agntix, config};
 

@@ -3,22 +3,22 @@
 mod daemon;
 mod demo;
 mod doctor;
+mod flags;
 mod generate;
 mod healthcheck;
 mod session;
 mod state;
+mod terminal;
 mod webhook_test;
 
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand};
-use simulator::WebhookSecret;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{Environment, LogFormat, Overrides};
+use self::demo::{DemoArgs, SimulateArgs};
+pub use self::flags::Global;
+use self::terminal::{Failure, say};
+use self::webhook_test::WebhookTestArgs;
 
 /// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
 ///
@@ -47,88 +47,6 @@ Every key of the configuration can also be set in the environment: AGNTIX_EXPORT
 A flag wins over the environment, the environment over the file, the file over the defaults.
 Signals: SIGTERM and SIGINT stop it, SIGHUP reloads the configuration.
 Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configuration.";
-
-/// Flags that every command takes.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Configuration of the exporter")]
-#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Global {
-    /// Configuration file [default: what AGNTIX_EXPORTER_CONFIG_FILE names, or config.toml in the working directory, if there is one].
-    #[arg(long = "config.file", value_name = "FILE", global = true)]
-    pub config_file: Option<PathBuf>,
-    /// Check the configuration, print what is in effect and where each value comes from, and stop.
-    #[arg(long = "config.check")]
-    pub config_check: bool,
-    /// Address to listen on, as host:port, or :port for every address; may be repeated [default: 0.0.0.0:9899].
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
-    pub listen_addresses: Vec<String>,
-    /// Listen on the sockets that systemd hands over, in place of addresses.
-    #[arg(long = "web.systemd-socket", global = true, overrides_with = "no_systemd_socket")]
-    pub systemd_socket: bool,
-    /// The contrary, whatever the environment or the file says.
-    #[arg(long = "no-web.systemd-socket", global = true, hide = true, overrides_with = "systemd_socket")]
-    pub no_systemd_socket: bool,
-    /// File that sets TLS and users, in the format of the other Prometheus exporters.
-    #[arg(
-        long = "web.config.file",
-        value_name = "FILE",
-        global = true,
-        value_parser = OsStringValueParser::new().map(PathBuf::from)
-    )]
-    pub web_config_file: Option<PathBuf>,
-    /// Path of the metrics [default: /metrics].
-    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
-    pub telemetry_path: Option<String>,
-    /// URL under which users reach the exporter, if a proxy stands before it.
-    #[arg(long = "web.external-url", value_name = "URL", global = true)]
-    pub external_url: Option<String>,
-    /// What all paths begin with [default: the path of --web.external-url].
-    #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
-    pub route_prefix: Option<String>,
-    /// Scrapes answered at once, 0 for no bound; further ones get 503 [default: 40].
-    #[arg(long = "web.max-requests", value_name = "NUMBER", global = true)]
-    pub max_requests: Option<u32>,
-    /// Leave out the metrics of the process itself (process_*).
-    #[arg(long = "web.disable-exporter-metrics", global = true, overrides_with = "no_disable_exporter_metrics")]
-    pub disable_exporter_metrics: bool,
-    /// The contrary, whatever the environment or the file says.
-    #[arg(
-        long = "no-web.disable-exporter-metrics",
-        global = true,
-        hide = true,
-        overrides_with = "disable_exporter_metrics"
-    )]
-    pub no_disable_exporter_metrics: bool,
-    /// error, warn, info, debug or trace.
-    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
-    pub log_level: Option<String>,
-    /// How a log line is written.
-    #[arg(long = "log.format", value_name = "FORMAT", global = true)]
-    pub log_format: Option<LogFormat>,
-}
-
-impl Global {
-    /// What the flags set of the configuration.
-    pub fn overrides(&self) -> Overrides {
-        // As in the Prometheus family, an empty value is the default: service files pass flags on without knowing whether
-        // they are set.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let switch = |on: bool, off: bool| (on || off).then_some(on);
-        Overrides {
-            listen_addresses: self.listen_addresses.clone(),
-            systemd_socket: switch(self.systemd_socket, self.no_systemd_socket),
-            web_config_file: self.web_config_file.clone().filter(|file| !file.as_os_str().is_empty()),
-            telemetry_path: self.telemetry_path.clone(),
-            external_url: given(&self.external_url),
-            route_prefix: given(&self.route_prefix),
-            max_requests: self.max_requests,
-            disable_exporter_metrics: switch(self.disable_exporter_metrics, self.no_disable_exporter_metrics),
-            log_level: self.log_level.clone(),
-            log_format: self.log_format,
-        }
-    }
-}
 
 /// What to do other than run the exporter.
 #[derive(Clone, Debug, Subcommand)]
@@ -183,65 +101,6 @@ Exit codes: 0 no failure (there may be warnings), 1 a failure, 2 a mistake in fl
     Man,
 }
 
-/// What is sent where.
-#[derive(Args, Clone, Debug)]
-#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct WebhookTestArgs {
-    /// Address of the endpoint, as Agntix is to call it.
-    #[arg(long, value_name = "URL")]
-    pub to: String,
-    /// File that holds the signing secret [default: AGNTIX_WEBHOOK_SECRET from the environment].
-    #[arg(long, value_name = "FILE")]
-    pub secret_file: Option<PathBuf>,
-    /// Also send one that is signed with another secret; it must be refused.
-    #[arg(long)]
-    pub forged: bool,
-    /// Also send one that was signed ten minutes ago; it must be refused.
-    #[arg(long)]
-    pub stale: bool,
-    /// Also send the sample once more, as Agntix may; it must be accepted again.
-    #[arg(long)]
-    pub repeated: bool,
-    /// Send the end of a session in place of a test: a production exporter COUNTS it.
-    #[arg(long)]
-    pub count: bool,
-    /// Id of the session in the sample [default: webhook-test- and something random].
-    #[arg(long, value_name = "ID")]
-    pub session: Option<String>,
-}
-
-/// How the demo goes.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {
-    /// Simulated time passes so many times as fast.
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
-    pub speed: f64,
-    /// Another number invents other sessions.
-    #[arg(long, default_value_t = 2026, value_name = "NUMBER")]
-    pub seed: u64,
-}
-
-/// What is simulated.
-#[derive(Args, Clone, Debug)]
-pub struct SimulateArgs {
-    /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:9898", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Speed and seed.
-    #[command(flatten)]
-    pub demo: DemoArgs,
-    /// Requests a minute that the organization may make; 0 is without limit.
-    #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
-    pub rate_limit: u32,
-    /// Deliver webhooks to this address.
-    #[arg(long, value_name = "URL", requires = "webhook_secret")]
-    pub webhook_url: Option<String>,
-    /// Secret to sign them with, whsec_ and base64; once for each secret while one is being rotated.
-    #[arg(long, value_name = "SECRET", requires = "webhook_url")]
-    pub webhook_secret: Vec<WebhookSecret>,
-}
-
 /// Exit code for a mistake in flags, environment or configuration; nothing was opened then.
 const MISTAKE: u8 = 2;
 
@@ -256,76 +115,41 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&cli.global, &args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
-        Some(Command::Completions { shell }) => generate::completions(shell),
-        Some(Command::Man) => generate::man(),
+        Some(Command::Completions { shell }) => generate::completions(&mut Cli::command(), shell),
+        Some(Command::Man) => generate::man(Cli::command(), AFTER_HELP),
     };
+    if let Err(failure) = &done {
+        say(format_args!("agntix-exporter: {failure}"));
+    }
+    ExitCode::from(exit_code(&done))
+}
+
+/// The exit code for what came of a command.
+fn exit_code(done: &Result<(), Failure>) -> u8 {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Mistake(why)) => {
-            say(format_args!("agntix-exporter: {why}"));
-            ExitCode::from(MISTAKE)
-        }
-        Err(Failure::Running(why)) => {
-            say(format_args!("agntix-exporter: {why}"));
-            ExitCode::FAILURE
-        }
+        Ok(()) => 0,
+        Err(Failure::Running(_)) => 1,
+        Err(Failure::Mistake(_)) => MISTAKE,
     }
-}
-
-/// Why a command has failed, as a sentence for the one at the terminal.
-enum Failure {
-    /// The user has to change a flag, the environment or the configuration.
-    Mistake(String),
-    /// Something else went wrong.
-    Running(String),
-}
-
-impl Failure {
-    fn mistake(error: impl std::fmt::Display) -> Self {
-        Self::Mistake(error.to_string())
-    }
-
-    fn running(error: impl std::fmt::Display) -> Self {
-        Self::Running(error.to_string())
-    }
-}
-
-/// Writes to standard output. That a reader has had enough, as `head` has, is no failure.
-fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::running(format!("standard output cannot be written ({error})")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Says something to the one at the terminal; where standard error is closed, nobody is there.
-fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::running(format!("the system gives no threads: {e}")))
-}
-
-fn environment() -> Environment {
-    Environment::from_process()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+    use crate::app::AppError;
+    use crate::tasks::TaskError;
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_code_tells_a_mistake_from_a_failure() {
+        assert_eq!(exit_code(&Ok(())), 0);
+        let task = TaskError::Stopped { task: "a test", reason: "panic: on purpose".into() };
+        assert_eq!(exit_code(&Err(Failure::running(AppError::from(task)))), 1);
+        assert_eq!(exit_code(&Err(Failure::mistake("no such key"))), 2);
     }
 
     #[test]

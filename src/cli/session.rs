@@ -1,6 +1,7 @@
 //! `session <id>`: what one session would add, without adding it.
 
-use super::{Failure, Global, environment, print, runtime};
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, runtime};
 use crate::agntix::paths::ApiPath;
 use crate::agntix::search::{self, Ending, Search};
 use crate::agntix::{self, Answer, ApiError, Client, JsonText, wire};

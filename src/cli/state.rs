@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Failure, Global, environment, print, say};
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config;
 use crate::ledger::upkeep::{self, Inspection, Verification};

@@ -6,16 +6,18 @@
 use std::fmt;
 use std::iter::repeat_with;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::Args;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url, redirect, retry};
 use serde_json::json;
 
-use super::{Failure, WebhookTestArgs, environment, print, runtime};
+use super::terminal::{Failure, environment, print, runtime};
 use crate::agntix::{self, Roots, WebhookSecretSource, WebhookSecrets};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::secret::Secret;
@@ -28,6 +30,34 @@ const STALE: Duration = Duration::from_secs(600);
 const DURATION: Duration = Duration::from_secs(90);
 /// Of the text that comes back, this much is shown.
 const MAX_SHOWN: usize = 200;
+
+/// What is sent where.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct WebhookTestArgs {
+    /// Address of the endpoint, as Agntix is to call it.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// File that holds the signing secret [default: AGNTIX_WEBHOOK_SECRET from the environment].
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Also send one that is signed with another secret; it must be refused.
+    #[arg(long)]
+    pub forged: bool,
+    /// Also send one that was signed ten minutes ago; it must be refused.
+    #[arg(long)]
+    pub stale: bool,
+    /// Also send the sample once more, as Agntix may; it must be accepted again.
+    #[arg(long)]
+    pub repeated: bool,
+    /// Send the end of a session in place of a test: a production exporter COUNTS it.
+    #[arg(long)]
+    pub count: bool,
+    /// Id of the session in the sample [default: webhook-test- and something random].
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+}
 
 pub(super) fn run(args: &WebhookTestArgs) -> Result<(), Failure> {
     let to = endpoint(&args.to).map_err(Failure::Mistake)?;

@@ -5,7 +5,7 @@
 
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::load::Loaded;
+use super::loaded::Loaded;
 use crate::agntix::WebhookSecrets;
 use crate::secret::Secret;
 

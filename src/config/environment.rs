@@ -9,7 +9,7 @@ use ::config::{Value, ValueKind};
 use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape, VARIABLE_PREFIX};
 use super::layer::Layer;
-use super::origin::Origin;
+use super::origin::ConfigOrigin;
 use super::typing;
 use crate::secret::Secret;
 
@@ -59,7 +59,7 @@ impl Environment {
     pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
         let mut layer = Layer::default();
         for (variable, text) in self.0.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)) {
-            let origin = Origin::Environment(variable.clone());
+            let origin = ConfigOrigin::Environment(variable.clone());
             let Some(key) = keys::all().iter().find(|key| key.variable() == *variable) else {
                 return Err(unknown(variable));
             };
@@ -115,7 +115,7 @@ fn unknown(variable: &str) -> ConfigError {
         None => format!("variables are named {VARIABLE_PREFIX}SECTION__KEY, after the keys in config.toml"),
     };
     ConfigError::Unknown {
-        origin: Origin::Environment(shown_name(variable)),
+        origin: ConfigOrigin::Environment(shown_name(variable)),
         key: shown_name(&name),
         what: "key",
         advice,

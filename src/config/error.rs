@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::origin::Origin;
+use super::origin::ConfigOrigin;
 use crate::agntix::signature::SecretError;
 
 /// Longer values are cut; the start is enough to recognise one.
@@ -49,7 +49,7 @@ pub enum ConfigError {
     #[error("{origin}: {key} is not a {what}; {advice}")]
     Unknown {
         /// Where it stands.
-        origin: Origin,
+        origin: ConfigOrigin,
         /// As it was written.
         key: String,
         /// Key or section.
@@ -61,7 +61,7 @@ pub enum ConfigError {
     #[error("{origin}: {key} is {value}; it {rule}")]
     Value {
         /// Where it was set.
-        origin: Origin,
+        origin: ConfigOrigin,
         /// The key.
         key: String,
         /// The value, as far as it may be shown.
@@ -93,7 +93,7 @@ pub enum ConfigError {
     )]
     NoWebhookSecret {
         /// Where the webhook was enabled.
-        origin: Origin,
+        origin: ConfigOrigin,
     },
     /// Nothing could be checked with it.
     #[error("environment variable AGNTIX_WEBHOOK_SECRET {0}")]
@@ -116,7 +116,7 @@ pub struct Violation {
 
 impl Violation {
     /// The error, given where the value was set.
-    pub(super) fn at(self, origin: Origin) -> ConfigError {
+    pub(super) fn at(self, origin: ConfigOrigin) -> ConfigError {
         ConfigError::Value { origin, key: self.key.into(), value: self.value, rule: self.rule }
     }
 }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape};
 use super::layer::Layer;
-use super::origin::Origin;
+use super::origin::ConfigOrigin;
 
 /// A longer file is a mistake, such as a device or a log given by accident.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -131,8 +131,8 @@ impl Reader<'_> {
         Ok(Value::new(self.origin(value).to_tag().as_ref(), kind))
     }
 
-    fn origin<T>(&self, spanned: &Spanned<T>) -> Origin {
-        Origin::File { path: self.path.clone(), line: self.lines.place(spanned.span().start).0 }
+    fn origin<T>(&self, spanned: &Spanned<T>) -> ConfigOrigin {
+        ConfigOrigin::File { path: self.path.clone(), line: self.lines.place(spanned.span().start).0 }
     }
 
     fn wrong(&self, key: &str, value: &Spanned<DeValue>, rule: String) -> ConfigError {

@@ -1,6 +1,6 @@
 //! Loading: flag, then environment, then file, then default, into a valid [`Config`].
 //!
-//! The layers are put together by the `config` crate, each value tagged with its [`Origin`], so that a mistake found
+//! The layers are put together by the `config` crate, each value tagged with its [`ConfigOrigin`], so that a mistake found
 //! late still names the line, the variable or the flag that it came from. Nothing is opened but the configuration file;
 //! whether key files, directories and addresses can be used shows when they are.
 
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
 
-pub use super::changes::restart_only_changes;
 use super::credential;
-pub use super::environment::Environment;
-pub use super::error::ConfigError;
+use super::environment::Environment;
+use super::error::ConfigError;
 use super::file;
+use super::keys::{self, Key};
 use super::layer::Layer;
-pub use super::origin::{Origin, Origins};
+use super::loaded::Loaded;
+use super::origin::{ConfigOrigin, Origins};
 use super::typing;
 use super::{Config, LogFormat};
-use crate::secret::Secret;
 
 /// Read when no file is named, if it is there.
 const DEFAULT_FILE: &str = "config.toml";
@@ -45,23 +45,6 @@ pub struct Overrides {
     pub log_level: Option<String>,
     /// `--log.format`
     pub log_format: Option<LogFormat>,
-}
-
-/// A configuration that is valid, and where it came from.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What is in effect.
-    pub config: Config,
-    /// `AGNTIX_API_KEY`
-    pub api_key: Option<Secret>,
-    /// `AGNTIX_WEBHOOK_SECRET`, if the webhook is enabled: one secret or several.
-    pub webhook_secret: Option<Secret>,
-    /// Where each value came from.
-    pub origins: Origins,
-    /// The file that was read.
-    pub file: Option<PathBuf>,
-    /// What is allowed but probably not meant, a sentence each.
-    pub warnings: Vec<String>,
 }
 
 /// Loads the configuration. Without `file` that is the one that `AGNTIX_EXPORTER_CONFIG_FILE` names, or `config.toml` in the
@@ -134,16 +117,14 @@ pub(super) fn settle(
     layers.push(environment.layer()?);
     layers.push(flags(overrides)?);
     let settled = ::config::Config::builder().add_source(layers).build().map_err(internal)?;
-    let origins = Origins::of(|key| {
-        let value = match &settled.cache.kind {
-            ValueKind::Table(sections) => sections.get(&key.section).map(|section| &section.kind),
-            _ => None,
-        };
-        match value {
-            Some(ValueKind::Table(keys)) => Origin::from_tag(keys.get(&key.leaf).and_then(Value::origin)),
-            _ => Origin::Default,
-        }
-    });
+    let origin = |key: &Key| match &settled.cache.kind {
+        ValueKind::Table(sections) => match sections.get(&key.section).map(|section| &section.kind) {
+            Some(ValueKind::Table(keys)) => ConfigOrigin::from_tag(keys.get(&key.leaf).and_then(Value::origin)),
+            _ => ConfigOrigin::Default,
+        },
+        _ => ConfigOrigin::Default,
+    };
+    let origins: Origins = keys::all().iter().map(|key| (key.name.as_str(), origin(key))).collect();
     let mut config = typing::read(&settled.cache)?;
     config.validate().map_err(|violation| {
         let origin = origins.get(violation.key);
@@ -187,7 +168,7 @@ fn flags(overrides: &Overrides) -> Result<Layer, ConfigError> {
         ("log.format", "--log.format", text(&format)),
     ] {
         if let Some(value) = value {
-            let tag = Origin::Flag(flag.into()).to_tag();
+            let tag = ConfigOrigin::Flag(flag.into()).to_tag();
             layer.0.insert(key.into(), Value::new(tag.as_ref(), value));
         }
     }

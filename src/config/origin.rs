@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::keys;
-
 /// Where the value of a key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
+pub enum ConfigOrigin {
     /// Nobody set it.
     #[default]
     Default,
@@ -24,7 +22,7 @@ pub enum Origin {
     Flag(String),
 }
 
-impl Origin {
+impl ConfigOrigin {
     /// As the text that the `config` crate carries along with each value.
     pub(super) fn to_tag(&self) -> Option<String> {
         match self {
@@ -58,7 +56,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -71,17 +69,18 @@ impl fmt::Display for Origin {
 
 /// Where the value of each key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<&'static str, Origin>);
+pub struct Origins(BTreeMap<&'static str, ConfigOrigin>);
 
 impl Origins {
     /// Of the key of this name, such as `api.timeout`.
-    pub fn get(&self, key: &str) -> Origin {
+    pub fn get(&self, key: &str) -> ConfigOrigin {
         self.0.get(key).cloned().unwrap_or_default()
     }
+}
 
-    /// Collects the origins of all keys.
-    pub(super) fn of(origin: impl Fn(&keys::Key) -> Origin) -> Self {
-        Self(keys::all().iter().map(|key| (key.name.as_str(), origin(key))).collect())
+impl FromIterator<(&'static str, ConfigOrigin)> for Origins {
+    fn from_iter<T: IntoIterator<Item = (&'static str, ConfigOrigin)>>(origins: T) -> Self {
+        Self(origins.into_iter().collect())
     }
 }
 
@@ -92,12 +91,12 @@ mod tests {
     #[test]
     fn an_origin_survives_the_config_crate() {
         for origin in [
-            Origin::Default,
-            Origin::File { path: "/etc/a:b, flag:x/config.toml".into(), line: 12 },
-            Origin::Environment("AGNTIX_EXPORTER__API__TIMEOUT".into()),
-            Origin::Flag("--log.level".into()),
+            ConfigOrigin::Default,
+            ConfigOrigin::File { path: "/etc/a:b, flag:x/config.toml".into(), line: 12 },
+            ConfigOrigin::Environment("AGNTIX_EXPORTER__API__TIMEOUT".into()),
+            ConfigOrigin::Flag("--log.level".into()),
         ] {
-            assert_eq!(Origin::from_tag(origin.to_tag().as_deref()), origin);
+            assert_eq!(ConfigOrigin::from_tag(origin.to_tag().as_deref()), origin);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::keys;
-use super::load::Loaded;
+use super::loaded::Loaded;
 
 /// Longer lines, such as lists of buckets, do not push the comments of all others to the right.
 const WIDEST: usize = 60;

@@ -135,7 +135,7 @@ fn every_default_can_be_set_by_its_variable() {
         let variable = key.variable();
         let loaded = File::new("").load(&[KEY, (&variable, &text)], &Overrides::default()).unwrap();
         assert_eq!(loaded.config, Config::default(), "{variable}");
-        assert_eq!(loaded.origins.get(&key.name), Origin::Environment(variable));
+        assert_eq!(loaded.origins.get(&key.name), ConfigOrigin::Environment(variable));
     }
 }
 
@@ -362,7 +362,7 @@ fn the_reference_is_the_default() {
     assert_eq!(reference.config, Config::default());
     assert!(reference.warnings.is_empty());
     for key in keys::all() {
-        let set = matches!(reference.origins.get(&key.name), Origin::File { .. });
+        let set = matches!(reference.origins.get(&key.name), ConfigOrigin::File { .. });
         let optional = key.name.ends_with("_file")
             || matches!(
                 key.name.as_str(),

@@ -6,7 +6,7 @@ use serde_path_to_error::{Path, Segment};
 use super::Config;
 use super::error::{ConfigError, shown};
 use super::keys::{self, Key};
-use super::origin::Origin;
+use super::origin::ConfigOrigin;
 
 /// Reads the structs. Unlike `config`'s own reading this turns nothing into another type: `"true"` is no boolean.
 pub(super) fn read(values: &Value) -> Result<Config, ConfigError> {
@@ -66,7 +66,7 @@ fn plain(value: &Value) -> Option<toml::Value> {
 }
 
 /// The value at the path, and the nearest origin on the way to it.
-fn follow<'v>(mut value: &'v Value, path: &Path) -> (&'v Value, Origin) {
+fn follow<'v>(mut value: &'v Value, path: &Path) -> (&'v Value, ConfigOrigin) {
     let mut tag = value.origin();
     for segment in path {
         let next = match (&value.kind, segment) {
@@ -78,7 +78,7 @@ fn follow<'v>(mut value: &'v Value, path: &Path) -> (&'v Value, Origin) {
         value = next;
         tag = value.origin().or(tag);
     }
-    (value, Origin::from_tag(tag))
+    (value, ConfigOrigin::from_tag(tag))
 }
 
 fn shown_value(value: &Value) -> String {

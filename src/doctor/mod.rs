@@ -13,9 +13,10 @@ mod listeners;
 mod report;
 mod routes;
 mod secrets;
+mod seen;
 mod series;
 mod state;
 
 pub use finding::{Finding, Status};
-pub use gather::{Told, examine};
+pub use gather::{Progress, examine};
 pub use report::Report;

@@ -1,57 +1,16 @@
 //! Which routes the credential may read, and what is behind them: agents, listing, single sessions, event stream.
 
 use super::Finding;
-use super::api::{ApiSeen, Miss};
 use super::finding::{grouped, many};
+use super::seen::{Agents, ApiSeen, Listing, Miss};
 use crate::agntix::ApiError;
 use crate::agntix::paths::ApiPath;
 use crate::agntix::search::{Found, Wrong};
 use crate::config::Config;
 
-/// A page of agents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Agents {
-    /// How many there are in all, as far as the answer says.
-    pub total: u64,
-    /// Pages that hold them.
-    pub pages: u32,
-}
-
-/// A page of the sessions of the last day, newest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Listing {
-    /// How many there are in all, if the answer says so.
-    pub total: Option<u64>,
-    /// Sessions on the page.
-    pub items: u64,
-    /// Of those, the ones that have ended.
-    pub ended: u64,
-    /// Of those, the ones that carry their analysis.
-    pub analysed: u64,
-    /// Starts a minute: of the whole day, or of the page, whichever are more.
-    pub starts_per_minute: f64,
-    /// Agents, channels, intents and languages on the page.
-    pub agents: u64,
-    /// Combinations of agent, type, platform and direction.
-    pub channels: u64,
-    /// Combinations of agent and intent.
-    pub intents: u64,
-    /// Combinations of agent and language.
-    pub languages: u64,
-}
-
-/// One session that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SessionSeen {
-    /// Whether the API or the operator has named it; else there is none of this id.
-    pub exists: bool,
-    /// What came.
-    pub answer: Result<(), Miss>,
-}
-
 /// Judges each route that was asked.
 pub(super) fn judge(seen: &ApiSeen, config: &Config) -> Vec<Finding> {
-    fn of<T>(answer: Option<&Result<T, Miss>>, own: impl Fn(&Miss) -> bool) -> Option<Told<'_, T>> {
+    fn of<T>(answer: Option<&Result<T, Miss>>, own: impl Fn(&Miss) -> bool) -> Option<Answer<'_, T>> {
         match answer? {
             Ok(value) => Some(Ok(value)),
             Err(miss) => own(miss).then_some(Err(miss)),
@@ -107,14 +66,14 @@ fn moved(path: ApiPath, found: &Found) -> Option<Finding> {
     })
 }
 
-type Told<'a, T> = Result<&'a T, &'a Miss>;
+type Answer<'a, T> = Result<&'a T, &'a Miss>;
 
 const SCOPE: &str = "give the key this scope in Agntix, or make a key that has it";
 
 /// As the daemon does, which does not call the API well while one of its routes answers like this.
 const STRANGE: &str = "the exporter does not call the API well like this: check the gateway in front of the API, and whether a login page or a proxy answers here";
 
-fn agents(answer: Told<'_, Agents>) -> Finding {
+fn agents(answer: Answer<'_, Agents>) -> Finding {
     const CHECK: &str = "agents";
     match answer {
         Ok(agents) => Finding::ok(CHECK, format!("{} can be read", many(agents.total, "agent"))),
@@ -134,7 +93,7 @@ fn agents(answer: Told<'_, Agents>) -> Finding {
     }
 }
 
-fn listing(answer: Told<'_, Listing>, open: Option<u64>, config: &Config) -> Finding {
+fn listing(answer: Answer<'_, Listing>, open: Option<u64>, config: &Config) -> Finding {
     const CHECK: &str = "listing";
     let is_on = config.sessions.listing;
     let elsewhere = config.webhook.enabled || config.stream.enabled;
@@ -182,7 +141,7 @@ fn listing(answer: Told<'_, Listing>, open: Option<u64>, config: &Config) -> Fin
     }
 }
 
-fn single(answer: Told<'_, ()>, exists: bool) -> Finding {
+fn single(answer: Answer<'_, ()>, exists: bool) -> Finding {
     const CHECK: &str = "session";
     match answer {
         Ok(()) => Finding::ok(CHECK, "a single session can be read"),
@@ -255,6 +214,7 @@ mod tests {
     use crate::agntix::Route;
     use crate::agntix::promise::{self, Unkept};
     use crate::doctor::Status::{self, Failure, Ok as Fine, Warning};
+    use crate::doctor::seen::SessionSeen;
 
     fn status(status: u16, code: Option<&str>) -> Miss {
         let error = ApiError::Status { status, code: code.map(Into::into), request_id: None, retry_after: None };

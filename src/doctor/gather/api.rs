@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::Told;
+use super::bounds::Progress;
 use crate::agntix::paths::ApiPath;
 use crate::agntix::promise::{self, Unkept};
 use crate::agntix::search::{Ending, Search, Step};
 use crate::agntix::{self, Answer, ApiError, Client, JsonText, ListQuery, wire};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Loaded;
-use crate::doctor::api::{ApiSeen, LeftOut, Miss};
 use crate::doctor::budget;
 use crate::doctor::clock::ClockSeen;
-use crate::doctor::routes::{Agents, Listing, SessionSeen};
+use crate::doctor::seen::{Agents, ApiSeen, LeftOut, Listing, Miss, SessionSeen};
 
 /// Longest time for one answer; `api.timeout` if that is less.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +42,7 @@ pub(super) type Remembered = [Option<u32>; ApiPath::ALL.len()];
 pub(super) async fn ask(
     loaded: &Loaded,
     remembered: oneshot::Receiver<Remembered>,
-    told: Told<'_>,
+    progress: Progress<'_>,
 ) -> Result<ApiSeen, String> {
     let begun = Instant::now();
     let mut api = loaded.config.api.clone();
@@ -55,7 +54,7 @@ pub(super) async fn ask(
     let seen = ApiSeen { host, credential, ..ApiSeen::default() };
     let remembered = tokio::time::timeout(MEMORY_PATIENCE, remembered).await;
     let remembered = remembered.ok().and_then(Result::ok).unwrap_or_default();
-    let mut asking = Asking { client, loaded, told, begun, seen, remembered };
+    let mut asking = Asking { client, loaded, progress, begun, seen, remembered };
     asking.all().await;
     Ok(asking.seen)
 }
@@ -63,7 +62,7 @@ pub(super) async fn ask(
 struct Asking<'a> {
     client: Client,
     loaded: &'a Loaded,
-    told: Told<'a>,
+    progress: Progress<'a>,
     begun: Instant,
     seen: ApiSeen,
     remembered: Remembered,
@@ -169,7 +168,7 @@ impl Asking<'_> {
         let client = self.client.clone();
         let mut search = self.begin(ApiPath::Stream);
         while self.begun.elapsed() < LATEST {
-            (self.told)("opening the event stream");
+            (self.progress)("opening the event stream");
             self.seen.requests += 1;
             let opened = client.stream_at(&search.path(), None).await.map(drop);
             let kept = opened.clone().map_err(|error| promise::of_stream(&error));
@@ -202,7 +201,7 @@ impl Asking<'_> {
         } else if self.begun.elapsed() >= LATEST {
             seen.left_out = Some(LeftOut::Slow);
         } else {
-            (self.told)(&format!("asking {} for {what}", seen.host));
+            (self.progress)(&format!("asking {} for {what}", seen.host));
             return true;
         }
         false

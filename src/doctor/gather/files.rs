@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::bounded;
+use super::bounds::bounded;
 use crate::agntix::WebhookSecretSource;
 use crate::config::Loaded;
 use crate::doctor::secrets::SecretFileSeen;

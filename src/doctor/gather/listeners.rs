@@ -2,9 +2,9 @@
 
 use exporter_web::{ListenError, WebConfigFile};
 
+use super::bounds::{LISTENER_PATIENCE, bounded};
 use super::files;
 use super::page::{self, Page};
-use super::{LISTENER_PATIENCE, bounded, webhook_listener};
 use crate::agntix;
 use crate::config::Config;
 use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
@@ -163,3 +163,8 @@ async fn holder(
 }
 
 const HEALTHY: &[u8] = b"Healthy.\n";
+
+/// Whether the configuration has a listener of its own for deliveries.
+fn webhook_listener(config: &Config) -> Option<&str> {
+    config.webhook.listen_address.as_deref().filter(|_| config.webhook.enabled)
+}

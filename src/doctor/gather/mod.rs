@@ -4,44 +4,37 @@
 //! The checks run side by side, each bounded, so that the whole ends in half a minute whatever does not answer.
 
 mod api;
+mod bounds;
 mod files;
 mod listeners;
 mod page;
 mod state;
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 
+use self::bounds::DISK_PATIENCE;
+pub use self::bounds::Progress;
 use self::listeners::Listener;
-use super::api::ApiSeen;
 use super::budget::{self, Load};
+use super::seen::ApiSeen;
 use super::series::{self, Inputs, Known, Shape};
 use super::state::StateSeen;
 use super::{Finding, Report};
 use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, CredentialFaults, Loaded};
+use crate::config::{CredentialFaults, Loaded};
 use crate::ledger::upkeep::Contents;
 use crate::session::Stage;
 
-/// How long a disk may take.
-const DISK_PATIENCE: Duration = Duration::from_secs(10);
-/// How long one of our own listeners may take.
-const LISTENER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Told what is being done, for whoever waits.
-pub type Told<'a> = &'a (dyn Fn(&str) + Sync);
-
 /// Looks at everything. It sends four requests to the API and opens the event stream once; where something else answers, as
 /// many more as the paths have spellings.
-pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, told: Told<'_>) -> Report {
+pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progress<'_>) -> Report {
     let config = &loaded.config;
     let (remembers, remembered) = oneshot::channel();
     let asking = async {
         match &faults.api {
             Some(_) => Ok(None),
-            None => api::ask(loaded, remembered, told).await.map(Some),
+            None => api::ask(loaded, remembered, progress).await.map(Some),
         }
     };
     let looking = async {
@@ -163,14 +156,4 @@ fn inputs(asked: &ApiSeen) -> Inputs {
     });
     let agents = asked.agents.as_ref().and_then(|agents| agents.as_ref().ok()).map(|agents| agents.total);
     Inputs { known: None, agents, listed }
-}
-
-/// Does something that may block for ever; `None` if it does.
-async fn bounded<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::time::timeout(DISK_PATIENCE, tokio::task::spawn_blocking(act)).await.ok()?.ok()
-}
-
-/// Whether the configuration has a listener of its own for deliveries.
-fn webhook_listener(config: &Config) -> Option<&str> {
-    config.webhook.listen_address.as_deref().filter(|_| config.webhook.enabled)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::bounded;
+use super::bounds::bounded;
 use crate::doctor::state::StateSeen;
 use crate::ledger::{neighbours, upkeep};
 
