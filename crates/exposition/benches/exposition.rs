@@ -1,23 +1,25 @@
 //! What a scrape costs: our pages beside the stock encoders and a memory copy of the same bytes.
 //!
-//! `cargo bench --bench exposition`. The session series are `agntix_session_outcomes_total` with six labels, about
-//! 150 bytes a line.
+//! `cargo bench --bench exposition`. The series are counters with six labels, about 150 bytes a line; beside them
+//! stands a registry with as many metrics as an exporter has of its own.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
+
+mod support;
 
 use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agntix_exporter::catalogue::{ExporterMetrics, Exposition, Family, SeriesKey, SeriesState, buckets};
-use agntix_exporter::config::MetricsConfig;
 use divan::Bencher;
 use exposition::negotiation::{Encoding, Format};
-use exposition::{BucketSchemaId, LabelSet};
+use exposition::{BucketSchemaId, BucketSchemas, Family as _, LabelSet, SeriesKey, SeriesState};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use prometheus::Encoder as _;
+use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntGauge, Registry};
+
+use support::{Exposition, Orders};
 
 const SERIES: [u64; 3] = [1_000, 10_000, 100_000];
 
@@ -28,7 +30,7 @@ fn main() {
 fn values(n: u64) -> [String; 6] {
     let of = |choices: [&str; 3], by: u64| choices[usize::try_from(n / by % 3).unwrap()].to_owned();
     [
-        format!("agent_{:08x}", n / 81),
+        format!("depot_{:08x}", n / 81),
         of(["voice", "chat", "email"], 1),
         of(["phone", "web", "whatsapp"], 3),
         "inbound".to_owned(),
@@ -37,12 +39,12 @@ fn values(n: u64) -> [String; 6] {
     ]
 }
 
-fn state(n: u64, value: u64) -> SeriesState {
+fn state(n: u64, value: u64) -> SeriesState<Orders> {
     let values = values(n);
     SeriesState {
         key: SeriesKey {
-            family: Family::Outcomes,
-            labels: LabelSet::new(Family::Outcomes.descriptor().labels, values.iter().map(String::as_str)),
+            family: Orders::Picked,
+            labels: LabelSet::new(Orders::Picked.descriptor().labels, values.iter().map(String::as_str)),
         },
         schema: BucketSchemaId::NONE,
         created_ms: 1_775_624_410_546,
@@ -52,12 +54,31 @@ fn state(n: u64, value: u64) -> SeriesState {
 }
 
 fn exposition(series: u64) -> Exposition {
-    let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
-    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
+    let exposition = Exposition::new(Arc::new(BucketSchemas::new([])), registry());
     let states: Vec<_> = (0..series).map(|n| state(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish(Instant::now());
     exposition
+}
+
+/// Twenty gauges, two histograms of five series, and what the system says of the process.
+fn registry() -> Registry {
+    let registry = Registry::new();
+    for n in 0..20 {
+        let gauge =
+            IntGauge::new(format!("warehouse_exporter_gauge_{n}"), "A number about the exporter itself.").unwrap();
+        registry.register(Box::new(gauge)).unwrap();
+    }
+    for name in ["warehouse_exporter_delay_seconds", "warehouse_exporter_request_duration_seconds"] {
+        let opts = HistogramOpts::new(name, "How long something took.");
+        let histogram = HistogramVec::new(opts, &["source"]).unwrap();
+        for source in ["one", "two", "three", "four", "five"] {
+            histogram.with_label_values(&[source]);
+        }
+        registry.register(Box::new(histogram)).unwrap();
+    }
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).unwrap();
+    registry
 }
 
 fn changed(bencher: Bencher<'_, '_>, series: u64, format: Format, encoding: Encoding) {
@@ -131,8 +152,8 @@ fn static_gzip(bencher: Bencher<'_, '_>, series: u64) {
 
 #[divan::bench(args = SERIES, sample_count = 10)]
 fn stock_prometheus(bencher: Bencher<'_, '_>, series: u64) {
-    let registry = prometheus::Registry::new();
-    let d = Family::Outcomes.descriptor();
+    let registry = Registry::new();
+    let d = Orders::Picked.descriptor();
     let counters = prometheus::IntCounterVec::new(prometheus::Opts::new(d.name, d.help), d.labels).unwrap();
     registry.register(Box::new(counters.clone())).unwrap();
     for n in 0..series {
@@ -150,9 +171,9 @@ fn stock_prometheus_client(bencher: Bencher<'_, '_>, series: u64) {
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::family::Family as ClientFamily;
     let mut registry = prometheus_client::registry::Registry::default();
-    let d = Family::Outcomes.descriptor();
+    let d = Orders::Picked.descriptor();
     let counters = ClientFamily::<Vec<(&'static str, String)>, Counter>::default();
-    registry.register("agntix_session_outcomes", d.help, counters.clone());
+    registry.register("warehouse_orders_picked", d.help, counters.clone());
     for n in 0..series {
         let labels = d.labels.iter().copied().zip(values(n)).collect();
         counters.get_or_create(&labels).inc_by(n * 37);
