@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contact::Came;
-use super::core::{Ask, Batch, Core, LookBackStage, Now, Purpose};
+use super::core::{Ask, Core, Now};
 use super::health::backoff;
+use super::life::LookBackStage;
 use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice, SessionNotice, SessionTrouble};
+use super::pipeline::Purpose;
 use super::route_health::WrongAnswer;
 use super::updates::{MetricUpdate, StatedLimit, Update};
 use crate::agntix::promise::{self, Unkept};
@@ -101,9 +103,9 @@ impl Core {
     /// A request counts for a while after its answer; one that was never sent does not count at all.
     fn settle_budget(&mut self, answer: &Answer, now: Tick) {
         match answer.result {
-            Err(ApiError::Credential(_) | ApiError::Id | ApiError::Unprocessed(_)) => self.budget.give_back(now),
-            Err(_) if answer.is_unsent => self.budget.give_back(now),
-            _ => self.budget.finished(now),
+            Err(ApiError::Credential(_) | ApiError::Id | ApiError::Unprocessed(_)) => self.choice.budget.give_back(now),
+            Err(_) if answer.is_unsent => self.choice.budget.give_back(now),
+            _ => self.choice.budget.finished(now),
         }
     }
 
@@ -120,7 +122,7 @@ impl Core {
             let longest = rate.quotas.iter().flatten().map(|quota| quota.seconds).max().unwrap_or_default().max(60);
             let stated_at = answer.date.unwrap_or_else(|| self.api_time.now(now.tick, now.local));
             let wait = reset.since(stated_at).min(Duration::from_secs(longest.into()));
-            self.budget.pause(now.tick + wait, now.tick);
+            self.choice.budget.pause(now.tick + wait, now.tick);
         }
         self.note_limit(rate, answer.result.is_ok());
     }
@@ -133,24 +135,24 @@ impl Core {
         }
         let limit = match rate.per_minute() {
             Some(limit) => {
-                if !self.budget.learn(&quotas) {
+                if !self.choice.budget.learn(&quotas) {
                     return;
                 }
                 let stated = quotas.iter().map(|quota| format!("{} in {} s", quota.requests, quota.seconds));
-                let (stated, may_send) = (stated.collect::<Vec<_>>().join(", "), self.budget.per_window());
+                let (stated, may_send) = (stated.collect::<Vec<_>>().join(", "), self.choice.budget.per_window());
                 self.updates.notice(Notice::Limit(match limit {
                     0 => LimitNotice::Zero { stated },
                     _ => LimitNotice::Stated { stated, may_send },
                 }));
                 limit
             }
-            None if is_good && self.budget.learn_no_limit() => {
+            None if is_good && self.choice.budget.learn_no_limit() => {
                 self.updates.notice(Notice::Limit(LimitNotice::NotStated));
                 0
             }
             None => return,
         };
-        self.ready.push_back(Batch { changes: vec![Change::ApiLimit(limit)], purpose: Purpose::Note });
+        self.commits.note(Change::ApiLimit(limit));
     }
 
     /// Whatever was asked for: the API wants to be left alone for a while.
@@ -161,7 +163,7 @@ impl Core {
             return;
         }
         let wait = *wait + Duration::from_secs_f64(random);
-        self.budget.pause(now.tick + wait, now.tick);
+        self.choice.budget.pause(now.tick + wait, now.tick);
         if let Some(suppressed) = self.complaints.admit(now.tick) {
             let (status, request_id) = (*status, error.request_id().map(ToOwned::to_owned));
             self.updates.notice(Notice::Limit(LimitNotice::RetryAfter { status, wait, request_id, suppressed }));
@@ -191,7 +193,7 @@ impl Core {
             ApiError::Status { status: 429, retry_after, .. } => {
                 self.health.paused(route, error, now.tick);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
-                self.budget.pause(now.tick + wait, now.tick);
+                self.choice.budget.pause(now.tick + wait, now.tick);
                 if let Some(suppressed) = self.complaints.admit(now.tick) {
                     let request_id = error.request_id().map(ToOwned::to_owned);
                     self.updates.notice(Notice::Limit(LimitNotice::TooManyRequests { wait, request_id, suppressed }));
@@ -367,7 +369,7 @@ impl Core {
             self.succeeded(source, api_now);
         }
         let change = Change::Session { facts: Arc::clone(&facts), source, now: api_now };
-        self.ready.push_back(Batch { changes: vec![change], purpose: Purpose::Session(facts) });
+        self.commits.push(vec![change], Purpose::Session(facts));
     }
 
     /// The longest wait before a session that cannot be read is asked for again. That the API does not have it is about that
@@ -433,7 +435,7 @@ impl Core {
             self.tracker.take(id);
             let now = self.api_time.now(now.tick, now.local);
             let changes = vec![Change::GiveUp { id: Arc::clone(id), now }];
-            self.ready.push_back(Batch { changes, purpose: Purpose::GiveUp(Arc::clone(id)) });
+            self.commits.push(changes, Purpose::GiveUp(Arc::clone(id)));
         }
     }
 

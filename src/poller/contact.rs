@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::session_notice;
-use super::core::{Ask, Batch, Core, Now, Purpose};
+use super::core::{Ask, Core, Now};
 use super::health::backoff;
 use super::notices::{ApiNotice, Notice, SessionTrouble};
 use super::route_health::WrongAnswer;
@@ -71,8 +71,7 @@ impl Core {
         let stream = self.stream.get_or_insert_default();
         (stream.path, stream.trouble) = (path, None);
         if let Some(place) = place {
-            let changes = vec![Change::Path { path: ApiPath::Stream, place }];
-            self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+            self.commits.note(Change::Path { path: ApiPath::Stream, place });
         }
     }
 
@@ -147,8 +146,7 @@ impl Core {
         let Some(place) = choice.good(&came.path) else { return };
         let (path, key) = (ApiPath::from(route), choice.key());
         self.updates.notice(Notice::Api(ApiNotice::PathFound { route, path: Arc::clone(&came.path), key }));
-        let changes = vec![Change::Path { path, place }];
-        self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+        self.commits.note(Change::Path { path, place });
     }
 
     /// What came is not what the route of `ask` promises. What follows for the path; the caller puts off what was asked.

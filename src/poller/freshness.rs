@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use super::core::{Batch, Core, LookBackStage, Now, Purpose};
+use super::core::{Core, Now};
+use super::life::LookBackStage;
 use super::notices::{LookBackEnd, Notice};
+use super::pipeline::Purpose;
 use super::snapshot::{Snapshot, Standing};
 use crate::catalogue::SeriesKey;
 use crate::ledger::Change;
@@ -24,13 +26,13 @@ impl Core {
             self.tracker.retry_failing(now.tick, false);
         }
         self.look_back(&summary, now);
-        self.release(due);
+        self.commits.release(due);
         self.snapshot(summary, now)
     }
 
     /// How long a new series has to be seen at 0, if it is to be asked which ones have been; else some are being released.
     pub fn asks_for_release(&self) -> Option<Duration> {
-        (!self.releasing).then_some(self.config.hold)
+        (!self.commits.is_releasing()).then_some(self.config.hold)
     }
 
     fn sources_read(&self) -> bool {
@@ -52,7 +54,7 @@ impl Core {
         let is_dated = self.life.first_start.is_some() || self.life.first_contact.is_none();
         // One that has never answered as it should has not said what there is.
         let is_read = self.health.has_worked() && self.sources_read();
-        let is_done = is_read && summary.look_back == 0 && is_dated && self.ready.is_empty();
+        let is_done = is_read && summary.look_back == 0 && is_dated && self.commits.is_empty();
         let deadline_passed = now.tick.saturating_sub(self.started) >= self.config.look_back_deadline;
         if !is_done && !deadline_passed {
             return;
@@ -60,7 +62,7 @@ impl Core {
         self.life.look_back = LookBackStage::Closing;
         // From here on, what ends is news.
         self.life.first_contact.get_or_insert((now.tick, None));
-        self.ready.push_back(Batch { changes: vec![Change::LookBackDone], purpose: Purpose::LookBackDone });
+        self.commits.push(vec![Change::LookBackDone], Purpose::LookBackDone);
         let waiting = summary.look_back;
         let end = if is_done {
             LookBackEnd::Complete
@@ -71,14 +73,6 @@ impl Core {
             LookBackEnd::DeadlinePassed { waiting }
         };
         self.updates.notice(Notice::LookBackOver(end));
-    }
-
-    fn release(&mut self, due: Vec<SeriesKey>) {
-        if !self.releasing && !due.is_empty() {
-            self.releasing = true;
-            let changes = vec![Change::Release(due.clone())];
-            self.ready.push_back(Batch { changes, purpose: Purpose::Release(due) });
-        }
     }
 
     fn snapshot(&mut self, summary: Summary, now: Now) -> Snapshot {

@@ -7,14 +7,18 @@
 mod agents;
 mod answers;
 mod api_time;
+mod choice;
 mod complaints;
 mod contact;
 pub mod core;
 mod freshness;
 mod health;
+mod life;
 mod log;
+mod news;
 mod notices;
 mod pages;
+mod pipeline;
 mod publish;
 mod route_health;
 mod run;
@@ -23,6 +27,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod time;
+mod turn;
 mod unreadable;
 mod updates;
 mod verdicts;

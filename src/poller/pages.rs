@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contact::Came;
-use super::core::{Ask, Batch, Core, Now, Purpose};
+use super::core::{Ask, Core, Now};
 use super::health::backoff;
 use super::notices::{ListNotice, Notice, PageTrouble};
+use super::pipeline::Purpose;
 use crate::agntix::paths::PathChoice;
 use crate::agntix::promise::Unkept;
 use crate::agntix::{ApiError, JsonText, Route, wire};
@@ -113,12 +114,12 @@ impl Core {
         let told = sessions.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
         let named = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
         let changes: Vec<Change> = told.chain(named).collect();
-        let batch = Batch { changes, purpose: Purpose::Page { seen, entries: sessions, unusable, again } };
-        if batch.changes.is_empty() {
+        let purpose = Purpose::Page { seen, entries: sessions, unusable, again };
+        if changes.is_empty() {
             // Nothing to make durable: an empty page is read at once.
-            return self.committed(batch.purpose, &[], now);
+            return self.committed(purpose, &[], now);
         }
-        self.ready.push_back(batch);
+        self.commits.push(changes, purpose);
     }
 
     /// Reads the entries of a page one by one.
@@ -269,7 +270,7 @@ impl Core {
                     changes.push(Change::OpenListed);
                 }
                 if !changes.is_empty() {
-                    self.ready.push_back(Batch { changes, purpose: Purpose::Note });
+                    self.commits.push(changes, Purpose::Note);
                 }
             }
         }

@@ -7,7 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Ask, Batch, Core, CoreDeps, NextAction, Now};
+use super::core::{Ask, Core, CoreDeps, NextAction, Now};
+use super::pipeline::Batch;
 use super::publish::Publisher;
 use crate::agntix::{Answer, Client, ListQuery};
 use crate::catalogue::{ExporterMetrics, Exposition};
@@ -153,7 +154,7 @@ impl Poller {
                     self.committed(batch, result)?;
                 }
                 Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
-                Some(news) = self.inbox.news.recv() => self.core.told(news, self.now()),
+                Some(news) = self.inbox.news.recv() => self.core.hear(news, self.now()),
                 Some(wish) = self.inbox.reconfigure.recv() => self.reconfigure(wish),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }

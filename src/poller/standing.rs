@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::core::{Core, LookBackStage, Now};
+use super::core::{Core, Now};
+use super::life::LookBackStage;
 use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
 use crate::agntix::Route;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::api_time::{Decision, TOLERANCE};
-use super::core::{Batch, Core, Now, Purpose};
+use super::core::{Core, Now};
 use super::notices::Notice;
 use super::updates::Update;
 use crate::agntix::Answer;
@@ -72,7 +72,7 @@ impl Core {
         let apart = |date: Timestamp| date.since(at).max(at.since(date));
         let first_start = date.filter(|date| apart(*date) <= TOLERANCE).unwrap_or(at);
         self.life.first_start = Some(first_start);
-        self.ready.push_back(Batch { changes: vec![Change::FirstStart(first_start)], purpose: Purpose::Note });
+        self.commits.note(Change::FirstStart(first_start));
     }
 
     /// How far back a sweep goes that has no watermark: to the recent window before the first start, since nothing has been

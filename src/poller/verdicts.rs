@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::session_notice;
-use super::core::{Core, LookBackStage, Now, Purpose};
+use super::core::{Core, Now};
+use super::life::LookBackStage;
 use super::notices::SessionTrouble;
+use super::pipeline::Purpose;
 use super::updates::{MetricUpdate, Update};
 use crate::clock::Timestamp;
 use crate::ledger::Verdict;
@@ -29,9 +31,12 @@ impl Core {
             // Unless the listing has told of it meanwhile.
             Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
             Purpose::GiveUp(id) => self.no_longer_pending(&id, now, api_now),
-            Purpose::Lease { count, granted } => self.lease_granted(count, granted),
+            Purpose::Lease { count, granted } => {
+                self.commits.leased();
+                self.choice.budget.leased(count, granted);
+            }
             Purpose::Release(keys) => {
-                self.releasing = false;
+                self.commits.released();
                 self.updates.push(Update::Release(keys));
             }
             Purpose::LookBackDone => {

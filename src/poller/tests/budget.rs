@@ -154,7 +154,7 @@ fn limit_of_the_last_process_holds_until_the_first_good_answer_and_a_lowered_set
     assert!((200..=300).contains(&sent), "{sent}");
     world.tick += S * 120;
     let mut world = world.restarted(always_due);
-    assert_eq!(world.core.budget.per_window(), 300, "so that its first request need not wait");
+    assert_eq!(world.core.choice.budget.per_window(), 300, "so that its first request need not wait");
     // The API does not state it any more, and the configuration was lowered.
     world.tick += S * 120;
     let mut world = world.restarted(|config| {
@@ -163,11 +163,11 @@ fn limit_of_the_last_process_holds_until_the_first_good_answer_and_a_lowered_set
     });
     let Ok(ask) = world.next() else { panic!("nothing to ask") };
     world.answer(&ask, Ok(r#"{"data":[]}"#.into()));
-    assert_eq!(world.core.budget.per_window(), 7);
+    assert_eq!(world.core.choice.budget.per_window(), 7);
     world.serve(|_| Err(status(404)));
     world.tick += S * 120;
     let world = world.restarted(|config| config.api.requests_per_minute = 5);
-    assert_eq!(world.core.budget.per_window(), 5);
+    assert_eq!(world.core.choice.budget.per_window(), 5);
 }
 
 #[test]

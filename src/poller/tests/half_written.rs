@@ -19,7 +19,7 @@ fn without_sentiment() -> String {
 
 impl World {
     fn hear(&mut self, id: &str) {
-        self.core.told(News::Id { id: id.into(), source: Source::Webhook }, self.now());
+        self.core.hear(News::Id { id: id.into(), source: Source::Webhook }, self.now());
     }
 
     /// Lets time pass while every session is answered with `text`. How often one was asked for.

@@ -6,7 +6,7 @@ impl World {
     /// A delivery of this session, as the route makes it durable and tells of it.
     pub(super) fn deliver(&mut self, text: &str) {
         let news = self.make_durable(text);
-        self.core.told(news, self.now());
+        self.core.hear(news, self.now());
     }
 
     /// What the route tells of a delivery when it is durable.
@@ -94,7 +94,7 @@ fn word_of_commits_in_another_order_revives_no_counted_session() {
         let (open, ended) = (session("s", S * 60, false), session("s", S * 60, true));
         let news = [&open, &open, &ended, &ended].map(|text| world.make_durable(text));
         for place in order {
-            world.core.told(news[place].clone(), world.now());
+            world.core.hear(news[place].clone(), world.now());
         }
         world.advance(S * 120);
         assert_eq!(sessions_asked(&world.serve(nothing)), 0, "{order:?}");
@@ -209,7 +209,7 @@ fn a_retry_after_a_day_and_a_restart_counts_nothing() {
 #[test]
 fn the_stream_says_what_to_ask_for_and_when() {
     let mut world = with_webhook();
-    let hint = |world: &mut World, id: &str, hint| world.core.told(News::Hint { id: id.into(), hint }, world.now());
+    let hint = |world: &mut World, id: &str, hint| world.core.hear(News::Hint { id: id.into(), hint }, world.now());
     hint(&mut world, "s", Hint::Updated);
     hint(&mut world, "s", Hint::Started);
     let open = |_: &Ask| Ok(session("s", S * 60, false));
