@@ -32,7 +32,7 @@ const HELD_SWEEPS: u8 = 3;
 
 /// What to ask the listing for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListPage {
+pub struct ListingPage {
     /// Only sessions created since then.
     pub created_after: Option<Timestamp>,
     /// Only open sessions.
@@ -109,7 +109,7 @@ enum OpenSessions {
 
 /// The state of the listing.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct ListingSweep {
     watermark: Option<Timestamp>,
     recent: Track,
     open: Track,
@@ -132,7 +132,7 @@ pub struct Listing {
 
 /// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterPage {
     /// Another page.
     Page,
     /// The same page once more, later: it is empty, and there should be something.
@@ -143,7 +143,7 @@ pub enum Next {
     Done(Option<Timestamp>),
 }
 
-impl Listing {
+impl ListingSweep {
     /// A listing that goes on from `watermark`, or begins.
     pub fn new(watermark: Option<Timestamp>) -> Self {
         Self {
@@ -212,7 +212,7 @@ impl Listing {
     /// The page to ask for now; a new sweep is begun if none is under way. `begin` is how far back a sweep without a
     /// watermark goes; `latest` is the API's time, since a watermark in its future (sessions can claim to be created then)
     /// would find nothing any more.
-    pub fn page(&mut self, now: Tick, begin: Timestamp, latest: Timestamp) -> ListPage {
+    pub fn page(&mut self, now: Tick, begin: Timestamp, latest: Timestamp) -> ListingPage {
         self.asked = if self.lists_open() && self.open.due <= self.recent.due { Kind::Open } else { Kind::Recent };
         let is_open = self.asked == Kind::Open;
         let track = if is_open { &mut self.open } else { &mut self.recent };
@@ -236,7 +236,7 @@ impl Listing {
                 pass: 1,
             }
         });
-        ListPage {
+        ListingPage {
             created_after: sweep.after,
             open_only: is_open,
             page: sweep.paging.page(),
@@ -252,11 +252,11 @@ impl Listing {
     }
 
     /// A page was read, and what it held is durable.
-    pub fn read(&mut self, seen: &PageSeen, now: Tick, interval: Duration) -> Next {
+    pub fn read(&mut self, seen: &PageSeen, now: Tick, interval: Duration) -> AfterPage {
         let is_open = self.asked == Kind::Open;
         let track = self.track();
         track.failures = 0;
-        let Some(mut sweep) = track.sweep.take() else { return Next::Done(self.watermark) };
+        let Some(mut sweep) = track.sweep.take() else { return AfterPage::Done(self.watermark) };
         // Sessions that come while a sweep is under way push others to the next page, so that one may repeat.
         let in_order = match (sweep.last_oldest, seen.newest) {
             (Some(last), Some(newest)) => newest <= last.plus(Duration::from_secs(60)),
@@ -275,7 +275,7 @@ impl Listing {
         if !nonsense && !is_far_enough && step != Step::End {
             let track = self.track();
             (track.sweep, track.due) = (Some(sweep), now);
-            return if step == Step::Again { Next::Again } else { Next::Page };
+            return if step == Step::Again { AfterPage::Again } else { AfterPage::Page };
         }
         if is_open {
             self.open_swept(&sweep, nonsense, now);
@@ -291,10 +291,10 @@ impl Listing {
             self.recent.due = now + interval;
         }
         if nonsense {
-            return Next::Nonsense;
+            return AfterPage::Nonsense;
         }
         // Until the open sessions are listed too, a restart must list them: it has to find no watermark.
-        Next::Done(self.watermark.filter(|_| self.open_sessions != OpenSessions::Unlisted))
+        AfterPage::Done(self.watermark.filter(|_| self.open_sessions != OpenSessions::Unlisted))
     }
 
     fn open_swept(&mut self, sweep: &Sweep, nonsense: bool, now: Tick) {

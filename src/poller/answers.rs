@@ -316,7 +316,7 @@ impl Core {
                     paced(look_back, failures, wait)
                 });
             }
-            Ask::List(_) => self.put_off_listing(now, |failures| paced(look_back, failures, after(failures))),
+            Ask::List(_) => self.listing.put_off(now, |failures| paced(look_back, failures, after(failures))),
             Ask::Agents(_) => self.agents.failed(now, after),
         }
     }

@@ -176,13 +176,13 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    /// A budget with a lease that is large enough.
-    fn choice() -> RequestChoice {
+    /// With a lease of `now` that is large enough.
+    fn choice(now: Tick) -> RequestChoice {
         let mut budget = Budget::new(1.0, 6_000);
         // The limit is known once something was answered.
-        budget.leased(100, S);
-        assert_eq!(budget.ask(Priority::Urgent, S), Grant::Granted);
-        budget.finished(S);
+        budget.leased(100, now);
+        assert_eq!(budget.ask(Priority::Urgent, now), Grant::Granted);
+        budget.finished(now);
         RequestChoice::new(budget)
     }
 
@@ -201,7 +201,7 @@ mod tests {
 
     /// The order in which all that is due is asked for.
     fn order(mut due: Due, routes: &[RouteState; 3], now: Tick) -> Vec<String> {
-        let (mut choice, mut order) = (choice(), Vec::new());
+        let (mut choice, mut order) = (choice(now), Vec::new());
         loop {
             match choice.choose(&due, routes, Tick::MAX, now) {
                 Choice::Session(id) => {
@@ -245,7 +245,7 @@ mod tests {
         states[Route::Session as usize].may_ask = Err(S * 9);
         assert_eq!(order(due.clone(), &states, S * 2), ["listing"]);
         let waiting = Due { listing: None, ..due.clone() };
-        assert_eq!(choice().choose(&waiting, &states, S * 99, S * 2), Choice::Wait(S * 9));
+        assert_eq!(choice(S).choose(&waiting, &states, S * 99, S * 2), Choice::Wait(S * 9));
         states[Route::Session as usize] = RouteState { may_ask: Ok(()), waits_for_path: true, has_answered: false };
         assert_eq!(order(due, &states, S * 2), ["listing"], "one request is finding out the path");
     }
@@ -253,14 +253,14 @@ mod tests {
     #[test]
     fn it_waits_for_what_is_due_next() {
         let due = Due { next_session: Some(S * 7), listing: Some(S * 5), agents: S * 6, ..nothing_due() };
-        assert_eq!(choice().choose(&due, &routes(true), S * 99, S * 2), Choice::Wait(S * 5));
-        assert_eq!(choice().choose(&nothing_due(), &routes(true), S * 99, S * 2), Choice::Wait(S * 99));
+        assert_eq!(choice(S).choose(&due, &routes(true), S * 99, S * 2), Choice::Wait(S * 5));
+        assert_eq!(choice(S).choose(&nothing_due(), &routes(true), S * 99, S * 2), Choice::Wait(S * 99));
     }
 
     #[test]
     fn only_the_time_in_which_the_budget_made_requests_wait_is_throttled() {
         let due = Due { sessions: sessions(), ..nothing_due() };
-        let mut choice = choice();
+        let mut choice = choice(S);
         choice.budget.pause(S * 10, S * 2);
         assert_eq!(choice.choose(&due, &routes(true), S * 99, S * 2), Choice::Wait(S * 10));
         assert_eq!(choice.turn_ended(S * 2), None, "it begins");

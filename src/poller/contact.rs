@@ -127,7 +127,7 @@ impl Core {
             // What stood in its place may have stood before the others as well.
             self.health.retry_beside(route);
             self.agents.retry(now.tick);
-            self.listing.due_by(now.tick);
+            self.listing.sweep.due_by(now.tick);
         }
         self.take_path(route, came);
         let sessions = self.health.route(Route::Session);
@@ -179,10 +179,8 @@ impl Core {
         match ask {
             Ask::Session(id) => self.session_wrong(id, came, what, now),
             Ask::List(_) if self.health.route(Route::List).is_some_and(super::route_health::RouteHealth::is_absent) => {
-                self.listing_busy = false;
-                self.listing.refused(now.tick);
                 let cap = if self.health.has_worked() { ABSENT_CAP } else { NOTHING_WORKS_CAP };
-                self.listing.due_by(now.tick + cap);
+                self.listing.absent(now.tick, cap);
             }
             Ask::List(_) => self.reread_page(now),
             Ask::Agents(_) => {
@@ -202,7 +200,7 @@ impl Core {
         match ask {
             Ask::Session(id) => self.tracker.put_back(id, now.tick),
             // Its page is due still.
-            Ask::List(_) => self.listing_busy = false,
+            Ask::List(_) => self.listing.put_back(),
             Ask::Agents(_) => self.agents.again(now.tick),
         }
     }
@@ -230,6 +228,6 @@ impl Core {
 
     /// Whether this organization's gateway has no listing: it was looked for under every spelling, and never was there.
     pub(super) fn has_no_listing(&self) -> bool {
-        self.config.listing && self.listing.is_unavailable() && self.health.is_absent(Route::List)
+        self.config.listing && self.listing.sweep.is_unavailable() && self.health.is_absent(Route::List)
     }
 }

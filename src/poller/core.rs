@@ -14,6 +14,7 @@ use super::choice::RequestChoice;
 use super::complaints::Complaints;
 use super::contact::StreamSeen;
 use super::health::Health;
+use super::listing_driver::ListingDriver;
 use super::life::{CoreConfig, Life, LookBackStage};
 use super::pipeline::{Batch, CommitPipeline};
 use super::standing::Reported;
@@ -26,8 +27,7 @@ use crate::agntix::paths::{ApiPath, PathChoice};
 use crate::clock::{Tick, Timestamp};
 use crate::config::{ApiConfig, Config};
 use crate::discovery::Watched;
-use crate::discovery::listing::{ListPage, Listing};
-use crate::discovery::unnamed::Unnamed;
+use crate::discovery::listing::{ListingPage, ListingSweep};
 use crate::ledger::{Lease, Opened};
 use crate::session::{Parts, Source};
 use crate::tracker::Tracker;
@@ -49,7 +49,7 @@ pub enum Ask {
     /// One session.
     Session(Arc<str>),
     /// A page of the listing.
-    List(ListPage),
+    List(ListingPage),
     /// A page of the agents.
     Agents(u32),
 }
@@ -81,7 +81,7 @@ pub enum NextAction {
 pub struct Core {
     pub(super) config: CoreConfig,
     pub(super) tracker: Tracker,
-    pub(super) listing: Listing,
+    pub(super) listing: ListingDriver,
     pub(super) agents: Agents,
     pub(super) choice: RequestChoice,
     pub(super) health: Health,
@@ -103,16 +103,8 @@ pub struct Core {
     pub(super) host: String,
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
-    /// A page of the listing is being asked for or committed.
-    pub(super) listing_busy: bool,
-    /// How often the present page was read again because most of its entries had no id.
-    pub(super) page_retries: u8,
-    /// Entries of the listing without a usable id.
-    pub(super) unnamed: Unnamed,
     /// Sessions in a row for which the credential was refused with 403.
     pub(super) forbidden_in_row: u8,
-    /// Sessions asked for one by one because their entry in the listing could not be used; bounded.
-    pub(super) asked_for_entry: HashSet<Arc<str>>,
     /// Sessions of agents that nothing is known of, whose analysis has had these of its parts since then; bounded.
     pub(super) half_written: HashMap<Arc<str>, (Tick, Parts)>,
     /// Sessions counted lately, of which the stream will tell once more; bounded.
@@ -160,11 +152,12 @@ impl Core {
             // One that lies in the future was granted before the clock was set back: it is as good as new.
             budget.restore(now.local.since(*granted), used_for, *count, per_window, now.tick);
         }
-        let listing = Listing::new(opened.watermark);
+        let sweep = ListingSweep::new(opened.watermark);
+        let sweep = if opened.open_listed { sweep } else { sweep.with_open_sessions() };
         let mut core = Self {
             config: CoreConfig::from(config),
             tracker,
-            listing: if opened.open_listed { listing } else { listing.with_open_sessions() },
+            listing: ListingDriver::new(sweep),
             agents: Agents::default(),
             choice: RequestChoice::new(budget),
             health: Health::with_history(if opened.watermark.is_some() { &[Route::List] } else { &[] }),
@@ -195,11 +188,7 @@ impl Core {
             host,
             rng: fastrand::Rng::with_seed(seed),
             commits: CommitPipeline::default(),
-            listing_busy: false,
-            page_retries: 0,
-            unnamed: Unnamed::default(),
             forbidden_in_row: 0,
-            asked_for_entry: HashSet::new(),
             half_written: HashMap::new(),
             counted_lately: HashSet::new(),
             unreadable: Unreadable::default(),
@@ -238,7 +227,7 @@ impl Core {
         });
         self.api = config.api.clone();
         (self.credential, self.host) = (credential, host);
-        self.listing.retry(now.tick);
+        self.listing.sweep.retry(now.tick);
         self.agents.retry(now.tick);
         self.tracker.retry_failing(now.tick, true);
         self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);

@@ -20,7 +20,7 @@ impl Core {
     /// To be called about once a second, with the series whose initial-zero window is over. How things stand.
     pub fn tick(&mut self, due: Vec<SeriesKey>, now: Now) -> Snapshot {
         self.show_succeeded(now);
-        self.tracker.set_caught_up(self.listing.is_caught_up() && self.config.listing && !self.listing_is_late(now));
+        self.tracker.set_caught_up(self.listing.sweep.is_caught_up() && self.config.listing && !self.listing_is_late(now));
         let summary = self.tracker.summary(self.life.first_start, now.tick);
         if self.unreadable.look(summary.unreadable, now.tick) {
             self.tracker.retry_failing(now.tick, false);
@@ -36,14 +36,14 @@ impl Core {
     }
 
     fn sources_read(&self) -> bool {
-        let is_listed = !self.first_sweep_missing() && self.listing.is_looked_back();
+        let is_listed = !self.first_sweep_missing() && self.listing.sweep.is_looked_back();
         (!self.config.listing || is_listed) && !self.life.files_unread
     }
 
     /// Whether the listing, which has been read to its end before, has not been for long.
     fn listing_is_late(&self, now: Now) -> bool {
-        let since = self.listing.last_done().map(|done| now.tick.saturating_sub(done));
-        !self.listing.is_unavailable() && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
+        let since = self.listing.sweep.last_done().map(|done| now.tick.saturating_sub(done));
+        !self.listing.sweep.is_unavailable() && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
     }
 
     fn look_back(&mut self, summary: &Summary, now: Now) {
@@ -81,7 +81,7 @@ impl Core {
         let look_back_done = self.life.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
         self.life.lags = !look_back_done
-            || (self.config.listing && (!self.listing.is_caught_up() || self.listing_is_late(now)))
+            || (self.config.listing && (!self.listing.sweep.is_caught_up() || self.listing_is_late(now)))
             || self.first_sweep_missing()
             || !self.health.has_worked()
             || self.tracker.pending() >= self.config.max_tracked

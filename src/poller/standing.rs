@@ -42,7 +42,7 @@ impl Core {
     /// Whether the listing has to be waited for at a start.
     pub(super) fn first_sweep_missing(&self) -> bool {
         let can_do_without = self.has_no_listing() && self.hears_elsewhere();
-        self.config.listing && !can_do_without && (!self.listing.first_sweep_done() || self.listing.is_unavailable())
+        self.config.listing && !can_do_without && (!self.listing.sweep.first_sweep_done() || self.listing.sweep.is_unavailable())
     }
 
     /// Whether the agents have been read, or are not there.
@@ -126,7 +126,7 @@ impl Core {
 
     /// That nothing has been found, where nothing is wrong: an organization without sessions.
     pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
-        let is_listed = self.config.listing && self.listing.first_sweep_done() && self.health.has_answered(Route::List);
+        let is_listed = self.config.listing && self.listing.sweep.first_sweep_done() && self.health.has_answered(Route::List);
         let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
@@ -205,7 +205,7 @@ impl Core {
         let mut left = Vec::new();
         if self.first_sweep_missing() {
             left.push("the listing of recent sessions".to_owned());
-        } else if self.config.listing && !self.listing.is_caught_up() {
+        } else if self.config.listing && !self.listing.sweep.is_caught_up() {
             left.push("the listing of open sessions".to_owned());
         }
         if self.life.files_unread {

@@ -48,10 +48,9 @@ impl Core {
                 Ask::Session(id)
             }
             Choice::Listing => {
-                self.listing_busy = true;
                 let api_now = self.api_time.now(now.tick, now.local);
                 let begin = self.recent_window_begin(now);
-                Ask::List(self.listing.page(now.tick, begin, api_now))
+                Ask::List(self.listing.ask(now.tick, begin, api_now))
             }
             Choice::Agents => {
                 self.agents.asked();
@@ -64,11 +63,11 @@ impl Core {
     }
 
     fn due(&self, now: Tick) -> Due {
-        let lists = self.config.listing && !self.listing_busy && self.tracker.pending() < self.config.max_tracked;
+        let lists = self.config.listing && self.tracker.pending() < self.config.max_tracked;
         Due {
             sessions: [Class::Finishing, Class::Open, Class::Watched].map(|class| self.tracker.due_in(class, now)),
             next_session: self.tracker.next_due(),
-            listing: lists.then(|| self.listing.due()),
+            listing: self.listing.due().filter(|_| lists),
             agents: self.agents.due(),
             agents_interval: self.config.agents_interval,
         }

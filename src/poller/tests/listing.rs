@@ -7,7 +7,7 @@ fn sessions(count: u32) -> Vec<String> {
     (0..count).map(|n| session(&format!("s{n}"), S * (60 + n), true)).collect()
 }
 
-fn lists(asked: &[Ask]) -> Vec<crate::discovery::listing::ListPage> {
+fn lists(asked: &[Ask]) -> Vec<crate::discovery::listing::ListingPage> {
     asked.iter().filter_map(|ask| if let Ask::List(page) = ask { Some(*page) } else { None }).collect()
 }
 
@@ -70,7 +70,7 @@ fn open_sweep_keeps_the_good_entries_beside_one_without_an_id() {
         ask => nothing(ask),
     });
     assert!(world.core.tracker.get("a").is_some() && world.core.tracker.get("b").is_some());
-    assert!(world.core.listing.is_caught_up());
+    assert!(world.core.listing.sweep.is_caught_up());
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn failures_do_not_end_the_sweep_of_open_sessions() {
             }
         }
         assert!(world.core.tracker.get("old").is_some(), "{failure:?}");
-        assert!(world.core.listing.is_caught_up() && recent >= 5, "{failure:?}: {recent}");
+        assert!(world.core.listing.sweep.is_caught_up() && recent >= 5, "{failure:?}: {recent}");
         assert!(looked_back < Some(60), "{failure:?}: the first page waited for {looked_back:?} s");
     }
 }
@@ -123,7 +123,7 @@ fn refused_state_filter_ends_the_open_sweep_until_the_next_start_or_reload() {
         open
     };
     assert_eq!(open_asked(&mut world, &refusing), 3);
-    assert!(world.core.listing.is_caught_up() && world.exposition.is_published());
+    assert!(world.core.listing.sweep.is_caught_up() && world.exposition.is_published());
     assert_eq!(open_asked(&mut world, &refusing), 0);
     world.core.reconfigure(&Config::default(), "AGNTIX_API_KEY".into(), "api.agntix.ai".into(), world.now());
     assert_eq!(open_asked(&mut world, &refusing), 3, "a reload tries again");

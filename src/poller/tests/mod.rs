@@ -452,7 +452,7 @@ fn an_entry_that_nobody_can_name_is_read_again_and_one_that_cannot_be_used_is_as
             }
             ask => nothing(ask),
         });
-        if world.core.listing.first_sweep_done() {
+        if world.core.listing.sweep.first_sweep_done() {
             break;
         }
         world.advance(S * 60);
@@ -590,7 +590,7 @@ fn an_answer_that_is_no_list_is_no_empty_list() {
         Ask::List(_) => Ok(r#"{"items":[]}"#.into()),
         ask => nothing(ask),
     });
-    assert!(!world.core.listing.first_sweep_done());
+    assert!(!world.core.listing.sweep.first_sweep_done());
     assert!(world.value(r#"agntix_exporter_malformed_sessions_total{reason="json"}"#) >= Some(1.0));
 }
 
