@@ -20,7 +20,8 @@ impl Core {
     /// To be called about once a second, with the series whose initial-zero window is over. How things stand.
     pub fn tick(&mut self, due: Vec<SeriesKey>, now: Now) -> Snapshot {
         self.show_succeeded(now);
-        self.tracker.set_caught_up(self.listing.sweep.is_caught_up() && self.config.listing && !self.listing_is_late(now));
+        self.tracker
+            .set_caught_up(self.listing.sweep.is_caught_up() && self.config.listing && !self.listing_is_late(now));
         let summary = self.tracker.summary(self.life.first_start, now.tick);
         if self.unreadable.look(summary.unreadable, now.tick) {
             self.tracker.retry_failing(now.tick, false);
@@ -43,7 +44,8 @@ impl Core {
     /// Whether the listing, which has been read to its end before, has not been for long.
     fn listing_is_late(&self, now: Now) -> bool {
         let since = self.listing.sweep.last_done().map(|done| now.tick.saturating_sub(done));
-        !self.listing.sweep.is_unavailable() && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
+        !self.listing.sweep.is_unavailable()
+            && since.is_some_and(|since| since > self.config.listing_interval * 2 + BEHIND)
     }
 
     fn look_back(&mut self, summary: &Summary, now: Now) {

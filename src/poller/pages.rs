@@ -89,8 +89,11 @@ impl Core {
     pub(super) fn page_unreadable(&mut self, request_id: Option<&str>, why: &str, now: Now) {
         self.updates.malformed(MalformedReason::Json);
         let why = why.to_owned();
-        let trouble =
-            if self.listing.sweep.unreadable() { PageTrouble::EntryLeftOut { why } } else { PageTrouble::Unreadable { why } };
+        let trouble = if self.listing.sweep.unreadable() {
+            PageTrouble::EntryLeftOut { why }
+        } else {
+            PageTrouble::Unreadable { why }
+        };
         self.page_notice(trouble, request_id, now);
         self.reread_page(now);
     }

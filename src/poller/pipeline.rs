@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::backoff;
+use crate::catalogue::SeriesKey;
 use crate::clock::Tick;
 use crate::discovery::listing::PageSeen;
-use crate::exposition::series::SeriesKey;
 use crate::ledger::{Change, Lease};
 use crate::session::Facts;
 
@@ -188,10 +188,11 @@ impl CommitPipeline {
 
 #[cfg(test)]
 mod tests {
+    use exposition::LabelSet;
+
     use super::*;
+    use crate::catalogue::Family;
     use crate::clock::Timestamp;
-    use crate::exposition::catalogue::Family;
-    use crate::exposition::labels::LabelSet;
 
     const S: Duration = Duration::from_secs(1);
 

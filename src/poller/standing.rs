@@ -42,7 +42,9 @@ impl Core {
     /// Whether the listing has to be waited for at a start.
     pub(super) fn first_sweep_missing(&self) -> bool {
         let can_do_without = self.has_no_listing() && self.hears_elsewhere();
-        self.config.listing && !can_do_without && (!self.listing.sweep.first_sweep_done() || self.listing.sweep.is_unavailable())
+        self.config.listing
+            && !can_do_without
+            && (!self.listing.sweep.first_sweep_done() || self.listing.sweep.is_unavailable())
     }
 
     /// Whether the agents have been read, or are not there.
@@ -126,7 +128,8 @@ impl Core {
 
     /// That nothing has been found, where nothing is wrong: an organization without sessions.
     pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
-        let is_listed = self.config.listing && self.listing.sweep.first_sweep_done() && self.health.has_answered(Route::List);
+        let is_listed =
+            self.config.listing && self.listing.sweep.first_sweep_done() && self.health.has_answered(Route::List);
         let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
