@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up should stop")]
 
-use agntix_exporter::agntix::{JsonText, wire};
+use agntix_api::{JsonText, wire};
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::Config;
 use agntix_exporter::observation::{ObservationConfig, observe, observe_entry};

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agntix_exporter::agntix::{Client, ListQuery};
+use agntix_api::{Client, ListQuery, Secret};
+use agntix_exporter::api;
 use agntix_exporter::catalogue::{ExporterMetrics, Exposition};
 use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Committed, Ledger, LedgerError};
 use agntix_exporter::poller::{Inbox, Poller};
-use agntix_exporter::secret::Secret;
 use agntix_exporter::status::Status;
 use agntix_exporter::supervisor::Pulse;
 use simulator::{Clock as _, DEFAULT_KEY, Simulator, SimulatorConfig, SystemClock};
@@ -33,7 +33,7 @@ const LARGEST_LIMIT: f64 = 3_000.0;
 const SHARE: f64 = 0.5;
 
 fn main() {
-    agntix_exporter::agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     for (list_analysis, total, what) in
         [(true, 60_000, "the listing carries the analysis"), (false, 20_000, "a request a session")]
     {
@@ -95,7 +95,7 @@ impl Api {
     }
 
     fn client(&self) -> Client {
-        Client::new(&self.config.api, Secret::new(DEFAULT_KEY)).unwrap()
+        api::client(&self.config.api, Secret::new(DEFAULT_KEY)).unwrap()
     }
 
     /// Pages of the listing, one after the other, as the poller reads them.

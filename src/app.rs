@@ -7,6 +7,8 @@ mod reload;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use agntix_api::Client;
+use agntix_api::paths::ApiPath;
 use exporter_web::{Server, WebConfigError};
 pub use reload::Reloader;
 use reload::{IdFiles, Reload};
@@ -15,8 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::agntix::paths::ApiPath;
-use crate::agntix::{Client, ClientError, WebhookSecretError, WebhookSecretSource};
+use crate::api::{self, ApiSetupError};
 use crate::catalogue::ExporterMetrics;
 use crate::catalogue::{Exposition, Family};
 use crate::clock::{ApiClock, Clock};
@@ -46,12 +47,9 @@ pub enum AppError {
     /// What guards a listener.
     #[error(transparent)]
     WebConfig(#[from] WebConfigError),
-    /// The client of the API.
+    /// The client of the API, or the webhook's secret.
     #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The webhook's secret.
-    #[error(transparent)]
-    WebhookSecret(#[from] WebhookSecretError),
+    Api(#[from] ApiSetupError),
     /// A defect in the catalogue.
     #[error("the exporter's own metrics cannot be registered ({0}); this is a defect")]
     Metrics(#[from] prometheus::Error),
@@ -116,7 +114,7 @@ impl App {
         // Both read files, which a slow disk must not make this thread wait for. The warnings were logged when the
         // configuration was loaded.
         let (client, guards, config) = tokio::task::spawn_blocking(move || {
-            let client = Client::new(&config.api, api_key)?;
+            let client = api::client(&config.api, api_key)?;
             let (guards, _) = Guards::open(&config)?;
             Ok::<_, AppError>((client, guards, config))
         })
@@ -175,7 +173,7 @@ impl App {
         let inbox = Inbox { watched: watched_inbox, news: news_inbox, reconfigure: reconfigure_inbox };
         let api_clock = Arc::<ApiClock>::default();
         let webhook = if config.webhook.enabled {
-            let secrets = WebhookSecretSource::new(&config.webhook, webhook_secret.as_ref())?;
+            let secrets = api::webhook_secrets(&config.webhook, webhook_secret.as_ref())?;
             let ledger = Arc::clone(&ledger) as Arc<dyn Ledger>;
             let observation = ObservationConfig::from(&config).knowing(opened.agents.clone());
             let deliveries =
@@ -345,8 +343,9 @@ async fn listen(config: &Config, sockets: Vec<std::net::TcpListener>) -> Result<
 mod tests {
     use std::time::Duration;
 
+    use agntix_api::install_crypto_provider;
+
     use super::*;
-    use crate::agntix::install_crypto_provider;
     use crate::clock::SystemClock;
     use crate::config::{Environment, Overrides, load};
 

@@ -8,10 +8,10 @@
 //!                ask next    API calls  session adds    once only   ready to send
 //! ```
 //!
-//! What talks to Agntix ([`agntix`]) knows nothing of metrics; what exposes metrics ([`exposition`], [`web`])
+//! What talks to Agntix ([`agntix_api`]) knows nothing of metrics; what exposes metrics ([`exposition`], [`web`])
 //! knows nothing of Agntix. [`observation`] and [`tracker`] are pure: time, network and disk come in at the edge.
 
-pub mod agntix;
+pub mod api;
 pub mod app;
 pub mod catalogue;
 pub mod cli;
@@ -23,9 +23,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
 pub mod poller;
-pub mod secret;
 pub mod session;
-mod stamp;
 pub mod status;
 pub mod supervisor;
 pub mod tasks;

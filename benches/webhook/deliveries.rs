@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use agntix_exporter::agntix::WebhookSecrets;
+use agntix_api::WebhookSecrets;
 use agntix_exporter::clock::{Clock as _, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -75,7 +75,7 @@ fn main() {
         return receive(name, Path::new(directory));
     }
     allow_files(u64::from(SLOW_CONNECTIONS) + 1_000);
-    agntix_exporter::agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     let plan = Plan::new(&arguments);
     let directory = support::directory("webhook");
     let (_api, api) = empty_api();

@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use agntix_exporter::agntix::{SignatureHeaders, WebhookSecrets, wire};
+use agntix_api::{SignatureHeaders, WebhookSecrets, wire};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::Config;
 use agntix_exporter::observation::{ObservationConfig, observe_entry};
 use axum::Router;
-use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use exporter_web::Server;
 use simulator::DEFAULT_KEY;
 use tokio::net::TcpListener;

@@ -10,15 +10,14 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use agntix_exporter::agntix::{WebhookSecretSource, WebhookSecrets};
+use agntix_api::{Secret, WebhookSecretSource, WebhookSecrets};
 use agntix_exporter::clock::{ManualClock, Timestamp};
-use agntix_exporter::config::{Config, WebhookConfig};
+use agntix_exporter::config::Config;
 use agntix_exporter::discovery::News;
 use agntix_exporter::discovery::webhook::Deliveries;
 use agntix_exporter::catalogue::ExporterMetrics;
 use agntix_exporter::ledger::{Change, Commit, Ledger, Stage, Verdict};
 use agntix_exporter::observation::{Channel, ObservationConfig};
-use agntix_exporter::secret::Secret;
 use agntix_exporter::web::webhook;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -66,8 +65,8 @@ struct Webhook {
 
 impl Webhook {
     fn new() -> Self {
-        let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref());
-        let source = source.expect("this is a secret");
+        let secret = Secret::new(SECRET).expect("this is a secret");
+        let source = WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &secret).expect("this is a secret");
         let (sender, news) = mpsc::channel(1);
         let (ledger, clock) = (Arc::new(Counting::default()), Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000))));
         let observation = ObservationConfig::from(&Config::default());

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use agntix_exporter::agntix::JsonText;
-use agntix_exporter::agntix::wire::{Page, Session};
+use agntix_api::JsonText;
+use agntix_api::wire::{Page, Session};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

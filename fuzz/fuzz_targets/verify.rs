@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use agntix_exporter::agntix::{SignatureHeaders, WebhookSecrets};
+use agntix_api::{SignatureHeaders, WebhookSecrets};
 use agntix_exporter::clock::Timestamp;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agntix_api::Client;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::agntix::Client;
+use crate::api;
 use crate::catalogue::ExporterMetrics;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, restart_only_changes};
@@ -135,7 +136,7 @@ impl Reload {
         let reloader = Arc::clone(&self.reloader);
         let (loaded, client) = blocking(move || {
             let loaded = reloader()?;
-            let client = Client::new(&loaded.config.api, loaded.api_key.clone()).map_err(|e| e.to_string());
+            let client = api::client(&loaded.config.api, loaded.api_key.clone()).map_err(|e| e.to_string());
             Ok((loaded, client))
         })
         .await?;

@@ -11,7 +11,7 @@ use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
 use crate::config::{self, Loaded};
 use crate::web::{Guards, WebError};
-use crate::{agntix, lifecycle, telemetry};
+use crate::{lifecycle, telemetry};
 
 /// How long to wait for blocking work that is still under way at the end.
 const LEFT_OVER: Duration = Duration::from_millis(200);
@@ -43,7 +43,7 @@ pub(super) fn serve(
     announce: impl FnOnce(&App) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let log_level = telemetry::init(&loaded.config.log).map_err(Failure::running)?;
-    agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

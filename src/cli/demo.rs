@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
@@ -20,7 +21,6 @@ use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
 use crate::config::{self, Config, ConfigOrigin, ExtractedKind, Loaded, MetricsConfig};
 use crate::lifecycle;
-use crate::secret::Secret;
 use crate::tasks::Tasks;
 use crate::web::Guards;
 

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use super::flags::Global;
 use super::terminal::{Failure, environment, runtime};
+use crate::config;
 use crate::web::{Guards, local_client, local_url, reachable};
-use crate::{agntix, config};
 
 /// The health check of a container gives up after 30 s by default; this leaves room to say why.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         return runtime()?.block_on(takes_connections(&reachable(address)));
     };
     let url = local_url(address, &guards.web, &format!("{}/-/healthy", config.web.prefix()));
-    agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     let client = local_client("healthcheck", PATIENCE)
         .build()
         .map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {e}")))?;

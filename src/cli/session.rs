@@ -2,21 +2,22 @@
 
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
-use crate::agntix::paths::ApiPath;
-use crate::agntix::search::{self, Ending, Search};
-use crate::agntix::{self, Answer, ApiError, Client, JsonText, wire};
+use crate::api;
 use crate::catalogue::buckets;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, ApiConfig, Config};
 use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
 use crate::session::Facts;
+use agntix_api::paths::ApiPath;
+use agntix_api::search::{self, Ending, Search};
+use agntix_api::{Answer, ApiError, Client, JsonText, wire};
 use exposition::Kind;
 
 pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let loaded =
         config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
-    agntix::install_crypto_provider();
-    let client = Client::new(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
+    agntix_api::install_crypto_provider();
+    let client = api::client(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
     let (answer, ending) = runtime()?.block_on(find(&client, &loaded.config.api, id));
     if let Ending::Wrong(wrong) = ending {
         return Err(Failure::running(format!(
@@ -39,7 +40,7 @@ pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
 
 /// Asks for the session under the spellings of the path, until one answers as the route promises; the last answer.
 async fn find(client: &Client, config: &ApiConfig, id: &str) -> (Answer, Ending) {
-    let mut search = Search::new(ApiPath::Session, config, None);
+    let mut search = Search::new(ApiPath::Session, &api::paths(config), None);
     loop {
         let answer = client.session_at(search.path(), id).await;
         if let search::Step::Over(ending) = search.answered(&answer) {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agntix_api::{Roots, Secret, WebhookSecretSource, WebhookSecrets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
@@ -18,9 +19,7 @@ use reqwest::{StatusCode, Url, redirect, retry};
 use serde_json::json;
 
 use super::terminal::{Failure, environment, print, runtime};
-use crate::agntix::{self, Roots, WebhookSecretSource, WebhookSecrets};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::secret::Secret;
 
 /// Svix counts a delivery as failed when there is no answer by then.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -62,7 +61,7 @@ pub struct WebhookTestArgs {
 pub(super) fn run(args: &WebhookTestArgs) -> Result<(), Failure> {
     let to = endpoint(&args.to).map_err(Failure::Mistake)?;
     let secrets = secrets(args, environment().webhook_secret()).map_err(Failure::Mistake)?;
-    agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     let client = client(&to, Roots::find().map_err(Failure::mistake)?)?;
     let mut wrong = 0;
     runtime()?.block_on(async {
@@ -323,14 +322,14 @@ fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use agntix_api::SignatureHeaders;
     use axum::Router;
-    use axum::body::Bytes;
     use axum::http::HeaderMap;
     use axum::routing::post;
+    use bytes::Bytes;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::agntix::SignatureHeaders;
     use crate::config::Config;
     use crate::observation::{self, ObservationConfig};
 
@@ -350,7 +349,7 @@ mod tests {
 
     /// What is reported of every delivery to a receiver with this route.
     async fn reports(router: Router) -> Vec<Report> {
-        agntix::install_crypto_provider();
+        agntix_api::install_crypto_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = endpoint(&format!("http://{}/hook", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -420,7 +419,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_wrong_whatever_was_to_come() {
-        agntix::install_crypto_provider();
+        agntix_api::install_crypto_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = endpoint(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         drop(listener);

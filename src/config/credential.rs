@@ -3,11 +3,11 @@
 //!
 //! The files are read by those who use them, who read them again when they change; here only their names count.
 
+use agntix_api::{Secret, WebhookSecrets};
+
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::loaded::Loaded;
-use crate::agntix::WebhookSecrets;
-use crate::secret::Secret;
 
 /// Finds the credential, and takes it into `loaded` if it is in the environment.
 pub(super) fn choose(loaded: &mut Loaded, environment: &Environment) -> Result<(), ConfigError> {

@@ -5,13 +5,13 @@ use std::fmt;
 use std::path::Path;
 
 use ::config::{Value, ValueKind};
+use agntix_api::Secret;
 
 use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape, VARIABLE_PREFIX};
 use super::layer::Layer;
 use super::origin::ConfigOrigin;
 use super::typing;
-use crate::secret::Secret;
 
 /// The variable that holds the API key.
 const API_KEY: &str = "AGNTIX_API_KEY";

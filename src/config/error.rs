@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
+use agntix_api::signature::SecretError;
+
 use super::origin::ConfigOrigin;
-use crate::agntix::signature::SecretError;
 
 /// Longer values are cut; the start is enough to recognise one.
 const MAX_SHOWN: usize = 80;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use agntix_api::Secret;
+
 use super::origin::Origins;
 use super::root::Config;
-use crate::secret::Secret;
 
 /// A configuration that is valid, and where it came from.
 #[derive(Clone, Debug)]

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::Stamp;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::Watched;
 use crate::session::Source;
-use crate::stamp::Stamp;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::agntix::ApiError;
-use crate::agntix::promise::{self, Unkept};
-use crate::agntix::stream::StreamEnd;
+use agntix_api::ApiError;
+use agntix_api::promise::{self, Unkept};
+use agntix_api::stream::StreamEnd;
 
 /// Longest backoff.
 pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(60);

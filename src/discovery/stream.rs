@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::paths::{AfterWrong, ApiPath, PathChoice};
+use agntix_api::promise::{self, Unkept};
+use agntix_api::stream::{EventKind, Heard, StreamEnd, StreamEvent};
+use agntix_api::{ApiError, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::reconnect::{Connection, Reconnect, Trouble};
 use super::{Hint, News};
-use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
-use crate::agntix::promise::{self, Unkept};
-use crate::agntix::stream::{EventKind, Heard, StreamEnd, StreamEvent};
-use crate::agntix::{ApiError, Client};
 use crate::session::Source;
 
 /// How often the poller is told that the stream lives, at most.
@@ -197,14 +197,14 @@ impl Follower {
 mod tests {
     use std::net::SocketAddr;
 
+    use agntix_api::{Secret, install_crypto_provider};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::super::reconnect::{BACKOFF_CAP, GOOD, MISSING_WAIT};
     use super::*;
-    use crate::agntix::install_crypto_provider;
+    use crate::api;
     use crate::config::ApiConfig;
-    use crate::secret::Secret;
 
     fn follower() -> (Follower, mpsc::Receiver<News>) {
         let (news, inbox) = mpsc::channel(8);
@@ -293,7 +293,7 @@ mod tests {
         install_crypto_provider();
         let (address, mut requests) = silent_server().await;
         let config = ApiConfig { base_url: format!("http://{address}"), ..ApiConfig::default() };
-        let client = Client::new(&config, Secret::new("pk_test")).unwrap();
+        let client = api::client(&config, Secret::new("pk_test")).unwrap();
         let (mut follower, mut inbox) = follower();
         {
             let connection = follower.connect(&client);
@@ -324,7 +324,7 @@ mod tests {
     fn client_of(address: SocketAddr) -> Client {
         install_crypto_provider();
         let config = ApiConfig { base_url: format!("http://{address}"), ..ApiConfig::default() };
-        Client::new(&config, Secret::new("pk_test")).unwrap()
+        api::client(&config, Secret::new("pk_test")).unwrap()
     }
 
     #[tokio::test]

@@ -5,15 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agntix_api::{
+    JsonText, SignatureError, SignatureHeaders, WebhookSecretError, WebhookSecretSource, WebhookSecrets, wire,
+};
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
-use crate::agntix::wire::{self, Scalar};
-use crate::agntix::{
-    JsonText, SignatureError, SignatureHeaders, WebhookSecretError, WebhookSecretSource, WebhookSecrets, object,
-};
 use crate::clock::{ApiClock, Clock, Timestamp};
 use crate::ledger::{Change, Ledger, Verdict};
 use crate::observation::{self, ObservationConfig};
@@ -85,13 +84,6 @@ impl Event {
     }
 }
 
-object! {
-    /// The envelope: the session's own fields, and beside them what happened.
-    struct Envelope<'a> {
-        "eventType" => event_type: Scalar<'a>,
-    }
-}
-
 /// Takes deliveries.
 pub struct Deliveries {
     secrets: Arc<WebhookSecretSource>,
@@ -140,7 +132,7 @@ impl Deliveries {
         }
         let now = api.unwrap_or(machine);
         let body = JsonText::new(body);
-        let Ok(envelope) = body.read::<Envelope<'_>>() else {
+        let Ok(envelope) = body.read::<wire::Envelope<'_>>() else {
             return (Event::Unread, Outcome::Malformed);
         };
         let event = match envelope.event_type.text() {
@@ -184,9 +176,7 @@ impl Deliveries {
         let _turn = self.turn.lock().await;
         let secrets = Arc::clone(&self.secrets);
         let looked = tokio::task::spawn_blocking(move || secrets.current(Instant::now())).await;
-        looked.unwrap_or_else(|_| {
-            Err(WebhookSecretError::Unusable(format!("{} could not be looked at", self.secrets.name())))
-        })
+        looked.unwrap_or_else(|_| Err(WebhookSecretError(format!("{} could not be looked at", self.secrets.name()))))
     }
 
     fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Told> {

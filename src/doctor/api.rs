@@ -1,9 +1,10 @@
 //! What the API said: whether it can be reached, and whether it takes the credential.
 
+use agntix_api::{ApiError, promise};
+
 use super::Finding;
 use super::finding::many;
 use super::seen::{ApiSeen, LeftOut, Miss};
-use crate::agntix::{ApiError, promise};
 
 /// Judges whether the API can be reached, and whether it takes the credential.
 pub(super) fn judge(seen: &ApiSeen) -> Vec<Finding> {
@@ -115,9 +116,10 @@ fn credential(seen: &ApiSeen) -> Option<Finding> {
 mod tests {
     use std::time::Duration;
 
+    use agntix_api::paths::ApiPath;
+    use agntix_api::search::{Found, Wrong};
+
     use super::*;
-    use crate::agntix::paths::ApiPath;
-    use crate::agntix::search::{Found, Wrong};
     use crate::doctor::Status;
     use crate::doctor::seen::{Agents, SessionSeen};
 

@@ -1,9 +1,10 @@
 //! The requests that polling needs, against those that it may send. An estimate from above: sessions that stay open for
 //! long are asked for ever more rarely.
 
+use agntix_api::RateLimit;
+
 use super::Finding;
 use super::finding::grouped;
-use crate::agntix::RateLimit;
 use crate::config::Config;
 
 const CHECK: &str = "budget";

@@ -1,11 +1,12 @@
 //! Which routes the credential may read, and what is behind them: agents, listing, single sessions, event stream.
 
+use agntix_api::ApiError;
+use agntix_api::paths::ApiPath;
+use agntix_api::search::{Found, Wrong};
+
 use super::Finding;
 use super::finding::{grouped, many};
 use super::seen::{Agents, ApiSeen, Listing, Miss};
-use crate::agntix::ApiError;
-use crate::agntix::paths::ApiPath;
-use crate::agntix::search::{Found, Wrong};
 use crate::config::Config;
 
 /// Judges each route that was asked.
@@ -210,9 +211,10 @@ fn stream(answer: Option<&Result<(), Miss>>, config: &Config) -> Option<Finding>
 
 #[cfg(test)]
 mod tests {
+    use agntix_api::Route;
+    use agntix_api::promise::{self, Unkept};
+
     use super::*;
-    use crate::agntix::Route;
-    use crate::agntix::promise::{self, Unkept};
     use crate::doctor::Status::{self, Failure, Ok as Fine, Warning};
     use crate::doctor::seen::SessionSeen;
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use agntix_api::paths::ApiPath;
+use agntix_api::search::{Found, Wrong};
+use agntix_api::{ApiError, RateLimit};
+
 use super::clock::ClockSeen;
-use crate::agntix::paths::ApiPath;
-use crate::agntix::search::{Found, Wrong};
-use crate::agntix::{ApiError, RateLimit};
 
 /// What was asked of the API, and what it said. `None` was not asked.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,8 @@
 //! The ledger's single numbers: when it began, how far discovery has come, how far back it remembers.
 
+use agntix_api::paths::ApiPath;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
-use crate::agntix::paths::ApiPath;
 use crate::clock::Timestamp;
 
 /// A single number, and its key in the table `meta`.

@@ -43,7 +43,8 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::agntix::paths::ApiPath;
+use agntix_api::paths::ApiPath;
+
 use crate::catalogue::{Exemplar, SeriesKey, SeriesState};
 use crate::clock::Timestamp;
 use crate::observation::AgentParts;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::paths::ApiPath;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior};
 
@@ -22,7 +23,6 @@ use super::room::{Charges, Room};
 use super::series::{self, LookBack, Sums};
 use super::totals::{self, Totals};
 use super::{Change, Committed, Lease, LedgerError, Opened, Pending, Verdict, schema};
-use crate::agntix::paths::ApiPath;
 use crate::catalogue::{CHANNEL, Family, SeriesKey, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField};

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::wire::{self, Scalar};
+
 use super::parts::AgentParts;
-use crate::agntix::wire::{self, Scalar};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField, ExtractedKind};
 use crate::session::{Channel, Ended, Extracted, Facts, MalformedReason, Outcome, Parts};

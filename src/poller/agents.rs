@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
-use crate::agntix::{JsonText, wire};
 use crate::catalogue::GaugeFamily;
 use crate::clock::Tick;
 use crate::discovery::paging::{Contradiction, PageClaims, Paging, ServerPages, Step};
 use crate::observation::MAX_VALUE;
+use agntix_api::{JsonText, wire};
 use exposition::LabelSet;
 
 /// Pages that are read at most: 2,000 agents of 20 a page; a list without end is a broken answer.

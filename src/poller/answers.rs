@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::promise::{self, Unkept};
+use agntix_api::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
+
 use super::contact::Came;
 use super::core::{Ask, Core, Now};
 use super::health::backoff;
@@ -11,8 +14,6 @@ use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice, SessionNotice, 
 use super::pipeline::Purpose;
 use super::route_health::WrongAnswer;
 use super::updates::{MetricUpdate, StatedLimit, Update};
-use crate::agntix::promise::{self, Unkept};
-use crate::agntix::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 use crate::clock::Tick;
 use crate::ledger::Change;
 use crate::observation::{self, Moment};

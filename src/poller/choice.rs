@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agntix::Route;
-use crate::agntix::budget::{Budget, Grant, Priority};
+use agntix_api::Route;
+use agntix_api::budget::{Budget, Grant, Priority};
+
 use crate::clock::Tick;
 use crate::tracker::Class;
 

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::paths::{AfterWrong, ApiPath, PathChoice};
+use agntix_api::promise::{self, Unkept};
+use agntix_api::{Answer, Route, wire};
+
 use super::answers::session_notice;
 use super::core::{Ask, Core, Now};
 use super::health::backoff;
 use super::notices::{ApiNotice, Notice, SessionTrouble};
 use super::route_health::WrongAnswer;
 use super::time::Head;
-use crate::agntix::paths::{AfterWrong, ApiPath, PathChoice};
-use crate::agntix::promise::{self, Unkept};
-use crate::agntix::{Answer, Route, wire};
 use crate::clock::Tick;
 use crate::ledger::Change;
 use crate::session::Source;

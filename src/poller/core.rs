@@ -8,6 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agntix_api::Route;
+use agntix_api::budget::{Budget, LEASE_VALID};
+use agntix_api::paths::{ApiPath, PathChoice};
+
 use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::choice::RequestChoice;
@@ -21,9 +25,7 @@ use super::standing::Reported;
 use super::unreadable::Unreadable;
 use super::updates::{Update, Updates};
 use super::watched::WatchedSessions;
-use crate::agntix::Route;
-use crate::agntix::budget::{Budget, LEASE_VALID};
-use crate::agntix::paths::{ApiPath, PathChoice};
+use crate::api;
 use crate::clock::{Tick, Timestamp};
 use crate::config::{ApiConfig, Config};
 use crate::discovery::Watched;
@@ -163,7 +165,7 @@ impl Core {
             health: Health::with_history(if opened.watermark.is_some() { &[Route::List] } else { &[] }),
             paths: Route::ALL.map(|route| {
                 let path = ApiPath::from(route);
-                PathChoice::new(path, &config.api, opened.paths.get(path as usize).copied().flatten())
+                PathChoice::new(path, &api::paths(&config.api), opened.paths.get(path as usize).copied().flatten())
             }),
             stream: None,
             asking: [0; Route::ALL.len()],
@@ -222,8 +224,8 @@ impl Core {
         }
         self.paths = std::array::from_fn(|route| match self.paths.get(route) {
             Some(path) if is_same_api => path.clone(),
-            Some(path) => path.reconfigured(&config.api),
-            None => PathChoice::new(ApiPath::List, &config.api, None),
+            Some(path) => path.reconfigured(&api::paths(&config.api)),
+            None => PathChoice::new(ApiPath::List, &api::paths(&config.api), None),
         });
         self.api = config.api.clone();
         (self.credential, self.host) = (credential, host);

@@ -3,7 +3,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use crate::agntix::{JsonText, wire};
+use agntix_api::{JsonText, wire};
+
 use crate::clock::Timestamp;
 use crate::discovery::listing::{ListingPage, PageSeen};
 use crate::discovery::paging::PageClaims;

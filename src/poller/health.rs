@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use agntix_api::paths::ApiPath;
+use agntix_api::{ApiError, Route};
+
 use super::route_health::{RouteHealth, WrongAnswer};
-use crate::agntix::paths::ApiPath;
-use crate::agntix::{ApiError, Route};
 use crate::clock::Tick;
 use crate::status::ApiStatus;
 

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agntix::paths::AfterWrong;
-use crate::agntix::{ApiError, Route};
+use agntix_api::paths::AfterWrong;
+use agntix_api::{ApiError, Route};
+
 use crate::discovery::paging::Contradiction;
 use crate::session::Source;
 

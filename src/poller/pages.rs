@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::paths::PathChoice;
+use agntix_api::promise::Unkept;
+use agntix_api::{ApiError, JsonText, Route, wire};
+
 use super::contact::Came;
 use super::core::{Ask, Core, Now};
 use super::entries::Entries;
@@ -10,9 +14,6 @@ use super::health::backoff;
 use super::listing_driver::PageTaken;
 use super::notices::{ListNotice, Notice, PageTrouble};
 use super::pipeline::Purpose;
-use crate::agntix::paths::PathChoice;
-use crate::agntix::promise::Unkept;
-use crate::agntix::{ApiError, JsonText, Route, wire};
 use crate::discovery::listing::{AfterPage, ListingPage, PageSeen};
 use crate::ledger::{Change, Verdict};
 use crate::session::{Facts, MalformedReason, Source};

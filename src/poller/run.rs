@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use agntix_api::{Answer, Client, ListQuery};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Ask, Core, CoreDeps, NextAction, Now};
 use super::pipeline::Batch;
 use super::publish::Publisher;
-use crate::agntix::{Answer, Client, ListQuery};
 use crate::catalogue::{ExporterMetrics, Exposition};
 use crate::clock::{ApiClock, Clock, Tick};
 use crate::config::Config;

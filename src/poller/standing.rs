@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use agntix_api::Route;
+use agntix_api::paths::{ApiPath, PathChoice};
+
 use super::core::{Core, Now};
 use super::life::LookBackStage;
 use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
-use crate::agntix::Route;
-use crate::agntix::paths::{ApiPath, PathChoice};
 use crate::clock::Tick;
 use crate::status::{ApiStatus, RouteLine};
 use crate::tracker::Summary;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use agntix_api::Answer;
+
 use super::api_time::{Decision, TOLERANCE};
 use super::core::{Core, Now};
 use super::notices::Notice;
 use super::updates::Update;
-use crate::agntix::Answer;
 use crate::clock::{Tick, Timestamp};
 use crate::ledger::Change;
 use crate::observation::Moment;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use agntix_api::Route;
+
 use super::choice::{Choice, Due, RouteState};
 use super::core::{Ask, Core, NextAction, Now};
 use super::pipeline::{Batch, Commit};
 use super::updates::MetricUpdate;
-use crate::agntix::Route;
 use crate::clock::Tick;
 use crate::ledger::Lease;
 use crate::tracker::Class;

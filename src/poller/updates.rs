@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::notices::Notice;
-use crate::agntix::Route;
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use crate::session::{MalformedReason, Source};
+use agntix_api::Route;
 use exposition::LabelSet;
 
 /// Something that the shell is to carry out.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::SignatureHeaders;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +15,6 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::agntix::SignatureHeaders;
 use crate::catalogue::ExporterMetrics;
 use crate::discovery::webhook::{Deliveries, Event, Outcome};
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::Response;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

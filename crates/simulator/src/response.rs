@@ -3,8 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
+use bytes::Bytes;
 use http_body::Frame;
 
 use crate::answer::{Answer, Delivery};

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use agntix_api::install_crypto_provider;
+
 use super::*;
-use crate::agntix::install_crypto_provider;
+use crate::api;
 use crate::clock::SystemClock;
 use crate::config::{Environment, Overrides, load};
 use crate::ledger::sqlite::Observer;
@@ -43,7 +45,7 @@ impl Fixture {
         let (path, pairs) = (directory.path().to_owned(), Arc::clone(&next));
         let observer: Observer = Box::new(|_| {});
         let (ledger, _) = SqliteLedger::open(LedgerConfig::from(&loaded.config), observer).unwrap();
-        let (clients, client) = watch::channel(Client::new(&loaded.config.api, loaded.api_key.clone()).unwrap());
+        let (clients, client) = watch::channel(api::client(&loaded.config.api, loaded.api_key.clone()).unwrap());
         let (reconfigure, reconfigured) = mpsc::channel(1);
         let (watched_sender, watched) = mpsc::channel(8);
         let (tasks, failures) = Tasks::new();

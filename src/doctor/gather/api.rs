@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agntix_api::paths::ApiPath;
+use agntix_api::promise::{self, Unkept};
+use agntix_api::search::{Ending, Search, Step};
+use agntix_api::{Answer, ApiError, Client, JsonText, ListQuery, wire};
 use tokio::sync::oneshot;
 
 use super::bounds::Progress;
-use crate::agntix::paths::ApiPath;
-use crate::agntix::promise::{self, Unkept};
-use crate::agntix::search::{Ending, Search, Step};
-use crate::agntix::{self, Answer, ApiError, Client, JsonText, ListQuery, wire};
+use crate::api;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Loaded;
 use crate::doctor::budget;
@@ -45,11 +46,11 @@ pub(super) async fn ask(
     progress: Progress<'_>,
 ) -> Result<ApiSeen, String> {
     let begun = Instant::now();
-    let mut api = loaded.config.api.clone();
-    api.timeout = api.timeout.min(PATIENCE);
-    api.connect_timeout = api.connect_timeout.min(api.timeout);
-    agntix::install_crypto_provider();
-    let client = Client::new(&api, loaded.api_key.clone()).map_err(|error| error.to_string())?;
+    let mut config = loaded.config.api.clone();
+    config.timeout = config.timeout.min(PATIENCE);
+    config.connect_timeout = config.connect_timeout.min(config.timeout);
+    agntix_api::install_crypto_provider();
+    let client = api::client(&config, loaded.api_key.clone()).map_err(|error| error.to_string())?;
     let (host, credential) = (client.host().to_owned(), client.credential_name());
     let seen = ApiSeen { host, credential, ..ApiSeen::default() };
     let remembered = tokio::time::timeout(MEMORY_PATIENCE, remembered).await;
@@ -114,7 +115,7 @@ impl Asking<'_> {
         what: &str,
         path: ApiPath,
         ask: impl Fn(Arc<str>) -> F,
-    ) -> Option<Result<axum::body::Bytes, Miss>> {
+    ) -> Option<Result<bytes::Bytes, Miss>> {
         let mut search = self.begin(path);
         loop {
             if !self.may_ask(what) {
@@ -130,10 +131,10 @@ impl Asking<'_> {
     }
 
     fn begin(&self, path: ApiPath) -> Search {
-        Search::new(path, &self.loaded.config.api, self.remembered.get(path as usize).copied().flatten())
+        Search::new(path, &api::paths(&self.loaded.config.api), self.remembered.get(path as usize).copied().flatten())
     }
 
-    fn ended(&mut self, path: ApiPath, ending: Ending, answer: Answer) -> Result<axum::body::Bytes, Miss> {
+    fn ended(&mut self, path: ApiPath, ending: Ending, answer: Answer) -> Result<bytes::Bytes, Miss> {
         // As the daemon takes it: none of the spellings gives more, and the agents show that it is the API.
         let is_the_api = self.seen.found.iter().any(Option::is_some);
         match ending {
@@ -141,7 +142,7 @@ impl Asking<'_> {
                 if let Some(place) = self.seen.found.get_mut(path as usize) {
                     *place = Some(found);
                 }
-                Ok(axum::body::Bytes::new())
+                Ok(bytes::Bytes::new())
             }
             Ending::Found(found) => {
                 self.seen.clocks.extend(clock_seen(&answer));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::bounds::bounded;
-use crate::agntix::WebhookSecretSource;
+use crate::api;
 use crate::config::Loaded;
 use crate::doctor::secrets::SecretFileSeen;
 
@@ -30,7 +30,7 @@ pub(super) async fn look(loaded: Loaded) -> Option<Files> {
         ];
         let secrets = files.into_iter().filter_map(|(key, path)| seen(key, path?)).collect();
         let webhook = webhook.enabled.then(|| {
-            let source = WebhookSecretSource::new(webhook, loaded.webhook_secret.as_ref());
+            let source = api::webhook_secrets(webhook, loaded.webhook_secret.as_ref());
             let source = source.map_err(|error| error.to_string())?;
             let current = source.current(Instant::now()).map_err(|error| error.to_string())?;
             Ok((source.name().to_owned(), current.len()))

@@ -5,7 +5,6 @@ use exporter_web::{ListenError, WebConfigFile};
 use super::bounds::{LISTENER_PATIENCE, bounded};
 use super::files;
 use super::page::{self, Page};
-use crate::agntix;
 use crate::config::Config;
 use crate::doctor::listeners::{GuardSeen, GuardsSeen, ListenerSeen};
 use crate::doctor::secrets::SecretFileSeen;
@@ -48,7 +47,7 @@ const WEB_KEY: &str = "web.listen_address";
 /// Looks at the listeners.
 pub(super) async fn look(config: &Config) -> Seen {
     // A client cannot be made without it, and neither can a server's certificate be read.
-    agntix::install_crypto_provider();
+    agntix_api::install_crypto_provider();
     let owned = config.clone();
     let looked = bounded(move || {
         let opened = Guards::open(&owned);

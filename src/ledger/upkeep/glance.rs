@@ -6,12 +6,12 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use agntix_api::paths::ApiPath;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::{inspect, number_in};
-use crate::agntix::paths::ApiPath;
 use crate::catalogue::Family;
 use crate::ledger::checksums::{self, Checksums, Commit};
 use crate::ledger::{LedgerError, begin, counted, mark, schema, store};

@@ -1,15 +1,16 @@
 //! What a request costs, what the API says of its limits, and what lost connections count for.
 
+use agntix_api::Quota;
+
 use super::*;
-use crate::agntix::Quota;
 
 fn failed(ask: &Ask, elapsed: Duration, error: ApiError) -> Answer {
     Answer {
         route: ask.route(),
         path: match ask.route() {
-            crate::agntix::Route::Session => "/api/v1/chat/sessions/{id}".into(),
-            crate::agntix::Route::List => "/api/v1/chat/sessions".into(),
-            crate::agntix::Route::Agents => "/v1/chat/agents".into(),
+            agntix_api::Route::Session => "/api/v1/chat/sessions/{id}".into(),
+            agntix_api::Route::List => "/api/v1/chat/sessions".into(),
+            agntix_api::Route::Agents => "/v1/chat/agents".into(),
         },
         status: None,
         content_type: Some("application/json"),

@@ -1,9 +1,9 @@
 //! Promise P11: what was never seen to work is not reported as working, whatever is answered in place of the API.
 
+use agntix_api::Route;
 use proptest::prelude::*;
 
 use super::*;
-use crate::agntix::Route;
 
 const UP: &str = "agntix_up";
 const CATCHING_UP: &str = "agntix_exporter_catching_up";

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use super::core::{Ask, Core, CoreDeps, NextAction, Now};
 use super::publish::Publisher;
-use crate::agntix::{Answer, ApiError, RateLimit};
 use crate::catalogue::ExporterMetrics;
 use crate::catalogue::Exposition;
 use crate::clock::{Tick, Timestamp};
@@ -23,6 +22,7 @@ use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Ledger as _, LedgerError};
 use crate::session::Source;
 use crate::status::{ApiStatus, Status};
+use agntix_api::{Answer, ApiError, RateLimit};
 use exposition::negotiation::{Encoding, Format};
 
 const S: Duration = Duration::from_secs(1);
@@ -550,7 +550,7 @@ fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused(
     world.core.reconfigure(&config, "api.key_file /key".into(), "api.agntix.ai".into(), world.now());
     assert_ne!(world.serve(nothing).len(), 0);
     let late = Answer {
-        route: crate::agntix::Route::List,
+        route: agntix_api::Route::List,
         path: "/api/v1/chat/sessions".into(),
         status: Some(401),
         content_type: None,

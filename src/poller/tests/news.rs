@@ -11,7 +11,7 @@ impl World {
 
     /// What the route tells of a delivery when it is durable.
     fn make_durable(&self, text: &str) -> News {
-        let session: crate::agntix::wire::Session<'_> = serde_json::from_str(text).unwrap();
+        let session: agntix_api::wire::Session<'_> = serde_json::from_str(text).unwrap();
         let config = &self.core.config.observation;
         let facts = Arc::new(crate::observation::observe_entry(&session, config, self.now().local).unwrap());
         let (source, now) = (Source::Webhook, self.now().local);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::routing::post;
+use bytes::Bytes;
 use exporter_web::{Server, ServerOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

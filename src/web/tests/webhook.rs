@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use agntix_api::{Secret, WebhookSecretSource, WebhookSecrets};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -16,17 +18,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::agntix::{WebhookSecretSource, WebhookSecrets};
 use crate::catalogue::ExporterMetrics;
 use crate::catalogue::Family;
 use crate::clock::{ManualClock, Timestamp};
-use crate::config::{Config, WebhookConfig};
+use crate::config::Config;
 use crate::discovery::News;
 use crate::discovery::webhook::Deliveries;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Commit, Ledger, Opened};
 use crate::observation::ObservationConfig;
-use crate::secret::Secret;
 use crate::web::webhook;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -36,7 +36,7 @@ const NOW: i64 = 1_775_628_000;
 
 /// The routes of a webhook that makes deliveries durable in `ledger`, and what counts them.
 fn routes(ledger: Arc<dyn Ledger>, news: mpsc::Sender<News>) -> (Router, ExporterMetrics) {
-    let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref()).unwrap();
+    let source = WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &Secret::new(SECRET).unwrap()).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000)));
     let observation = ObservationConfig::from(&Config::default());
     let deliveries = Arc::new(Deliveries::new(source, ledger, news, observation, clock, Arc::default()));
@@ -73,7 +73,7 @@ async fn delivery_is_taken_by_the_machines_clock_or_by_that_of_the_api() {
         let mut config = Config::default();
         config.state.path = state.path().into();
         let (ledger, _) = open(&config);
-        let source = WebhookSecretSource::new(&WebhookConfig::default(), Secret::new(SECRET).as_ref()).unwrap();
+        let source = WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &Secret::new(SECRET).unwrap()).unwrap();
         let clock = Arc::new(ManualClock::new(minutes(machine)));
         let api_clock = Arc::<crate::clock::ApiClock>::default();
         api_clock.set(std::time::Instant::now(), api.map(minutes));

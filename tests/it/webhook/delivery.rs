@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use agntix_exporter::agntix::WebhookSecrets;
+use agntix_api::WebhookSecrets;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 
 use super::{PATH, SECRET};

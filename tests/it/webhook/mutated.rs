@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use agntix_exporter::agntix::WebhookSecrets;
+use agntix_api::WebhookSecrets;
 use agntix_exporter::clock::{Clock as _, SystemClock};
 
 use super::delivery::{Sender, session};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url, redirect, retry};
 
@@ -16,11 +16,9 @@ use super::paths::ApiPath;
 use super::stream::EventStream;
 use super::tls::{self, Roots};
 use super::{body, headers};
-use crate::clock::Timestamp;
-use crate::config::ApiConfig;
-use crate::secret::Secret;
+use crate::options::ClientOptions;
+use crate::time::Timestamp;
 
-const USER_AGENT: &str = concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"));
 /// An HTTP/2 connection whose peer has vanished would take every request until TCP gives up; these pings end it sooner.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A stream is followed for so long before it is opened anew.
@@ -46,34 +44,35 @@ struct Inner {
 }
 
 impl Client {
-    /// A client for the API that `config` names; `api_key` is the one from the environment. Connects to nothing, and
-    /// reads no credential from a file yet.
+    /// A client for the API that `options` name. Connects to nothing, and reads no credential from a file yet.
     ///
     /// # Errors
-    /// If a URL or path is wrong, if there is not exactly one credential, or if TLS cannot be set up. The error is one
-    /// sentence that says what to do.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller's copy of the key has done its work and is wiped")]
-    pub fn new(config: &ApiConfig, api_key: Option<Secret>) -> Result<Self, ClientError> {
-        Self::with_roots(config, api_key.as_ref(), Roots::find()?)
+    /// If a URL, a path or the credential is wrong, or if TLS cannot be set up. The error is one sentence that says what
+    /// to do.
+    pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
+        Self::with_roots(options, Roots::find()?)
     }
 
     /// [`Client::new`], trusting `roots`.
-    pub(super) fn with_roots(config: &ApiConfig, api_key: Option<&Secret>, roots: Roots) -> Result<Self, ClientError> {
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_roots(options: ClientOptions, roots: Roots) -> Result<Self, ClientError> {
         // Without one, the HTTP library panics.
         if !tls::is_crypto_provider_installed() {
             return Err(ClientError::CryptoProvider);
         }
-        let address = Address::new(config)?;
-        let credential = Arc::new(Credential::new(config, api_key)?);
+        let address = Address::new(&options.base_url, &options.paths)?;
+        let credential = Arc::new(Credential::new(options.credential)?);
         let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
+            .user_agent(options.user_agent)
             .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
-            .timeout(config.timeout)
-            .connect_timeout(config.connect_timeout)
+            .timeout(options.timeout)
+            .connect_timeout(options.connect_timeout)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .gzip(true)
-            .pool_max_idle_per_host(config.max_concurrency)
+            .pool_max_idle_per_host(options.max_idle_connections)
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
@@ -84,7 +83,7 @@ impl Client {
             tracing::warn!(host = address.host(), "api.base_url is not https://: the credential is sent in clear");
         }
         let http = builder.build().map_err(|error| ClientError::Setup(super::error::root_cause(&error)))?;
-        Ok(Self(Arc::new(Inner { http, address, credential, timeout: config.timeout })))
+        Ok(Self(Arc::new(Inner { http, address, credential, timeout: options.timeout })))
     }
 
     /// One session, with its analysis. The id may be any text. Asked under the configured path, or the first spelling.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 /// The state of a file, as a `stat` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
     /// Inode and time of the inode's change: a replaced file may have kept length and modification time.
@@ -15,7 +15,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// Of the file that the path leads to; `None` where there is none.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self {
             length: metadata.len(),

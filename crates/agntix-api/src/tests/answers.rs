@@ -7,7 +7,7 @@ use simulator::{self, DEFAULT_KEY, FaultKind, FaultRule, Faults, NO_SCOPE_KEY, S
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// The simulator has its own points in time.
 fn ours(time: simulator::Timestamp) -> Timestamp {
@@ -31,8 +31,15 @@ impl Running {
         Self { simulator, address, shutdown }
     }
 
-    fn client(&self, key: &str, change: impl FnOnce(&mut ApiConfig)) -> Client {
-        client_with(format!("http://{}", self.address), Some(key), Roots::Only(Vec::new()), change)
+    fn client(&self, key: &str, change: impl FnOnce(&mut ClientOptions)) -> Client {
+        self.client_of(CredentialPlace::Key(Secret::new(key).unwrap()), change)
+    }
+
+    fn client_of(&self, place: CredentialPlace, change: impl FnOnce(&mut ClientOptions)) -> Client {
+        client_with(format!("http://{}", self.address), Roots::Only(Vec::new()), |options| {
+            options.credential.place = place;
+            change(options);
+        })
     }
 
     fn some_id(&self) -> String {
@@ -126,7 +133,7 @@ async fn every_fault_is_the_error_that_it_should_be() {
         assert!(client.session(&id).await.result.is_ok(), "{kind:?}");
     }
     running.set_fault(FaultKind::Delay(60_000));
-    let hasty = running.client(DEFAULT_KEY, |config| config.timeout = Duration::from_millis(50));
+    let hasty = running.client(DEFAULT_KEY, |options| options.timeout = Duration::from_millis(50));
     assert_eq!(hasty.session(&id).await.result, Err(ApiError::Timeout));
 }
 
@@ -187,10 +194,9 @@ async fn a_rotated_credential_is_used_right_after_the_old_one_is_refused() {
     for bearer in [false, true] {
         let _ = std::fs::remove_file(&path);
         let client = || {
-            client_with(format!("http://{}", running.address), None, Roots::Only(Vec::new()), |config| {
-                let file = if bearer { &mut config.bearer_token_file } else { &mut config.key_file };
-                *file = Some(path.clone());
-            })
+            let file = path.clone();
+            let place = if bearer { CredentialPlace::BearerTokenFile(file) } else { CredentialPlace::KeyFile(file) };
+            running.client_of(place, |_| {})
         };
         let missing = client().agents(1).await.result.unwrap_err();
         assert_eq!(missing.code_label(), "credential");

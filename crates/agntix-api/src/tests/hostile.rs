@@ -10,18 +10,19 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn body_error(text: &str) -> Result<axum::body::Bytes, ApiError> {
+fn body_error(text: &str) -> Result<bytes::Bytes, ApiError> {
     Err(ApiError::Body(text.into()))
 }
 
 #[tokio::test]
 async fn the_request_says_who_asks_for_what() {
     let stub = Stub::new(whole("200 OK", b"{}"), After::Close).await;
-    assert!(client(stub.address, |_| {}).session("a b").await.result.is_ok());
+    let client = client(stub.address, |options| options.user_agent = "exporter/1.2".into());
+    assert!(client.session("a b").await.result.is_ok());
     let requests = stub.requests();
     let lines: Vec<&str> = requests[0].lines().collect();
     assert_eq!(lines[0], "GET /api/v1/chat/sessions/a%20b HTTP/1.1");
-    let agent = concat!("user-agent: agntix-exporter/", env!("CARGO_PKG_VERSION"));
+    let agent = "user-agent: exporter/1.2";
     for header in [agent, "accept: application/json", "accept-encoding: gzip", &format!("x-api-key: {KEY}")] {
         assert!(lines.contains(&header), "{header} is not in {lines:?}");
     }

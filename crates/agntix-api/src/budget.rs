@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Quota;
-use crate::clock::Tick;
+use crate::time::Tick;
 
 /// The window of the vendor's rate limit.
 const WINDOW: Duration = Duration::from_secs(60);

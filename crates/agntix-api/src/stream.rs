@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use futures_core::Stream as _;
 use http_body::{Body, Frame};
 use sse_stream::{Sse, SseStream};

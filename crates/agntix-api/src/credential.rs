@@ -10,13 +10,10 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use super::ApiError;
 use super::error::{ClientError, CredentialFault};
 use super::secret_file::SecretFile;
-use crate::config::ApiConfig;
+use crate::options::{CredentialPlace, CredentialSource};
 use crate::secret::Secret;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const KEY: &str = "AGNTIX_API_KEY";
-const KEY_FILE: &str = "api.key_file";
-const BEARER_TOKEN_FILE: &str = "api.bearer_token_file";
 
 /// What authenticates requests, and how it is sent.
 #[derive(Debug)]
@@ -42,24 +39,21 @@ enum Source {
 }
 
 impl Credential {
-    /// The one that is configured; `api_key` is the one from the environment.
-    pub(super) fn new(config: &ApiConfig, api_key: Option<&Secret>) -> Result<Self, ClientError> {
-        match (api_key, &config.key_file, &config.bearer_token_file) {
-            (None, None, None) => Err(ClientError::NoCredential),
-            (Some(_), Some(_), _) => Err(ClientError::TwoCredentials(KEY, KEY_FILE)),
-            (Some(_), _, Some(_)) => Err(ClientError::TwoCredentials(KEY, BEARER_TOKEN_FILE)),
-            (_, Some(_), Some(_)) => Err(ClientError::TwoCredentials(KEY_FILE, BEARER_TOKEN_FILE)),
-            (Some(key), None, None) => {
-                let value = Scheme::ApiKey.value(key).map_err(ClientError::Key)?;
-                Ok(Self { scheme: Scheme::ApiKey, source: Source::Fixed(value), name: KEY.into() })
-            }
-            (None, Some(path), None) => Ok(Self::from_file(Scheme::ApiKey, KEY_FILE, path)),
-            (None, None, Some(path)) => Ok(Self::from_file(Scheme::Bearer, BEARER_TOKEN_FILE, path)),
+    /// The one that `source` names. Reads no file yet.
+    pub(super) fn new(source: CredentialSource) -> Result<Self, ClientError> {
+        let CredentialSource { name, place } = source;
+        match place {
+            CredentialPlace::Key(key) => match Scheme::ApiKey.value(&key) {
+                Ok(value) => Ok(Self { scheme: Scheme::ApiKey, source: Source::Fixed(value), name }),
+                Err(fault) => Err(ClientError::Credential { name, fault }),
+            },
+            CredentialPlace::KeyFile(path) => Ok(Self::from_file(Scheme::ApiKey, &name, &path)),
+            CredentialPlace::BearerTokenFile(path) => Ok(Self::from_file(Scheme::Bearer, &name, &path)),
         }
     }
 
-    fn from_file(scheme: Scheme, key: &str, path: &Path) -> Self {
-        let name = format!("{key} {}", path.display());
+    fn from_file(scheme: Scheme, name: &str, path: &Path) -> Self {
+        let name = format!("{name} {}", path.display());
         Self { scheme, source: Source::File(SecretFile::new("credential", path)), name }
     }
 
@@ -137,7 +131,15 @@ mod tests {
     use super::*;
 
     fn of_file(path: &Path) -> Credential {
-        Credential::new(&ApiConfig { key_file: Some(path.into()), ..ApiConfig::default() }, None).unwrap()
+        of("api.key_file", CredentialPlace::KeyFile(path.into())).unwrap()
+    }
+
+    fn of(name: &str, place: CredentialPlace) -> Result<Credential, ClientError> {
+        Credential::new(CredentialSource { name: name.into(), place })
+    }
+
+    fn of_text(key: &str) -> Result<Credential, ClientError> {
+        of("AGNTIX_API_KEY", CredentialPlace::Key(Secret::new(key).unwrap()))
     }
 
     fn sent(credential: &Credential, now: Instant) -> String {
@@ -168,8 +170,7 @@ mod tests {
         let credential = Arc::new(of_file(&path));
         let (name, value) = credential.current().await.unwrap();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-api-key", "one"));
-        let fixed = Credential::new(&ApiConfig::default(), Secret::new("pk").as_ref()).unwrap();
-        assert_eq!(Arc::new(fixed).current().await.unwrap().1, "pk");
+        assert_eq!(Arc::new(of_text("pk").unwrap()).current().await.unwrap().1, "pk");
     }
 
     #[test]
@@ -221,27 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_credential_is_sent_in_its_own_header() {
-        let key = Secret::new("pk_live_42").unwrap();
-        let (file, token) = (Some(PathBuf::from("/run/key")), Some(PathBuf::from("/run/token")));
-        let make = |key: Option<&Secret>, key_file: &Option<PathBuf>, bearer_token_file: &Option<PathBuf>| {
-            let (key_file, bearer_token_file) = (key_file.clone(), bearer_token_file.clone());
-            Credential::new(&ApiConfig { key_file, bearer_token_file, ..ApiConfig::default() }, key)
-        };
-        assert_eq!(make(None, &None, &None).unwrap_err(), ClientError::NoCredential);
-        for (key, file, token) in [(Some(&key), &file, &None), (Some(&key), &None, &token), (None, &file, &token)] {
-            assert!(matches!(make(key, file, token), Err(ClientError::TwoCredentials(..))));
-        }
-        let fixed = make(Some(&key), &None, &None).unwrap();
+    fn a_credential_is_sent_in_its_own_header() {
+        let fixed = of_text("pk_live_42").unwrap();
         let (name, value) = fixed.header(Instant::now()).unwrap();
-        assert_eq!((fixed.name(), name.as_str(), value.to_str().unwrap()), (KEY, "x-api-key", "pk_live_42"));
-        assert_eq!(make(None, &file, &None).unwrap().name(), "api.key_file /run/key");
-        assert_eq!(make(None, &None, &token).unwrap().name(), "api.bearer_token_file /run/token");
+        assert_eq!(
+            (fixed.name(), name.as_str(), value.to_str().unwrap()),
+            ("AGNTIX_API_KEY", "x-api-key", "pk_live_42")
+        );
+        let token = |path: PathBuf| of("api.bearer_token_file", CredentialPlace::BearerTokenFile(path)).unwrap();
+        assert_eq!(of_file(Path::new("/run/key")).name(), "api.key_file /run/key");
+        assert_eq!(token("/run/token".into()).name(), "api.bearer_token_file /run/token");
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, "ey.J.x\n").unwrap();
-        let bearer = make(None, &None, &Some(path)).unwrap();
+        let bearer = token(path);
         let (name, value) = bearer.header(Instant::now()).unwrap();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Bearer ey.J.x"));
         assert!(value.is_sensitive());
@@ -254,13 +249,18 @@ mod tests {
         std::fs::write(&path, "pk_live_42").unwrap();
         let credential = of_file(&path);
         let (_, value) = credential.header(Instant::now()).unwrap();
-        let fixed = Credential::new(&ApiConfig::default(), Secret::new("pk_live_42").as_ref()).unwrap();
-        let broken = Secret::new("pk_live_42\r\nx: y").unwrap();
-        let error = Credential::new(&ApiConfig::default(), Some(&broken)).unwrap_err();
+        let source = CredentialSource {
+            name: "AGNTIX_API_KEY".into(),
+            place: CredentialPlace::Key(Secret::new("pk_live_42").unwrap()),
+        };
+        let shown_source = format!("{source:?}");
+        let fixed = Credential::new(source).unwrap();
+        let error = of_text("pk_live_42\r\nx: y").unwrap_err();
         for shown in [
             format!("{credential:?} {value:?} {fixed:?}"),
             format!("{:?}", credential.header(Instant::now())),
             format!("{error} {error:?}"),
+            shown_source,
         ] {
             assert!(!shown.contains("pk_live"), "{shown}");
         }

@@ -1,6 +1,6 @@
 //! Reading bodies: never more than a limit, and of an error no more than its code and its request id.
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::json::{JsonText, Key, NotJson, object};
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 object! {
     /// One session with its analysis: `GET /api/v1/chat/sessions/{id}`, and an item of the listing.
@@ -125,6 +125,14 @@ struct Items<'a>(#[serde(borrow)] Option<Vec<&'a RawValue>>);
 impl<'a> From<Items<'a>> for Option<Vec<&'a RawValue>> {
     fn from(Items(items): Items<'a>) -> Self {
         Some(items.unwrap_or_default())
+    }
+}
+
+object! {
+    /// The body of a delivery: the session's own fields, and beside them what happened.
+    pub struct Envelope<'a> {
+        /// `session.created`, `session.ended`, and what comes.
+        "eventType" => pub event_type: Scalar<'a>,
     }
 }
 

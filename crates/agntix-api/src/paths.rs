@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Route;
-use crate::config::{AUTO_PATH, ApiConfig};
+use crate::options::PathOptions;
 
 /// A route with a path of its own in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,20 +57,20 @@ impl ApiPath {
         }
     }
 
-    fn configured(self, config: &ApiConfig) -> &str {
+    fn configured(self, paths: &PathOptions) -> Option<&str> {
         match self {
-            Self::Session => &config.session_path,
-            Self::List => &config.list_path,
-            Self::Agents => &config.agents_path,
-            Self::Stream => &config.stream_path,
+            Self::Session => paths.session.as_deref(),
+            Self::List => paths.list.as_deref(),
+            Self::Agents => paths.agents.as_deref(),
+            Self::Stream => paths.stream.as_deref(),
         }
     }
 
     /// The paths to try: the configured one, or the spellings.
-    pub fn candidates(self, config: &ApiConfig) -> Vec<Arc<str>> {
-        match self.configured(config) {
-            AUTO_PATH => self.spellings().iter().map(|path| Arc::from(*path)).collect(),
-            path => vec![Arc::from(path)],
+    pub fn candidates(self, paths: &PathOptions) -> Vec<Arc<str>> {
+        match self.configured(paths) {
+            Some(path) => vec![Arc::from(path)],
+            None => self.spellings().iter().map(|path| Arc::from(*path)).collect(),
         }
     }
 }
@@ -114,8 +114,8 @@ pub struct PathChoice {
 
 impl PathChoice {
     /// The choice for `path`; `remembered` is the place among the spellings that an earlier process has taken.
-    pub fn new(path: ApiPath, config: &ApiConfig, remembered: Option<u32>) -> Self {
-        Self::among(path, path.candidates(config), remembered)
+    pub fn new(path: ApiPath, paths: &PathOptions, remembered: Option<u32>) -> Self {
+        Self::among(path, path.candidates(paths), remembered)
     }
 
     /// The choice among `candidates`.
@@ -160,8 +160,8 @@ impl PathChoice {
 
     /// The choice under another configuration. What has worked is asked first if it is among the candidates still.
     #[must_use]
-    pub fn reconfigured(&self, config: &ApiConfig) -> Self {
-        self.anew_among(self.path.candidates(config))
+    pub fn reconfigured(&self, paths: &PathOptions) -> Self {
+        self.anew_among(self.path.candidates(paths))
     }
 
     /// The choice among other candidates, or for another API. What has worked is asked first if it is among them.
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     fn list(remembered: Option<u32>) -> PathChoice {
-        PathChoice::new(ApiPath::List, &ApiConfig::default(), remembered)
+        PathChoice::new(ApiPath::List, &PathOptions::default(), remembered)
     }
 
     fn wrong(choice: &mut PathChoice, may_search: bool) -> AfterWrong {
@@ -282,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_configured_path_is_the_only_one() {
-        let config = ApiConfig { list_path: "/here".into(), ..ApiConfig::default() };
-        let mut choice = PathChoice::new(ApiPath::List, &config, Some(3));
+        let paths = PathOptions { list: Some("/here".into()), ..PathOptions::default() };
+        let mut choice = PathChoice::new(ApiPath::List, &paths, Some(3));
         assert_eq!((&*choice.current(), choice.is_known()), ("/here", true));
         assert_eq!(wrong(&mut choice, true), AfterWrong::AllTried);
         assert_eq!((choice.good("/here"), &*choice.current()), (None, "/here"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Answer;
 use super::paths::{AfterWrong, ApiPath, PathChoice};
 use super::promise::{self, Unkept};
-use crate::config::ApiConfig;
+use crate::options::PathOptions;
 
 /// What a search has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ pub struct Search {
 }
 
 impl Search {
-    /// Begins with the path that the configuration names, or with the spelling that is `remembered`, or with the first.
-    pub fn new(path: ApiPath, config: &ApiConfig, remembered: Option<u32>) -> Self {
-        let choice = PathChoice::new(path, config, remembered);
+    /// Begins with the path that `paths` names, or with the spelling that is `remembered`, or with the first.
+    pub fn new(path: ApiPath, paths: &PathOptions, remembered: Option<u32>) -> Self {
+        let choice = PathChoice::new(path, paths, remembered);
         let was_known = choice.is_known();
         Self { choice, was_known, absent_only: true, empty: None }
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn search(remembered: Option<u32>) -> Search {
-        Search::new(ApiPath::Session, &ApiConfig::default(), remembered)
+        Search::new(ApiPath::Session, &PathOptions::default(), remembered)
     }
 
     fn found(path: &str, missed: &str, has_moved: bool) -> Step {
@@ -155,8 +155,8 @@ mod tests {
         let tried = "/api/v1/chat/sessions/{id} was answered 404, /v1/chat/sessions/{id} 404, \
                      /v1/chat/chat/sessions/{id} 404";
         assert_eq!(last, Some(Step::Over(Ending::Wrong(Wrong { tried: tried.into(), is_absent: true }))));
-        let config = ApiConfig { session_path: "/here/{id}".into(), ..ApiConfig::default() };
-        let only = Search::new(ApiPath::Session, &config, Some(2)).judged(foreign("302"));
+        let paths = PathOptions { session: Some("/here/{id}".into()), ..PathOptions::default() };
+        let only = Search::new(ApiPath::Session, &paths, Some(2)).judged(foreign("302"));
         let wrong = Wrong { tried: "/here/{id} was answered 302".into(), is_absent: false };
         assert_eq!(only, Step::Over(Ending::Wrong(wrong)));
     }
@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn a_list_that_is_left_out_is_told_apart_where_no_spelling_gives_more() {
         let answer = |status: u16, body: &'static str| Answer {
-            route: crate::agntix::Route::List,
+            route: crate::Route::List,
             path: "/x".into(),
             status: Some(status),
             content_type: Some("application/json"),
             elapsed: std::time::Duration::ZERO,
-            rate_limit: crate::agntix::RateLimit::default(),
+            rate_limit: crate::RateLimit::default(),
             date: None,
             head_received: None,
             request_id: None,
@@ -186,13 +186,13 @@ mod tests {
             result: Ok(body.into()),
         };
         for empty in ["", "{}", "[]"] {
-            let mut search = Search::new(ApiPath::List, &ApiConfig::default(), None);
+            let mut search = Search::new(ApiPath::List, &PathOptions::default(), None);
             let bodies = ["<html>", empty, "<html>", "<html>"];
             let last = bodies.map(|body| search.answered(&answer(200, body))).into_iter().last();
             let Some(Step::Over(Ending::Empty(found, _))) = last else { panic!("{empty}: {last:?}") };
             assert_eq!(&*found.path, "/v1/chat/sessions", "{empty}");
             // One that gives a list is right all the same.
-            let mut search = Search::new(ApiPath::List, &ApiConfig::default(), None);
+            let mut search = Search::new(ApiPath::List, &PathOptions::default(), None);
             search.answered(&answer(200, empty));
             let step = search.answered(&answer(200, r#"{"data":[]}"#));
             assert!(matches!(step, Step::Over(Ending::Found(_))), "{step:?}");

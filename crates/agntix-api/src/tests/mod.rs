@@ -12,23 +12,25 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::tls::Roots;
 use super::*;
-use crate::config::ApiConfig;
-use crate::secret::Secret;
 
 const KEY: &str = "pk_test_never_printed";
 
-/// Asks `scheme://address` with `key`; `change` has the last word on the configuration.
-fn client_with(base_url: String, key: Option<&str>, roots: Roots, change: impl FnOnce(&mut ApiConfig)) -> Client {
-    install_crypto_provider();
-    let mut config = ApiConfig { base_url, ..ApiConfig::default() };
-    change(&mut config);
-    Client::with_roots(&config, key.and_then(Secret::new).as_ref(), roots).unwrap()
+fn credential() -> CredentialSource {
+    let place = CredentialPlace::Key(Secret::new(KEY).unwrap());
+    CredentialSource { name: "AGNTIX_API_KEY".into(), place }
 }
 
-fn client(address: SocketAddr, change: impl FnOnce(&mut ApiConfig)) -> Client {
-    client_with(format!("http://{address}"), Some(KEY), Roots::Only(Vec::new()), change)
+/// Asks `scheme://address` with the key; `change` has the last word on the options.
+fn client_with(base_url: String, roots: Roots, change: impl FnOnce(&mut ClientOptions)) -> Client {
+    install_crypto_provider();
+    let mut options = ClientOptions::new(base_url, credential());
+    change(&mut options);
+    Client::with_roots(options, roots).unwrap()
+}
+
+fn client(address: SocketAddr, change: impl FnOnce(&mut ClientOptions)) -> Client {
+    client_with(format!("http://{address}"), Roots::Only(Vec::new()), change)
 }
 
 fn status_of(answer: &Answer) -> Option<u16> {
@@ -107,5 +109,5 @@ async fn ask(answer: impl Into<Vec<u8>>, after: After) -> Answer {
 /// The same with a time-out that is soon over.
 async fn ask_in_haste(answer: impl Into<Vec<u8>>) -> Answer {
     let stub = Stub::new(answer, After::Hold).await;
-    client(stub.address, |config| config.timeout = Duration::from_millis(100)).session("a").await
+    client(stub.address, |options| options.timeout = Duration::from_millis(100)).session("a").await
 }

@@ -8,7 +8,6 @@ use std::time::Instant;
 use super::error::CredentialFault;
 use super::secret_file::SecretFile;
 use super::signature::{SecretError, WebhookSecrets};
-use crate::config::WebhookConfig;
 use crate::secret::Secret;
 
 /// Where the secrets of the webhook come from.
@@ -24,16 +23,11 @@ enum Source {
     File(SecretFile<Arc<WebhookSecrets>, Fault>),
 }
 
-/// Why there is no secret to check a signature with.
+/// Why there is no secret to check a signature with: what is there holds none, or the file has never been readable. A
+/// sentence that names the place and shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookSecretError {
-    /// Nobody has set one.
-    #[error("the webhook has no secret: set AGNTIX_WEBHOOK_SECRET or webhook.secret_file")]
-    Unset,
-    /// What is there holds none, or the file has never been readable. A sentence that names the place and shows no secret.
-    #[error("{0}")]
-    Unusable(String),
-}
+#[error("{0}")]
+pub struct WebhookSecretError(pub String);
 
 /// Why the latest state of a file holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,27 +39,18 @@ enum Fault {
 }
 
 impl WebhookSecretSource {
-    /// The one that is configured; `secret` is the one from the environment, which beats the file. Reads no file yet.
+    /// The secrets in `secret`, which `name` names to a person.
     ///
     /// # Errors
-    /// If there is neither, or if what is in the environment holds no secret.
-    pub fn new(config: &WebhookConfig, secret: Option<&Secret>) -> Result<Self, WebhookSecretError> {
-        match (secret, &config.secret_file) {
-            (Some(secret), _) => Self::fixed("AGNTIX_WEBHOOK_SECRET", secret),
-            (None, Some(path)) => Ok(Self::file("webhook.secret_file", path)),
-            (None, None) => Err(WebhookSecretError::Unset),
-        }
-    }
-
-    /// The secrets in `secret`, which `name` names to a person.
-    pub(crate) fn fixed(name: &str, secret: &Secret) -> Result<Self, WebhookSecretError> {
+    /// If it holds none.
+    pub fn fixed(name: &str, secret: &Secret) -> Result<Self, WebhookSecretError> {
         let secrets = WebhookSecrets::parse(secret.expose());
-        let secrets = secrets.map_err(|fault| WebhookSecretError::Unusable(format!("{name} {fault}")))?;
+        let secrets = secrets.map_err(|fault| WebhookSecretError(format!("{name} {fault}")))?;
         Ok(Self { source: Source::Fixed(Arc::new(secrets)), name: name.to_owned() })
     }
 
-    /// Those in a file, which `key` names to a person together with its path.
-    pub(crate) fn file(key: &str, path: &Path) -> Self {
+    /// Those in a file, which `key` names to a person together with its path. Reads no file yet.
+    pub fn file(key: &str, path: &Path) -> Self {
         let name = format!("{key} {}", path.display());
         Self { source: Source::File(SecretFile::new("webhook secret", path)), name }
     }
@@ -91,7 +76,7 @@ impl WebhookSecretSource {
             Source::Fixed(secrets) => Ok(Arc::clone(secrets)),
             Source::File(file) => file
                 .value(now, |secret| Ok(Arc::new(WebhookSecrets::parse(secret.expose())?)))
-                .map_err(|fault| WebhookSecretError::Unusable(format!("{} {fault}", self.name))),
+                .map_err(|fault| WebhookSecretError(format!("{} {fault}", self.name))),
         }
     }
 }
@@ -110,19 +95,16 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_beats_the_file_and_one_of_them_must_be_there() {
-        let (none, file) = (WebhookConfig::default(), Some("/run/secret".into()));
-        let with_file = WebhookConfig { secret_file: file, ..WebhookConfig::default() };
-        let error = WebhookSecretSource::new(&none, None).unwrap_err().to_string();
-        assert_eq!(error, "the webhook has no secret: set AGNTIX_WEBHOOK_SECRET or webhook.secret_file");
-        let source = WebhookSecretSource::new(&with_file, Secret::new(OLD).as_ref()).unwrap();
+    fn secrets_are_named_for_their_place_and_never_shown() {
+        let fixed = |secret: &str| WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &Secret::new(secret).unwrap());
+        let source = fixed(OLD).unwrap();
         assert_eq!(source.name(), "AGNTIX_WEBHOOK_SECRET");
         assert!(is(&source.current(Instant::now()).unwrap(), OLD));
-        let source = WebhookSecretSource::new(&with_file, None).unwrap();
+        let source = WebhookSecretSource::file("webhook.secret_file", Path::new("/run/secret"));
         assert_eq!(source.name(), "webhook.secret_file /run/secret");
         let error = source.current(Instant::now()).unwrap_err().to_string();
         assert!(error.starts_with("webhook.secret_file /run/secret cannot be read: "), "{error}");
-        let error = WebhookSecretSource::new(&none, Secret::new("whsec_hunter2").as_ref()).unwrap_err();
+        let error = fixed("whsec_hunter2").unwrap_err();
         assert!(error.to_string().starts_with("AGNTIX_WEBHOOK_SECRET is not a signing secret"), "{error}");
         assert!(!format!("{error} {error:?} {source:?}").contains("hunter2"));
     }

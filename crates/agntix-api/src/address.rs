@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use super::paths::ApiPath;
 use super::{ApiError, ClientError};
-use crate::clock::Timestamp;
-use crate::config::ApiConfig;
+use crate::options::PathOptions;
+use crate::time::Timestamp;
 
 /// All but the unreserved characters of RFC 3986, section 2.3, so that an id is one segment whatever is in it.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -46,21 +46,21 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn new(config: &ApiConfig) -> Result<Self, ClientError> {
-        let base = base(&config.base_url)?;
+    pub(super) fn new(base_url: &str, paths: &PathOptions) -> Result<Self, ClientError> {
+        let base = base(base_url)?;
         let name = base.host_str().unwrap_or_default();
         let host = base.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
         let ip = name.trim_matches(['[', ']']).parse();
         let is_loopback = name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback());
         let root = base.as_str().trim_end_matches('/');
         for path in ApiPath::ALL {
-            for candidate in path.candidates(config) {
+            for candidate in path.candidates(paths) {
                 check(path, root, &candidate)?;
             }
         }
         Ok(Self {
             root: root.to_owned(),
-            candidates: ApiPath::ALL.map(|path| path.candidates(config)),
+            candidates: ApiPath::ALL.map(|path| path.candidates(paths)),
             is_encrypted: base.scheme() == "https",
             host,
             is_loopback,
@@ -178,7 +178,7 @@ mod tests {
     const SESSION: &str = "/api/v1/chat/sessions/{id}";
 
     fn address(base_url: &str) -> Address {
-        Address::new(&ApiConfig { base_url: base_url.into(), ..ApiConfig::default() }).unwrap()
+        Address::new(base_url, &PathOptions::default()).unwrap()
     }
 
     #[test]
@@ -251,9 +251,8 @@ mod tests {
 
     #[test]
     fn a_mistake_names_key_value_and_reason_but_no_password() {
-        let of_base = |base_url: &str| {
-            Address::new(&ApiConfig { base_url: base_url.into(), ..ApiConfig::default() }).unwrap_err().to_string()
-        };
+        let of_base = |base_url: &str| Address::new(base_url, &PathOptions::default()).unwrap_err().to_string();
+        let of_paths = |paths: &PathOptions| Address::new("https://api.agntix.ai", paths).unwrap_err().to_string();
         assert_eq!(of_base("ftp://x"), "api.base_url is \"ftp://x\", but must begin with https:// or http://");
         for base in ["https://me:hunter2@x", "https://me:hunter2@x y", "api.agntix.ai", "", "https://x?a=b", "https://"]
         {
@@ -261,11 +260,10 @@ mod tests {
             assert!(message.starts_with("api.base_url is ") && !message.contains("hunter2"), "{message}");
         }
         for path in ["/sessions", "/{id}/{id}", "sessions/{id}", "/a/../{id}", "/a b/{id}", "/{id}?x", "/{id}#x"] {
-            let config = ApiConfig { session_path: path.into(), ..ApiConfig::default() };
-            let message = Address::new(&config).unwrap_err().to_string();
+            let message = of_paths(&PathOptions { session: Some(path.into()), ..PathOptions::default() });
             assert!(message.starts_with(&format!("api.session_path is {path:?}, but must ")), "{message}");
         }
-        let config = ApiConfig { list_path: "/a?org=1".into(), ..ApiConfig::default() };
-        assert!(Address::new(&config).unwrap_err().to_string().starts_with("api.list_path is \"/a?org=1\""));
+        let paths = PathOptions { list: Some("/a?org=1".into()), ..PathOptions::default() };
+        assert!(of_paths(&paths).starts_with("api.list_path is \"/a?org=1\""));
     }
 }

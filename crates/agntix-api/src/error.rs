@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Longest reason that is kept: some are partly written by the other side.
 const MAX_REASON: usize = 200;
@@ -36,15 +36,14 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// There is nothing to authenticate with.
-    #[error("there is no credential for the API: set AGNTIX_API_KEY, api.key_file or api.bearer_token_file")]
-    NoCredential,
-    /// It is not clear which credential is meant.
-    #[error("both {0} and {1} are set, but only one credential can be sent: remove one of them")]
-    TwoCredentials(&'static str, &'static str),
-    /// The key in the environment is not one.
-    #[error("AGNTIX_API_KEY {0}")]
-    Key(CredentialFault),
+    /// The key that was handed over is not one.
+    #[error("{name} {fault}")]
+    Credential {
+        /// How the credential is named to a person.
+        name: String,
+        /// What is wrong with it.
+        fault: CredentialFault,
+    },
     /// The operator named other root certificates, and there are none.
     #[error("no certificate can be read from {variables}: correct the path, or unset it to use the system's own")]
     Roots {

@@ -24,7 +24,7 @@ pub(super) fn is_crypto_provider_installed() -> bool {
 
 /// Which authorities may vouch for the API.
 #[derive(Debug)]
-pub(crate) enum Roots {
+pub enum Roots {
     /// Those of the operating system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead.
     System,
     /// These and no others.
@@ -36,7 +36,7 @@ impl Roots {
     /// container made from scratch.
     ///
     /// Not both: an operator who takes an authority away, or names one of their own, means it.
-    pub(crate) fn find() -> Result<Self, ClientError> {
+    pub fn find() -> Result<Self, ClientError> {
         let is_set = |name: &&str| std::env::var_os(name).is_some();
         let variables: Vec<&str> = VARIABLES.into_iter().filter(is_set).collect();
         let system_has_any = !rustls_native_certs::load_native_certs().certs.is_empty();
@@ -44,7 +44,7 @@ impl Roots {
     }
 
     /// Makes a client trust these.
-    pub(crate) fn trusted_by(self, client: ClientBuilder) -> ClientBuilder {
+    pub fn trusted_by(self, client: ClientBuilder) -> ClientBuilder {
         match self {
             Self::System => client,
             Self::Only(certificates) => client.tls_certs_only(certificates),

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response, Version};
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use reqwest::Certificate;
@@ -80,7 +81,7 @@ impl HttpsServer {
     }
 
     fn client(&self, roots: Roots) -> Client {
-        client_with(format!("https://localhost:{}", self.address.port()), Some(KEY), roots, |_| {})
+        client_with(format!("https://localhost:{}", self.address.port()), roots, |_| {})
     }
 
     fn trusted(&self) -> Roots {
@@ -142,12 +143,9 @@ async fn refused_stream_is_unprocessed_and_a_cancelled_one_is_not() {
     for (frames, is_unprocessed) in [(REFUSED, true), (CANCELLED, false), (&[][..], false)] {
         let first = First::Ends(1, frames);
         let server = HttpsServer::beginning(&parameters(&["localhost"]), &["h2"], first).await;
-        let client = client_with(
-            format!("https://localhost:{}", server.address.port()),
-            Some(KEY),
-            server.trusted(),
-            |config| config.timeout = Duration::from_secs(2),
-        );
+        let client = client_with(format!("https://localhost:{}", server.address.port()), server.trusted(), |options| {
+            options.timeout = Duration::from_secs(2)
+        });
         let error = client.session("a").await.result.unwrap_err();
         assert_eq!(matches!(error, ApiError::Unprocessed(_)), is_unprocessed, "{error}");
     }
@@ -170,14 +168,14 @@ fn parameters(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
-async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Body>, std::convert::Infallible> {
+async fn answer(request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     let has_key = |headers: &HeaderMap| headers.get("x-api-key").is_some_and(|key| key == KEY);
     let version = match request.version() {
         Version::HTTP_2 if has_key(request.headers()) => "2",
         Version::HTTP_11 if has_key(request.headers()) => "1.1",
         _ => "?",
     };
-    Ok(Response::new(Body::from(version)))
+    Ok(Response::new(Full::from(version)))
 }
 
 #[tokio::test]
@@ -231,7 +229,7 @@ async fn a_server_without_tls_is_told_apart() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });
-    let client = client_with(base_url, Some(KEY), Roots::Only(Vec::new()), |_| {});
+    let client = client_with(base_url, Roots::Only(Vec::new()), |_| {});
     let text = client.session("a").await.result.unwrap_err().to_string();
     assert!(text.starts_with("the API cannot be reached: it does not speak TLS; does api.base_url have"), "{text}");
 }
@@ -239,7 +237,7 @@ async fn a_server_without_tls_is_told_apart() {
 #[test]
 fn the_public_constructor_uses_the_roots_of_the_system() {
     install_crypto_provider();
-    let client = Client::new(&ApiConfig::default(), Secret::new(KEY)).unwrap();
+    let client = Client::new(ClientOptions::new("https://api.agntix.ai", credential())).unwrap();
     assert_eq!(client.host(), "api.agntix.ai");
     assert!(!format!("{client:?}").contains(KEY));
 }

@@ -250,7 +250,7 @@ mod tests {
             status: Some(200),
             content_type: Some("application/json"),
             elapsed: std::time::Duration::ZERO,
-            rate_limit: crate::agntix::RateLimit::default(),
+            rate_limit: crate::RateLimit::default(),
             date: None,
             head_received: None,
             request_id: None,

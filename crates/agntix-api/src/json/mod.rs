@@ -147,7 +147,7 @@ macro_rules! object {
 
                     fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                         let mut object = $name::default();
-                        while let Some(key) = map.next_key::<$crate::agntix::json::Key<'de>>()? {
+                        while let Some(key) = map.next_key::<$crate::json::Key<'de>>()? {
                             match key.as_ref() {
                                 $($key => object.$field = object!(@value map $($via)?),)+
                                 _ => {

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 
 use super::{Quota, RateLimit};
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// Longest `Retry-After` that is obeyed; the vendor's windows are a minute long.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);

@@ -13,7 +13,7 @@ use ring::hmac;
 use secrecy::zeroize::Zeroizing;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::clock::Timestamp;
+use crate::time::Timestamp;
 
 /// How far a timestamp may lie in the past or the future, inclusive, in seconds.
 const TOLERANCE: u64 = 5 * 60;
