@@ -91,8 +91,8 @@ const TLS_KEYS: [&str; 13] = [
 ];
 /// The headers that may be set, and the values that each may have; none means any.
 const HEADERS: [(&str, &[&str]); 5] = [
-    ("Content-WebConfigFile-Policy", &[]),
-    ("Strict-Transport-WebConfigFile", &[]),
+    ("Content-Security-Policy", &[]),
+    ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
     ("X-Frame-Options", &["deny", "sameorigin"]),
     ("X-XSS-Protection", &[]),

@@ -107,7 +107,7 @@ fn good_files_are_taken() {
 #[test]
 fn a_good_file_is_in_force() {
     let files = Files::new();
-    let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    Content-WebConfigFile-Policy: \"\"\n\
+    let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    Content-Security-Policy: \"\"\n\
                 rate_limit: {interval: 1s, burst: 3}\n";
     let (security, warnings) = files.open(text).unwrap();
     let (snapshot, _) = security.in_force().unwrap();
@@ -176,7 +176,7 @@ fn mistakes_name_the_file_the_line_and_what_to_do() {
         ),
         (
             "http_server_config:\n  headers:\n    Content-Type: foo",
-            "web.yml, line 3: http_server_config.headers: \"Content-Type\" cannot be set; those that can are Content-WebConfigFile-Policy, Strict-Transport-WebConfigFile, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection",
+            "web.yml, line 3: http_server_config.headers: \"Content-Type\" cannot be set; those that can are Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection",
         ),
         (
             "http_server_config: {http2: maybe}",
