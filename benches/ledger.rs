@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
 use agntix_exporter::ledger::sqlite::SqliteLedger;
-use agntix_exporter::ledger::{Change, Opened, Verdict};
+use agntix_exporter::ledger::{Change, CommitOutcome, Opened};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use rusqlite::Connection;
@@ -93,7 +93,7 @@ fn look_up_1024_counted(bencher: Bencher<'_, '_>) {
         .with_inputs(|| (0..COUNTED).map(counted).collect::<Vec<_>>())
         .bench_local_values(|changes| {
             let verdicts = support::commit(&runtime, &ledger, changes);
-            assert!(verdicts.iter().all(|verdict| *verdict == Verdict::AlreadyCounted));
+            assert!(verdicts.iter().all(|verdict| *verdict == CommitOutcome::AlreadyCounted));
         });
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agntix_exporter::clock::Tick;
-use agntix_exporter::ledger::{Change, Verdict};
+use agntix_exporter::ledger::{Change, CommitOutcome};
 use agntix_exporter::tracker::{Progress, Tracker};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::{Stage, session};
@@ -71,8 +71,8 @@ fn listed(directory: &Path, stage: Stage, first: u64) -> Tracker {
 }
 
 /// What the poller tells the tracker after a commit.
-fn learn(tracker: &mut Tracker, change: &Change, verdict: &Verdict) {
-    let (Change::Session { facts, source, now }, Verdict::Pending { stage, channel }) = (change, verdict) else {
+fn learn(tracker: &mut Tracker, change: &Change, verdict: &CommitOutcome) {
+    let (Change::Session { facts, source, now }, CommitOutcome::Pending { stage, channel }) = (change, verdict) else {
         panic!("not a pending session: {verdict:?}");
     };
     tracker.hear(&facts.id, *source, *now, Tick::ZERO);

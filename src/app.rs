@@ -24,8 +24,8 @@ use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded};
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, Watched, stream};
-use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use crate::ledger::{Ledger, LedgerError, neighbours};
+use crate::ledger::sqlite::{LedgerConfig, SqliteLedger, neighbours};
+use crate::ledger::{Ledger, LedgerError};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::poller::{Inbox, Poller, Reconfigure};
@@ -133,7 +133,8 @@ impl App {
         } else {
             ExporterMetrics::new()?
         };
-        let exposition = Arc::new(Exposition::new(Arc::clone(&ledger_config.bucket_schemas), own.registry.clone()));
+        let exposition =
+            Arc::new(Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone()));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
         // Waits for a predecessor that is just stopping, which must not hold up this thread.

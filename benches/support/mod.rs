@@ -9,7 +9,7 @@ use std::time::Duration;
 use agntix_exporter::clock::Timestamp;
 use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use agntix_exporter::ledger::{Change, Ledger as _, Opened, Verdict};
+use agntix_exporter::ledger::{Change, CommitOutcome, Ledger as _, Opened};
 use agntix_exporter::session::Source;
 use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
 
@@ -32,7 +32,7 @@ pub fn open(directory: &Path) -> (SqliteLedger, Opened) {
 }
 
 /// A batch that is committed by the time this returns.
-pub fn commit(runtime: &tokio::runtime::Runtime, ledger: &SqliteLedger, changes: Vec<Change>) -> Vec<Verdict> {
+pub fn commit(runtime: &tokio::runtime::Runtime, ledger: &SqliteLedger, changes: Vec<Change>) -> Vec<CommitOutcome> {
     runtime.block_on(ledger.commit(changes)).unwrap()
 }
 

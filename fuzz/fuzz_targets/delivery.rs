@@ -16,7 +16,7 @@ use agntix_exporter::config::Config;
 use agntix_exporter::discovery::News;
 use agntix_exporter::discovery::webhook::Deliveries;
 use agntix_exporter::catalogue::ExporterMetrics;
-use agntix_exporter::ledger::{Change, Commit, Ledger, Stage, Verdict};
+use agntix_exporter::ledger::{Change, Commit, Ledger, Stage, CommitOutcome};
 use agntix_exporter::observation::{Channel, ObservationConfig};
 use agntix_exporter::web::webhook;
 use axum::Router;
@@ -41,14 +41,14 @@ impl Ledger for Counting {
     fn commit(&self, changes: Vec<Change>) -> Commit {
         self.0.fetch_add(changes.len(), Ordering::Relaxed);
         let verdicts = changes.iter().map(|change| match change {
-            Change::Session { facts, .. } if facts.outcome.is_some() => Verdict::Counted { historic: false, new: true },
-            Change::Session { facts, .. } if facts.ended.is_some() => Verdict::AlreadyCounted,
+            Change::Session { facts, .. } if facts.outcome.is_some() => CommitOutcome::Counted { historic: false, new: true },
+            Change::Session { facts, .. } if facts.ended.is_some() => CommitOutcome::AlreadyCounted,
             Change::Session { .. } => {
                 let [agent_id, session_type, platform, direction] = [(); 4].map(|()| "a".into());
                 let channel = Arc::new(Channel { agent_id, session_type, platform, direction });
-                Verdict::Pending { stage: Stage::Open, channel }
+                CommitOutcome::Pending { stage: Stage::Open, channel }
             }
-            _ => Verdict::Done,
+            _ => CommitOutcome::Done,
         });
         Box::pin(std::future::ready(Ok(verdicts.collect())))
     }

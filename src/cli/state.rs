@@ -11,7 +11,7 @@ use super::flags::Global;
 use super::terminal::{Failure, environment, print, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config;
-use crate::ledger::upkeep::{self, Inspection, Verification};
+use crate::ledger::sqlite::upkeep::{self, Inspection, Verification};
 
 /// What to do with the state.
 #[derive(Clone, Debug, Subcommand)]

@@ -12,7 +12,7 @@ pub mod webhook;
 
 use std::sync::Arc;
 
-use crate::ledger::Verdict;
+use crate::ledger::CommitOutcome;
 use crate::session::Facts;
 use crate::session::Source;
 
@@ -33,7 +33,7 @@ pub enum News {
         /// What it says, in whole or in part.
         facts: Arc<Facts>,
         /// What the ledger made of it.
-        verdict: Verdict,
+        verdict: CommitOutcome,
         /// Who told it.
         source: Source,
     },

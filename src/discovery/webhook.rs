@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::News;
 use crate::clock::{ApiClock, Clock, Timestamp};
-use crate::ledger::{Change, Ledger, Verdict};
+use crate::ledger::{Change, CommitOutcome, Ledger};
 use crate::observation::{self, ObservationConfig};
 use crate::session::Facts;
 use crate::session::Source;
@@ -157,10 +157,10 @@ impl Deliveries {
         let Ok(Ok(verdicts)) = committed else { return (event, Outcome::Failed) };
         let Some(verdict) = verdicts.into_iter().next() else { return (event, Outcome::Failed) };
         let outcome = match &verdict {
-            Verdict::Counted { .. } => Outcome::Counted,
-            Verdict::AlreadyCounted => Outcome::Known,
-            Verdict::TooOld => Outcome::Ignored,
-            Verdict::Pending { .. } | Verdict::Done => Outcome::Pending,
+            CommitOutcome::Counted { .. } => Outcome::Counted,
+            CommitOutcome::AlreadyCounted => Outcome::Known,
+            CommitOutcome::TooOld => Outcome::Ignored,
+            CommitOutcome::Pending { .. } | CommitOutcome::Done => Outcome::Pending,
         };
         place.send(match told {
             Told::Session(facts) => News::Session { facts, verdict, source: Source::Webhook },

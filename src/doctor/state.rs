@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::Finding;
 use super::finding::{grouped, many};
-use crate::ledger::neighbours::Place;
-use crate::ledger::upkeep::Glance;
+use crate::ledger::sqlite::neighbours::Place;
+use crate::ledger::sqlite::upkeep::Glance;
 use crate::session::Stage;
 
 const CHECK: &str = "state";
@@ -162,7 +162,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::doctor::Status;
-    use crate::ledger::upkeep::{Contents, Holder};
+    use crate::ledger::sqlite::upkeep::{Contents, Holder};
 
     fn glance(holder: Option<Holder>, contents: Option<Contents>) -> Glance {
         Glance { bytes: 40_960, log_bytes: 0, format: Some(2), holder, contents }

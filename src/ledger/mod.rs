@@ -1,43 +1,17 @@
 //! The durable, exactly-once memory of what has been counted.
 //!
 //! The seam is narrow on purpose: [`Ledger::commit`] takes a batch of [`Change`]s and answers when they are durable;
-//! [`Opened`] holds what was there at the start. A ledger that several replicas share (PostgreSQL) would be a second
-//! implementation; today there is [`sqlite`].
+//! [`Opened`] holds what was there at the start. What a change means is decided by the [`policy`], which is pure; a backend
+//! ([`sqlite`]; one that several replicas share would be another) only loads rows and writes rows.
 //!
 //! A session's id is the key (promise P1). Nothing of a session is stored but its id, its times, its channel and, once
 //! counted, a hash of its id and of its classifications.
 
-mod admission;
-mod backup;
-mod begin;
-#[cfg(test)]
-mod campaign;
-mod checksums;
-mod classification;
-mod counted;
-mod header;
-mod in_place;
-mod mark;
-mod meta;
-pub mod neighbours;
-mod pages;
+pub mod policy;
 mod queue;
-#[cfg(test)]
-mod queue_tests;
-mod room;
-#[cfg(test)]
-mod room_tests;
-mod schema;
-mod series;
 pub mod sqlite;
 #[cfg(test)]
-mod state_files_tests;
-mod store;
-#[cfg(test)]
 mod tests;
-mod totals;
-pub mod upkeep;
-mod wal;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -51,7 +25,7 @@ use crate::observation::AgentParts;
 use crate::session::{Channel, Facts, Source, Stage};
 
 /// A commit under way.
-pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<Verdict>, Arc<LedgerError>>> + Send>>;
+pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<CommitOutcome>, Arc<LedgerError>>> + Send>>;
 
 /// Takes batches of changes and makes them durable.
 pub trait Ledger: Send + Sync {
@@ -129,7 +103,7 @@ pub struct Lease {
 
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum CommitOutcome {
     /// A session that is not yet wholly counted.
     Pending {
         /// How far it is.

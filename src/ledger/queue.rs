@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{Change, LedgerError, Verdict};
+use super::{Change, CommitOutcome, LedgerError};
 
 /// Changes that may wait. The poller has some four thousand of them on their way at most, and each delivery one.
 pub(super) const MOST_WAITING: usize = 16_384;
 
 /// What a commit is answered with.
-pub(super) type Answer = Result<Vec<Verdict>, Arc<LedgerError>>;
+pub(super) type Answer = Result<Vec<CommitOutcome>, Arc<LedgerError>>;
 
 /// The queue; shared by the callers and the writer.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use super::listing_driver::PageTaken;
 use super::notices::{ListNotice, Notice, PageTrouble};
 use super::pipeline::Purpose;
 use crate::discovery::listing::{AfterPage, ListingPage, PageSeen};
-use crate::ledger::{Change, Verdict};
+use crate::ledger::{Change, CommitOutcome};
 use crate::session::{Facts, MalformedReason, Source};
 
 /// How far this machine's clock may be ahead of the API's before a sweep that was begun by it is begun anew.
@@ -131,7 +131,7 @@ impl Core {
         mut seen: PageSeen,
         entries: &[Arc<Facts>],
         unusable: &[Arc<str>],
-        verdicts: &[Verdict],
+        verdicts: &[CommitOutcome],
         again: bool,
         now: Now,
     ) {

@@ -15,7 +15,7 @@ use crate::catalogue::{ExporterMetrics, Exposition};
 use crate::clock::{ApiClock, Clock, Tick};
 use crate::config::Config;
 use crate::discovery::{News, Watched};
-use crate::ledger::{Ledger, LedgerError, Opened, Verdict};
+use crate::ledger::{CommitOutcome, Ledger, LedgerError, Opened};
 use crate::status::Status;
 use crate::supervisor::Pulse;
 
@@ -52,7 +52,7 @@ pub enum PollerError {
     Stopped(String),
 }
 
-type Committed = Result<Vec<Verdict>, Arc<LedgerError>>;
+type Committed = Result<Vec<CommitOutcome>, Arc<LedgerError>>;
 
 /// Asks the API, and keeps the ledger and the gauges up to date.
 pub struct Poller {

@@ -10,14 +10,14 @@ use super::notices::SessionTrouble;
 use super::pipeline::Purpose;
 use super::updates::{MetricUpdate, Update};
 use crate::clock::Timestamp;
-use crate::ledger::Verdict;
+use crate::ledger::CommitOutcome;
 use crate::session::{Facts, MalformedReason};
 use crate::session::{Source, Stage};
 use crate::tracker::{Announced, Progress, Tracked};
 
 impl Core {
     /// The changes of a batch are durable.
-    pub fn committed(&mut self, purpose: Purpose, verdicts: &[Verdict], now: Now) {
+    pub fn committed(&mut self, purpose: Purpose, verdicts: &[CommitOutcome], now: Now) {
         let api_now = self.api_time.now(now.tick, now.local);
         match purpose {
             Purpose::Session(facts) => {
@@ -51,7 +51,7 @@ impl Core {
     pub(super) fn session_told(
         &mut self,
         facts: &Arc<Facts>,
-        verdict: &Verdict,
+        verdict: &CommitOutcome,
         source: Source,
         now: Now,
         api_now: Timestamp,
@@ -66,7 +66,7 @@ impl Core {
     pub(super) fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
-        verdict: &Verdict,
+        verdict: &CommitOutcome,
         teller: Option<Source>,
         now: Now,
         api_now: Timestamp,
@@ -78,8 +78,8 @@ impl Core {
         }
         match verdict {
             // Word of an earlier commit may come after that of the one which counted it.
-            Verdict::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
-            Verdict::Pending { stage, channel } => {
+            CommitOutcome::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
+            CommitOutcome::Pending { stage, channel } => {
                 let fresh = self.tracker.hear(&facts.id, source, api_now, now.tick);
                 if fresh {
                     self.updates.discovered(source, 1);
@@ -93,7 +93,7 @@ impl Core {
                 self.settle(facts, Progress::Pending(*stage), teller, now, api_now);
                 fresh
             }
-            Verdict::Counted { historic, new } => {
+            CommitOutcome::Counted { historic, new } => {
                 let is_told = self.counted_lately.contains(&facts.id);
                 let fresh = (*new || teller.is_some()) && !is_told && self.tracker.get(&facts.id).is_none();
                 if fresh {
@@ -120,15 +120,15 @@ impl Core {
                 fresh
             }
             // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
-            Verdict::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
-            Verdict::AlreadyCounted => {
+            CommitOutcome::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
+            CommitOutcome::AlreadyCounted => {
                 if teller == Some(Source::Webhook) {
                     self.remember_counted(&facts.id);
                 }
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
             }
-            Verdict::TooOld => {
+            CommitOutcome::TooOld => {
                 let is_known = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
                 if !is_known {
                     self.updates.malformed(MalformedReason::OlderThanRetention);
@@ -139,7 +139,7 @@ impl Core {
                 self.no_longer_pending(&facts.id, now, api_now);
                 false
             }
-            Verdict::Done => false,
+            CommitOutcome::Done => false,
         }
     }
 

@@ -157,7 +157,7 @@ fn first_start_may_be_killed_at_any_instant() {
                 names.into_iter().all(|name| ["ledger.sqlite", "ledger.commits"].contains(&name.to_str().unwrap()))
             );
         } else {
-            agntix_exporter::ledger::upkeep::glance(&setup.state).unwrap();
+            agntix_exporter::ledger::sqlite::upkeep::glance(&setup.state).unwrap();
         }
     }
 }

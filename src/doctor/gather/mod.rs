@@ -23,7 +23,7 @@ use super::{Finding, Report};
 use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{CredentialFaults, Loaded};
-use crate::ledger::upkeep::Contents;
+use crate::ledger::sqlite::upkeep::Contents;
 use crate::session::Stage;
 
 /// Looks at everything. It sends four requests to the API and opens the event stream once; where something else answers, as

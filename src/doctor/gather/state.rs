@@ -6,7 +6,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::bounds::bounded;
 use crate::doctor::state::StateSeen;
-use crate::ledger::{neighbours, upkeep};
+use crate::ledger::sqlite::{neighbours, upkeep};
 
 /// Looks at the state in `directory`; `None` if the disk does not answer.
 pub(super) async fn look(directory: PathBuf) -> Option<StateSeen> {

@@ -1,0 +1,246 @@
+//! The ids of counted sessions, partitioned by the day of the session, so that a look-up touches one small tree and
+//! forgetting is dropping a table.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Result};
+
+use super::checksums::Checksums;
+use crate::clock::Timestamp;
+use crate::ledger::policy::rows::{Counted, SessionKey, session_key};
+
+/// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
+const ROUNDING: Duration = Duration::from_secs(1);
+pub(super) const OLD: &str = "counted_old";
+/// Begins the name of every partition.
+pub(super) const PREFIX: &str = "counted_";
+/// Other days than a session's own in which its id is looked for, the newest ones: some 2 µs each, of which five thousand new
+/// sessions a second leave so many. Whoever changes it changes docs/operations.md.
+pub(super) const MOST_OTHER_DAYS: usize = 60;
+
+/// The partitions that there are.
+#[derive(Debug)]
+pub(super) struct CountedTables {
+    checksums: Checksums,
+    days: BTreeSet<i64>,
+    /// The partitions that were not checked yet: each is before the first look-up in it.
+    unchecked: BTreeSet<Option<i64>>,
+    /// Looks for an id in other days than its own.
+    elsewhere: String,
+}
+
+/// The names of the partitions, by name, and the day of each; the one of the old sessions has none.
+pub(super) fn partitions(connection: &Connection) -> Result<Vec<(String, Option<i64>)>> {
+    connection
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'counted\\_%' ESCAPE '\\' ORDER BY name",
+        )?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .map(|name| name.map(|name| (name.clone(), day_of(&name))))
+        .collect()
+}
+
+/// The day of the partition of that name.
+pub(super) fn day_of(table: &str) -> Option<i64> {
+    table.strip_prefix(PREFIX).and_then(|day| day.parse().ok())
+}
+
+/// The name of a partition.
+fn partition(day: Option<i64>) -> String {
+    day.map_or_else(|| OLD.to_owned(), |day| format!("{PREFIX}{day}"))
+}
+
+/// How the partition of a day is declared.
+pub(super) fn declaration(day: i64) -> String {
+    format!("CREATE TABLE {PREFIX}{day} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT")
+}
+
+/// Makes the partition of a day.
+pub(super) fn make_partition(connection: &Connection, day: i64, checksums: &Checksums) -> Result<String> {
+    connection.execute_batch(&declaration(day))?;
+    let table = partition(Some(day));
+    checksums.table_made(&table);
+    Ok(table)
+}
+
+impl CountedTables {
+    /// Reads which partitions there are.
+    pub(super) fn load(connection: &Connection, checksums: &Checksums) -> Result<Self> {
+        let partitions: BTreeSet<Option<i64>> = partitions(connection)?.into_iter().map(|(_, day)| day).collect();
+        let days: BTreeSet<i64> = partitions.iter().copied().flatten().collect();
+        let (checksums, elsewhere) = (checksums.clone(), elsewhere(&days));
+        Ok(Self { checksums, elsewhere, days, unchecked: partitions })
+    }
+
+    /// The days that have a partition.
+    pub(super) fn days(&self) -> &BTreeSet<i64> {
+        &self.days
+    }
+
+    /// Checks one partition that was not checked yet, the newest first. Gives whether there was one.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub(super) fn check_next(&mut self, connection: &Connection) -> Result<bool> {
+        let Some(day) = self.unchecked.last().copied() else { return Ok(false) };
+        self.check(connection, day)?;
+        Ok(true)
+    }
+
+    /// A session whose hash is damaged would be counted again, so that no look-up trusts a partition before it is checked.
+    fn check(&mut self, connection: &Connection, day: Option<i64>) -> Result<()> {
+        if self.unchecked.contains(&day) {
+            self.checksums.verify_ids(connection, &partition(day))?;
+            self.unchecked.remove(&day);
+        }
+        Ok(())
+    }
+
+    /// Where a session is remembered as counted; `None` if it was not. Its own day is looked into first, but a known id is
+    /// known whatever its date says now. `is_old`: one created then is remembered for good.
+    pub(super) fn find(
+        &mut self,
+        connection: &Connection,
+        id: &str,
+        created: Timestamp,
+        is_old: bool,
+    ) -> Result<Option<Counted>> {
+        let key = session_key(id);
+        for day in self.near(created) {
+            if let Some(parts) = self.find_in(connection, Some(day), &key)? {
+                return Ok(Some(Counted { parts, day: Some(day) }));
+            }
+        }
+        if is_old && let Some(parts) = self.find_in(connection, None, &key)? {
+            return Ok(Some(Counted { parts, day: None }));
+        }
+        let day: Option<Option<i64>> =
+            connection.prepare_cached(&self.elsewhere)?.query_row([key], |row| row.get(0)).optional()?;
+        let Some(day) = day else { return Ok(None) };
+        // Only the place is taken on trust: to check all days before the first new session would hold up the start.
+        Ok(self.find_in(connection, day, &key)?.map(|parts| Counted { parts, day }))
+    }
+
+    /// The days in whose partitions a session created then may be.
+    fn near(&self, created: Timestamp) -> BTreeSet<i64> {
+        let days = [created.day(), created.plus(ROUNDING).day(), created.minus(ROUNDING).day()];
+        days.into_iter().filter(|day| self.days.contains(day)).collect()
+    }
+
+    fn find_in(&mut self, connection: &Connection, day: Option<i64>, key: &[u8; 16]) -> Result<Option<i64>> {
+        self.check(connection, day)?;
+        connection
+            .prepare_cached(&format!("SELECT parts FROM {} WHERE id = ?1", partition(day)))?
+            .query_row([key], |row| row.get(0))
+            .optional()
+    }
+
+    /// Makes the partition of a day, if there is none.
+    pub(super) fn make(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        if self.days.insert(day) {
+            self.elsewhere = elsewhere(&self.days);
+            make_partition(connection, day, &self.checksums)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row that is not known to be there.
+    pub(super) fn insert(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
+        let Counted { parts, day } = row;
+        self.check(connection, day)?;
+        let table = partition(day);
+        let inserted = connection
+            .prepare_cached(&format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2)"))?
+            .execute((key, parts))?;
+        if inserted == 0 {
+            return self.replace(connection, key, row);
+        }
+        self.checksums.id_added(&table, key, parts);
+        Ok(())
+    }
+
+    /// Writes other parts into a row, if it is there.
+    pub(super) fn replace(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
+        let Counted { parts, day } = row;
+        let Some(before) = self.find_in(connection, day, key)? else { return Ok(()) };
+        let table = partition(day);
+        connection.prepare_cached(&format!("UPDATE {table} SET parts = ?2 WHERE id = ?1"))?.execute((key, parts))?;
+        self.checksums.id_removed(&table, key, before);
+        self.checksums.id_added(&table, key, parts);
+        Ok(())
+    }
+
+    /// Deletes a row that is there.
+    pub(super) fn delete(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
+        let table = partition(row.day);
+        connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([key])?;
+        self.checksums.id_removed(&table, key, row.parts);
+        Ok(())
+    }
+
+    /// Forgets a session wherever its hash is. Gives whether it was anywhere.
+    pub(super) fn remove(&mut self, connection: &Connection, id: &str) -> Result<bool> {
+        let (key, mut found) = (session_key(id), false);
+        for day in self.days.iter().copied().map(Some).chain([None]).collect::<Vec<_>>() {
+            let Some(parts) = self.find_in(connection, day, &key)? else { continue };
+            let table = partition(day);
+            connection.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [key])?;
+            self.checksums.id_removed(&table, &key, parts);
+            found = true;
+        }
+        Ok(found)
+    }
+
+    /// Whether the hash of a session is anywhere.
+    pub(super) fn contains(&mut self, connection: &Connection, id: &str) -> Result<bool> {
+        let key = session_key(id);
+        for day in self.days.iter().copied().map(Some).chain([None]).collect::<Vec<_>>() {
+            if self.find_in(connection, day, &key)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves the partition of a day to that of the old sessions.
+    pub(super) fn keep_for_good(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        for partition in [Some(day), None] {
+            self.check(connection, partition)?;
+        }
+        let (table, old) = (partition(Some(day)), partition(None));
+        let mut ids = connection.prepare(&format!("SELECT id, parts FROM {table}"))?;
+        let ids = ids.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<([u8; 16], i64)>>>()?;
+        for (key, parts) in ids {
+            connection.prepare_cached(&format!("INSERT INTO {old} VALUES (?1, ?2)"))?.execute((key, parts))?;
+            self.checksums.id_added(&old, &key, parts);
+        }
+        connection.execute_batch(&format!("DROP TABLE {table}"))?;
+        self.checksums.table_dropped(connection, &table)?;
+        self.no_longer(day);
+        Ok(())
+    }
+
+    /// Drops the partition of a day.
+    pub(super) fn forget(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        let table = partition(Some(day));
+        connection.execute_batch(&format!("DROP TABLE {table}"))?;
+        self.checksums.table_dropped(connection, &table)?;
+        self.no_longer(day);
+        Ok(())
+    }
+
+    fn no_longer(&mut self, day: i64) {
+        self.days.remove(&day);
+        self.unchecked.remove(&Some(day));
+        self.elsewhere = elsewhere(&self.days);
+    }
+}
+
+/// Finds the day of an id among the newest days and the old sessions.
+fn elsewhere(days: &BTreeSet<i64>) -> String {
+    let newest = days.iter().rev().take(MOST_OTHER_DAYS);
+    let mut tables: Vec<_> = newest.map(|day| format!("SELECT {day} FROM {PREFIX}{day} WHERE id = ?1")).collect();
+    tables.push(format!("SELECT NULL FROM {OLD} WHERE id = ?1 LIMIT 1"));
+    tables.join(" UNION ALL ")
+}

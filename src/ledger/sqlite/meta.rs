@@ -1,0 +1,82 @@
+//! The ledger's single numbers, as the table `meta` has them.
+
+use rusqlite::{Connection, OptionalExtension as _, Result};
+
+use crate::clock::Timestamp;
+use crate::ledger::policy::rows::Number;
+use agntix_api::paths::ApiPath;
+
+/// The key of a number in the table.
+const fn key(number: Number) -> &'static str {
+    match number {
+        Number::FirstStart => "first_start",
+        Number::LookBackDone => "look_back_done",
+        Number::Watermark => "watermark",
+        Number::OpenListed => "open_listed",
+        Number::InitialFloor => "initial_floor",
+        Number::Floor => "floor",
+        Number::ApiLimit => "api_limit",
+        Number::Path(ApiPath::Session) => "session_path",
+        Number::Path(ApiPath::List) => "list_path",
+        Number::Path(ApiPath::Agents) => "agents_path",
+        Number::Path(ApiPath::Stream) => "stream_path",
+    }
+}
+
+/// A number, if it was ever set.
+pub(super) fn get(connection: &Connection, number: Number) -> Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key(number)], |row| row.get(0))
+        .optional()
+}
+
+/// A number as a point in time.
+pub(super) fn time(connection: &Connection, number: Number) -> Result<Option<Timestamp>> {
+    Ok(get(connection, number)?.map(Timestamp::from_millis))
+}
+
+/// Whether a number that says yes or no says yes.
+pub(super) fn is_set(connection: &Connection, number: Number) -> Result<bool> {
+    Ok(get(connection, number)? == Some(1))
+}
+
+/// The places of the paths that were found among their spellings.
+pub(super) fn paths(connection: &Connection) -> Result<[Option<u32>; ApiPath::ALL.len()]> {
+    let mut places = [None; ApiPath::ALL.len()];
+    for (path, place) in ApiPath::ALL.into_iter().zip(&mut places) {
+        *place = get(connection, Number::Path(path))?.and_then(|place| u32::try_from(place).ok());
+    }
+    Ok(places)
+}
+
+/// Sets a number.
+pub(super) fn set(connection: &Connection, number: Number, value: i64) -> Result<()> {
+    write(connection, key(number), value)
+}
+
+fn write(connection: &Connection, key: &str, value: i64) -> Result<()> {
+    let known = connection
+        .prepare_cached("UPDATE meta SET value = ?2, hash = row_changed('meta', hash, ?1, ?2) WHERE key = ?1")?
+        .execute((key, value))?;
+    if known == 0 {
+        connection
+            .prepare_cached("INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))")?
+            .execute((key, value))?;
+    }
+    Ok(())
+}
+
+/// Begins the key under which is stored what the sessions of an agent carry.
+const AGENT_PARTS: &str = "agent_parts/";
+
+/// What the sessions of each agent carry, as it was stored.
+pub(super) fn agent_parts(connection: &Connection) -> Result<Vec<(Box<str>, i64)>> {
+    let mut statement = connection.prepare("SELECT substr(key, 13), value FROM meta WHERE substr(key, 1, 12) = ?1")?;
+    statement.query_map([AGENT_PARTS], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Stores what the sessions of an agent carry.
+pub(super) fn set_agent_parts(connection: &Connection, agent: &str, code: i64) -> Result<()> {
+    write(connection, &format!("{AGENT_PARTS}{agent}"), code)
+}

@@ -1,0 +1,129 @@
+//! Loads the rows that the policy wants, and writes those that it gives, inside one transaction.
+
+use std::sync::Arc;
+
+use hashbrown::hash_map::Entry;
+use rusqlite::{Connection, Result};
+
+use super::counted::CountedTables;
+use super::totals::Totals;
+use super::{leases, meta, pending};
+use crate::ledger::policy::Policy;
+use crate::ledger::policy::rows::{
+    Admitted, Counted, CountedWrite, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, Writes,
+    wanted_counted, wanted_pending,
+};
+use crate::ledger::{Change, Committed};
+
+/// What the policy keeps between the batches.
+pub(super) fn known(connection: &Connection, counted: &CountedTables) -> Result<Known> {
+    let admitted = connection
+        .prepare("SELECT label, agent, value FROM admitted")?
+        .query_map([], |row| Ok(Admitted { label: row.get(0)?, agent: row.get(1)?, value: row.get(2)? }))?
+        .collect::<Result<_>>()?;
+    Ok(Known {
+        admitted,
+        agents: meta::agent_parts(connection)?,
+        days: counted.days().clone(),
+        initial_floor: meta::get(connection, Number::InitialFloor)?,
+        floor: meta::get(connection, Number::Floor)?,
+        first_start: meta::time(connection, Number::FirstStart)?,
+        look_back_done: meta::is_set(connection, Number::LookBackDone)?,
+        watermark: meta::time(connection, Number::Watermark)?,
+    })
+}
+
+/// The rows that a batch of changes wants.
+pub(super) fn load(
+    connection: &Connection,
+    counted: &mut CountedTables,
+    totals: &Totals,
+    policy: &Policy,
+    changes: &[Change],
+) -> Result<Rows> {
+    let mut rows = Rows { charged: totals.charged(), ..Rows::default() };
+    for id in wanted_pending(changes) {
+        if !rows.pending.contains_key(id)
+            && let Some(found) = pending::find(connection, id)?
+        {
+            rows.pending.insert(Arc::clone(id), found);
+        }
+    }
+    for (id, created) in wanted_counted(changes, &rows.pending) {
+        if let Entry::Vacant(free) = rows.counted.entry(Arc::clone(id))
+            && let Some(found) = counted.find(connection, id, created, policy.retention().is_old(created))?
+        {
+            free.insert(found);
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes all that a batch comes to, and gives what it makes of the series.
+pub(super) fn write(
+    connection: &Connection,
+    counted: &mut CountedTables,
+    totals: &mut Totals,
+    policy: &Policy,
+    writes: Writes,
+) -> Result<Committed> {
+    for day in writes.keep_for_good {
+        counted.keep_for_good(connection, day)?;
+    }
+    for day in writes.new_days {
+        counted.make(connection, day)?;
+    }
+    for write in writes.pending {
+        match write {
+            PendingWrite::Insert(row) => pending::insert(connection, &row)?,
+            PendingWrite::Replace(row) => {
+                pending::delete(connection, &row.id)?;
+                pending::insert(connection, &row)?;
+            }
+            PendingWrite::Delete(id) => pending::delete(connection, &id)?,
+        }
+    }
+    for write in writes.counted {
+        write_counted(connection, counted, write)?;
+    }
+    if let Some(day) = writes.forget {
+        counted.forget(connection, day)?;
+    }
+    for (number, value) in writes.numbers {
+        meta::set(connection, number, value)?;
+    }
+    for (agent, code) in writes.agents {
+        meta::set_agent_parts(connection, &agent, code)?;
+    }
+    for Admitted { label, agent, value } in writes.admitted {
+        connection
+            .prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, row_added('admitted', ?1, ?2, ?3))")?
+            .execute((label, agent, value))?;
+    }
+    for write in writes.leases {
+        match write {
+            LeaseWrite::Grant { lease, forget_before } => leases::grant(connection, &lease, forget_before)?,
+            LeaseWrite::Shorten(unused) => leases::shorten(connection, unused)?,
+        }
+    }
+    let mut committed = Committed::default();
+    for write in writes.series {
+        match write {
+            SeriesWrite::Add(additions) => committed.absorb(totals.add(connection, additions, policy.config())?),
+            SeriesWrite::Release(keys) => keys.iter().try_for_each(|key| totals.release(connection, key))?,
+        }
+    }
+    Ok(committed)
+}
+
+fn write_counted(connection: &Connection, counted: &mut CountedTables, write: CountedWrite) -> Result<()> {
+    let CountedWrite { key, before, after } = write;
+    match (before, after) {
+        (Some(before), Some(after)) if before.day == after.day => counted.replace(connection, &key, after),
+        (before, after) => {
+            let delete = |row: Counted, counted: &mut CountedTables| counted.delete(connection, &key, row);
+            before.map_or(Ok(()), |row| delete(row, counted))?;
+            after.map_or(Ok(()), |row| counted.insert(connection, &key, row))
+        }
+    }
+}
