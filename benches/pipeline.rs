@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agntix_api::{Client, ListQuery, Secret};
+use agntix_api::{Client, ListQuery};
 use agntix_exporter::api;
 use agntix_exporter::catalogue::{ExporterMetrics, Exposition};
 use agntix_exporter::config::Config;
@@ -95,7 +95,7 @@ impl Api {
     }
 
     fn client(&self) -> Client {
-        api::client(&self.config.api, Secret::new(DEFAULT_KEY)).unwrap()
+        api::client(&self.config.api, Some(&DEFAULT_KEY.into())).unwrap()
     }
 
     /// Pages of the listing, one after the other, as the poller reads them.

@@ -1,12 +1,17 @@
 //! Makes the parts of [`agntix_api`] of what the operator has configured. `config` and that crate know nothing of each
-//! other; what either needs of the other is translated here, and nothing is decided here.
+//! other; what one needs of the other is translated here, and nothing else is decided here.
+
+use std::path::Path;
 
 use agntix_api::{
     Client, ClientError, ClientOptions, CredentialPlace, CredentialSource, PathOptions, Secret, WebhookSecretError,
-    WebhookSecretSource,
+    WebhookSecretSource, WebhookSecrets,
 };
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::config::{AUTO_PATH, ApiConfig, WebhookConfig};
+use crate::config::{
+    self, AUTO_PATH, ApiConfig, ConfigError, CredentialFaults, Environment, Loaded, Overrides, WebhookConfig,
+};
 
 const KEY: &str = "AGNTIX_API_KEY";
 const KEY_FILE: &str = "api.key_file";
@@ -32,12 +37,36 @@ pub enum ApiSetupError {
     WebhookSecret(#[from] WebhookSecretError),
 }
 
+/// [`config::load`], and the secret of an enabled webhook read: how one is written is not `config`'s to know.
+///
+/// # Errors
+/// The first mistake, as a sentence for the operator.
+pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let loaded = config::load(file, environment, overrides)?;
+    check_webhook_secret(&loaded)?;
+    Ok(loaded)
+}
+
+/// [`config::load_with_faults`], and the secret of an enabled webhook read.
+///
+/// # Errors
+/// The first mistake that is not one of the credentials, as a sentence for the operator.
+pub fn load_with_faults(
+    file: Option<&Path>,
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<(Loaded, CredentialFaults), ConfigError> {
+    let (loaded, mut faults) = config::load_with_faults(file, environment, overrides)?;
+    faults.webhook = faults.webhook.or_else(|| check_webhook_secret(&loaded).err());
+    Ok((loaded, faults))
+}
+
 /// A client for the API that `config` names; `api_key` is the one from the environment. Connects to nothing, and reads no
 /// credential from a file yet.
 ///
 /// # Errors
 /// If a URL or path is wrong, if there is not exactly one credential, or if TLS cannot be set up.
-pub fn client(config: &ApiConfig, api_key: Option<Secret>) -> Result<Client, ApiSetupError> {
+pub fn client(config: &ApiConfig, api_key: Option<&SecretString>) -> Result<Client, ApiSetupError> {
     let options = ClientOptions {
         user_agent: concat!("agntix-exporter/", env!("CARGO_PKG_VERSION")).into(),
         base_url: config.base_url.clone(),
@@ -66,17 +95,33 @@ pub fn paths(config: &ApiConfig) -> PathOptions {
 ///
 /// # Errors
 /// If there is neither, or if what is in the environment holds no secret.
-pub fn webhook_secrets(config: &WebhookConfig, secret: Option<&Secret>) -> Result<WebhookSecretSource, ApiSetupError> {
-    match (secret, &config.secret_file) {
-        (Some(secret), _) => Ok(WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", secret)?),
+pub fn webhook_secrets(
+    config: &WebhookConfig,
+    secret: Option<&SecretString>,
+) -> Result<WebhookSecretSource, ApiSetupError> {
+    match (secret.and_then(self::secret), &config.secret_file) {
+        (Some(secret), _) => Ok(WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &secret)?),
         (None, Some(path)) => Ok(WebhookSecretSource::file("webhook.secret_file", path)),
         (None, None) => Err(ApiSetupError::NoWebhookSecret),
     }
 }
 
-fn credential(config: &ApiConfig, api_key: Option<Secret>) -> Result<CredentialSource, ApiSetupError> {
+/// What `config` has read as a secret; `None` if it is blank.
+pub fn secret(text: &SecretString) -> Option<Secret> {
+    Secret::new(text.expose_secret())
+}
+
+fn check_webhook_secret(loaded: &Loaded) -> Result<(), ConfigError> {
+    let Some(secret) = &loaded.webhook_secret else { return Ok(()) };
+    match WebhookSecrets::parse(secret.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(ConfigError::WebhookSecret(fault.to_string())),
+    }
+}
+
+fn credential(config: &ApiConfig, api_key: Option<&SecretString>) -> Result<CredentialSource, ApiSetupError> {
     let source = |name: &str, place| Ok(CredentialSource { name: name.into(), place });
-    match (api_key, &config.key_file, &config.bearer_token_file) {
+    match (api_key.and_then(secret), &config.key_file, &config.bearer_token_file) {
         (None, None, None) => Err(ApiSetupError::NoCredential),
         (Some(_), Some(_), _) => Err(ApiSetupError::TwoCredentials(KEY, KEY_FILE)),
         (Some(_), _, Some(_)) => Err(ApiSetupError::TwoCredentials(KEY, BEARER_TOKEN_FILE)),
@@ -97,11 +142,11 @@ mod tests {
     #[test]
     fn exactly_one_credential_is_sent() {
         agntix_api::install_crypto_provider();
-        let key = Secret::new("pk_live_42").unwrap();
+        let key = SecretString::from("pk_live_42");
         let (file, token) = (Some(PathBuf::from("/run/key")), Some(PathBuf::from("/run/token")));
-        let make = |key: Option<&Secret>, key_file: &Option<PathBuf>, bearer_token_file: &Option<PathBuf>| {
+        let make = |key: Option<&SecretString>, key_file: &Option<PathBuf>, bearer_token_file: &Option<PathBuf>| {
             let (key_file, bearer_token_file) = (key_file.clone(), bearer_token_file.clone());
-            client(&ApiConfig { key_file, bearer_token_file, ..ApiConfig::default() }, key.cloned())
+            client(&ApiConfig { key_file, bearer_token_file, ..ApiConfig::default() }, key)
         };
         let named = |client: Result<Client, ApiSetupError>| client.unwrap().credential_name();
         assert_eq!(make(None, &None, &None).unwrap_err(), ApiSetupError::NoCredential);
@@ -111,7 +156,7 @@ mod tests {
         assert_eq!(named(make(Some(&key), &None, &None)), "AGNTIX_API_KEY");
         assert_eq!(named(make(None, &file, &None)), "api.key_file /run/key");
         assert_eq!(named(make(None, &None, &token)), "api.bearer_token_file /run/token");
-        let broken = Secret::new("pk_live_42\r\nx: y").unwrap();
+        let broken = SecretString::from("pk_live_42\r\nx: y");
         assert_eq!(
             make(Some(&broken), &None, &None).unwrap_err().to_string(),
             "AGNTIX_API_KEY holds a line break or another character that an HTTP header cannot carry"
@@ -121,7 +166,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_by_their_key() {
         agntix_api::install_crypto_provider();
-        let said = |config: ApiConfig| client(&config, Secret::new("pk")).unwrap_err().to_string();
+        let said = |config: ApiConfig| client(&config, Some(&"pk".into())).unwrap_err().to_string();
         let config = ApiConfig { base_url: "ftp://x".into(), ..ApiConfig::default() };
         assert_eq!(said(config), "api.base_url is \"ftp://x\", but must begin with https:// or http://");
         let config = ApiConfig { list_path: "/a?org=1".into(), ..ApiConfig::default() };
@@ -141,11 +186,29 @@ mod tests {
         let with_file = WebhookConfig { secret_file: file, ..WebhookConfig::default() };
         let error = webhook_secrets(&none, None).unwrap_err().to_string();
         assert_eq!(error, "the webhook has no secret: set AGNTIX_WEBHOOK_SECRET or webhook.secret_file");
-        let source = webhook_secrets(&with_file, Secret::new(SECRET).as_ref()).unwrap();
+        let source = webhook_secrets(&with_file, Some(&SECRET.into())).unwrap();
         assert_eq!(source.name(), "AGNTIX_WEBHOOK_SECRET");
         assert!(source.current(Instant::now()).is_ok());
         assert_eq!(webhook_secrets(&with_file, None).unwrap().name(), "webhook.secret_file /run/secret");
-        let error = webhook_secrets(&none, Secret::new("whsec_hunter2").as_ref()).unwrap_err();
+        let error = webhook_secrets(&none, Some(&"whsec_hunter2".into())).unwrap_err();
         assert!(error.to_string().starts_with("AGNTIX_WEBHOOK_SECRET is not a signing secret"), "{error}");
+    }
+
+    #[test]
+    fn an_enabled_webhook_has_a_secret_that_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, "[webhook]\nenabled = true\n").unwrap();
+        let environment = |secret: &str| {
+            Environment::from_pairs([("AGNTIX_API_KEY", "pk_live_42"), ("AGNTIX_WEBHOOK_SECRET", secret)])
+        };
+        let load = |secret: &str| load(Some(&path), &environment(secret), &Overrides::default());
+        assert!(load("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_ok());
+        let message = "environment variable AGNTIX_WEBHOOK_SECRET is not a signing secret (number 1, not shown): it must be whsec_ and base64, as the dashboard shows it";
+        assert_eq!(load("whsec_hunter2").unwrap_err().to_string(), message);
+        let (loaded, faults) =
+            load_with_faults(Some(&path), &environment("whsec_hunter2"), &Overrides::default()).unwrap();
+        assert_eq!(faults.webhook.unwrap().to_string(), message);
+        assert!(faults.api.is_none() && loaded.webhook_secret.is_some());
     }
 }

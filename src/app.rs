@@ -114,7 +114,7 @@ impl App {
         // Both read files, which a slow disk must not make this thread wait for. The warnings were logged when the
         // configuration was loaded.
         let (client, guards, config) = tokio::task::spawn_blocking(move || {
-            let client = api::client(&config.api, api_key)?;
+            let client = api::client(&config.api, api_key.as_ref())?;
             let (guards, _) = Guards::open(&config)?;
             Ok::<_, AppError>((client, guards, config))
         })

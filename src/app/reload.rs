@@ -136,7 +136,7 @@ impl Reload {
         let reloader = Arc::clone(&self.reloader);
         let (loaded, client) = blocking(move || {
             let loaded = reloader()?;
-            let client = api::client(&loaded.config.api, loaded.api_key.clone()).map_err(|e| e.to_string());
+            let client = api::client(&loaded.config.api, loaded.api_key.as_ref()).map_err(|e| e.to_string());
             Ok((loaded, client))
         })
         .await?;

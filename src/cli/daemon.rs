@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
+use crate::api;
 use crate::app::{App, Reloader};
 use crate::clock::SystemClock;
-use crate::config::{self, Loaded};
+use crate::config::Loaded;
 use crate::web::{Guards, WebError};
 use crate::{lifecycle, telemetry};
 
@@ -29,7 +30,7 @@ pub(super) fn run(global: Global) -> Result<(), Failure> {
 /// The configuration, and with it the web configuration files that it names: a mistake in any of them is one before
 /// anything is opened.
 fn load(global: &Global) -> Result<(Loaded, Guards), String> {
-    let mut loaded = config::load(global.config_file.as_deref(), &environment(), &global.overrides())
+    let mut loaded = api::load(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(|error| error.to_string())?;
     let (guards, warnings) = Guards::open(&loaded.config).map_err(|error| error.to_string())?;
     loaded.warnings.extend(warnings);

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agntix_api::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
@@ -73,13 +72,13 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         // The clock of a simulation that is faster than time differs from this machine's, ever more so.
         loaded.config.log.level.push_str(",agntix_exporter::poller::time=error");
     }
-    loaded.api_key = Secret::new(DEFAULT_KEY);
+    loaded.api_key = Some(DEFAULT_KEY.into());
     // The simulated Agntix delivers over plain HTTP, whatever web.config_file says of the other listener.
     let plain = state.path().join("webhook.yml");
     std::fs::write(&plain, "").map_err(Failure::running)?;
     loaded.config.webhook.web_config_file = Some(plain);
     let secret = webhook_secret()?;
-    loaded.webhook_secret = Secret::new(&secret);
+    loaded.webhook_secret = Some(secret.as_str().into());
     let webhook_path = loaded.config.webhook.path.clone();
     let reloader = Arc::new(|| Err::<Loaded, _>("the demo has no configuration to reload".to_owned()));
     let (guards, warnings) = Guards::open(&loaded.config).map_err(Failure::mistake)?;

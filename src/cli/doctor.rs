@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
-use crate::config;
+use crate::api;
 use crate::doctor::{self, Status};
 
 /// How the findings are told.
@@ -27,7 +27,7 @@ pub enum Format {
 }
 
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
-    let (loaded, faults) = config::load_with_faults(global.config_file.as_deref(), &environment(), &global.overrides())
+    let (loaded, faults) = api::load_with_faults(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
     let runtime = runtime()?;
     let progress = Progress::new();

@@ -1,23 +1,24 @@
 //! `session <id>`: what one session would add, without adding it.
 
-use super::flags::Global;
-use super::terminal::{Failure, environment, print, runtime};
-use crate::api;
-use crate::catalogue::buckets;
-use crate::clock::{Clock as _, SystemClock};
-use crate::config::{self, ApiConfig, Config};
-use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
-use crate::session::Facts;
 use agntix_api::paths::ApiPath;
 use agntix_api::search::{self, Ending, Search};
 use agntix_api::{Answer, ApiError, Client, JsonText, wire};
 use exposition::Kind;
 
+use super::flags::Global;
+use super::terminal::{Failure, environment, print, runtime};
+use crate::api;
+use crate::catalogue::buckets;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{ApiConfig, Config};
+use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
+use crate::session::Facts;
+
 pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
     let loaded =
-        config::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
+        api::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
     agntix_api::install_crypto_provider();
-    let client = api::client(&loaded.config.api, loaded.api_key).map_err(Failure::mistake)?;
+    let client = api::client(&loaded.config.api, loaded.api_key.as_ref()).map_err(Failure::mistake)?;
     let (answer, ending) = runtime()?.block_on(find(&client, &loaded.config.api, id));
     if let Ending::Wrong(wrong) = ending {
         return Err(Failure::running(format!(

@@ -10,15 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agntix_api::{Roots, Secret, WebhookSecretSource, WebhookSecrets};
+use agntix_api::{Roots, WebhookSecretSource, WebhookSecrets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, Url, redirect, retry};
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::terminal::{Failure, environment, print, runtime};
+use crate::api;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 /// Svix counts a delivery as failed when there is no answer by then.
@@ -60,7 +62,7 @@ pub struct WebhookTestArgs {
 
 pub(super) fn run(args: &WebhookTestArgs) -> Result<(), Failure> {
     let to = endpoint(&args.to).map_err(Failure::Mistake)?;
-    let secrets = secrets(args, environment().webhook_secret()).map_err(Failure::Mistake)?;
+    let secrets = secrets(args, environment().webhook_secret().as_ref()).map_err(Failure::Mistake)?;
     agntix_api::install_crypto_provider();
     let client = client(&to, Roots::find().map_err(Failure::mistake)?)?;
     let mut wrong = 0;
@@ -84,8 +86,8 @@ fn endpoint(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| format!("--to is {text:?}, but must be a URL such as https://hooks.example/webhooks/agntix"))
 }
 
-fn secrets(args: &WebhookTestArgs, variable: Option<Secret>) -> Result<Arc<WebhookSecrets>, String> {
-    let source = match (&args.secret_file, variable) {
+fn secrets(args: &WebhookTestArgs, variable: Option<&SecretString>) -> Result<Arc<WebhookSecrets>, String> {
+    let source = match (&args.secret_file, variable.and_then(api::secret)) {
         (Some(path), _) => WebhookSecretSource::file("--secret-file", path),
         (None, Some(secret)) => {
             WebhookSecretSource::fixed("AGNTIX_WEBHOOK_SECRET", &secret).map_err(|e| e.to_string())?
@@ -460,12 +462,12 @@ mod tests {
         assert!(
             secrets(&args(), None).unwrap_err().starts_with("there is no secret to sign with; set AGNTIX_WEBHOOK_S")
         );
-        let error = secrets(&args(), Secret::new("whsec_hunter2")).unwrap_err();
+        let error = secrets(&args(), Some(&"whsec_hunter2".into())).unwrap_err();
         assert!(error.starts_with("AGNTIX_WEBHOOK_SECRET is not a signing secret") && !error.contains("hunter2"));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, SECRET).unwrap();
         let with_file = WebhookTestArgs { secret_file: Some(path), ..args() };
-        assert!(secrets(&with_file, Secret::new("whsec_hunter2")).is_ok(), "the flag beats the environment");
+        assert!(secrets(&with_file, Some(&"whsec_hunter2".into())).is_ok(), "the flag beats the environment");
     }
 }

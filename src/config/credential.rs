@@ -3,7 +3,7 @@
 //!
 //! The files are read by those who use them, who read them again when they change; here only their names count.
 
-use agntix_api::{Secret, WebhookSecrets};
+use secrecy::ExposeSecret as _;
 
 use super::environment::Environment;
 use super::error::ConfigError;
@@ -14,8 +14,8 @@ pub(super) fn choose(loaded: &mut Loaded, environment: &Environment) -> Result<(
     let api = &loaded.config.api;
     let key_file = api.key_file.as_ref().map(|_| named(loaded, "api.key_file"));
     let bearer_token_file = api.bearer_token_file.as_ref().map(|_| named(loaded, "api.bearer_token_file"));
-    let api_key = environment.api_key().and_then(Secret::new);
-    if api_key.as_ref().is_some_and(|key| !key.expose().chars().all(|c| c.is_ascii_graphic())) {
+    let api_key = environment.api_key();
+    if api_key.as_ref().is_some_and(|key| !key.expose_secret().chars().all(|c| c.is_ascii_graphic())) {
         return Err(ConfigError::MalformedKey);
     }
     let variable = || "environment variable AGNTIX_API_KEY".to_owned();
@@ -32,7 +32,8 @@ pub(super) fn choose(loaded: &mut Loaded, environment: &Environment) -> Result<(
     Ok(())
 }
 
-/// Finds the secret of an enabled webhook, and takes it into `loaded` if it is in the environment.
+/// Finds the secret of an enabled webhook, and takes it into `loaded` if it is in the environment. Whether it is written as
+/// a secret is written is not known here.
 pub(super) fn choose_webhook_secret(loaded: &mut Loaded, environment: &Environment) -> Result<(), ConfigError> {
     if !loaded.config.webhook.enabled {
         return Ok(());
@@ -41,14 +42,11 @@ pub(super) fn choose_webhook_secret(loaded: &mut Loaded, environment: &Environme
     loaded.webhook_secret = environment.webhook_secret();
     match (&loaded.webhook_secret, file) {
         (None, None) => return Err(ConfigError::NoWebhookSecret { origin: loaded.origins.get("webhook.enabled") }),
-        (None, Some(_)) => return Ok(()),
-        (Some(_), None) => {}
+        (None, Some(_)) | (Some(_), None) => {}
         (Some(_), Some(file)) => loaded
             .warnings
             .push(format!("environment variable AGNTIX_WEBHOOK_SECRET is set and beats {file}, which is not read")),
     }
-    let secrets = loaded.webhook_secret.as_ref().map(|secret| WebhookSecrets::parse(secret.expose()));
-    secrets.transpose().map_err(ConfigError::WebhookSecret)?;
     Ok(())
 }
 

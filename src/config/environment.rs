@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use ::config::{Value, ValueKind};
-use agntix_api::Secret;
+use secrecy::SecretString;
 
 use super::error::{ConfigError, credential_advice, may_name_a_credential, shown, shown_name};
 use super::keys::{self, Key, Shape, VARIABLE_PREFIX};
@@ -46,13 +46,19 @@ impl Environment {
     }
 
     /// What `AGNTIX_API_KEY` holds.
-    pub(super) fn api_key(&self) -> Option<&str> {
-        self.0.get(API_KEY).map(String::as_str)
+    pub(super) fn api_key(&self) -> Option<SecretString> {
+        self.secret(API_KEY)
     }
 
     /// What `AGNTIX_WEBHOOK_SECRET` holds.
-    pub fn webhook_secret(&self) -> Option<Secret> {
-        self.0.get(WEBHOOK_SECRET).and_then(|text| Secret::new(text))
+    pub fn webhook_secret(&self) -> Option<SecretString> {
+        self.secret(WEBHOOK_SECRET)
+    }
+
+    /// What a variable holds, without the white space around it.
+    fn secret(&self, variable: &str) -> Option<SecretString> {
+        let text = self.0.get(variable)?.trim();
+        (!text.is_empty()).then(|| text.into())
     }
 
     /// The settings in the variables, each turned into what its key holds.

@@ -4,8 +4,6 @@
 
 use std::path::PathBuf;
 
-use agntix_api::signature::SecretError;
-
 use super::origin::ConfigOrigin;
 
 /// Longer values are cut; the start is enough to recognise one.
@@ -96,9 +94,9 @@ pub enum ConfigError {
         /// Where the webhook was enabled.
         origin: ConfigOrigin,
     },
-    /// Nothing could be checked with it.
+    /// Nothing could be checked with it. The end of a sentence that does not show it.
     #[error("environment variable AGNTIX_WEBHOOK_SECRET {0}")]
-    WebhookSecret(SecretError),
+    WebhookSecret(String),
     /// A defect of this program.
     #[error("the configuration could not be put together: {0}; this is a defect, please report it")]
     Internal(String),

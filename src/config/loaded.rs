@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agntix_api::Secret;
+use secrecy::SecretString;
 
 use super::origin::Origins;
 use super::root::Config;
@@ -13,9 +13,9 @@ pub struct Loaded {
     /// What is in effect.
     pub config: Config,
     /// `AGNTIX_API_KEY`
-    pub api_key: Option<Secret>,
+    pub api_key: Option<SecretString>,
     /// `AGNTIX_WEBHOOK_SECRET`, if the webhook is enabled: one secret or several.
-    pub webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<SecretString>,
     /// Where each value came from.
     pub origins: Origins,
     /// The file that was read.

@@ -197,7 +197,7 @@ impl Follower {
 mod tests {
     use std::net::SocketAddr;
 
-    use agntix_api::{Secret, install_crypto_provider};
+    use agntix_api::install_crypto_provider;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -293,7 +293,7 @@ mod tests {
         install_crypto_provider();
         let (address, mut requests) = silent_server().await;
         let config = ApiConfig { base_url: format!("http://{address}"), ..ApiConfig::default() };
-        let client = api::client(&config, Secret::new("pk_test")).unwrap();
+        let client = api::client(&config, Some(&"pk_test".into())).unwrap();
         let (mut follower, mut inbox) = follower();
         {
             let connection = follower.connect(&client);
@@ -324,7 +324,7 @@ mod tests {
     fn client_of(address: SocketAddr) -> Client {
         install_crypto_provider();
         let config = ApiConfig { base_url: format!("http://{address}"), ..ApiConfig::default() };
-        api::client(&config, Secret::new("pk_test")).unwrap()
+        api::client(&config, Some(&"pk_test".into())).unwrap()
     }
 
     #[tokio::test]

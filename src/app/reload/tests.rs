@@ -45,7 +45,7 @@ impl Fixture {
         let (path, pairs) = (directory.path().to_owned(), Arc::clone(&next));
         let observer: Observer = Box::new(|_| {});
         let (ledger, _) = SqliteLedger::open(LedgerConfig::from(&loaded.config), observer).unwrap();
-        let (clients, client) = watch::channel(api::client(&loaded.config.api, loaded.api_key.clone()).unwrap());
+        let (clients, client) = watch::channel(api::client(&loaded.config.api, loaded.api_key.as_ref()).unwrap());
         let (reconfigure, reconfigured) = mpsc::channel(1);
         let (watched_sender, watched) = mpsc::channel(8);
         let (tasks, failures) = Tasks::new();

@@ -50,7 +50,7 @@ pub(super) async fn ask(
     config.timeout = config.timeout.min(PATIENCE);
     config.connect_timeout = config.connect_timeout.min(config.timeout);
     agntix_api::install_crypto_provider();
-    let client = api::client(&config, loaded.api_key.clone()).map_err(|error| error.to_string())?;
+    let client = api::client(&config, loaded.api_key.as_ref()).map_err(|error| error.to_string())?;
     let (host, credential) = (client.host().to_owned(), client.credential_name());
     let seen = ApiSeen { host, credential, ..ApiSeen::default() };
     let remembered = tokio::time::timeout(MEMORY_PATIENCE, remembered).await;
