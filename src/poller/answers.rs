@@ -1,48 +1,27 @@
 //! What an answer of the API means: which changes it makes, and when to ask again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use agntix_api::promise::{self, Unkept};
 use agntix_api::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
 
-use super::contact::Came;
+use super::came::Came;
 use super::core::{Ask, Core, Now};
 use super::health::backoff;
-use super::life::LookBackStage;
-use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice, SessionNotice, SessionTrouble};
-use super::pipeline::Purpose;
+use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice};
 use super::route_health::WrongAnswer;
+use super::sessions::{missing_wait, paced};
 use super::updates::{MetricUpdate, StatedLimit, Update};
 use crate::clock::Tick;
 use crate::ledger::Change;
-use crate::observation::{self, Moment};
-use crate::session::{Facts, MalformedReason, Source};
-use crate::tracker::{Announced, LOOK_BACK_FAILURES, PERSISTENT, Progress};
-
-/// A session that the API does not give, or garbles, is asked for again after this, doubled each time up to the cap.
-const MISSING_WAIT: Duration = Duration::from_secs(2);
-const MISSING_CAP: Duration = Duration::from_secs(3600);
-/// The cap while so many sessions cannot be read that the fault is not theirs. The first one that is read again brings the
-/// others forward.
-const GENERAL_CAP: Duration = Duration::from_secs(400);
-/// While the first page waits for what is left of the look-back, what has failed is asked for again within this.
-const LOOK_BACK_WAIT: Duration = Duration::from_secs(2);
-/// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
-const FORBIDDEN_SESSIONS: u8 = 3;
-/// After a day without it, it is given up.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
-/// So many requests in a row may be sent again because the API had not begun with them: several connections of them.
-const UNPROCESSED: u32 = 256;
-
-/// For so many of `poll.ended_interval` the parts of an analysis must stay the same to be all of them, of an agent that is new.
-const SETTLED_LOOKS: u32 = 6;
+use crate::status::ApiStatus;
+use crate::tracker::{Announced, PERSISTENT};
 
 impl Core {
     /// An answer has come, or its time is over.
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
         self.settle_budget(&answer, now.tick);
-        self.came_back(ask.route());
+        self.contact.came_back(ask.route());
         if self.is_sent_again(ask, &answer, now) {
             return;
         }
@@ -54,7 +33,7 @@ impl Core {
                 Ask::List(page) => self.page_answered(ask, *page, &body, &came, now),
                 Ask::Agents(_) => self.agents_answered(ask, &body, &came, now),
             },
-            Err(ApiError::Connect(why)) if self.is_of_a_counted_failure(answer.elapsed, now) => {
+            Err(ApiError::Connect(why)) if self.contact.shared_lost_connection(answer.elapsed, now.tick) => {
                 self.updates.notice(Notice::Api(ApiNotice::ConnectionLost { why }));
                 let random = self.rng.f64();
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
@@ -63,31 +42,15 @@ impl Core {
         }
     }
 
-    /// A request that the API had not begun with is sent again, as if it had not been sent: it is no failure. A server that
-    /// takes none at all is one that fails.
+    /// A request that the API had not begun with is sent again, as if it had not been sent: it is no failure.
     fn is_sent_again(&mut self, ask: &Ask, answer: &Answer, now: Now) -> bool {
-        if !matches!(answer.result, Err(ApiError::Unprocessed(_))) {
-            self.unprocessed = 0;
-            return false;
-        }
-        self.unprocessed = self.unprocessed.saturating_add(1);
-        let is_again = self.unprocessed <= UNPROCESSED;
+        let is_begun = !matches!(answer.result, Err(ApiError::Unprocessed(_)));
+        let is_again = self.contact.is_sent_again(is_begun);
         if is_again {
             self.updates.notice(Notice::Api(ApiNotice::RequestNotTaken { route: ask.route() }));
             self.put_back(ask, now.tick);
         }
         is_again
-    }
-
-    /// Whether a request that lost its connection was under way already when a lost connection was last counted: then it
-    /// shared that one, which is one failure.
-    fn is_of_a_counted_failure(&mut self, elapsed: Duration, now: Now) -> bool {
-        let asked = now.tick.saturating_sub(elapsed);
-        let is_counted = self.connection_lost.is_some_and(|at| asked < at);
-        if !is_counted {
-            self.connection_lost = Some(now.tick);
-        }
-        is_counted
     }
 
     /// [`answered`](Self::answered), for a request that was sent with a configuration that is no longer in effect: what
@@ -97,7 +60,7 @@ impl Core {
             return self.answered(ask, answer, now);
         }
         self.settle_budget(&answer, now.tick);
-        self.came_back(ask.route());
+        self.contact.came_back(ask.route());
         self.put_back(ask, now.tick);
     }
 
@@ -182,9 +145,9 @@ impl Core {
                 }
             }
             ApiError::Status { status: status @ (401 | 403), .. } => {
-                if self.health.refused(route, *status, now.tick)
-                    && let crate::status::ApiStatus::Down(why) =
-                        self.health.status(&self.credential, &self.host, now.tick)
+                if self.contact.health.refused(route, *status, now.tick)
+                    && let ApiStatus::Down(why) =
+                        self.contact.status(now.tick)
                 {
                     self.reported.down_since.get_or_insert(now.tick);
                     self.updates.notice(Notice::Api(ApiNotice::CredentialRefused { route, error: error.clone(), why }));
@@ -192,7 +155,7 @@ impl Core {
                 self.put_back(ask, now.tick);
             }
             ApiError::Status { status: 429, retry_after, .. } => {
-                self.health.paused(route, error, now.tick);
+                self.contact.health.paused(route, error, now.tick);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.choice.budget.pause(now.tick + wait, now.tick);
                 if let Some(suppressed) = self.complaints.admit(now.tick) {
@@ -211,9 +174,9 @@ impl Core {
                 }
             }
             ApiError::Credential(why) => {
-                if self.health.without_credential(why, now.tick)
-                    && let crate::status::ApiStatus::Down(why) =
-                        self.health.status(&self.credential, &self.host, now.tick)
+                if self.contact.health.without_credential(why, now.tick)
+                    && let ApiStatus::Down(why) =
+                        self.contact.status(now.tick)
                 {
                     self.reported.down_since.get_or_insert(now.tick);
                     self.updates.notice(Notice::Api(ApiNotice::Down { why }));
@@ -221,9 +184,9 @@ impl Core {
                 self.put_off(ask, now.tick, |_| Duration::ZERO);
             }
             error if error.is_transient() => {
-                if self.health.failed(route, error, now.tick, random) {
+                if self.contact.health.failed(route, error, now.tick, random) {
                     self.reported.down_since.get_or_insert(now.tick);
-                    let host = self.host.clone();
+                    let host = self.contact.host.clone();
                     self.updates.notice(Notice::Api(ApiNotice::Unusable { host, error: error.clone() }));
                 }
                 self.updates.notice(Notice::Api(ApiNotice::RequestFailed { route, error: error.clone() }));
@@ -238,7 +201,7 @@ impl Core {
                 // What is refused is the filter, where the listing works without it.
                 (Unkept::Foreign { .. }, Ask::List(page))
                     if page.open_only
-                        && self.health.has_answered(Route::List)
+                        && self.contact.health.has_answered(Route::List)
                         && matches!(error, ApiError::Status { status: 400 | 404 | 405 | 422, .. }) =>
                 {
                     self.open_listing_refused(error, now);
@@ -250,7 +213,7 @@ impl Core {
                 }
                 (unkept, Ask::Session(id)) => {
                     if unkept == Unkept::NoSuchSession {
-                        self.health.right(route);
+                        self.contact.health.right(route);
                         self.take_path(route, came);
                     }
                     // For an id that fits into no request, none was sent.
@@ -267,7 +230,7 @@ impl Core {
         if route != Route::Session {
             let says = format!("GET {} was answered with {what}", came.path);
             let answer = WrongAnswer { says, session: None, is_absent: false, goes_on: false };
-            self.health.wrong(route, answer, now.tick, random);
+            self.contact.health.wrong(route, answer, now.tick, random);
         }
     }
 
@@ -279,11 +242,7 @@ impl Core {
         if self.tracker.get(id).is_none_or(|tracked| tracked.announced == Announced::Yes) {
             return true;
         }
-        if !self.health.has_answered(Route::Session) {
-            return false;
-        }
-        self.forbidden_in_row = self.forbidden_in_row.saturating_add(1);
-        self.forbidden_in_row <= FORBIDDEN_SESSIONS
+        self.contact.is_one_sessions_refusal()
     }
 
     /// Whether an old session is one that the API answers with nothing but errors, while it answers for others.
@@ -291,7 +250,7 @@ impl Core {
         let failures = self.tracker.get(id).map_or(0, |tracked| tracked.failures);
         matches!(error, ApiError::Status { .. })
             && failures >= PERSISTENT
-            && self.health.has_answered(Route::Session)
+            && self.contact.health.has_answered(Route::Session)
             && self.is_outlived(id, now)
     }
 
@@ -322,133 +281,6 @@ impl Core {
         }
     }
 
-    fn session_answered(&mut self, ask: &Ask, id: &Arc<str>, body: &[u8], came: &Came, now: Now) {
-        let request = came.request_id.as_deref();
-        let mut api_now = self.api_time.now(now.tick, now.local);
-        let facts = match JsonText::new(body).read::<wire::Session<'_>>() {
-            Err(_) => Err(MalformedReason::Json),
-            Ok(session) => {
-                if session.id.text() == Some(&**id) {
-                    api_now = self.note_time(came.head, now);
-                    // Its end is seen now, also where it is not said since when.
-                    if session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open")) {
-                        self.tracker.saw_end(id, now.tick);
-                    }
-                }
-                let moment = self.moment(id, now);
-                match observation::observe(&session, &self.config.observation, moment) {
-                    Err(unusable) => Err(unusable.reason),
-                    Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
-                    Ok(facts) => Ok(Arc::new(self.once_settled(facts, now, moment))),
-                }
-            }
-        };
-        self.forbidden_in_row = 0;
-        let facts = match facts {
-            Ok(facts) => facts,
-            Err(reason) => {
-                if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Session, body) {
-                    return self.wrong_answer(ask, came, &what, is_absent, now);
-                }
-                self.updates.malformed(reason);
-                return self.session_missing(
-                    id,
-                    &format!("the answer makes no sense ({})", reason.as_str()),
-                    false,
-                    request,
-                    now,
-                );
-            }
-        };
-        self.kept(Route::Session, came, now);
-        self.complain_of(&facts, request, now);
-        if self.tracker.get(id).is_some_and(|tracked| tracked.failures > PERSISTENT) {
-            self.unreadable.read_one();
-        }
-        let source = self.tracker.get(id).map_or(Source::Listing, |tracked| tracked.source);
-        if source != Source::Listing {
-            self.succeeded(source, api_now);
-        }
-        let change = Change::Session { facts: Arc::clone(&facts), source, now: api_now };
-        self.commits.push(vec![change], Purpose::Session(facts));
-    }
-
-    /// The longest wait before a session that cannot be read is asked for again. That the API does not have it is about that
-    /// session alone, however many there are.
-    fn missing_cap(&self, refused: bool) -> Duration {
-        if !refused && self.unreadable.is_general() { GENERAL_CAP } else { MISSING_CAP }
-    }
-
-    /// Leaves the outcome to a later look where only some parts of the analysis are there and the agent is new: they may be
-    /// all that it has, or all that is written so far. What stays as it is for a few looks is taken for whole.
-    fn once_settled(&mut self, facts: Facts, now: Now, moment: Moment) -> Facts {
-        const REMEMBERED: usize = 10_000;
-        let observation = &self.config.observation;
-        let is_half = facts.outcome.as_ref().is_some_and(|outcome| !outcome.timed_out)
-            && !facts.parts.contains(observation.counted_parts())
-            && observation.agents.of(&facts.channel.agent_id).is_none();
-        let is_late = facts.ended.as_ref().is_none_or(|ended| moment.is_past(ended.at, observation.analysis_deadline));
-        if !is_half || is_late {
-            self.half_written.remove(&facts.id);
-            return facts;
-        }
-        if self.half_written.len() > REMEMBERED {
-            self.half_written.clear();
-        }
-        let seen = self.half_written.entry(Arc::clone(&facts.id)).or_insert((now.tick, facts.parts));
-        if seen.1 != facts.parts {
-            *seen = (now.tick, facts.parts);
-        }
-        let since = seen.0;
-        if now.tick.saturating_sub(since) >= self.config.ended_interval * SETTLED_LOOKS {
-            self.half_written.remove(&facts.id);
-            return facts;
-        }
-        Facts { outcome: None, malformed: Vec::new(), ..facts }
-    }
-
-    /// The API answered, but without the session: it refused it, or gave something else.
-    pub(super) fn session_missing(
-        &mut self,
-        id: &Arc<str>,
-        why: &str,
-        refused: bool,
-        request_id: Option<&str>,
-        now: Now,
-    ) {
-        if self.tracker.get(id).is_none() {
-            // It was counted meanwhile, and is not missing.
-            return;
-        }
-        let (random, cap, look_back) = (self.rng.f64(), self.missing_cap(refused), self.life.look_back);
-        let mut again = Duration::ZERO;
-        let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
-            let failures = u32::from(tracked.failures);
-            again = paced(look_back, failures, missing_wait(failures, random, cap));
-            again
-        });
-        if let Some(suppressed) = self.complaints.admit(now.tick) {
-            let trouble = SessionTrouble::Unreadable { why: why.to_owned(), again: Some(again) };
-            self.updates.notice(session_notice(id, trouble, request_id, suppressed));
-        }
-        if missing >= GIVE_UP_AFTER || (refused && self.is_outlived(id, now)) {
-            self.updates.malformed(MalformedReason::GivenUp);
-            self.tracker.take(id);
-            let now = self.api_time.now(now.tick, now.local);
-            let changes = vec![Change::GiveUp { id: Arc::clone(id), now }];
-            self.commits.push(changes, Purpose::GiveUp(Arc::clone(id)));
-        }
-    }
-
-    /// Whether the session is older than sessions are remembered. A restart begins to wait anew for one that is missing, so
-    /// that with one a day none would ever be given up.
-    fn is_outlived(&self, id: &str, now: Now) -> bool {
-        let api_now = self.api_time.now(now.tick, now.local);
-        let since = self.tracker.get(id).map(|tracked| tracked.created.unwrap_or(tracked.heard));
-        // Neither clock alone may say so.
-        since.is_some_and(|since| api_now.min(now.local).since(since) > self.config.retention)
-    }
-
     fn agents_answered(&mut self, ask: &Ask, body: &[u8], came: &Came, now: Now) {
         let random = self.rng.f64();
         let text = JsonText::new(body);
@@ -470,42 +302,4 @@ impl Core {
             }
         }
     }
-
-    /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
-    pub(super) fn complain_of(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
-        if facts.malformed.is_empty() {
-            return;
-        }
-        for reason in &facts.malformed {
-            self.updates.malformed(*reason);
-        }
-        let counted = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
-        if !counted && let Some(suppressed) = self.complaints.admit(now.tick) {
-            let parts = facts.malformed.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
-            let trouble = SessionTrouble::PartsLeftOut { parts };
-            self.updates.notice(session_notice(&facts.id, trouble, request_id, suppressed));
-        }
-    }
-}
-
-pub(super) fn session_notice(
-    id: &Arc<str>,
-    trouble: SessionTrouble,
-    request_id: Option<&str>,
-    suppressed: u64,
-) -> Notice {
-    let request_id = request_id.map(ToOwned::to_owned);
-    Notice::Session(SessionNotice { session: Arc::clone(id), trouble, request_id, suppressed })
-}
-
-/// How long to wait after so many failures in a row, which would else be `wait`.
-fn paced(look_back: LookBackStage, failures: u32, wait: Duration) -> Duration {
-    let is_waited_for = look_back == LookBackStage::Running && failures < u32::from(LOOK_BACK_FAILURES);
-    if is_waited_for { wait.min(LOOK_BACK_WAIT) } else { wait }
-}
-
-/// How long to wait, at most `cap`, for a session that the API has failed to give so often; `random` is from 0 to 1.
-fn missing_wait(failures: u32, random: f64, cap: Duration) -> Duration {
-    let growth = 1_u32.checked_shl(failures.saturating_sub(1).min(16)).unwrap_or(1);
-    MISSING_WAIT.saturating_mul(growth).min(cap).mul_f64(0.9 + 0.2 * random)
 }

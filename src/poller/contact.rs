@@ -1,58 +1,46 @@
-//! What the answers of the API show of its routes: whether they promise what they give, and under which spelling they are
-//! (promise P11).
+//! What is known of the API: how each route stands, under which spelling of its path it is asked, and what the event stream has
+//! shown (promise P11). Pure.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use agntix_api::Route;
 use agntix_api::paths::{AfterWrong, ApiPath, PathChoice};
-use agntix_api::promise::{self, Unkept};
-use agntix_api::{Answer, Route, wire};
 
-use super::answers::session_notice;
-use super::core::{Ask, Core, Now};
-use super::health::backoff;
-use super::notices::{ApiNotice, Notice, SessionTrouble};
+use super::choice::RouteState;
+use super::health::Health;
 use super::route_health::WrongAnswer;
-use super::time::Head;
 use crate::clock::Tick;
-use crate::ledger::Change;
-use crate::session::Source;
+use crate::api;
+use crate::config::{ApiConfig, Config};
+use crate::status::ApiStatus;
 
-/// A listing that is not there is asked for again after this much at most: it may come.
-const ABSENT_CAP: Duration = Duration::from_secs(600);
-/// The same where nothing at all answers as it should.
-const NOTHING_WORKS_CAP: Duration = Duration::from_secs(60);
+/// So many requests in a row may be sent again because the API had not begun with them: several connections of them.
+const NOT_BEGUN: u32 = 256;
+/// So many sessions in a row that are refused with 403 are not of another organization: the scope is missing.
+const FORBIDDEN_SESSIONS: u8 = 3;
 
-/// How an answer came: its head.
-#[derive(Clone, Debug)]
-pub(super) struct Came {
-    pub(super) path: Arc<str>,
-    pub(super) status: Option<u16>,
-    pub(super) content_type: Option<&'static str>,
-    pub(super) request_id: Option<String>,
-    pub(super) head: Head,
-}
-
-impl Came {
-    pub(super) fn of(answer: &Answer, now: Now) -> Self {
-        Self {
-            path: Arc::clone(&answer.path),
-            status: answer.status,
-            content_type: answer.content_type,
-            request_id: answer.request_id.clone(),
-            head: Head::of(answer, now),
-        }
-    }
-
-    /// Whether `page` is written as `route` promises it, and does not stand for nothing at all.
-    pub(super) fn is_written(&self, route: Route, body: &[u8], page: &wire::Page<'_>) -> bool {
-        promise::is_written(body, page, || self.unkept(route, body))
-    }
-
-    /// What the body of a 2xx answer is that is not what `route` promises.
-    pub(super) fn unkept(&self, route: Route, body: &[u8]) -> Unkept {
-        promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)
-    }
+/// What is known of the API.
+#[derive(Debug)]
+pub(super) struct Contact {
+    pub(super) health: Health,
+    /// How the credential is named to a person.
+    pub(super) credential: String,
+    pub(super) host: String,
+    /// The event stream, once it was asked for.
+    pub(super) stream: Option<StreamSeen>,
+    /// What the paths and the credential were made from.
+    config: ApiConfig,
+    /// By route: under which path it is asked.
+    paths: [PathChoice; Route::ALL.len()],
+    /// By route: requests under way.
+    asking: [u32; Route::ALL.len()],
+    /// Sessions in a row for which the credential was refused with 403.
+    forbidden_in_row: u8,
+    /// Requests in a row that the API had not begun with.
+    not_begun: u32,
+    /// When a lost connection was last counted as a failure.
+    connection_lost: Option<Tick>,
 }
 
 /// The event stream, as far as it is not followed here.
@@ -66,36 +54,99 @@ pub(super) struct StreamSeen {
     pub(super) trouble: Option<String>,
 }
 
-impl Core {
-    /// The event stream was opened.
-    pub(super) fn stream_opened(&mut self, path: Arc<str>, place: Option<u32>) {
-        let stream = self.stream.get_or_insert_default();
-        (stream.path, stream.trouble) = (path, None);
-        if let Some(place) = place {
-            self.commits.note(Change::Path { path: ApiPath::Stream, place });
+/// Something else than the route promises came, under a path.
+#[derive(Debug)]
+pub(super) struct WrongPath<'a> {
+    /// The path that was asked.
+    pub(super) asked: &'a str,
+    /// What came.
+    pub(super) what: &'a str,
+    /// It says that there is nothing at this path (404, 405).
+    pub(super) is_absent: bool,
+    /// Of which session, if of one.
+    pub(super) session: Option<Arc<str>>,
+}
+
+impl Contact {
+    /// With an API that nothing is known of but what an earlier process left: the places of the paths that it found, and
+    /// whether it `has_listed` sessions.
+    pub(super) fn new(
+        config: &ApiConfig,
+        found: &[Option<u32>; ApiPath::ALL.len()],
+        has_listed: bool,
+        credential: String,
+        host: String,
+    ) -> Self {
+        Self {
+            health: Health::with_history(if has_listed { &[Route::List] } else { &[] }),
+            credential,
+            host,
+            stream: None,
+            config: config.clone(),
+            paths: Route::ALL.map(|route| {
+                let path = ApiPath::from(route);
+                PathChoice::new(path, &api::paths(config), found.get(path as usize).copied().flatten())
+            }),
+            asking: [0; Route::ALL.len()],
+            forbidden_in_row: 0,
+            not_begun: 0,
+            connection_lost: None,
         }
     }
 
-    /// Something else came in place of the event stream.
-    pub(super) fn stream_missing(&mut self, path: Arc<str>, why: String) {
-        let stream = self.stream.get_or_insert_default();
-        (stream.path, stream.trouble) = (path, Some(why));
+    /// Takes a reloaded configuration into effect.
+    pub(super) fn reconfigure(&mut self, config: &Config, credential: String, host: String) {
+        // What was refused, unreachable or missing may be none of it any more.
+        let is_same_api = self.config.is_asked_like(&config.api) && self.credential == credential;
+        self.health.retry(is_same_api);
+        if !config.sessions.listing {
+            self.health.forget(Route::List);
+        }
+        if !is_same_api {
+            self.paths = self.paths.each_ref().map(|path| path.reconfigured(&api::paths(&config.api)));
+        }
+        self.config = config.api.clone();
+        (self.credential, self.host) = (credential, host);
     }
 
-    /// `source` has brought something.
-    pub(super) fn stream_lives(&mut self, source: Source, now: Now) {
-        if let Some(stream) = self.stream.as_mut().filter(|_| source == Source::Stream) {
-            stream.alive = Some(now.tick);
-        }
+    /// Whether the API answers as it promises, and if not, why, as a sentence.
+    pub(super) fn status(&self, now: Tick) -> ApiStatus {
+        self.health.status(&self.credential, &self.host, now)
     }
 
     /// The path under which `route` is to be asked.
-    pub fn path(&self, route: Route) -> Arc<str> {
+    pub(super) fn path(&self, route: Route) -> Arc<str> {
         self.paths.get(route as usize).map(PathChoice::current).unwrap_or_default()
     }
 
+    /// The paths of `route` that were tried, and what came, for a person.
+    pub(super) fn tried(&self, route: Route) -> String {
+        self.paths.get(route as usize).map(PathChoice::tried).unwrap_or_default()
+    }
+
+    /// Whether `route` was asked under every spelling of its path, in vain.
+    pub(super) fn has_tried_all(&self, route: Route) -> bool {
+        self.paths.get(route as usize).is_some_and(PathChoice::has_tried_all)
+    }
+
+    /// Whether it is known under which path `route` is.
+    pub(super) fn path_is_known(&self, route: Route) -> bool {
+        self.paths.get(route as usize).is_none_or(PathChoice::is_known)
+    }
+
+    /// How the routes stand, in the order of [`Route::ALL`].
+    pub(super) fn route_states(&self, now: Tick) -> [RouteState; Route::ALL.len()] {
+        Route::ALL.map(|route| RouteState {
+            may_ask: self.health.may_ask(route, now),
+            // Until its path is known, one request at a time finds it out.
+            waits_for_path: !self.path_is_known(route) && self.asking.get(route as usize).is_some_and(|asking| *asking > 0),
+            has_answered: self.health.has_answered(route),
+        })
+    }
+
     /// A request to `route` is sent.
-    pub(super) fn sent(&mut self, route: Route) {
+    pub(super) fn asked(&mut self, route: Route, now: Tick) {
+        self.health.asked(route, now);
         if let Some(asking) = self.asking.get_mut(route as usize) {
             *asking += 1;
         }
@@ -108,127 +159,166 @@ impl Core {
         }
     }
 
-    /// Whether it is known under which path `route` is.
-    pub(super) fn path_is_known(&self, route: Route) -> bool {
-        self.paths.get(route as usize).is_none_or(PathChoice::is_known)
+    /// A request came back that the API had begun with, or (`is_begun` is false) not. Whether it is to be sent again: a
+    /// server that takes none at all is one that fails.
+    pub(super) fn is_sent_again(&mut self, is_begun: bool) -> bool {
+        self.not_begun = if is_begun { 0 } else { self.not_begun.saturating_add(1) };
+        !is_begun && self.not_begun <= NOT_BEGUN
     }
 
-    /// Whether `route` has to wait: until its path is known, one request at a time finds it out.
-    pub(super) fn waits_for_path(&self, route: Route) -> bool {
-        !self.path_is_known(route) && self.asking.get(route as usize).is_some_and(|asking| *asking > 0)
-    }
-
-    /// `route` has answered as it promises.
-    pub(super) fn kept(&mut self, route: Route, came: &Came, now: Now) {
-        let before = self.health.route(route);
-        let was_doubtful = before.is_some_and(super::route_health::RouteHealth::is_doubtful);
-        let did_not_work = before.is_some_and(|route| route.does_not_work(true, now.tick).is_some());
-        self.health.good(route, now.tick);
-        if did_not_work {
-            // What stood in its place may have stood before the others as well.
-            self.health.retry_beside(route);
-            self.agents.retry(now.tick);
-            self.listing.sweep.due_by(now.tick);
+    /// Whether a request that lost its connection `elapsed` after it was sent was under way already when a lost connection
+    /// was last counted: then it shared that one, which is one failure.
+    pub(super) fn shared_lost_connection(&mut self, elapsed: Duration, now: Tick) -> bool {
+        let asked = now.saturating_sub(elapsed);
+        let is_counted = self.connection_lost.is_some_and(|at| asked < at);
+        if !is_counted {
+            self.connection_lost = Some(now);
         }
-        self.take_path(route, came);
-        let sessions = self.health.route(Route::Session);
-        let sessions_fail = self.health.is_refused(Route::Session)
-            || sessions.is_some_and(|route| route.does_not_work(false, now.tick).is_some())
-            || (did_not_work && sessions.is_some_and(super::route_health::RouteHealth::has_failed));
-        if (was_doubtful && route == Route::Session) || sessions_fail {
-            // What was answered in their place said nothing of the sessions, and may be over.
-            self.tracker.retry_failing(now.tick, false);
+        is_counted
+    }
+
+    /// A session was refused with 403. Whether that may be the session's own: it is of another organization.
+    pub(super) fn is_one_sessions_refusal(&mut self) -> bool {
+        if !self.health.has_answered(Route::Session) {
+            return false;
         }
+        self.forbidden_in_row = self.forbidden_in_row.saturating_add(1);
+        self.forbidden_in_row <= FORBIDDEN_SESSIONS
     }
 
-    /// The path under which `route` was asked is the right one.
-    pub(super) fn take_path(&mut self, route: Route, came: &Came) {
-        let Some(choice) = self.paths.get_mut(route as usize) else { return };
-        let Some(place) = choice.good(&came.path) else { return };
-        let (path, key) = (ApiPath::from(route), choice.key());
-        self.updates.notice(Notice::Api(ApiNotice::PathFound { route, path: Arc::clone(&came.path), key }));
-        self.commits.note(Change::Path { path, place });
+    /// A session was not refused.
+    pub(super) fn session_answered(&mut self) {
+        self.forbidden_in_row = 0;
     }
 
-    /// What came is not what the route of `ask` promises. What follows for the path; the caller puts off what was asked.
-    fn doubt(&mut self, ask: &Ask, came: &Came, what: &str, is_absent: bool, now: Now) -> AfterWrong {
-        let (route, random) = (ask.route(), self.rng.f64());
+    /// `route` has answered as it promises under the path `asked`. Its place among the spellings and its key in the
+    /// configuration, if that is news.
+    pub(super) fn path_answered(&mut self, route: Route, asked: &str) -> Option<(u32, &'static str)> {
+        let choice = self.paths.get_mut(route as usize)?;
+        Some((choice.good(asked)?, choice.key()))
+    }
+
+    /// What came is not what `route` promises. What follows for its path. `random` gives a number from 0 to 1.
+    pub(super) fn doubt(
+        &mut self,
+        route: Route,
+        wrong: WrongPath<'_>,
+        now: Tick,
+        random: impl FnOnce() -> f64,
+    ) -> AfterWrong {
+        let (WrongPath { asked, what, is_absent, session }, random) = (wrong, random());
         let Some(choice) = self.paths.get_mut(route as usize) else { return AfterWrong::Stay };
-        if *choice.current() != *came.path {
+        if *choice.current() != *asked {
             return AfterWrong::Stale;
         }
         let may_search =
-            choice.is_choice() && !choice.is_searching() && self.health.may_search(route, choice.is_known(), now.tick);
-        let after = choice.wrong(&came.path, what.to_owned(), may_search);
-        let session = if let Ask::Session(id) = ask { Some(Arc::clone(id)) } else { None };
+            choice.is_choice() && !choice.is_searching() && self.health.may_search(route, choice.is_known(), now);
+        let after = choice.wrong(asked, what.to_owned(), may_search);
         let says = format!("GET {}", choice.tried());
         let answer = WrongAnswer { says, session, is_absent, goes_on: after == AfterWrong::TryNext };
-        self.health.wrong(route, answer, now.tick, random);
+        self.health.wrong(route, answer, now, random);
         after
     }
 
-    /// The answer to `ask` was not the API's, or not of this route: `what` came. It is asked for again, under another
-    /// spelling of the path if there is one to try.
-    pub(super) fn wrong_answer(&mut self, ask: &Ask, came: &Came, what: &str, is_absent: bool, now: Now) {
-        let after = self.doubt(ask, came, what, is_absent, now);
-        let (route, path, said) = (ask.route(), Arc::clone(&came.path), what.to_owned());
-        self.updates.notice(Notice::Api(ApiNotice::NotAsPromised { route, path, what: said, after }));
-        if matches!(after, AfterWrong::Stale | AfterWrong::TryNext) {
-            return self.ask_again(ask, now);
-        }
-        let random = self.rng.f64();
-        match ask {
-            Ask::Session(id) => self.session_wrong(id, came, what, now),
-            Ask::List(_) if self.health.route(Route::List).is_some_and(super::route_health::RouteHealth::is_absent) => {
-                let cap = if self.health.has_worked() { ABSENT_CAP } else { NOTHING_WORKS_CAP };
-                self.listing.absent(now.tick, cap);
-            }
-            Ask::List(_) => self.reread_page(now),
-            Ask::Agents(_) => {
-                let is_absent = self.health.is_absent(Route::Agents);
-                let cap = self.config.agents_interval;
-                self.agents.failed(now.tick, |failures| {
-                    let usual = backoff(failures, random);
-                    // A gateway that has no agents may get some.
-                    if is_absent && failures > 5 { cap.max(usual) } else { usual }
-                });
-            }
-        }
+    /// The event stream was opened under `path`.
+    pub(super) fn stream_opened(&mut self, path: Arc<str>) {
+        let stream = self.stream.get_or_insert_default();
+        (stream.path, stream.trouble) = (path, None);
     }
 
-    /// The same is asked for at once.
-    fn ask_again(&mut self, ask: &Ask, now: Now) {
-        match ask {
-            Ask::Session(id) => self.tracker.put_back(id, now.tick),
-            // Its page is due still.
-            Ask::List(_) => self.listing.put_back(),
-            Ask::Agents(_) => self.agents.again(now.tick),
-        }
+    /// Something else came in place of the event stream.
+    pub(super) fn stream_missing(&mut self, path: Arc<str>, why: String) {
+        let stream = self.stream.get_or_insert_default();
+        (stream.path, stream.trouble) = (path, Some(why));
     }
 
-    /// Something was answered in place of a session. It is the session's own only where the route works and the status can
-    /// be said of one session.
-    fn session_wrong(&mut self, id: &Arc<str>, came: &Came, what: &str, now: Now) {
-        let route = self.health.route(Route::Session);
-        let works = route.is_some_and(|route| route.has_been_good() && route.does_not_work(false, now.tick).is_none());
-        let is_of_a_session = matches!(came.status, Some(400 | 404 | 405 | 409 | 410 | 422));
-        let why = format!("the API answered {what}");
-        if works && is_of_a_session {
-            return self.session_missing(id, &why, true, came.request_id.as_deref(), now);
-        }
-        let random = self.rng.f64();
-        self.tracker.fail(id, now.tick, |tracked| backoff(u32::from(tracked.failures), random));
-        // That the API is down is said once, and not of each session.
-        if self.reported.down_since.is_none()
-            && let Some(suppressed) = self.complaints.admit(now.tick)
-        {
-            let trouble = SessionTrouble::Unreadable { why, again: None };
-            self.updates.notice(session_notice(id, trouble, came.request_id.as_deref(), suppressed));
+    /// The event stream has brought something.
+    pub(super) fn stream_lives(&mut self, now: Tick) {
+        if let Some(stream) = &mut self.stream {
+            stream.alive = Some(now);
         }
     }
+}
 
-    /// Whether this organization's gateway has no listing: it was looked for under every spelling, and never was there.
-    pub(super) fn has_no_listing(&self) -> bool {
-        self.config.listing && self.listing.sweep.is_unavailable() && self.health.is_absent(Route::List)
+#[cfg(test)]
+mod tests {
+    use agntix_api::ApiError;
+
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn contact() -> Contact {
+        let found = [None; ApiPath::ALL.len()];
+        Contact::new(&ApiConfig::default(), &found, false, "AGNTIX_API_KEY".into(), "api.agntix.ai".into())
+    }
+
+    fn wrong(asked: &str) -> WrongPath<'_> {
+        WrongPath { asked, what: "404", is_absent: true, session: None }
+    }
+
+    #[test]
+    fn one_request_at_a_time_finds_out_a_path() {
+        let mut contact = contact();
+        let waits = |contact: &Contact| contact.route_states(S)[Route::List as usize].waits_for_path;
+        assert!(!waits(&contact) && !contact.path_is_known(Route::List));
+        contact.asked(Route::List, S);
+        assert!(waits(&contact));
+        contact.came_back(Route::List);
+        assert!(!waits(&contact));
+        let path = contact.path(Route::List);
+        assert_eq!(contact.path_answered(Route::List, &path), Some((0, "api.list_path")));
+        assert_eq!(contact.path_answered(Route::List, &path), None, "it is known");
+        contact.asked(Route::List, S);
+        assert!(!waits(&contact));
+    }
+
+    #[test]
+    fn a_wrong_answer_leads_to_the_next_spelling_and_says_nothing_of_another() {
+        let mut contact = contact();
+        let first = contact.path(Route::List);
+        assert_eq!(contact.doubt(Route::List, wrong(&first), S, || 0.5), AfterWrong::TryNext);
+        assert_ne!(contact.path(Route::List), first);
+        assert_eq!(contact.doubt(Route::List, wrong(&first), S, || 0.5), AfterWrong::Stale);
+    }
+
+    #[test]
+    fn requests_that_were_not_begun_are_sent_again_but_not_for_ever() {
+        let mut contact = contact();
+        let again = (0..1_000).filter(|_| contact.is_sent_again(false)).count();
+        assert_eq!(again, NOT_BEGUN as usize);
+        assert!(!contact.is_sent_again(true) && contact.is_sent_again(false));
+    }
+
+    #[test]
+    fn a_lost_connection_is_one_failure_however_many_requests_shared_it() {
+        let mut contact = contact();
+        assert!(!contact.shared_lost_connection(S, S * 10));
+        assert!(contact.shared_lost_connection(S * 2, S * 10) && contact.shared_lost_connection(S * 2, S * 11));
+        assert!(!contact.shared_lost_connection(S, S * 12), "it was sent later");
+    }
+
+    #[test]
+    fn sessions_refused_one_after_another_are_not_of_another_organization() {
+        let mut contact = contact();
+        assert!(!contact.is_one_sessions_refusal(), "no session was ever given");
+        contact.health.good(Route::Session, S);
+        let refusals = |contact: &mut Contact| (0..5).filter(|_| contact.is_one_sessions_refusal()).count();
+        assert_eq!(refusals(&mut contact), usize::from(FORBIDDEN_SESSIONS));
+        contact.session_answered();
+        assert_eq!(refusals(&mut contact), usize::from(FORBIDDEN_SESSIONS));
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_known_of_the_same_api_only() {
+        let mut contact = contact();
+        let path = contact.path(Route::List);
+        contact.path_answered(Route::List, &path);
+        contact.health.failed(Route::List, &ApiError::Timeout, S, 0.5);
+        contact.reconfigure(&Config::default(), "AGNTIX_API_KEY".into(), "api.agntix.ai".into());
+        assert!(contact.path_is_known(Route::List));
+        contact.reconfigure(&Config::default(), "api.key_file /key".into(), "api.agntix.ai".into());
+        assert!(!contact.path_is_known(Route::List));
+        assert_eq!((contact.path(Route::List), contact.status(S)), (path, ApiStatus::Unknown), "it is tried first");
     }
 }

@@ -4,20 +4,19 @@
 //! what to do ([`NextAction`]), what to log, count and show ([`Update`]), how things stand ([`Snapshot`](super::snapshot)).
 //! It opens nothing, sleeps nowhere, reads no clock, logs nothing, and holds nothing that anybody else holds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agntix_api::Route;
 use agntix_api::budget::{Budget, LEASE_VALID};
-use agntix_api::paths::{ApiPath, PathChoice};
 
 use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::choice::RequestChoice;
 use super::complaints::Complaints;
-use super::contact::StreamSeen;
-use super::health::Health;
+use super::contact::Contact;
+use super::half_written::HalfWritten;
 use super::life::{CoreConfig, Life, LookBackStage};
 use super::listing_driver::ListingDriver;
 use super::pipeline::{Batch, CommitPipeline};
@@ -25,13 +24,12 @@ use super::standing::Reported;
 use super::unreadable::Unreadable;
 use super::updates::{Update, Updates};
 use super::watched::WatchedSessions;
-use crate::api;
 use crate::clock::{Tick, Timestamp};
-use crate::config::{ApiConfig, Config};
+use crate::config::Config;
 use crate::discovery::Watched;
 use crate::discovery::listing::{ListingPage, ListingSweep};
 use crate::ledger::{Lease, Opened};
-use crate::session::{Parts, Source};
+use crate::session::Source;
 use crate::tracker::Tracker;
 
 /// The present moment, on all the clocks that matter.
@@ -86,36 +84,19 @@ pub struct Core {
     pub(super) listing: ListingDriver,
     pub(super) agents: Agents,
     pub(super) choice: RequestChoice,
-    pub(super) health: Health,
-    /// By route: under which path it is asked.
-    pub(super) paths: [PathChoice; Route::ALL.len()],
-    /// The event stream, once it was asked for.
-    pub(super) stream: Option<StreamSeen>,
-    /// By route: requests under way.
-    pub(super) asking: [u32; Route::ALL.len()],
-    /// What the paths and the credential were made from.
-    api: ApiConfig,
+    pub(super) contact: Contact,
     pub(super) api_time: ApiTime,
     /// When sources last gave what they had, by this machine's clock; `None` once the API's time is known or overdue.
     pub(super) succeeded_by_machine: Option<BTreeMap<Source, Timestamp>>,
     pub(super) watched: WatchedSessions,
     pub(super) complaints: Complaints,
     pub(super) life: Life,
-    pub(super) credential: String,
-    pub(super) host: String,
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
-    /// Sessions in a row for which the credential was refused with 403.
-    pub(super) forbidden_in_row: u8,
-    /// Sessions of agents that nothing is known of, whose analysis has had these of its parts since then; bounded.
-    pub(super) half_written: HashMap<Arc<str>, (Tick, Parts)>,
+    pub(super) half_written: HalfWritten,
     /// Sessions counted lately, of which the stream will tell once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
     pub(super) unreadable: Unreadable,
-    /// Requests in a row that the API had not begun with.
-    pub(super) unprocessed: u32,
-    /// When a lost connection was last counted as a failure.
-    pub(super) connection_lost: Option<Tick>,
     /// What of the API's state is in the log.
     pub(super) reported: Reported,
     pub(super) updates: Updates,
@@ -162,14 +143,7 @@ impl Core {
             listing: ListingDriver::new(sweep),
             agents: Agents::default(),
             choice: RequestChoice::new(budget),
-            health: Health::with_history(if opened.watermark.is_some() { &[Route::List] } else { &[] }),
-            paths: Route::ALL.map(|route| {
-                let path = ApiPath::from(route);
-                PathChoice::new(path, &api::paths(&config.api), opened.paths.get(path as usize).copied().flatten())
-            }),
-            stream: None,
-            asking: [0; Route::ALL.len()],
-            api: config.api.clone(),
+            contact: Contact::new(&config.api, &opened.paths, opened.watermark.is_some(), credential, host),
             api_time: ApiTime::default(),
             succeeded_by_machine: Some(BTreeMap::new()),
             watched: WatchedSessions::default(),
@@ -186,16 +160,11 @@ impl Core {
                 counted,
                 lags: true,
             },
-            credential,
-            host,
             rng: fastrand::Rng::with_seed(seed),
             commits: CommitPipeline::default(),
-            forbidden_in_row: 0,
-            half_written: HashMap::new(),
+            half_written: HalfWritten::default(),
             counted_lately: HashSet::new(),
             unreadable: Unreadable::default(),
-            unprocessed: 0,
-            connection_lost: None,
             reported: Reported::default(),
             updates: Updates::default(),
             started: now.tick,
@@ -216,19 +185,7 @@ impl Core {
         self.config.observation.agents = agents;
         self.choice.budget.reconfigure(config.api.budget_share, config.api.requests_per_minute);
         self.watched.set_recent_limit(config.metrics.watch_recent);
-        // What was refused, unreachable or missing may be none of it any more.
-        let is_same_api = self.api.is_asked_like(&config.api) && self.credential == credential;
-        self.health.retry(is_same_api);
-        if !config.sessions.listing {
-            self.health.forget(Route::List);
-        }
-        self.paths = std::array::from_fn(|route| match self.paths.get(route) {
-            Some(path) if is_same_api => path.clone(),
-            Some(path) => path.reconfigured(&api::paths(&config.api)),
-            None => PathChoice::new(ApiPath::List, &api::paths(&config.api), None),
-        });
-        self.api = config.api.clone();
-        (self.credential, self.host) = (credential, host);
+        self.contact.reconfigure(config, credential, host);
         self.listing.sweep.retry(now.tick);
         self.agents.retry(now.tick);
         self.tracker.retry_failing(now.tick, true);

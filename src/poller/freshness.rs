@@ -55,7 +55,7 @@ impl Core {
         // Where the API has answered, it is waited for until its time can be trusted: what ended before is told by that.
         let is_dated = self.life.first_start.is_some() || self.life.first_contact.is_none();
         // One that has never answered as it should has not said what there is.
-        let is_read = self.health.has_worked() && self.sources_read();
+        let is_read = self.contact.health.has_worked() && self.sources_read();
         let is_done = is_read && summary.look_back == 0 && is_dated && self.commits.is_empty();
         let deadline_passed = now.tick.saturating_sub(self.started) >= self.config.look_back_deadline;
         if !is_done && !deadline_passed {
@@ -78,14 +78,14 @@ impl Core {
     }
 
     fn snapshot(&mut self, summary: Summary, now: Now) -> Snapshot {
-        let api = self.health.status(&self.credential, &self.host, now.tick);
+        let api = self.contact.status(now.tick);
         self.report(&api, now);
         let look_back_done = self.life.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
         self.life.lags = !look_back_done
             || (self.config.listing && (!self.listing.sweep.is_caught_up() || self.listing_is_late(now)))
             || self.first_sweep_missing()
-            || !self.health.has_worked()
+            || !self.contact.health.has_worked()
             || self.tracker.pending() >= self.config.max_tracked
             || self.tracker.is_behind(now.tick, BEHIND)
             || summary.late > 0
@@ -104,7 +104,7 @@ impl Core {
             missing: self.missing(),
             nothing_found: self.nothing_found(&summary),
             routes: self.route_lines(now),
-            api_host: self.host.clone(),
+            api_host: self.contact.host.clone(),
             look_back: match self.life.look_back {
                 _ if self.life.deadline_passed => LookBack::DeadlinePassed,
                 LookBackStage::Done => LookBack::Done,

@@ -7,12 +7,14 @@
 mod agents;
 mod answers;
 mod api_time;
+mod came;
 mod choice;
 mod complaints;
 mod contact;
 pub mod core;
 mod entries;
 mod freshness;
+mod half_written;
 mod health;
 mod life;
 mod listing_driver;
@@ -24,6 +26,7 @@ mod pipeline;
 mod publish;
 mod route_health;
 mod run;
+mod sessions;
 mod snapshot;
 mod standing;
 #[cfg(test)]
@@ -34,5 +37,6 @@ mod unreadable;
 mod updates;
 mod verdicts;
 mod watched;
+mod wrong_answers;
 
 pub use run::{Inbox, Poller, PollerError, Reconfigure};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agntix_api::paths::ApiPath;
+
 use super::core::{Core, Now};
 use super::notices::Notice;
 use super::pipeline::Purpose;
@@ -57,13 +59,20 @@ impl Core {
             }
             News::Alive(source) => {
                 self.succeeded(source, api_now);
-                self.stream_lives(source, now);
+                if source == Source::Stream {
+                    self.contact.stream_lives(now.tick);
+                }
             }
-            News::StreamOpened { path, place } => self.stream_opened(path, place),
-            News::StreamMissing { path, why } => self.stream_missing(path, why),
+            News::StreamOpened { path, place } => {
+                self.contact.stream_opened(path);
+                if let Some(place) = place {
+                    self.commits.note(Change::Path { path: ApiPath::Stream, place });
+                }
+            }
+            News::StreamMissing { path, why } => self.contact.stream_missing(path, why),
             News::Hint { id, hint } => {
                 self.succeeded(Source::Stream, api_now);
-                self.stream_lives(Source::Stream, now);
+                self.contact.stream_lives(now.tick);
                 self.hinted(&id, hint, now, api_now);
             }
         }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agntix_api::paths::PathChoice;
 use agntix_api::promise::Unkept;
 use agntix_api::{ApiError, JsonText, Route, wire};
 
-use super::contact::Came;
+use super::came::Came;
 use super::core::{Ask, Core, Now};
 use super::entries::Entries;
 use super::health::backoff;
@@ -110,15 +109,15 @@ impl Core {
     /// under a path that is still to be found, it is not; nor where there is a session to be listed.
     fn may_be_empty(&self, page: ListingPage) -> bool {
         let is_listed = page.page == 1 && !page.open_only && !self.listing.sweep.has_no_watermark();
-        self.path_is_known(Route::List) && !is_listed
+        self.contact.path_is_known(Route::List) && !is_listed
     }
 
     /// Whether an answer without a list is the listing of an organization without sessions: none of the spellings gives more,
     /// and another route shows that the API itself is there.
     fn is_found_empty(&self) -> bool {
-        let others_work = [Route::Session, Route::Agents].into_iter().any(|route| self.health.has_answered(route));
-        let has_tried_all = self.paths.get(Route::List as usize).is_some_and(PathChoice::has_tried_all);
-        !self.path_is_known(Route::List) && has_tried_all && others_work && self.listing.sweep.has_no_watermark()
+        let others_work = [Route::Session, Route::Agents].into_iter().any(|route| self.contact.health.has_answered(route));
+        let has_tried_all = self.contact.has_tried_all(Route::List);
+        !self.contact.path_is_known(Route::List) && has_tried_all && others_work && self.listing.sweep.has_no_watermark()
     }
 
     pub(super) fn reread_page(&mut self, now: Now) {

@@ -124,7 +124,7 @@ impl Poller {
             let now = self.now();
             pulse.beat(now.instant);
             if now.instant >= next_tick {
-                if self.core.health.waits_for_credential() && self.looks.is_empty() {
+                if self.core.contact.health.waits_for_credential() && self.looks.is_empty() {
                     let client = self.client.clone();
                     self.looks.spawn_blocking(move || client.credential_has_changed());
                 }
@@ -145,8 +145,8 @@ impl Poller {
                 }
                 Some(looked) = self.looks.join_next() => {
                     let has_changed = looked.map_err(|e| PollerError::Stopped(e.to_string()))?;
-                    if has_changed && self.core.health.waits_for_credential() {
-                        self.core.health.credential_changed();
+                    if has_changed && self.core.contact.health.waits_for_credential() {
+                        self.core.contact.health.credential_changed();
                     }
                 }
                 Some(done) = self.commits.join_next() => {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use agntix_api::Route;
-use agntix_api::paths::{ApiPath, PathChoice};
+use agntix_api::paths::ApiPath;
 
 use super::core::{Core, Now};
 use super::life::LookBackStage;
@@ -50,12 +50,12 @@ impl Core {
 
     /// Whether the agents have been read, or are not there.
     fn agents_are_known(&self) -> bool {
-        self.health.has_answered(Route::Agents) || self.health.is_absent(Route::Agents)
+        self.contact.health.has_answered(Route::Agents) || self.contact.health.is_absent(Route::Agents)
     }
 
     /// Whether every source has been read once.
     pub(super) fn all_read(&self, summary: &Summary) -> bool {
-        let sources = self.health.has_worked() && !self.first_sweep_missing() && !self.life.files_unread;
+        let sources = self.contact.health.has_worked() && !self.first_sweep_missing() && !self.life.files_unread;
         sources && summary.unasked == 0 && self.agents_are_known()
     }
 
@@ -63,7 +63,7 @@ impl Core {
     pub(super) fn readiness(&self, api: &ApiStatus, now: Now) -> Result<(), String> {
         let why = match api {
             // An outage of a moment is told by agntix_up; what was ready is not taken out of service for it.
-            ApiStatus::Down(_) if self.life.ready && !self.health.is_lost(now.tick) => return Ok(()),
+            ApiStatus::Down(_) if self.life.ready && !self.contact.health.is_lost(now.tick) => return Ok(()),
             ApiStatus::Down(why) => why.clone(),
             _ if self.hears_of_nothing() => format!(
                 "there is no way to hear of sessions. {} Without a listing enable the webhook or the event stream, or \
@@ -85,8 +85,8 @@ impl Core {
 
     fn with_trouble(&self, sentence: &str, routes: &[Route]) -> String {
         // That nothing came at all is told once it has lasted.
-        let wrong = routes.iter().filter_map(|route| self.health.route(*route)).filter(|route| route.is_doubtful());
-        let troubles = wrong.map(|route| format!(" {}: {}.", self.host, route.last_trouble()));
+        let wrong = routes.iter().filter_map(|route| self.contact.health.route(*route)).filter(|route| route.is_doubtful());
+        let troubles = wrong.map(|route| format!(" {}: {}.", self.contact.host, route.last_trouble()));
         std::iter::once(sentence.to_owned()).chain(troubles).collect()
     }
 
@@ -96,12 +96,8 @@ impl Core {
         (!left.is_zero()).then_some(left)
     }
 
-    fn tried(&self, route: Route) -> String {
-        self.paths.get(route as usize).map(PathChoice::tried).unwrap_or_default()
-    }
-
     fn no_listing(&self) -> String {
-        let tried = self.tried(Route::List);
+        let tried = self.contact.tried(Route::List);
         format!("The gateway has no listing of sessions: GET {tried}. Set api.list_path, or sessions.listing = false.")
     }
 
@@ -111,13 +107,13 @@ impl Core {
         if self.has_no_listing() && self.hears_elsewhere() {
             missing.push(format!("{} Only sessions that are heard of in other ways are counted.", self.no_listing()));
         }
-        if self.health.is_absent(Route::Agents) {
+        if self.contact.health.is_absent(Route::Agents) {
             missing.push(format!(
                 "The agents cannot be read, so that agntix_agent_info is missing: GET {}. Set api.agents_path.",
-                self.tried(Route::Agents)
+                self.contact.tried(Route::Agents)
             ));
         }
-        let session = self.health.route(Route::Session);
+        let session = self.contact.health.route(Route::Session);
         if let Some(session) = session.filter(|route| !route.has_been_good() && route.has_failed()) {
             missing.push(format!(
                 "No single session could be read yet: {}. Check api.session_path.",
@@ -130,14 +126,14 @@ impl Core {
     /// That nothing has been found, where nothing is wrong: an organization without sessions.
     pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
         let is_listed =
-            self.config.listing && self.listing.sweep.first_sweep_done() && self.health.has_answered(Route::List);
+            self.config.listing && self.listing.sweep.first_sweep_done() && self.contact.health.has_answered(Route::List);
         let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
             format!(
                 "No session has been found so far: {} answers as it should, and lists none that was created in the last \
                  {window} or later, or that is open.",
-                self.path(Route::List)
+                self.contact.path(Route::List)
             )
         })
     }
@@ -147,17 +143,17 @@ impl Core {
         let is_used = |route: &Route| *route != Route::List || self.config.listing;
         let line = |route: Route| {
             let path = ApiPath::from(route);
-            let health = self.health.route(route);
+            let health = self.contact.health.route(route);
             let good = health.and_then(RouteHealth::last_good);
             let trouble = health.map(RouteHealth::last_trouble).filter(|trouble| !trouble.is_empty());
             RouteLine {
                 gives: path.gives(),
-                path: self.path(route).to_string(),
+                path: self.contact.path(route).to_string(),
                 good_ago: good.map(|good| now.tick.saturating_sub(good)),
                 trouble: trouble.map(ToOwned::to_owned),
             }
         };
-        let stream = self.stream.as_ref().map(|stream| RouteLine {
+        let stream = self.contact.stream.as_ref().map(|stream| RouteLine {
             gives: ApiPath::Stream.gives(),
             path: stream.path.to_string(),
             good_ago: stream.alive.map(|alive| now.tick.saturating_sub(alive)),
@@ -239,18 +235,18 @@ impl Core {
             }
             (ApiStatus::Up, Some(since)) => {
                 self.reported.down_since = None;
-                let (down_for, host) = (now.tick.saturating_sub(since), self.host.clone());
+                let (down_for, host) = (now.tick.saturating_sub(since), self.contact.host.clone());
                 self.updates.notice(Notice::Api(ApiNotice::Up { down_for, host }));
             }
             _ => {}
         }
-        let (no_listing, no_agents) = (self.has_no_listing(), self.health.is_absent(Route::Agents));
+        let (no_listing, no_agents) = (self.has_no_listing(), self.contact.health.is_absent(Route::Agents));
         if no_listing && !self.reported.no_listing {
-            let (tried, hears_elsewhere) = (self.tried(Route::List), self.hears_elsewhere());
+            let (tried, hears_elsewhere) = (self.contact.tried(Route::List), self.hears_elsewhere());
             self.updates.notice(Notice::List(ListNotice::Absent { tried, hears_elsewhere }));
         }
         if no_agents && !self.reported.no_agents {
-            let tried = self.tried(Route::Agents);
+            let tried = self.contact.tried(Route::Agents);
             self.updates.notice(Notice::List(ListNotice::NoAgents { tried }));
         }
         (self.reported.no_listing, self.reported.no_agents) = (no_listing, no_agents);

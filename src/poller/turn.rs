@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use agntix_api::Route;
-
-use super::choice::{Choice, Due, RouteState};
+use super::choice::{Choice, Due};
 use super::core::{Ask, Core, NextAction, Now};
 use super::pipeline::{Batch, Commit};
 use super::updates::MetricUpdate;
@@ -37,7 +35,7 @@ impl Core {
             Commit::Nothing if !may_ask => return NextAction::Wait(far),
             Commit::Nothing => {}
         }
-        let (due, routes) = (self.due(now.tick), self.route_states(now.tick));
+        let (due, routes) = (self.due(now.tick), self.contact.route_states(now.tick));
         let ask = match self.choice.choose(&due, &routes, far, now.tick) {
             Choice::Wait(until) => return NextAction::Wait(until),
             Choice::Lease(count) => {
@@ -58,8 +56,7 @@ impl Core {
                 Ask::Agents(self.agents.page())
             }
         };
-        self.health.asked(ask.route(), now.tick);
-        self.sent(ask.route());
+        self.contact.asked(ask.route(), now.tick);
         NextAction::Ask(ask)
     }
 
@@ -72,14 +69,6 @@ impl Core {
             agents: self.agents.due(),
             agents_interval: self.config.agents_interval,
         }
-    }
-
-    fn route_states(&self, now: Tick) -> [RouteState; Route::ALL.len()] {
-        Route::ALL.map(|route| RouteState {
-            may_ask: self.health.may_ask(route, now),
-            waits_for_path: self.waits_for_path(route),
-            has_answered: self.health.has_answered(route),
-        })
     }
 
     /// A batch was committed, or not; the batch itself comes back in the latter case.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answers::session_notice;
 use super::core::{Core, Now};
 use super::life::LookBackStage;
 use super::notices::SessionTrouble;
 use super::pipeline::Purpose;
+use super::sessions::session_notice;
 use super::updates::{MetricUpdate, Update};
 use crate::clock::Timestamp;
 use crate::ledger::CommitOutcome;

@@ -1,0 +1,41 @@
+//! How an answer came: its head, and what its body is if it is not what the route promises. Values only.
+
+use std::sync::Arc;
+
+use agntix_api::promise::{self, Unkept};
+use agntix_api::{Answer, Route, wire};
+
+use super::core::Now;
+use super::time::Head;
+
+/// How an answer came.
+#[derive(Clone, Debug)]
+pub(super) struct Came {
+    pub(super) path: Arc<str>,
+    pub(super) status: Option<u16>,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) request_id: Option<String>,
+    pub(super) head: Head,
+}
+
+impl Came {
+    pub(super) fn of(answer: &Answer, now: Now) -> Self {
+        Self {
+            path: Arc::clone(&answer.path),
+            status: answer.status,
+            content_type: answer.content_type,
+            request_id: answer.request_id.clone(),
+            head: Head::of(answer, now),
+        }
+    }
+
+    /// Whether `page` is written as `route` promises it, and does not stand for nothing at all.
+    pub(super) fn is_written(&self, route: Route, body: &[u8], page: &wire::Page<'_>) -> bool {
+        promise::is_written(body, page, || self.unkept(route, body))
+    }
+
+    /// What the body of a 2xx answer is that is not what `route` promises.
+    pub(super) fn unkept(&self, route: Route, body: &[u8]) -> Unkept {
+        promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)
+    }
+}
