@@ -146,8 +146,7 @@ impl Core {
             }
             ApiError::Status { status: status @ (401 | 403), .. } => {
                 if self.contact.health.refused(route, *status, now.tick)
-                    && let ApiStatus::Down(why) =
-                        self.contact.status(now.tick)
+                    && let ApiStatus::Down(why) = self.contact.status(now.tick)
                 {
                     self.reported.down_since.get_or_insert(now.tick);
                     self.updates.notice(Notice::Api(ApiNotice::CredentialRefused { route, error: error.clone(), why }));
@@ -175,8 +174,7 @@ impl Core {
             }
             ApiError::Credential(why) => {
                 if self.contact.health.without_credential(why, now.tick)
-                    && let ApiStatus::Down(why) =
-                        self.contact.status(now.tick)
+                    && let ApiStatus::Down(why) = self.contact.status(now.tick)
                 {
                     self.reported.down_since.get_or_insert(now.tick);
                     self.updates.notice(Notice::Api(ApiNotice::Down { why }));

@@ -10,8 +10,8 @@ use agntix_api::paths::{AfterWrong, ApiPath, PathChoice};
 use super::choice::RouteState;
 use super::health::Health;
 use super::route_health::WrongAnswer;
-use crate::clock::Tick;
 use crate::api;
+use crate::clock::Tick;
 use crate::config::{ApiConfig, Config};
 use crate::status::ApiStatus;
 
@@ -139,7 +139,8 @@ impl Contact {
         Route::ALL.map(|route| RouteState {
             may_ask: self.health.may_ask(route, now),
             // Until its path is known, one request at a time finds it out.
-            waits_for_path: !self.path_is_known(route) && self.asking.get(route as usize).is_some_and(|asking| *asking > 0),
+            waits_for_path: !self.path_is_known(route)
+                && self.asking.get(route as usize).is_some_and(|asking| *asking > 0),
             has_answered: self.health.has_answered(route),
         })
     }

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn sessions_say_how_far_the_page_reaches_but_never_into_the_future() {
         let page = [
-            session(r#""a""#, "OPEN", "2099-01-01T00:00:00Z"),
+            session(r#""a""#, "OPEN", "2026-04-08T06:30:00Z"),
             session(r#""b""#, "OPEN", "2026-04-08T05:00:00Z"),
             session(r#""c""#, "CLOSED", r#"2026-04-08T05:30:00Z","endedAt":"2026-04-08T05:31:00Z"#),
         ];

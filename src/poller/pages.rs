@@ -115,9 +115,13 @@ impl Core {
     /// Whether an answer without a list is the listing of an organization without sessions: none of the spellings gives more,
     /// and another route shows that the API itself is there.
     fn is_found_empty(&self) -> bool {
-        let others_work = [Route::Session, Route::Agents].into_iter().any(|route| self.contact.health.has_answered(route));
+        let others_work =
+            [Route::Session, Route::Agents].into_iter().any(|route| self.contact.health.has_answered(route));
         let has_tried_all = self.contact.has_tried_all(Route::List);
-        !self.contact.path_is_known(Route::List) && has_tried_all && others_work && self.listing.sweep.has_no_watermark()
+        !self.contact.path_is_known(Route::List)
+            && has_tried_all
+            && others_work
+            && self.listing.sweep.has_no_watermark()
     }
 
     pub(super) fn reread_page(&mut self, now: Now) {

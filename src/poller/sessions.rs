@@ -48,7 +48,13 @@ impl Core {
                 match observation::observe(&session, &self.config.observation, moment) {
                     Err(unusable) => Err(unusable.reason),
                     Ok(facts) if facts.id != *id => Err(MalformedReason::Id),
-                    Ok(facts) => Ok(Arc::new(self.half_written.once_settled(facts, settled_after, &self.config.observation, now.tick, moment))),
+                    Ok(facts) => Ok(Arc::new(self.half_written.once_settled(
+                        facts,
+                        settled_after,
+                        &self.config.observation,
+                        now.tick,
+                        moment,
+                    ))),
                 }
             }
         };

@@ -85,7 +85,8 @@ impl Core {
 
     fn with_trouble(&self, sentence: &str, routes: &[Route]) -> String {
         // That nothing came at all is told once it has lasted.
-        let wrong = routes.iter().filter_map(|route| self.contact.health.route(*route)).filter(|route| route.is_doubtful());
+        let wrong =
+            routes.iter().filter_map(|route| self.contact.health.route(*route)).filter(|route| route.is_doubtful());
         let troubles = wrong.map(|route| format!(" {}: {}.", self.contact.host, route.last_trouble()));
         std::iter::once(sentence.to_owned()).chain(troubles).collect()
     }
@@ -125,8 +126,9 @@ impl Core {
 
     /// That nothing has been found, where nothing is wrong: an organization without sessions.
     pub(super) fn nothing_found(&self, summary: &Summary) -> Option<String> {
-        let is_listed =
-            self.config.listing && self.listing.sweep.first_sweep_done() && self.contact.health.has_answered(Route::List);
+        let is_listed = self.config.listing
+            && self.listing.sweep.first_sweep_done()
+            && self.contact.health.has_answered(Route::List);
         let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
