@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simulator::{
     Clock as _, DeliveryConfig, FaultKind, FaultRule, Faults, Route, SimulatorConfig, StreamFaults, SystemClock,
-    Writing,
+    Writing, weighted,
 };
 
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address, total, until};
@@ -35,6 +35,25 @@ fn what_is_oddly_written_is_counted_from_the_listing_and_from_sessions() {
         let agents = || daemon.samples().keys().filter(|name| name.starts_with("agntix_agent_info{")).count();
         until("the agents", || (agents() == api.simulator.config().agents.len()).then_some(()));
     }
+}
+
+#[test]
+fn label_values_are_escaped_as_the_text_format_asks() {
+    let mut config = finished(100);
+    for agent in &mut config.agents {
+        agent.intents =
+            weighted(&[(r"C:\new", 0.3), ("a \"quoted\" word", 0.3), ("two\nlines", 0.2), ("\\\"\n\\n", 0.2)]);
+    }
+    let api = Api::start(config);
+    let state = tempfile::tempdir().unwrap();
+    let daemon = Setup::new(api.address, &state.path().join("state")).start();
+    let truth = api.truth();
+    for written in
+        [r#"intent="C:\\new""#, r#"intent="a \"quoted\" word""#, r#"intent="two\nlines""#, r#"intent="\\\"\n\\n""#]
+    {
+        assert!(truth.keys().any(|sample| sample.contains(written)), "{written}");
+    }
+    daemon.shows(&truth);
 }
 
 #[test]
