@@ -26,18 +26,18 @@ use crate::web::Guards;
 /// Where the demo listens unless it is told otherwise: this machine only.
 const LISTEN: &str = "127.0.0.1:9899";
 
-/// How the demo goes.
+/// Flags of `demo`, which `simulate` also has.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Simulated time passes so many times as fast.
+    /// How many times faster than real time simulated time passes.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub speed: f64,
-    /// Another number invents other sessions.
+    /// Seed of the invented sessions; another number gives other sessions.
     #[arg(long, default_value_t = 2026, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// What is simulated.
+/// Flags of `simulate`.
 #[derive(Args, Clone, Debug)]
 pub struct SimulateArgs {
     /// Address to listen on.
@@ -46,13 +46,13 @@ pub struct SimulateArgs {
     /// Speed and seed.
     #[command(flatten)]
     pub demo: DemoArgs,
-    /// Requests a minute that the organization may make; 0 is without limit.
+    /// Rate limit of the organization, in requests per minute; 0 for no limit.
     #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
     pub rate_limit: u32,
-    /// Deliver webhooks to this address.
+    /// Deliver webhooks to this URL.
     #[arg(long, value_name = "URL", requires = "webhook_secret")]
     pub webhook_url: Option<String>,
-    /// Secret to sign them with, whsec_ and base64; once for each secret while one is being rotated.
+    /// Secret to sign them with, whsec_ and base64; repeat it to sign with several.
     #[arg(long, value_name = "SECRET", requires = "webhook_url")]
     pub webhook_secret: Vec<WebhookSecret>,
 }

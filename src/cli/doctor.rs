@@ -9,10 +9,10 @@ use super::terminal::{Failure, environment, print, runtime};
 use crate::api;
 use crate::doctor::{self, Status};
 
-/// How the findings are told.
+/// Flags of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
-    /// text for a person; json for a program: findings with check, status, says and advice, and a summary.
+    /// Output format: text, or json with findings (check, status, says and advice) and a summary.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
 }

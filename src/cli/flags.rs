@@ -22,10 +22,10 @@ pub struct Global {
     /// Address to listen on, as host:port, or :port for every address; may be repeated [default: 0.0.0.0:9899].
     #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
     pub listen_addresses: Vec<String>,
-    /// Listen on the sockets that systemd hands over, in place of addresses.
+    /// Listen on the sockets that systemd passes, instead of addresses.
     #[arg(long = "web.systemd-socket", global = true, overrides_with = "no_systemd_socket")]
     pub systemd_socket: bool,
-    /// The contrary, whatever the environment or the file says.
+    /// Disable it, whatever the environment or the file says.
     #[arg(long = "no-web.systemd-socket", global = true, hide = true, overrides_with = "systemd_socket")]
     pub no_systemd_socket: bool,
     /// File that sets TLS and users, in the format of the other Prometheus exporters.
@@ -39,19 +39,19 @@ pub struct Global {
     /// Path of the metrics [default: /metrics].
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     pub telemetry_path: Option<String>,
-    /// URL under which users reach the exporter, if a proxy stands before it.
+    /// URL under which users reach the exporter, if it is behind a proxy.
     #[arg(long = "web.external-url", value_name = "URL", global = true)]
     pub external_url: Option<String>,
-    /// What all paths begin with [default: the path of --web.external-url].
+    /// Prefix of all paths [default: the path of --web.external-url].
     #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
     pub route_prefix: Option<String>,
-    /// Scrapes answered at once, 0 for no bound; further ones get 503 [default: 40].
+    /// Maximum number of concurrent scrapes, 0 for no limit; further ones get 503 [default: 40].
     #[arg(long = "web.max-requests", value_name = "NUMBER", global = true)]
     pub max_requests: Option<u32>,
     /// Leave out the metrics of the process itself (process_*).
     #[arg(long = "web.disable-exporter-metrics", global = true, overrides_with = "no_disable_exporter_metrics")]
     pub disable_exporter_metrics: bool,
-    /// The contrary, whatever the environment or the file says.
+    /// Disable it, whatever the environment or the file says.
     #[arg(
         long = "no-web.disable-exporter-metrics",
         global = true,
@@ -62,7 +62,7 @@ pub struct Global {
     /// error, warn, info, debug or trace.
     #[arg(long = "log.level", value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
-    /// How a log line is written.
+    /// Format of log lines.
     #[arg(long = "log.format", value_name = "FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
 }

@@ -31,7 +31,7 @@ pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do; nothing said, run the exporter.
+    /// What to do; without a command, run the exporter.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -51,46 +51,46 @@ Exit codes: 0 stopped, 1 failed while running, 2 a mistake in flags or configura
 /// What to do other than run the exporter.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the exporter against a built-in simulation of Agntix: no account needed, nothing kept.
+    /// Run the exporter against a built-in simulation of Agntix. It needs no account and keeps nothing.
     #[command(after_help = "Example: agntix-exporter demo --speed 60")]
     Demo(DemoArgs),
-    /// Run only the simulation of the Agntix API, to develop or test against.
+    /// Run only the simulation of the Agntix API, for development and tests.
     #[command(after_help = "Example: agntix-exporter simulate --listen 127.0.0.1:9898 --rate-limit 0")]
     Simulate(SimulateArgs),
-    /// Fetch one session and print the series that it would add to; nothing personal, nothing is counted.
+    /// Fetch one session and print what it would add to which series. Nothing is counted, and nothing personal is shown.
     Session {
         /// Id of the session.
         id: String,
     },
-    /// Look at, compact, move or correct the state of an exporter that does not run.
+    /// Inspect, compact, back up, move or correct the state on disk; the exporter must be stopped, except for a backup.
     State {
         /// What to do with it.
         #[command(subcommand)]
         command: state::StateCommand,
     },
-    /// Send signed sample deliveries to a webhook endpoint, and say what came back and whether that is right.
+    /// Send signed sample deliveries to a webhook endpoint, and check the answers.
     ///
-    /// Unless --count is given the sample is of the type webhook.test, which an exporter acknowledges and ignores.
+    /// Unless --count is given, the sample is of type webhook.test, which an exporter acknowledges and ignores.
     #[command(after_help = "\
 Example: agntix-exporter webhook-test --to https://hooks.example.com/webhooks/agntix --secret-file secret --forged --stale --repeated
 Exit codes: 0 every answer was right, 1 one was not, 2 a mistake in the flags or the secret.")]
     WebhookTest(WebhookTestArgs),
     /// Check an installation: credential, scopes, clock, routes, budget, secrets, listeners, state, disk, series.
     ///
-    /// Each line says how one thing is (ok, warning, failure), and below it what to do. It works beside a running exporter
-    /// and before the first start, with the same flags, environment and configuration file. Run it as the exporter's user,
-    /// or it cannot tell what that user may read and write. It counts nothing, writes nothing, shows no secret, sends at
-    /// most four requests to the API, opens the event stream once, and ends within half a minute.
+    /// Each check prints one line (ok, warning or failure), and below it what to do. It works next to a running exporter
+    /// and before the first start, with the same flags, environment and configuration file. Run it as the exporter's user;
+    /// otherwise it cannot know what that user may read and write. It counts nothing, writes nothing and shows no secret. It
+    /// sends at most four requests to the API, opens the event stream once, and ends within half a minute.
     #[command(after_help = "\
 Examples:
   agntix-exporter doctor --config.file=/etc/agntix-exporter/config.toml
   agntix-exporter doctor --format json | jq '.findings[] | select(.status != \"ok\")'
 Exit codes: 0 no failure (there may be warnings), 1 a failure, 2 a mistake in flags or configuration.")]
     Doctor(doctor::DoctorArgs),
-    /// Ask the exporter that runs here with this configuration whether it is alive; for containers and supervisors.
+    /// Check whether the exporter with this configuration is running on this machine; for containers and supervisors.
     #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
-    /// Print the completions of a shell.
+    /// Print completions for a shell.
     ///
     /// bash: agntix-exporter completions bash >/usr/share/bash-completion/completions/agntix-exporter
     Completions {

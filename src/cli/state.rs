@@ -18,44 +18,44 @@ use crate::ledger::sqlite::upkeep::{self, Inspection, Verification};
 pub enum StateCommand {
     /// Show what is remembered, how much, and since when.
     Inspect {
-        /// Read all of it, and say what is damaged; exit code 1 if something is.
+        /// Read everything and list what is damaged; exit code 1 if anything is.
         #[arg(long)]
         verify: bool,
     },
-    /// Give the disk back what forgotten sessions have left free; needs twice as much free space as the state is large.
+    /// Return the space of forgotten sessions to the file system; needs free space of twice the size of the state.
     Compact,
-    /// Write a copy of the state to a file and check it; also while the exporter runs, which then makes the copy.
+    /// Write a copy of the state to a file and check it. A running exporter makes the copy itself.
     ///
-    /// The copy is a whole state: to restore it, stop the exporter, move its state away, and put the copy there as
+    /// The copy is a complete state: to restore it, stop the exporter, move its state away, and put the copy there as
     /// ledger.sqlite.
     Backup {
         /// File to write; it must not exist.
         file: PathBuf,
     },
-    /// Write the whole state as lines of JSON: ids of sessions under way, hashes of counted ones, and the series.
+    /// Write the whole state as one JSON object per line: ids of sessions in progress, hashes of counted ones, and series.
     Export {
         /// File to write; it must not exist [default: standard output].
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
-        /// Of a damaged state, write what is sound, and say what is left out.
+        /// Write what is intact in a damaged state, and report what is left out.
         #[arg(long)]
         salvage: bool,
     },
-    /// Make the state from exported lines, where there is none yet: all of it, or nothing.
+    /// Create a state from an export, where there is none yet: all of it, or nothing.
     Import {
         /// File to read [default: standard input].
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
-    /// Forget what identifies a session; totals stay as they are.
+    /// Remove what identifies a session; totals do not change.
     ///
-    /// A session that is not yet wholly counted loses its row (id, times, channel) and is not counted any further. A hash
-    /// of its id stays, so that it is not counted anew, unless nothing but the id was known. What is forgotten is
-    /// overwritten in the file; copies from before in free space go with `state compact`.
+    /// The row (id, times, channel) of a session that is not yet completely counted is removed, and it is not counted any
+    /// further. A hash of its id stays, so that it is not counted again, unless only the id was known. Forgotten data is
+    /// overwritten in place. Copies in free pages are removed by `state compact`.
     Forget {
         /// Id of the session.
         id: String,
-        /// Forget the hash as well: the session is then COUNTED AGAIN if Agntix still gives it.
+        /// Remove the hash as well: the session is then COUNTED AGAIN if Agntix still returns it.
         #[arg(long)]
         hash: bool,
     },

@@ -32,30 +32,30 @@ const DURATION: Duration = Duration::from_secs(90);
 /// Of the text that comes back, this much is shown.
 const MAX_SHOWN: usize = 200;
 
-/// What is sent where.
+/// Flags of `webhook-test`.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct WebhookTestArgs {
-    /// Address of the endpoint, as Agntix is to call it.
+    /// URL of the endpoint, as configured in Agntix.
     #[arg(long, value_name = "URL")]
     pub to: String,
     /// File that holds the signing secret [default: AGNTIX_WEBHOOK_SECRET from the environment].
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// Also send one that is signed with another secret; it must be refused.
+    /// Also send a delivery that is signed with another secret; it must be refused.
     #[arg(long)]
     pub forged: bool,
-    /// Also send one that was signed ten minutes ago; it must be refused.
+    /// Also send a delivery that was signed ten minutes ago; it must be refused.
     #[arg(long)]
     pub stale: bool,
-    /// Also send the sample once more, as Agntix may; it must be accepted again.
+    /// Also send the sample a second time, as Agntix may; it must be accepted again.
     #[arg(long)]
     pub repeated: bool,
-    /// Send the end of a session in place of a test: a production exporter COUNTS it.
+    /// Send the end of a session instead of a test: a production exporter COUNTS it.
     #[arg(long)]
     pub count: bool,
-    /// Id of the session in the sample [default: webhook-test- and something random].
+    /// Id of the session in the sample [default: webhook-test- and random characters].
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
 }
