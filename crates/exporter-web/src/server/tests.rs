@@ -29,7 +29,8 @@ const BOUND: Duration = Duration::from_secs(30);
 
 /// A page of metrics with so many series, and a health check.
 fn routes(series: u64) -> Router {
-    let page: String = (0..series).map(|n| format!("languages_total{{agent_id=\"agent{n}\"}} {n}\n")).collect();
+    let page =
+        (0..series).fold(String::new(), |page, n| page + &format!("languages_total{{agent_id=\"agent{n}\"}} {n}\n"));
     let page = Bytes::from(page);
     Router::new()
         .route("/metrics", get(move || std::future::ready((Extension(Scraped), page.clone()))))
