@@ -1,4 +1,4 @@
-//! What guards the listeners of a configuration: the web configuration file of each.
+//! The web configuration files of the listeners that a configuration has: which file is whose, and who is let in where.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::tasks::Tasks;
 
-/// What guards each listener.
+/// The web configuration file of each listener.
 #[derive(Clone)]
 pub struct Guards {
-    /// The one of the metrics.
+    /// That of the metrics' listener.
     pub web: Arc<WebConfigFile>,
-    /// The webhook's own, if it has one. Where both have one file it is read twice: strangers who knock at the public
-    /// listener use up neither the rate limit of the scrapes nor their turns to have a password checked.
+    /// That of the webhook's own listener, if it has one. If both listeners have the same file it is read twice, so that each
+    /// has its own rate limit and queue of password checks: strangers at the public listener take nothing from the scrapes.
     pub webhook: Option<Arc<WebConfigFile>>,
 }
 
 impl Guards {
-    /// Reads the files that the configuration names. With what is probably not meant in them, a sentence each.
+    /// Reads the files that the configuration names. Also returns what is probably not meant in them, a sentence each.
     ///
     /// # Errors
     /// The first file that cannot be used, and why.
@@ -36,7 +36,7 @@ impl Guards {
         let own = match &webhook.web_config_file {
             _ if !has_listener => None,
             Some(file) if Some(file.as_path()) != web_file => Some(open(Some(file), &mut warnings)?),
-            // What there is to warn of has been said.
+            // Its warnings are there already.
             _ => Some(open(web_file, &mut Vec::new())?),
         };
         if webhook.enabled && own.as_ref().unwrap_or(&web).requires_certificates() {
@@ -50,17 +50,17 @@ impl Guards {
     /// Reads the files again now.
     ///
     /// # Errors
-    /// Why one of them cannot be used; what was in force stays so.
+    /// Why one of them cannot be used. What was in force stays in force.
     pub fn reread(&self) -> Result<(), String> {
         self.each().try_for_each(|(_, security)| security.reread())
     }
 
-    /// Each of them, and what its listener is for.
+    /// The purpose of each listener, and its file.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, &Arc<WebConfigFile>)> {
         std::iter::once(("metrics", &self.web)).chain(self.webhook.iter().map(|security| ("webhook", security)))
     }
 
-    /// Looks at the files now and then until `shutdown`, and keeps what `own` says of them.
+    /// Watches the files until `shutdown`, and keeps the metrics about them up to date.
     pub fn watch(&self, own: &ExporterMetrics, tasks: &Tasks, shutdown: &CancellationToken) {
         for (listener, security) in self.each() {
             let own = own.clone();
@@ -70,23 +70,23 @@ impl Guards {
         }
     }
 
-    /// What is let in to the listener of the metrics.
+    /// Who is let in to the metrics' listener.
     pub fn access(&self, config: &Config) -> Access {
         let shares = config.webhook.enabled && self.webhook.is_none();
         let access = Access::guarded(Arc::clone(&self.web)).with_open_probes(open_probes(config));
         if shares { access.with_path_without_users(&config.webhook.path) } else { access }
     }
 
-    /// What is let in to the webhook's own listener, if there is one.
+    /// Who is let in to the webhook's own listener, if it has one.
     pub fn webhook_access(&self, config: &Config) -> Option<Access> {
         let access = Access::guarded(Arc::clone(self.webhook.as_ref()?));
-        // Its one probe is where it always was: the prefix is of the other listener.
+        // The route prefix is for the other listener only.
         let probe = config.web.probes_without_credentials.then(|| "/-/healthy".to_owned());
         Some(access.with_open_probes(probe).with_path_without_users(&config.webhook.path))
     }
 }
 
-/// When the certificate that a listener shows ends.
+/// When the certificate of a listener expires; `None` without TLS.
 pub fn certificate_ends(security: &WebConfigFile) -> Option<Timestamp> {
     let ends = security.certificate_ends()?;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);

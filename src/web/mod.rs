@@ -34,11 +34,11 @@ pub struct WebState {
     pub exposition: Arc<Exposition>,
     /// What the landing page and readiness say.
     pub status: Arc<Status>,
-    /// Where a wish to reload goes.
+    /// Where requests to reload go.
     pub reload: mpsc::Sender<ReloadRequest>,
     /// For "so long ago" on the landing page.
     pub clock: Arc<dyn Clock>,
-    /// Whether the landing page came encrypted, and to whom.
+    /// The listener's web configuration file, for what the landing page says of encryption and users.
     pub security: Arc<WebConfigFile>,
 }
 

@@ -1,18 +1,18 @@
-//! How a listener of this machine is asked: from an address to listen on to one to connect to, and with which client.
+//! How `healthcheck` and `doctor` reach a listener of this machine: its URL, and an HTTP client for it.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use exporter_web::WebConfigFile;
 
-/// The URL of `path` on what listens on `address`, guarded by `security`.
+/// The URL of `path` on the listener at `address`, whose web configuration file is `security`.
 pub fn local_url(address: &str, security: &WebConfigFile, path: &str) -> String {
     let scheme = if security.has_tls() { "https" } else { "http" };
     format!("{scheme}://{}{path}", reachable(address))
 }
 
-/// A client for `command` that asks this machine: no proxy, and no look at certificates, since it asks by another name than
-/// the one in them, and tells nothing. A TLS provider must be installed, even if it never speaks TLS.
+/// A client by which `command` asks this machine. It uses no proxy, and does not verify certificates, because they name the
+/// host and not the loopback address; it sends nothing secret. A TLS provider must be installed, even if it never uses TLS.
 pub fn local_client(command: &str, patience: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(format!("agntix-exporter/{} {command}", env!("CARGO_PKG_VERSION")))
@@ -21,7 +21,7 @@ pub fn local_client(command: &str, patience: Duration) -> reqwest::ClientBuilder
         .tls_danger_accept_invalid_certs(true)
 }
 
-/// Where what listens on `address` is reached from this machine: the loopback interface for every address.
+/// The address at which a listener on `address` is reached from this machine: `0.0.0.0` and `[::]` by loopback.
 pub fn reachable(address: &str) -> String {
     let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
     if host.is_empty() {

@@ -18,7 +18,7 @@ use crate::catalogue;
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::lifecycle::ReloadRequest;
 
-/// How long a reload may take before the one who asked is told that it has not answered.
+/// How long a reload may take before the client is answered that it has not finished.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// All routes of the exporter.
@@ -65,40 +65,22 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
         .fallback(|| async { (StatusCode::NOT_FOUND, elsewhere) }))
 }
 
-/// The paths that say how the exporter is, for those who have no password.
+/// The paths of health and readiness, which an orchestrator asks without a password.
 pub fn probes(config: &WebConfig) -> [String; 2] {
     ["/-/healthy", "/-/ready"].map(|path| format!("{}{path}", config.prefix()))
 }
 
 async fn ready(State(state): State<WebState>) -> Response {
     let status = state.status.snapshot();
-    let more: String = status.progress.iter().chain(&status.missing).chain(&status.nothing_found).fold(
-        String::new(),
-        |text, sentence| {
-            text + sentence
-                + "
-"
-        },
-    );
+    let sentences = status.progress.iter().chain(&status.missing).chain(&status.nothing_found);
+    let more = sentences.fold(String::new(), |text, sentence| text + sentence + "\n");
     match status.ready {
         Ok(()) if !status.state_writable => {
-            let why = "Not ready: counts cannot be saved; the log says why.
-";
+            let why = "Not ready: counts cannot be saved; the log says why.\n";
             (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
-        Ok(()) => format!(
-            "Ready.
-{more}"
-        )
-        .into_response(),
-        Err(why) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "{why}
-{more}"
-            ),
-        )
-            .into_response(),
+        Ok(()) => format!("Ready.\n{more}").into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{more}")).into_response(),
     }
 }
 

@@ -34,6 +34,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::middleware;
@@ -42,13 +45,34 @@ mod tests {
 
     use super::*;
 
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[tokio::test]
-    async fn a_panic_is_one_500() {
+    async fn a_panic_is_one_500_and_one_line_in_the_log() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
         let router = Router::new().route("/boom", get(boom)).layer(middleware::from_fn(survive_panics));
         let answer = router.oneshot(Request::get("/boom").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         assert!(!String::from_utf8(body.to_vec()).unwrap().contains("secret detail"));
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains("ERROR") && log.contains("route=\"/boom\"") && log.contains("secret detail"), "{log}");
     }
 
     async fn boom() -> &'static str {
