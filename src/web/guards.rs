@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use exporter_web::{Access, WebConfigError, WebConfigFile};
 use tokio_util::sync::CancellationToken;
 
-use super::probes;
+use super::router::probes;
 use crate::catalogue::ExporterMetrics;
 use crate::clock::Timestamp;
 use crate::config::Config;

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::WebState;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::status::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
 

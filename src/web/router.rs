@@ -11,9 +11,10 @@ use axum::routing::{get, post};
 use exporter_web::ScrapeSlots;
 use tokio::sync::oneshot;
 
+use super::error::WebError;
 use super::landing::{self, Links};
 use super::metrics::{MetricsState, metrics};
-use super::{WebError, WebState};
+use super::state::WebState;
 use crate::catalogue;
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::lifecycle::ReloadRequest;
