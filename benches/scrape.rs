@@ -245,7 +245,7 @@ fn exposition() -> Exposition {
     let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
     let states: Vec<_> = (0..SERIES).map(|n| state_of(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition
 }
 

@@ -34,6 +34,9 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
                 own.label_overflow.with_label_values(&[&**label]).inc();
             }
             exposition.apply(&committed.series, committed.exemplars);
+            for released in &committed.released {
+                exposition.release(released);
+            }
         }
     })
 }

@@ -7,11 +7,14 @@
 //! A session's id is the key (promise P1). Nothing of a session is stored but its id, its times, its channel and, once
 //! counted, a hash of its id and of its classifications.
 
+mod hold;
 pub mod policy;
 mod queue;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+
+pub use hold::InitialZeroWindows;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -66,7 +69,7 @@ pub enum Change {
         now: Timestamp,
     },
     /// Series whose initial-zero window is over (promise P3).
-    Release(Vec<SeriesKey>),
+    Release(Arc<[SeriesKey]>),
     /// The first start, in the API's time, which must be trusted; a later one changes nothing.
     FirstStart(Timestamp),
     /// Every session created up to here has been heard of.
@@ -164,6 +167,8 @@ pub struct Opened {
     pub leases: Vec<Lease>,
     /// Which parts of an analysis the sessions of each agent carry: shared with the ledger, which goes on learning.
     pub agents: AgentParts,
+    /// The series that are in their initial-zero window: shared with the ledger, which tells of new ones.
+    pub windows: InitialZeroWindows,
     /// The state was made just now: nothing has been counted before.
     pub begun: bool,
     /// The limit that the API stated last, in requests a minute.
@@ -177,6 +182,10 @@ pub struct Opened {
 pub struct Committed {
     /// The new states of the series that changed, or of all of them after the store was reopened.
     pub series: Vec<SeriesState>,
+    /// The series that began with it, all of which are in their initial-zero window.
+    zero_initialized: Vec<SeriesKey>,
+    /// The series whose initial-zero window it has ended.
+    pub released: Vec<Arc<[SeriesKey]>>,
     /// The sessions behind some of the changes.
     pub exemplars: Vec<Exemplar>,
     /// Label names for which a value was folded into `other`, one entry a time.
@@ -187,6 +196,8 @@ impl Committed {
     /// Takes in what a later part of the same commit made durable.
     fn absorb(&mut self, later: Self) {
         self.series.extend(later.series);
+        self.zero_initialized.extend(later.zero_initialized);
+        self.released.extend(later.released);
         self.exemplars.extend(later.exemplars);
         self.overflow.extend(later.overflow);
     }

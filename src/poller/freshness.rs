@@ -1,6 +1,7 @@
 //! How fresh and how complete the numbers are (promise P10), once a second; and when a first start may show its session
 //! metrics (P3).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
@@ -18,7 +19,7 @@ const BEHIND: Duration = Duration::from_secs(60);
 
 impl Core {
     /// To be called about once a second, with the series whose initial-zero window is over. How things stand.
-    pub fn tick(&mut self, due: Vec<SeriesKey>, now: Now) -> Snapshot {
+    pub fn tick(&mut self, due: Arc<[SeriesKey]>, now: Now) -> Snapshot {
         self.show_succeeded(now);
         self.tracker
             .set_caught_up(self.listing.sweep.is_caught_up() && self.config.listing && !self.listing_is_late(now));

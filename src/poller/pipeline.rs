@@ -55,7 +55,7 @@ pub enum Purpose {
         granted: Tick,
     },
     /// Series may rise, whose initial-zero window is over.
-    Release(Vec<SeriesKey>),
+    Release,
     /// The look-back is done.
     LookBackDone,
     /// Nothing follows.
@@ -151,10 +151,10 @@ impl CommitPipeline {
     }
 
     /// Queues the end of the initial-zero window of these series, unless there is none or others are being released.
-    pub(super) fn release(&mut self, keys: Vec<SeriesKey>) {
+    pub(super) fn release(&mut self, keys: Arc<[SeriesKey]>) {
         if !self.releasing && !keys.is_empty() {
             self.releasing = true;
-            self.push(vec![Change::Release(keys.clone())], Purpose::Release(keys));
+            self.push(vec![Change::Release(keys)], Purpose::Release);
         }
     }
 
@@ -169,7 +169,7 @@ impl CommitPipeline {
         self.retry_at = now + backoff(self.failures, random()).clamp(RETRY_MIN, RETRY_CAP);
         match batch.purpose {
             Purpose::Lease { .. } => self.leasing = false,
-            Purpose::Release(_) => self.releasing = false,
+            Purpose::Release => self.releasing = false,
             // Recognised by the ledger if it was durable after all.
             _ => self.queued.push_back(batch),
         }
@@ -277,12 +277,12 @@ mod tests {
     #[test]
     fn series_are_released_by_one_batch_at_a_time() {
         let mut pipeline = CommitPipeline::default();
-        pipeline.release(Vec::new());
+        pipeline.release(Arc::default());
         assert!(!pipeline.is_releasing());
-        pipeline.release(vec![key()]);
-        pipeline.release(vec![key()]);
+        pipeline.release([key()].into());
+        pipeline.release([key()].into());
         let released = batch(&mut pipeline, S);
-        assert!(matches!(&released.purpose, Purpose::Release(keys) if keys.len() == 1));
+        assert!(matches!(&released.changes[..], [Change::Release(keys)] if keys.len() == 1));
         assert!(matches!(next(&mut pipeline, S), Commit::Nothing) && pipeline.is_releasing());
         pipeline.released();
         assert!(!pipeline.is_releasing());

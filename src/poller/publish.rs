@@ -10,6 +10,7 @@ use super::updates::{MetricUpdate, StatedLimit, Update};
 use crate::catalogue::ExporterMetrics;
 use crate::catalogue::{Exposition, GaugeFamily};
 use crate::clock::{ApiClock, Timestamp};
+use crate::ledger::InitialZeroWindows;
 use crate::session::{MalformedReason, Source};
 use crate::status::{ApiStatus, Status};
 use crate::tracker::Summary;
@@ -21,6 +22,7 @@ pub(super) struct Publisher {
     own: ExporterMetrics,
     status: Arc<Status>,
     api_clock: Arc<ApiClock>,
+    windows: InitialZeroWindows,
 }
 
 impl Publisher {
@@ -29,12 +31,13 @@ impl Publisher {
         own: ExporterMetrics,
         status: Arc<Status>,
         api_clock: Arc<ApiClock>,
+        windows: InitialZeroWindows,
     ) -> Self {
         // There before they happen, so that the first one is a rise.
         for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
             own.malformed_sessions.with_label_values(&[reason.as_str()]);
         }
-        Self { exposition, own, status, api_clock }
+        Self { exposition, own, status, api_clock, windows }
     }
 
     /// Carries out what the core has to say since the last call.
@@ -44,8 +47,10 @@ impl Publisher {
             match update {
                 Update::Notice(notice) => log::write(&notice),
                 Update::Metric(update) => count(&self.own, update),
-                Update::Publish(at) => self.exposition.publish(at),
-                Update::Release(keys) => self.exposition.release(&keys),
+                Update::Publish(at) => {
+                    self.exposition.publish();
+                    self.windows.publish(at);
+                }
                 Update::Agents(series) => self.exposition.set_gauges(GaugeFamily::AgentInfo, series),
                 Update::SessionCounted => counted += 1,
                 Update::SourceSucceeded { source, at } => self.source_succeeded(source, at),
@@ -75,7 +80,7 @@ impl Publisher {
 
     /// Gives the core its turn of once a second, and shows how things stand.
     pub(super) fn tick(&self, core: &mut Core, now: Now) {
-        let due = core.asks_for_release().map(|hold| self.exposition.due_for_release(now.instant, hold));
+        let due = core.asks_for_release().map(|hold| self.windows.due(now.instant, hold));
         let snapshot = core.tick(due.unwrap_or_default(), now);
         // What has led there comes first.
         self.apply(core);

@@ -96,7 +96,7 @@ impl Poller {
         };
         let now = Now { tick: Tick::ZERO, instant: began, local: clock.now() };
         let mut core = Core::new(config, opened, deps, now);
-        let publisher = Publisher::new(exposition, own, status, api_clock);
+        let publisher = Publisher::new(exposition, own, status, api_clock, opened.windows.clone());
         publisher.apply(&mut core);
         Self {
             core,

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::notices::Notice;
-use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use crate::session::{MalformedReason, Source};
 use agntix_api::Route;
@@ -20,8 +19,6 @@ pub enum Update {
     Metric(MetricUpdate),
     /// The session metrics are on every page from then on.
     Publish(Instant),
-    /// The initial-zero window of these series is over.
-    Release(Vec<SeriesKey>),
     /// The organization's agents, all of them.
     Agents(Vec<(LabelSet, f64)>),
     /// A session was counted.

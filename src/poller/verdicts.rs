@@ -35,10 +35,7 @@ impl Core {
                 self.commits.leased();
                 self.choice.budget.leased(count, granted);
             }
-            Purpose::Release(keys) => {
-                self.commits.released();
-                self.updates.push(Update::Release(keys));
-            }
+            Purpose::Release => self.commits.released(),
             Purpose::LookBackDone => {
                 self.life.look_back = LookBackStage::Done;
                 self.updates.push(Update::Publish(now.instant));

@@ -57,7 +57,7 @@ fn exposition(series: u64) -> Exposition {
     let exposition = Exposition::new(Arc::new(BucketSchemas::new([])), registry());
     let states: Vec<_> = (0..series).map(|n| state(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition
 }
 

@@ -48,7 +48,7 @@ fn heap_after_a_gzip_scrape(series: u64) -> Exposition {
     for from in (0..series).step_by(usize::try_from(BATCH).unwrap()) {
         exposition.apply(&batch(from), Vec::new());
     }
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition.page(Format::OpenMetrics, Encoding::Gzip, Instant::now()).unwrap();
     exposition
 }

@@ -51,13 +51,8 @@ struct Entry {
 /// What became of a series state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// The series is new, or was known; `held` says that it now shows less than it has counted, and did not before.
-    Taken {
-        /// Place of the series in its family.
-        series: u32,
-        /// Whether a hold began.
-        held: bool,
-    },
+    /// It was taken as it is.
+    Taken,
     /// It was taken, but a count was lower than the one that is known; that count was left as it was.
     Decreased,
     /// It does not fit its bucket schema, or memory: nothing was changed.
@@ -106,21 +101,10 @@ impl FamilySeries {
         self.entries.len()
     }
 
-    /// The labels of a series.
-    pub fn labels(&self, series: u32) -> Option<&str> {
-        let entry = self.entries.get(series as usize)?;
-        std::str::from_utf8(self.labels_of(entry)).ok()
-    }
-
     /// The place of the series with these labels.
     pub fn find(&self, labels: &str) -> Option<u32> {
         let labels = labels.as_bytes();
         self.index.find(self.hasher.hash_one(labels), |i| self.bytes_at(*i) == labels).copied()
-    }
-
-    /// Whether the series shows less than it has counted.
-    pub fn is_held(&self, series: u32) -> bool {
-        self.held.contains_key(&series)
     }
 
     /// Takes the state of a series.
@@ -138,7 +122,7 @@ impl FamilySeries {
         match self.find(state.key.labels.as_str()) {
             Some(series) => self.update(series, state),
             None => match self.insert(state, width) {
-                Some(series) => Applied::Taken { series, held: self.is_held(series) },
+                Some(_) => Applied::Taken,
                 None => Applied::Rejected,
             },
         }
@@ -194,7 +178,7 @@ impl FamilySeries {
             // What has been shown in full cannot be hidden again without a decrease.
             (None, _) => {}
         }
-        if decreased { Applied::Decreased } else { Applied::Taken { series, held: false } }
+        if decreased { Applied::Decreased } else { Applied::Taken }
     }
 
     /// Shows the true counts of a series from now on; whether it was held.

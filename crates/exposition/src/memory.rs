@@ -1,9 +1,8 @@
-//! All series in memory: every family of counters and histograms, its held series, and the gauges. No locks and no clocks
-//! here.
+//! All series in memory: every family of counters and histograms, and the gauges. A held series shows what it is told to
+//! show until it is released; when that is, is decided elsewhere. No locks and no clocks here.
 
-use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::buckets::BucketSchemas;
 use crate::descriptor::{Family, Kind};
@@ -18,12 +17,10 @@ use crate::{number, writer};
 pub struct SeriesMemory<F, G> {
     schemas: Arc<BucketSchemas>,
     bounds: BoundTexts,
+    /// By their places in `F`.
     families: Vec<FamilySeries>,
+    of: PhantomData<F>,
     gauges: Vec<Gauges<G>>,
-    /// Held series, longest shown first.
-    holds: VecDeque<(Instant, F, u32)>,
-    /// Held series that no page has shown yet, or whose first page has not been given a time.
-    not_yet_scraped: Vec<(F, u32)>,
     published: bool,
     generation: u64,
 }
@@ -42,9 +39,8 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             bounds: BoundTexts::new(&schemas),
             schemas,
             families: F::ALL.iter().map(|family| FamilySeries::new(*family)).collect(),
+            of: PhantomData,
             gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new() }).collect(),
-            holds: VecDeque::new(),
-            not_yet_scraped: Vec::new(),
             published: false,
             generation: 0,
         }
@@ -76,8 +72,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             let family = state.key.family;
             let Some(memory) = self.families.get_mut(family.place()) else { continue };
             match memory.apply(state, &self.schemas) {
-                Applied::Taken { series, held: true } => self.not_yet_scraped.push((family, series)),
-                Applied::Taken { held: false, .. } => {}
+                Applied::Taken => {}
                 Applied::Decreased => {
                     tracing::error!(
                         metric = family.descriptor().name,
@@ -106,46 +101,12 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         }
     }
 
-    /// Shows the series from `now` on; the initial-zero windows of held series begin here.
-    pub fn publish(&mut self, now: Instant) {
+    /// Shows the series from now on.
+    pub fn publish(&mut self) {
         if !self.published {
             self.published = true;
             self.generation += 1;
-            self.stamp(now);
         }
-    }
-
-    fn stamp(&mut self, now: Instant) {
-        self.holds.extend(self.not_yet_scraped.drain(..).map(|(family, series)| (now, family, series)));
-    }
-
-    /// The held series that have been shown for at least `hold`. The window of a series that is new since the last call
-    /// begins with this call: never early, late by one call at most. Series stay due until they are released.
-    pub fn due_for_release(&mut self, now: Instant, hold: Duration) -> Vec<SeriesKey<F>> {
-        if !self.published {
-            return Vec::new();
-        }
-        self.stamp(now);
-        while self.holds.front().is_some_and(|(_, family, series)| !self.is_held(*family, *series)) {
-            self.holds.pop_front();
-        }
-        self.holds
-            .iter()
-            .take_while(|(since, ..)| now.saturating_duration_since(*since) >= hold)
-            .filter(|(_, family, series)| self.is_held(*family, *series))
-            .filter_map(|(_, family, series)| {
-                let labels = self.family(*family)?.labels(*series)?;
-                Some(SeriesKey { family: *family, labels: LabelSet::from_escaped(labels) })
-            })
-            .collect()
-    }
-
-    fn family(&self, family: F) -> Option<&FamilySeries> {
-        self.families.get(family.place())
-    }
-
-    fn is_held(&self, family: F, series: u32) -> bool {
-        self.family(family).is_some_and(|f| f.is_held(series))
     }
 
     /// Shows the true values of these series from now on.

@@ -88,8 +88,8 @@ impl<F: Family, G: Family> Exposition<F, G> {
     }
 
     /// Puts the series on every page from here on. To be called once the series have their starting values.
-    pub fn publish(&self, now: Instant) {
-        self.write_memory(|m| m.publish(now));
+    pub fn publish(&self) {
+        self.write_memory(SeriesMemory::publish);
     }
 
     /// Whether [`publish`](Self::publish) has been called.
@@ -100,13 +100,6 @@ impl<F: Family, G: Family> Exposition<F, G> {
     /// How many series of counters and histograms there are, shown or not.
     pub fn series(&self) -> usize {
         self.read_memory(SeriesMemory::series)
-    }
-
-    /// The held series that have been shown for at least `hold`, longest first; none before
-    /// [`publish`](Self::publish). To be called often (each second, say): the initial-zero window of a new series begins
-    /// with the first call after it came. A series stays due until it is released. Costs next to nothing when none is due.
-    pub fn due_for_release(&self, now: Instant, hold: Duration) -> Vec<SeriesKey<F>> {
-        self.write_memory(|m| m.due_for_release(now, hold))
     }
 
     /// Shows the true values of these series from now on.

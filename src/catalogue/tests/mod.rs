@@ -62,7 +62,7 @@ fn filled() -> Exposition {
         GaugeFamily::WatchedSentimentScore,
         vec![(LabelSet::new(&["session_id"], ["s1"]), -0.25), (LabelSet::new(&["session_id"], ["s2"]), 1.0)],
     );
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition
 }
 

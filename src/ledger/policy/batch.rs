@@ -64,7 +64,7 @@ impl<'b> Batch<'b> {
             Change::Session { facts, source, now } => return self.session(facts, *source, *now),
             Change::Heard { id, source, now } => self.heard(id, *source, *now),
             Change::GiveUp { id, now } => self.give_up(id, *now),
-            Change::Release(keys) => self.writes.series.push(SeriesWrite::Release(keys.as_slice().into())),
+            Change::Release(keys) => self.writes.series.push(SeriesWrite::Release(Arc::clone(keys))),
             Change::FirstStart(at) => self.first_start(*at),
             Change::Watermark(at) => {
                 if self.policy.watermark.is_none_or(|known| *at > known) {

@@ -35,7 +35,7 @@ use store::Store;
 use writer::{Serving, Writer};
 
 use super::queue::Queue;
-use super::{Change, Commit, Committed, Ledger, LedgerError, Opened};
+use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, hold};
 
 /// Told of every commit before it is answered, on the writer thread; and when the file is found gone, or back, without one.
 pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
@@ -59,6 +59,8 @@ impl SqliteLedger {
     pub fn open(config: LedgerConfig, observer: Observer) -> Result<(Self, Opened), LedgerError> {
         let store = Store::open(config)?;
         let opened = store.contents()?;
+        opened.windows.read(hold::stored(&opened.series));
+        let windows = opened.windows.clone();
         let (queue, reloaded) = (Arc::<Queue>::default(), Arc::<Reloaded>::default());
         let unusable = |e: std::io::Error| LedgerError::Directory {
             path: store.path().into(),
@@ -72,7 +74,7 @@ impl SqliteLedger {
         let writer = builder
             .spawn(move || {
                 if let Ok(store) = handed.recv() {
-                    Writer::new(store, config, observer).run(&serving);
+                    Writer::new(store, config, observer, windows).run(&serving);
                 }
             })
             .map_err(unusable)?;

@@ -110,7 +110,10 @@ pub(super) fn write(
     for write in writes.series {
         match write {
             SeriesWrite::Add(additions) => committed.absorb(totals.add(connection, additions, policy.config())?),
-            SeriesWrite::Release(keys) => keys.iter().try_for_each(|key| totals.release(connection, key))?,
+            SeriesWrite::Release(keys) => {
+                keys.iter().try_for_each(|key| totals.release(connection, key))?;
+                committed.released.push(keys);
+            }
         }
     }
     Ok(committed)

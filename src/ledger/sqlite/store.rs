@@ -15,7 +15,7 @@ use crate::catalogue::SeriesKey;
 use crate::config::Config;
 use crate::ledger::policy::rows::Number;
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
-use crate::ledger::{Change, CommitOutcome, Committed, LedgerError, Opened};
+use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, LedgerError, Opened};
 
 /// What the ledger needs of the configuration.
 #[derive(Clone, Debug)]
@@ -170,6 +170,7 @@ impl Store {
                 open_listed: meta::is_set(&self.connection, Number::OpenListed)?,
                 leases: leases::load(&self.connection)?,
                 agents: self.config.policy.agents.clone(),
+                windows: InitialZeroWindows::default(),
                 begun: self.begun,
                 api_limit: meta::get(&self.connection, Number::ApiLimit)?
                     .and_then(|limit| u32::try_from(limit).ok())

@@ -100,6 +100,7 @@ impl Totals {
                         let state = delta.into_new_series(free.key().clone(), now, look_back);
                         series::insert(connection, &state, bucket_schemas)?;
                         self.charged += charges.of(state.key.family, state.key.labels.as_str(), state.schema);
+                        committed.zero_initialized.push(state.key.clone());
                         committed.series.push(state.clone());
                         free.insert(Recent::new(state));
                         continue;

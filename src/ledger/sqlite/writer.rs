@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::in_place::InPlace;
 use super::store::{LedgerConfig, Store};
 use super::{Observer, Reloaded};
+use crate::ledger::hold::{self, InitialZeroWindows};
 use crate::ledger::queue::{Queue, Taken};
 use crate::ledger::{Change, CommitOutcome, Committed, LedgerError};
 
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     in_place: InPlace,
     config: LedgerConfig,
     observer: Observer,
+    windows: InitialZeroWindows,
     /// What was read when the file was opened again after a failure. It is shown with the next success: that a file can be
     /// opened does not mean that it can be written.
     reread: Option<Committed>,
@@ -53,7 +55,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A writer to an open store.
-    pub(super) fn new(store: Store, config: LedgerConfig, observer: Observer) -> Self {
+    pub(super) fn new(store: Store, config: LedgerConfig, observer: Observer, windows: InitialZeroWindows) -> Self {
         let in_place = store.in_place();
         let store = Some(store);
         let looked = Instant::now();
@@ -63,6 +65,7 @@ impl Writer {
             in_place,
             config,
             observer,
+            windows,
             reread: None,
             looked,
             unchecked: true,
@@ -141,9 +144,8 @@ impl Writer {
         let done = self.ready().and_then(|store| store.commit(changes));
         match done {
             Ok((outcomes, committed)) => {
-                let mut shown = self.reread.take().unwrap_or_default();
-                shown.absorb(committed);
-                (self.observer)(Ok(shown));
+                let reread = self.reread.take();
+                self.show(reread, committed);
                 Ok(outcomes)
             }
             Err(error) => {
@@ -151,6 +153,20 @@ impl Writer {
                 Err(Arc::new(error))
             }
         }
+    }
+
+    /// Gives what is durable to whoever shows it, and then begins and ends windows by it.
+    fn show(&mut self, reread: Option<Committed>, mut committed: Committed) {
+        let stored = reread.as_ref().map(|reread| hold::stored(&reread.series));
+        let zero_initialized = std::mem::take(&mut committed.zero_initialized);
+        let released = committed.released.clone();
+        let mut shown = reread.unwrap_or_default();
+        shown.absorb(committed);
+        (self.observer)(Ok(shown));
+        if let Some(stored) = stored {
+            self.windows.read(stored);
+        }
+        self.windows.committed(zero_initialized, &released);
     }
 
     fn failed(&mut self, error: &LedgerError) {
@@ -198,7 +214,7 @@ impl Writer {
         let reread = Committed { series: store.contents()?.series, ..Committed::default() };
         if was_displaced {
             // Nothing was wrong but its place, and there may be nothing to commit for long.
-            (self.observer)(Ok(reread));
+            self.show(Some(reread), Committed::default());
         } else {
             self.reread = Some(reread);
         }

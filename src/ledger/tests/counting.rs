@@ -62,7 +62,7 @@ pub(super) fn what_ended_before_the_first_start_is_a_starting_value_and_what_cam
     let state = ended(&opened);
     assert_eq!((&state.counts[..], state.held_at.as_deref()), (&[3][..], Some(&[2][..])));
     assert_eq!(state.created_ms, at(5_000).as_millis());
-    ledger.commit(vec![Change::Release(vec![state.key])]);
+    ledger.commit(vec![Change::Release([state.key].into())]);
     assert_eq!(ended(&ledger.reopen()).held_at, None);
 }
 

@@ -189,7 +189,7 @@ proptest! {
                 let (alone, stored) = (memory.reopen(), sqlite.reopen());
                 prop_assert_eq!(&alone.series, &stored.series);
                 if release {
-                    let keys: Vec<_> = alone.series.iter().step_by(2).map(|series| series.key.clone()).collect();
+                    let keys: Arc<[_]> = alone.series.iter().step_by(2).map(|series| series.key.clone()).collect();
                     memory.commit(vec![Change::Release(keys.clone())]);
                     sqlite.commit(vec![Change::Release(keys)]);
                 }

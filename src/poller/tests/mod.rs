@@ -75,6 +75,7 @@ impl World {
         let observer = Box::new(move |result: Result<crate::ledger::Committed, &LedgerError>| {
             if let Ok(committed) = result {
                 shown.apply(&committed.series, committed.exemplars);
+                committed.released.iter().for_each(|released| shown.release(released));
             }
         });
         let (ledger, opened) = SqliteLedger::open(ledger_config, observer).unwrap();
@@ -83,7 +84,9 @@ impl World {
         let deps = CoreDeps { credential: "AGNTIX_API_KEY".into(), host: "api.agntix.ai".into(), seed: 7, counted: 0 };
         let began = Instant::now();
         let now = Now { tick, instant: began + tick, local: Timestamp::from_millis(T0).plus(tick) };
-        let publisher = Publisher::new(Arc::clone(&exposition), own.clone(), Arc::clone(&status), Arc::default());
+        let windows = opened.windows.clone();
+        let publisher =
+            Publisher::new(Arc::clone(&exposition), own.clone(), Arc::clone(&status), Arc::default(), windows);
         let mut core = Core::new(&config, &opened, deps, now);
         publisher.apply(&mut core);
         Self {

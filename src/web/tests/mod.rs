@@ -5,7 +5,6 @@ mod routes;
 mod webhook;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use exporter_web::WebConfigFile;
 use tokio::sync::mpsc;
@@ -35,7 +34,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
         })
         .collect();
     exposition.apply(&states, Vec::new());
-    exposition.publish(Instant::now());
+    exposition.publish();
     let (reload, requests) = mpsc::channel(1);
     let state = WebState {
         exposition: Arc::new(exposition),

@@ -1,7 +1,6 @@
 //! An exposition in which every metric of the catalogue has a series.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use agntix_exporter::catalogue::{
     Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, SeriesKey, SeriesState, buckets,
@@ -43,7 +42,7 @@ pub fn full() -> Exposition {
     for family in GaugeFamily::ALL {
         exposition.set_gauges(family, vec![(labels(family.descriptor().labels), 1.0)]);
     }
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition
 }
 

@@ -13,7 +13,7 @@ fn many(count: u64) -> Exposition {
 }
 
 fn filled(exposition: Exposition, count: u64) -> Exposition {
-    exposition.publish(Instant::now());
+    exposition.publish();
     let states: Vec<_> =
         (0..count).map(|n| counter(Jobs::Failures, &[&format!("queue{}", n * 2_654_435_761), "slow"], n)).collect();
     exposition.apply(&states, Vec::new());

@@ -1,10 +1,6 @@
 //! What is on the page when: publication, the initial-zero window, its end, and that nothing shown ever decreases.
 
-use std::time::{Duration, Instant};
-
 use super::*;
-
-const HOLD: Duration = Duration::from_secs(60);
 
 fn new_series(value: u64) -> SeriesState<Jobs> {
     state(key(Jobs::Failures, &["a", "slow"]), BucketSchemaId::NONE, &[value], Some(&[0]))
@@ -26,56 +22,53 @@ fn before_publication_the_page_has_only_the_registry() {
         assert!(!all.contains("jobs_failures") && !all.contains("jobs_waiting"), "{all}");
         assert!(all.contains("\njobs_up 0\n"), "{all}");
     }
-    exposition.publish(Instant::now());
+    exposition.publish();
     assert!(exposition.is_published() && shows(&exposition, 5));
     assert!(series(&exposition, Format::Text).contains("jobs_waiting{queue=\"a\"} 1\n"));
 }
 
 #[test]
-fn a_window_begins_with_publication_or_with_the_first_call_after_a_new_series() {
+fn a_held_series_shows_its_starting_value_until_it_is_released() {
     let exposition = exposition();
-    let start = Instant::now();
-    let after = |seconds| start + Duration::from_secs(seconds);
     exposition.apply(&[new_series(1)], Vec::new());
-    assert!(exposition.due_for_release(after(500), HOLD).is_empty());
-    exposition.publish(after(1000));
+    exposition.publish();
     assert!(shows(&exposition, 0));
     exposition.apply(&[new_series(4)], Vec::new());
     assert!(shows(&exposition, 0), "what is counted meanwhile is not shown");
-    assert!(exposition.due_for_release(after(1059), HOLD).is_empty());
-    let due = exposition.due_for_release(after(1060), HOLD);
-    assert_eq!(due, [new_series(0).key]);
-    assert_eq!(exposition.due_for_release(after(1061), HOLD), due, "due until it is released");
-    exposition.release(&due);
+    exposition.release(&[new_series(0).key]);
     assert!(shows(&exposition, 4));
-    assert!(exposition.due_for_release(after(9999), HOLD).is_empty());
-
-    let late = state(key(Jobs::Failures, &["b", "lost"]), BucketSchemaId::NONE, &[2], Some(&[0]));
-    exposition.apply(std::slice::from_ref(&late), Vec::new());
-    assert!(exposition.due_for_release(after(10_000), HOLD).is_empty());
-    assert!(exposition.due_for_release(after(10_059), HOLD).is_empty());
-    assert_eq!(exposition.due_for_release(after(10_060), HOLD), [late.key]);
+    // So does one whose state says that it is held no more.
+    let late = |held: Option<&[u64]>| state(key(Jobs::Failures, &["b", "lost"]), BucketSchemaId::NONE, &[2], held);
+    let text = || series(&exposition, Format::Text);
+    exposition.apply(&[late(Some(&[0]))], Vec::new());
+    assert!(text().contains("reason=\"lost\"} 0\n"), "{}", text());
+    exposition.apply(&[late(None)], Vec::new());
+    assert!(text().contains("reason=\"lost\"} 2\n"), "{}", text());
 }
 
 #[test]
-fn a_release_out_of_order_leaves_the_others_in_their_windows() {
+fn a_release_out_of_order_leaves_the_others_held() {
     let exposition = exposition();
-    let start = Instant::now();
-    exposition.publish(start);
+    exposition.publish();
     let states: Vec<_> = ["a", "b", "c"]
         .iter()
         .map(|a| state(key(Jobs::Failures, &[a, "slow"]), BucketSchemaId::NONE, &[1], Some(&[0])))
         .collect();
     exposition.apply(&states, Vec::new());
-    assert!(exposition.due_for_release(start, HOLD).is_empty());
     exposition.release(&[states[1].key.clone()]);
-    assert_eq!(exposition.due_for_release(start + HOLD, HOLD), [states[0].key.clone(), states[2].key.clone()]);
+    let text = series(&exposition, Format::Text);
+    for (queue, value) in [("a", 0), ("b", 1), ("c", 0)] {
+        assert!(
+            text.contains(&format!("jobs_failures_total{{queue=\"{queue}\",reason=\"slow\"}} {value}\n")),
+            "{text}"
+        );
+    }
 }
 
 #[test]
 fn nothing_shown_ever_decreases() {
     let exposition = exposition();
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition.apply(&[counter(Jobs::Failures, &["a", "slow"], 5)], Vec::new());
     exposition.apply(&[counter(Jobs::Failures, &["a", "slow"], 3)], Vec::new());
     assert!(shows(&exposition, 5));
@@ -87,7 +80,7 @@ fn nothing_shown_ever_decreases() {
 #[test]
 fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
     let exposition = exposition();
-    exposition.publish(Instant::now());
+    exposition.publish();
     let duration = key(Jobs::Duration, &["a", "mail"]);
     for (schema, counts) in [(DURATION, &[1, 2][..]), (BucketSchemaId::NONE, &[1][..]), (BucketSchemaId(77), &[1][..])]
     {
@@ -100,7 +93,7 @@ fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
 #[test]
 fn the_order_of_the_page_is_that_in_which_series_came() {
     let exposition = exposition();
-    exposition.publish(Instant::now());
+    exposition.publish();
     let lines = |e: &Exposition| -> Vec<String> {
         series(e, Format::Text).lines().map(|l| l.split(' ').next().unwrap().to_owned()).collect()
     };

@@ -1,7 +1,5 @@
 //! Exact pages: a changed spelling makes new series in every Prometheus that scrapes us.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +41,7 @@ fn filled() -> Exposition {
         Queues::LastBalance,
         vec![(LabelSet::new(&["queue"], ["q1"]), -0.25), (LabelSet::new(&["queue"], ["q2"]), 1.0)],
     );
-    exposition.publish(Instant::now());
+    exposition.publish();
     exposition
 }
 
@@ -96,9 +94,7 @@ fn every_family_is_on_the_page_once_with_its_lines_together() {
 #[test]
 fn a_release_shows_the_true_value_and_its_exemplar() {
     let exposition = filled();
-    let now = Instant::now() + Duration::from_secs(120);
-    let due = exposition.due_for_release(now, Duration::from_secs(60));
-    exposition.release(&due);
+    exposition.release(&[key(Jobs::Finished, &["b", "call", "none"])]);
     let open = series(&exposition, Format::OpenMetrics);
     assert!(open.contains("result=\"none\"} 9 # {trace_id=\"held\"} 1 1775624420\n"), "{open}");
 }
@@ -112,7 +108,7 @@ fn an_exemplar_is_replaced_by_a_later_one_only() {
         exposition.apply(&[state(finished.clone(), BucketSchemaId::NONE, &[value], None)], vec![exemplar]);
         series(&exposition, Format::OpenMetrics)
     };
-    exposition.publish(Instant::now());
+    exposition.publish();
     assert!(count(1, "ended_second", 20).contains("} 1 # {trace_id=\"ended_second\"} 1 20\n"));
     assert!(count(2, "ended_first", 10).contains("} 2 # {trace_id=\"ended_second\"} 1 20\n"));
     assert!(count(3, "ended_third", 30).contains("} 3 # {trace_id=\"ended_third\"} 1 30\n"));
@@ -125,7 +121,7 @@ proptest! {
     ) {
         let exposition = exposition();
         exposition.apply(&[counter(Jobs::Failures, &[&values[0], &values[1]], 7)], Vec::new());
-        exposition.publish(Instant::now());
+        exposition.publish();
         for format in Format::ALL {
             let samples = parse::samples(&series(&exposition, format));
             let sample = samples.iter().find(|s| s.name == "jobs_failures_total").unwrap();

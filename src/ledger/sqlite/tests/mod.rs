@@ -199,7 +199,7 @@ fn totals_are_whole_however_many_commits_were_made_since_they_were_written() {
     let (ledger, _) = open(&config).unwrap();
     // To a series whose additions are not in the table yet, and before the next ones.
     commit(&ledger, vec![session(&facts("last but one", Some(1), Some("Refund")))]);
-    commit(&ledger, vec![Change::Release(held), session(&facts("last", Some(1), Some("Refund")))]);
+    commit(&ledger, vec![Change::Release(held.into()), session(&facts("last", Some(1), Some("Refund")))]);
     assert!(ledger_series(&config, ledger).iter().all(|series| series.held_at.is_none()));
 }
 
