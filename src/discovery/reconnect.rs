@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use agntix_api::ApiError;
-use agntix_api::promise::{self, Unkept};
+use agntix_api::promise::{self, Unexpected};
 use agntix_api::stream::StreamEnd;
 
 /// Longest backoff.
@@ -170,7 +170,7 @@ impl Reconnect {
     /// Whether the answer to a request may be due to its path: the id, of which a refusal may be as well, was left out.
     pub(super) fn may_be_elsewhere(&self, error: &ApiError) -> bool {
         let may_be_the_id = self.id().is_some() && is_of_the_request(error);
-        !may_be_the_id && matches!(promise::of_stream(error), Unkept::Foreign { .. })
+        !may_be_the_id && matches!(promise::of_stream(error), Unexpected::Foreign { .. })
     }
 
     /// Another path is asked next: what was refused under the one before says nothing of the id.

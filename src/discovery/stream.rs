@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agntix_api::paths::{AfterWrong, ApiPath, PathChoice};
-use agntix_api::promise::{self, Unkept};
-use agntix_api::stream::{EventKind, Heard, StreamEnd, StreamEvent};
+use agntix_api::promise::{self, Unexpected};
+use agntix_api::stream::{EventKind, StreamEnd, StreamEvent, StreamItem};
 use agntix_api::{ApiError, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -100,13 +100,13 @@ impl Follower {
             match stream.next().await {
                 Ok(heard) => {
                     (connection.alive, connection.lived) = (true, began.elapsed());
-                    connection.events += u64::from(matches!(heard, Heard::Event(_)));
+                    connection.events += u64::from(matches!(heard, StreamItem::Event(_)));
                     if self.state.received(connection) {
                         tracing::info!("the event stream is connected");
                     }
                     match heard {
-                        Heard::Life => self.alive(),
-                        Heard::Event(event) => self.event(event),
+                        StreamItem::Alive => self.alive(),
+                        StreamItem::Event(event) => self.event(event),
                     }
                 }
                 Err(end) => {
@@ -162,7 +162,7 @@ impl Follower {
 
     fn refused(&mut self, error: &ApiError) -> Duration {
         if self.state.may_be_elsewhere(error)
-            && let Unkept::Foreign { came, .. } = promise::of_stream(error)
+            && let Unexpected::Foreign { came, .. } = promise::of_stream(error)
         {
             let asked = self.path.current();
             let after = self.path.wrong(&asked, came, true);

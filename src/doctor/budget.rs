@@ -1,7 +1,7 @@
 //! The requests that polling needs, against those that it may send. An estimate from above: sessions that stay open for
 //! long are asked for ever more rarely.
 
-use agntix_api::RateLimit;
+use agntix_api::ApiRateLimit;
 
 use super::Finding;
 use super::finding::grouped;
@@ -31,7 +31,7 @@ pub(super) struct Load {
 }
 
 /// Requests a minute that may be sent, and whether the API has said the limit behind it.
-pub(super) fn allowed(limit: RateLimit, config: &Config) -> (u32, bool) {
+pub(super) fn allowed(limit: ApiRateLimit, config: &Config) -> (u32, bool) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let share = |limit: u32| (f64::from(limit) * config.api.budget_share) as u32;
     limit.per_minute().map_or((config.api.requests_per_minute, false), |limit| (share(limit).max(1), true))
@@ -57,7 +57,7 @@ pub(super) fn needed(load: &Load, config: &Config) -> f64 {
 }
 
 /// Judges the budget.
-pub(super) fn judge(load: &Load, limit: RateLimit, config: &Config) -> Finding {
+pub(super) fn judge(load: &Load, limit: ApiRateLimit, config: &Config) -> Finding {
     let (allowed, is_said) = allowed(limit, config);
     let needed = needed(load, config);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
     use crate::doctor::Status;
 
-    fn limit(limit: Option<u32>) -> RateLimit {
-        RateLimit { limit, ..RateLimit::default() }
+    fn limit(limit: Option<u32>) -> ApiRateLimit {
+        ApiRateLimit { limit, ..ApiRateLimit::default() }
     }
 
     #[test]

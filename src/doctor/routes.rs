@@ -212,7 +212,7 @@ fn stream(answer: Option<&Result<(), Miss>>, config: &Config) -> Option<Finding>
 #[cfg(test)]
 mod tests {
     use agntix_api::Route;
-    use agntix_api::promise::{self, Unkept};
+    use agntix_api::promise::{self, Unexpected};
 
     use super::*;
     use crate::doctor::Status::{self, Failure, Ok as Fine, Warning};
@@ -221,7 +221,7 @@ mod tests {
     fn status(status: u16, code: Option<&str>) -> Miss {
         let error = ApiError::Status { status, code: code.map(Into::into), request_id: None, retry_after: None };
         match promise::of_error(Route::Session, &error, None) {
-            Unkept::Foreign { came, is_absent } => {
+            Unexpected::Foreign { came, is_absent } => {
                 Miss::Wrong(Wrong { tried: format!("/x was answered {came}"), is_absent })
             }
             _ => Miss::Error(error),

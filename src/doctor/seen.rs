@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agntix_api::paths::ApiPath;
 use agntix_api::search::{Found, Wrong};
-use agntix_api::{ApiError, RateLimit};
+use agntix_api::{ApiError, ApiRateLimit};
 
 use super::clock::ClockSeen;
 
@@ -20,7 +20,7 @@ pub(super) struct ApiSeen {
     /// The clocks, from each good answer.
     pub clocks: Vec<ClockSeen>,
     /// What the answers said of the rate limit.
-    pub rate_limit: RateLimit,
+    pub rate_limit: ApiRateLimit,
     /// A page of agents.
     pub agents: Option<Result<Agents, Miss>>,
     /// A page of the sessions of the last day.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use agntix_api::promise::{self, Unkept};
-use agntix_api::{Answer, ApiError, JsonText, Quota, RateLimit, Route, wire};
+use agntix_api::promise::{self, Unexpected};
+use agntix_api::{Answer, ApiError, ApiRateLimit, JsonText, Quota, Route, wire};
 
 use super::came::Came;
 use super::core::{Ask, Core, Now};
@@ -92,7 +92,7 @@ impl Core {
     }
 
     /// Takes the limits into effect that an answer states; what is said of them is durable, for the next start.
-    fn note_limit(&mut self, rate: RateLimit, is_good: bool) {
+    fn note_limit(&mut self, rate: ApiRateLimit, is_good: bool) {
         let mut quotas: Vec<Quota> = rate.quotas.into_iter().flatten().collect();
         if quotas.is_empty() {
             quotas.extend(rate.limit.map(|requests| Quota { requests, seconds: 60 }));
@@ -197,20 +197,20 @@ impl Core {
             }
             error => match (promise::of_error(route, error, came.content_type), ask) {
                 // What is refused is the filter, where the listing works without it.
-                (Unkept::Foreign { .. }, Ask::List(page))
+                (Unexpected::Foreign { .. }, Ask::List(page))
                     if page.open_only
                         && self.contact.health.has_answered(Route::List)
                         && matches!(error, ApiError::Status { status: 400 | 404 | 405 | 422, .. }) =>
                 {
                     self.open_listing_refused(error, now);
                 }
-                (Unkept::Foreign { came: what, is_absent }, _) => {
+                (Unexpected::Foreign { came: what, is_absent }, _) => {
                     let request_id = error.request_id().map(ToOwned::to_owned).or_else(|| came.request_id.clone());
                     let came = Came { request_id, ..came.clone() };
                     self.wrong_answer(ask, &came, &what, is_absent, now);
                 }
-                (unkept, Ask::Session(id)) => {
-                    if unkept == Unkept::NoSuchSession {
+                (unexpected, Ask::Session(id)) => {
+                    if unexpected == Unexpected::NoSuchSession {
                         self.contact.health.right(route);
                         self.take_path(route, came);
                     }
@@ -284,7 +284,7 @@ impl Core {
         let text = JsonText::new(body);
         let page = wire::Page::read(body, &text).ok();
         let Some(page) = page.filter(|page| came.is_written(Route::Agents, body, page)) else {
-            if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Agents, body) {
+            if let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::Agents, body) {
                 return self.wrong_answer(ask, came, &what, is_absent, now);
             }
             self.malformed_answer(ask, came, "JSON that is not well-formed", now);

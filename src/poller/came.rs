@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agntix_api::promise::{self, Unkept};
+use agntix_api::promise::{self, Unexpected};
 use agntix_api::{Answer, Route, wire};
 
 use super::core::Now;
@@ -31,11 +31,11 @@ impl Came {
 
     /// Whether `page` is written as `route` promises it, and does not stand for nothing at all.
     pub(super) fn is_written(&self, route: Route, body: &[u8], page: &wire::Page<'_>) -> bool {
-        promise::is_written(body, page, || self.unkept(route, body))
+        promise::is_written(body, page, || self.unexpected(route, body))
     }
 
     /// What the body of a 2xx answer is that is not what `route` promises.
-    pub(super) fn unkept(&self, route: Route, body: &[u8]) -> Unkept {
+    pub(super) fn unexpected(&self, route: Route, body: &[u8]) -> Unexpected {
         promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agntix_api::promise::Unkept;
+use agntix_api::promise::Unexpected;
 use agntix_api::{ApiError, JsonText, Route, wire};
 
 use super::came::Came;
@@ -40,7 +40,7 @@ impl Core {
             self.life.pages += 1;
         }
         let is_usable = is_good || (list.is_some() && self.may_be_empty(page));
-        if !is_usable && let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::List, body) {
+        if !is_usable && let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::List, body) {
             self.updates.malformed(MalformedReason::Json);
             return self.wrong_answer(ask, came, &what, is_absent, now);
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agntix_api::promise::Unkept;
+use agntix_api::promise::Unexpected;
 use agntix_api::{JsonText, Route, wire};
 
 use super::came::Came;
@@ -62,7 +62,7 @@ impl Core {
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
-                if let Unkept::Foreign { came: what, is_absent } = came.unkept(Route::Session, body) {
+                if let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::Session, body) {
                     return self.wrong_answer(ask, came, &what, is_absent, now);
                 }
                 self.updates.malformed(reason);

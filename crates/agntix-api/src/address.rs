@@ -1,4 +1,4 @@
-//! Where the API's routes are: the base URL, the configured paths, the session's id, and the query.
+//! The URLs of the API's routes: base URL, path, session id and query.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Longest id that is asked for; real ones have about 40.
 const MAX_ID: usize = 1024;
 const ID: &str = "{id}";
-/// The most that the API gives.
+/// The largest page that the API gives.
 const AGENTS_LIMIT: u32 = 100;
 
-/// What to ask the listing for. Newest first, always.
+/// Which sessions to list, always newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListQuery {
     /// Only sessions created since then.
@@ -127,7 +127,7 @@ impl Address {
     }
 
     fn plain(&self, path: &str, query: Option<&str>) -> Result<Url, ApiError> {
-        // Every path that is asked is one that was checked when this was made.
+        // The paths were checked when this was made.
         let mut url = Url::parse(&format!("{}{path}", self.root)).map_err(|_| ApiError::Id)?;
         url.set_query(query);
         Ok(url)
@@ -153,7 +153,7 @@ fn base(text: &str) -> Result<Url, ClientError> {
     Ok(url)
 }
 
-/// Refuses what cannot be the path of a route under `root`.
+/// Rejects what cannot be the path of a route under `root`.
 fn check(route: ApiPath, root: &str, path: &str) -> Result<(), ClientError> {
     let refuse = |reason| Err(ClientError::Path { key: route.key(), value: path.to_owned(), reason });
     if route == ApiPath::Session && path.matches(ID).count() != 1 {
@@ -208,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn encoded_dots_would_be_resolved_and_so_are_not_tried() {
+    fn url_parser_resolves_encoded_dot_segments() {
         let resolved = Url::parse("https://x/a/%2e%2E").unwrap();
         assert_eq!(resolved.as_str(), "https://x/");
     }
 
     #[test]
-    fn a_base_may_carry_a_prefix_and_a_port() {
+    fn base_url_may_have_a_prefix_and_a_port() {
         for base in ["http://Gateway:8080/agntix/v2", " http://gateway:8080/agntix/v2/ "] {
             let address = address(base);
             assert_eq!(address.host(), "gateway:8080");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_names_key_value_and_reason_but_no_password() {
+    fn error_names_key_value_and_reason_but_no_password() {
         let of_base = |base_url: &str| Address::new(base_url, &PathOptions::default()).unwrap_err().to_string();
         let of_paths = |paths: &PathOptions| Address::new("https://api.agntix.ai", paths).unwrap_err().to_string();
         assert_eq!(of_base("ftp://x"), "api.base_url is \"ftp://x\", but must begin with https:// or http://");

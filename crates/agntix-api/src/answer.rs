@@ -1,4 +1,4 @@
-//! What one request brought.
+//! The result of one request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,10 +34,9 @@ impl Route {
     }
 }
 
-/// What the API said about the rate limit. What it did not say, or not so that it can be understood, is `None` and
-/// never 0 (promise P6).
+/// What the API said about the rate limit. What is missing or cannot be understood is `None`, never 0 (promise P6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RateLimit {
+pub struct ApiRateLimit {
     /// `X-RateLimit-Limit`: requests a window, of the whole organization.
     pub limit: Option<u32>,
     /// `X-RateLimit-Remaining`: requests left in the window.
@@ -48,7 +47,7 @@ pub struct RateLimit {
     pub reset: Option<Timestamp>,
 }
 
-/// So many requests in a window of so many seconds.
+/// A number of requests in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quota {
     /// Requests.
@@ -65,15 +64,14 @@ impl Quota {
     }
 }
 
-impl RateLimit {
+impl ApiRateLimit {
     /// What is stated of the limit, in requests a minute; of several windows the strictest.
     pub fn per_minute(&self) -> Option<u32> {
         self.quotas.iter().flatten().map(|quota| quota.per_minute()).min().or(self.limit)
     }
 }
 
-/// One request's whole result. Its `Debug` shows how long the body is and not what is in it, which is personal data
-/// (promise P7).
+/// The result of one request. `Debug` shows the length of the body, not the body, which holds personal data (promise P7).
 pub struct Answer {
     /// What was asked for.
     pub route: Route,
@@ -81,12 +79,12 @@ pub struct Answer {
     pub path: Arc<str>,
     /// The status, if there was an answer.
     pub status: Option<u16>,
-    /// Its type, in words of this program's own.
+    /// Its content type, in this program's own words.
     pub content_type: Option<&'static str>,
     /// From before the request to the last byte of the answer, or to the failure.
     pub elapsed: Duration,
     /// From any answer, whatever its status.
-    pub rate_limit: RateLimit,
+    pub rate_limit: ApiRateLimit,
     /// `Date` of the answer, only from 2xx answers: the API's clock. A gateway that answers with an error may have
     /// another one.
     pub date: Option<Timestamp>,
@@ -94,7 +92,7 @@ pub struct Answer {
     pub head_received: Option<Instant>,
     /// What the vendor's support asks for: `x-request-id` of a 2xx answer; errors carry their own.
     pub request_id: Option<String>,
-    /// No connection came about, so that nothing was sent.
+    /// No connection was made, so nothing was sent.
     pub is_unsent: bool,
     /// The body of a 2xx answer, unread.
     pub result: Result<Bytes, ApiError>,

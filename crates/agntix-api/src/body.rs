@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_is_not_a_code_and_an_id_is_printable_and_bounded() {
+    fn code_has_no_spaces_and_request_id_is_printable_and_bounded() {
         for bad in ["no such session of Ms Smith", "é", &"X".repeat(65), "a\nb", "", "971501234567", "a+b"] {
             assert_eq!(stable_code(bad), None, "{bad}");
         }

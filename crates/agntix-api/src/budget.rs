@@ -42,18 +42,18 @@ pub enum Priority {
     Normal,
 }
 
-/// What the budget says to a request.
+/// The budget's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// Send it; it counts from now on.
     Granted,
-    /// First make a lease of this many requests durable, and tell it with [`Budget::leased`].
+    /// First make a lease of this many requests durable, then call [`Budget::leased`].
     Lease(u32),
     /// Not before then.
     Wait(Tick),
 }
 
-/// A window, and what of it is used.
+/// A window, and how much of it is used.
 #[derive(Clone, Debug)]
 struct Window {
     length_ms: i64,
@@ -104,11 +104,11 @@ pub struct Budget {
     requests_per_minute: u32,
     /// What the API said of its limit.
     quotas: Option<Vec<Quota>>,
-    /// What it said is what an earlier process heard, and may be out of date.
+    /// The limit was learned by an earlier process and may be out of date.
     is_remembered: bool,
     /// Never empty.
     windows: Vec<Window>,
-    /// Until the first answer only one request is under way, since the limit that is gone by may be out of date.
+    /// Until the first answer only one request is in flight, because the assumed limit may be out of date.
     answered: bool,
     /// Requests by when they were finished, in ms; before the start of this process for those of earlier ones.
     finished: BTreeMap<i64, u32>,
@@ -164,14 +164,14 @@ impl Budget {
         }
     }
 
-    /// What an earlier process heard of the limit, in requests a minute: it holds until the first good answer, which says
-    /// it again or says none.
+    /// The limit that an earlier process learned, in requests a minute. It holds until the first good answer, which
+    /// states a limit or none.
     pub fn remember_limit(&mut self, limit: u32) {
         self.learn_limit(limit);
         self.is_remembered = true;
     }
 
-    /// A good answer says nothing of a limit. Whether one that an earlier process heard of is given up for that.
+    /// A good answer states no limit. Returns whether a limit that an earlier process learned is dropped for that reason.
     pub fn learn_no_limit(&mut self) -> bool {
         let is_outdated = std::mem::take(&mut self.is_remembered);
         if is_outdated {
@@ -193,7 +193,7 @@ impl Budget {
         self.learn(&[Quota { requests: limit, seconds: 60 }]);
     }
 
-    /// The API's limits for the organization: each holds. Whether that is news.
+    /// The API's limits for the organization; all of them hold. Returns whether they have changed.
     pub fn learn(&mut self, quotas: &[Quota]) -> bool {
         self.is_remembered = false;
         if quotas.is_empty() || self.quotas.as_deref() == Some(quotas) {
@@ -307,7 +307,7 @@ impl Budget {
         self.expire(now);
         let steps = ms(now).saturating_add(STEP_MS - 1) / STEP_MS;
         self.count(steps.saturating_mul(STEP_MS), 1);
-        // What no window can hold any more is forgotten.
+        // Forget requests that no window counts any more.
         let oldest = ms(now).saturating_sub(ms(LONGEST_WINDOW));
         while let Some(entry) = self.finished.first_entry()
             && *entry.key() <= oldest
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_its_share_and_a_tenth_is_for_the_urgent() {
+    fn tenth_of_the_window_is_kept_for_urgent_requests() {
         let mut budget = Budget::new(0.5, 50);
         assert_eq!(spend(&mut budget, Priority::Normal, S), 45);
         assert_eq!(spend(&mut budget, Priority::Urgent, S), 5);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_was_not_sent_is_free_again_and_teaches_nothing() {
+    fn unsent_request_is_given_back() {
         let mut budget = Budget::new(1.0, 3);
         for _ in 0..10 {
             assert!(granted(&mut budget, Priority::Urgent, S));
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_may_have_sent_still_counts() {
+    fn leases_of_an_earlier_process_count() {
         let mut budget = Budget::new(0.5, 50);
         budget.restore(S * 20, LEASE_VALID, 290, 300, S);
         budget.restore(S * 95, LEASE_VALID, 300, 300, S);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn every_window_that_the_limit_is_stated_for_holds() {
+    fn every_stated_window_is_kept() {
         let mut budget = Budget::new(0.5, 50);
         assert!(granted(&mut budget, Priority::Urgent, S));
         budget.finished(S);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn remembered_limit_holds_until_a_good_answer_says_another_or_none() {
+    fn remembered_limit_holds_until_the_first_good_answer() {
         let mut budget = Budget::new(0.5, 20);
         budget.remember_limit(600);
         assert_eq!(budget.per_window(), 300);

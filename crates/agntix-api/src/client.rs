@@ -9,7 +9,7 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url, redirect, retry};
 
 use super::address::{Address, ListQuery};
-use super::answer::{Answer, RateLimit, Route};
+use super::answer::{Answer, ApiRateLimit, Route};
 use super::credential::Credential;
 use super::error::{ApiError, ClientError};
 use super::paths::ApiPath;
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 /// An HTTP/2 connection whose peer has vanished would take every request until TCP gives up; these pings end it sooner.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// A stream is followed for so long before it is opened anew.
+/// A stream is reopened after this time.
 const STREAM_AT_MOST: Duration = Duration::from_secs(86_400);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,7 +39,7 @@ struct Inner {
     http: reqwest::Client,
     address: Address,
     credential: Arc<Credential>,
-    /// For the head of a stream, whose body has no end.
+    /// Limits the head of a stream; its body has no end.
     timeout: Duration,
 }
 
@@ -139,13 +139,13 @@ impl Client {
     pub async fn stream_at(&self, path: &str, last_event_id: Option<&str>) -> Result<EventStream, ApiError> {
         let (name, value) = self.0.credential.current().await?;
         let mut request = self.0.http.get(self.0.address.stream(path)?).header(name, value);
-        // Compression would hold events back.
+        // Compression would delay events.
         request =
             request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity").timeout(STREAM_AT_MOST);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        // The head of the answer must come as quickly as that of any other.
+        // The time-out of ordinary requests applies to the head of the answer only.
         let sent = tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::Timeout)?;
         let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
         if response.status().is_success() {
@@ -170,8 +170,7 @@ impl Client {
         self.0.credential.name().to_owned()
     }
 
-    /// Whether the file with the credential looks other than when it was last read. Never with a key from the
-    /// environment.
+    /// Whether the credential's file has changed since it was last read. Always false for a key that is in no file.
     pub fn credential_has_changed(&self) -> bool {
         self.0.credential.has_changed()
     }
@@ -214,7 +213,7 @@ impl Client {
             ApiError::from_sending(&error, self.host())
         })?;
         let received = Instant::now();
-        head.rate_limit = RateLimit::read(response.headers());
+        head.rate_limit = ApiRateLimit::read(response.headers());
         head.status = Some(response.status().as_u16());
         head.content_type = headers::media_type(response.headers());
         if !response.status().is_success() {
@@ -226,12 +225,12 @@ impl Client {
     }
 }
 
-/// What the head of an answer says, known also where its body fails.
+/// The head of an answer, which is known even if the body fails.
 #[derive(Default)]
 struct Head {
     status: Option<u16>,
     content_type: Option<&'static str>,
-    rate_limit: RateLimit,
+    rate_limit: ApiRateLimit,
     date: Option<Timestamp>,
     received: Option<Instant>,
     request_id: Option<String>,

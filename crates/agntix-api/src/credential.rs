@@ -1,5 +1,4 @@
-//! The credential: a fixed key, or a file that is read again when it changes. What it holds is shown to nobody: neither
-//! its `Debug` nor any error or log line has it.
+//! The credential: a fixed key, or a file that is read again when it changes. No `Debug`, error or log line shows it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +61,7 @@ impl Credential {
         &self.name
     }
 
-    /// The header to send now. A file is looked at on a thread that may wait for its disk.
+    /// The header to send now. A file is read on a thread that may block.
     pub(super) async fn current(self: &Arc<Self>) -> Result<(HeaderName, HeaderValue), ApiError> {
         if let Source::Fixed(value) = &self.source {
             return Ok((self.scheme.name(), value.clone()));
@@ -83,7 +82,7 @@ impl Credential {
         Ok((self.scheme.name(), value))
     }
 
-    /// Whether the file looks other than when it was last read.
+    /// Whether the file has changed since it was last read.
     pub(super) fn has_changed(&self) -> bool {
         match &self.source {
             Source::Fixed(_) => false,
@@ -91,7 +90,7 @@ impl Credential {
         }
     }
 
-    /// The API has answered 401: the file is looked at and read again before the next request, whatever its stamp.
+    /// The API has answered 401: the file is read again before the next request, even if it looks unchanged.
     pub(super) fn refused(&self) {
         if let Source::File(file) = &self.source {
             file.suspect();
@@ -116,7 +115,7 @@ impl Scheme {
             Self::ApiKey => HeaderValue::from_str(secret.expose()),
             Self::Bearer => HeaderValue::from_str(&format!("Bearer {}", secret.expose())),
         };
-        // The error is dropped: nothing of the text may travel on in it.
+        // The error is dropped, because it might show part of the text.
         let mut value = value.map_err(|_| CredentialFault::Character)?;
         value.set_sensitive(true);
         Ok(value)
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_looked_for_at_once() {
+    fn refused_key_is_read_again_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         std::fs::write(&path, "one").unwrap();
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_good_value_outlives_its_file() {
+    fn last_good_value_is_kept_when_its_file_breaks() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         let (credential, start) = (of_file(&path), Instant::now());

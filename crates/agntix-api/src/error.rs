@@ -1,5 +1,5 @@
-//! Why a client cannot be made, and why a request brought no usable body. What the API wrote as an error's message may
-//! hold personal data and has no place in these types (promise P7); neither has a URL.
+//! Why a client cannot be made, and why a request returned no usable body. These types hold neither the API's own error
+//! message, which may contain personal data (promise P7), nor a URL.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -61,7 +61,7 @@ pub enum ClientError {
 /// Why a text cannot be sent as a credential. Does not hold the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialFault {
-    /// There is nothing but white space.
+    /// Only white space.
     #[error("is empty")]
     Empty,
     /// It is longer than any credential.
@@ -70,7 +70,7 @@ pub enum CredentialFault {
     /// RFC 9110, section 5.5: visible ASCII and spaces.
     #[error("holds a line break or another character that an HTTP header cannot carry")]
     Character,
-    /// Some other file, most likely.
+    /// Most likely another kind of file.
     #[error("is not UTF-8 text")]
     NotText,
     /// A directory, a pipe, a device.
@@ -99,8 +99,8 @@ pub enum ApiError {
     /// No answer: refused, reset, name not known, certificate not trusted.
     #[error("the API cannot be reached: {0}")]
     Connect(String),
-    /// The API said that it had not begun with the request (a GOAWAY that leaves it out, or a stream it refused): the same
-    /// request may be sent again, and costs nothing of the rate limit.
+    /// The API said that it did not begin to process the request (a GOAWAY with a lower stream id, or a refused stream). The
+    /// same request may be sent again, and the rate limit does not count it.
     #[error("the API closed the connection before it took the request: {0}")]
     Unprocessed(String),
     /// The answer, or its end, did not come in time.
@@ -148,8 +148,8 @@ impl ApiError {
         }
     }
 
-    /// Whether the same request may well succeed later: 408, 425, 429, 5xx, and all that is not a status but the
-    /// credential and the id.
+    /// Whether the same request may succeed later: 408, 425, 429, 5xx, and every error without a status except
+    /// [`Credential`](Self::Credential) and [`Id`](Self::Id).
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
@@ -158,7 +158,7 @@ impl ApiError {
         }
     }
 
-    /// How long the API asks to be left alone; an hour at most.
+    /// How long the API asks to wait; an hour at most.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -174,7 +174,7 @@ impl ApiError {
         }
     }
 
-    /// Of a request to `host` that brought no head of an answer.
+    /// The error of a request to `host` that got no head of an answer.
     pub(super) fn from_sending(error: &reqwest::Error, host: &str) -> Self {
         if error.is_timeout() {
             return Self::Timeout;
@@ -188,7 +188,7 @@ impl ApiError {
         Self::Connect(unreachable(error, host))
     }
 
-    /// Of an answer whose head had arrived.
+    /// The error of an answer whose body failed.
     pub(super) fn from_reading(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout;
@@ -199,14 +199,14 @@ impl ApiError {
     }
 }
 
-/// Whether the server said that it had not begun with the request (RFC 9113, sections 6.8 and 8.7). A stream that a GOAWAY
-/// counts as taken goes on; one that ends with it lies beyond the last that the server took.
+/// Whether the server said that it did not begin to process the request (RFC 9113, sections 6.8 and 8.7). Streams up to the
+/// last id of a GOAWAY go on; one that ends with it is above that id.
 fn is_unprocessed(error: &h2::Error) -> bool {
     let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || is_refused)
 }
 
-/// What kept a request from being answered, as the end of a sentence.
+/// Why a request was not answered, as the end of a sentence.
 fn unreachable(error: &reqwest::Error, host: &str) -> String {
     let reason = if error.is_dns() {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
@@ -236,7 +236,7 @@ fn unreachable(error: &reqwest::Error, host: &str) -> String {
     reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
 }
 
-/// Why a certificate is not accepted, after its name. The library says most of it as its source does.
+/// Why a certificate is not accepted. Reads on after "its certificate".
 fn untrusted(reason: &CertificateError) -> String {
     let when =
         |time: UnixTime| Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_transient() {
+    fn transient_errors_may_succeed_later() {
         for passing in [408, 425, 429, 500, 502, 503, 504, 599] {
             assert!(status(passing).is_transient(), "{passing}");
         }

@@ -1,10 +1,10 @@
-//! What the headers of an answer say: rate limit, waiting time, the API's clock. Nonsense reads as absence.
+//! What the headers of an answer say: rate limit, waiting time, the API's clock. What cannot be understood counts as absent.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 
-use super::{Quota, RateLimit};
+use super::{ApiRateLimit, Quota};
 use crate::time::Timestamp;
 
 /// Longest `Retry-After` that is obeyed; the vendor's windows are a minute long.
@@ -14,7 +14,7 @@ const SECONDS: std::ops::Range<f64> = 1e9..1e11;
 /// 2001 to 9999 in milliseconds.
 const MILLISECONDS: std::ops::RangeInclusive<f64> = 1e12..=253_402_300_799_999.0;
 
-impl RateLimit {
+impl ApiRateLimit {
     /// Reads the `X-RateLimit-…` headers, and those that the IETF's drafts have in their place (`RateLimit-…`, and
     /// `RateLimit` with `RateLimit-Policy`).
     ///
@@ -92,14 +92,13 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// What an answer is that is no stream of events, by its type; `None` of one that is. Without a type it is not known to be
-/// something else.
+/// What an answer is, by its content type, if it is not an event stream. `None` if it is one, or has no content type.
 pub(super) fn not_event_stream(headers: &HeaderMap) -> Option<&'static str> {
     media_type(headers).filter(|media| *media != EVENT_STREAM)
 }
 
 const EVENT_STREAM: &str = "text/event-stream";
-/// The types that are told by their name.
+/// The content types that have a name of their own here.
 const MEDIA: [&str; 10] = [
     EVENT_STREAM,
     "text/html",
@@ -113,8 +112,7 @@ const MEDIA: [&str; 10] = [
     "application/octet-stream",
 ];
 
-/// `Content-Type` in words of this program's own: what another one says may be anything, and must reach no log
-/// (promise P7).
+/// `Content-Type` in this program's own words: the header's text may be anything and must not reach a log (promise P7).
 pub(super) fn media_type(headers: &HeaderMap) -> Option<&'static str> {
     let value = headers.get(CONTENT_TYPE)?.as_bytes();
     let media = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -184,16 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_limit_is_read_or_absent_and_never_guessed() {
+    fn unreadable_rate_limit_is_absent() {
         let read = |limit, remaining, reset| {
-            RateLimit::read(&headers(&[
+            ApiRateLimit::read(&headers(&[
                 ("x-ratelimit-limit", limit),
                 ("x-ratelimit-remaining", remaining),
                 ("x-ratelimit-reset", reset),
             ]))
         };
         let reset = Some(Timestamp::from_millis(1_800_000_000_000));
-        let mut whole = RateLimit { limit: Some(600), remaining: Some(0), reset, ..RateLimit::default() };
+        let mut whole = ApiRateLimit { limit: Some(600), remaining: Some(0), reset, ..ApiRateLimit::default() };
         whole.quotas[0] = Some(Quota { requests: 600, seconds: 60 });
         assert_eq!(read("600", "0", "1800000000"), whole);
         assert_eq!(read("600, 600;w=60", " 0 ", "1800000000000"), whole);
@@ -204,9 +202,9 @@ mod tests {
             assert_eq!(read("1", "1", nonsense).reset, None, "{nonsense:?}");
         }
         for nonsense in ["", "-1", "many", "99999999999", "1.5", ",", "0x10"] {
-            assert_eq!(read(nonsense, nonsense, ""), RateLimit::default(), "{nonsense:?}");
+            assert_eq!(read(nonsense, nonsense, ""), ApiRateLimit::default(), "{nonsense:?}");
         }
-        assert_eq!(RateLimit::read(&HeaderMap::new()), RateLimit::default());
+        assert_eq!(ApiRateLimit::read(&HeaderMap::new()), ApiRateLimit::default());
     }
 
     #[test]
@@ -217,7 +215,7 @@ mod tests {
                 let name: reqwest::header::HeaderName = name.parse().unwrap();
                 map.append(name, value.parse().unwrap());
             }
-            let read = RateLimit::read(&map);
+            let read = ApiRateLimit::read(&map);
             let quotas: Vec<_> = read.quotas.iter().flatten().map(|q| (q.requests, q.seconds)).collect();
             (read.limit, quotas, read.remaining, read.reset.is_some())
         };
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_says_that_it_is_one() {
+    fn event_stream_is_known_by_its_content_type() {
         let read = |value| not_event_stream(&headers(&[("content-type", value)]));
         assert_eq!((read("text/event-stream"), read("Text/Event-Stream; charset=utf-8")), (None, None));
         assert_eq!(read("text/html; charset=utf-8"), Some("text/html"));

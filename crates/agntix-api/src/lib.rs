@@ -26,7 +26,7 @@ mod webhook_secret;
 pub mod wire;
 
 pub use address::ListQuery;
-pub use answer::{Answer, Quota, RateLimit, Route};
+pub use answer::{Answer, ApiRateLimit, Quota, Route};
 pub use client::Client;
 pub use error::{ApiError, ClientError, CredentialFault};
 pub use json::{JsonText, NotJson};

@@ -1,5 +1,5 @@
-//! Where a route is: the vendor's pages disagree about its path, so that `auto` tries their spellings in order until one
-//! answers as the route promises. Pure: which spelling to ask next, from what came back.
+//! The path of each route. The vendor's pages disagree about it, so where none is configured their spellings are tried in
+//! order until one gives the expected answer. Pure: decides which spelling to ask next.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -85,16 +85,16 @@ impl From<Route> for ApiPath {
     }
 }
 
-/// What follows from an answer that is not what the route promises.
+/// What to do after an unexpected answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterWrong {
-    /// It was asked under another spelling than the present one, and says nothing of that.
+    /// It belongs to another spelling than the current one; ignore it.
     Stale,
-    /// Another spelling is to be asked at once.
+    /// Ask the next spelling at once.
     TryNext,
-    /// None of the spellings answers as the route promises.
+    /// No spelling gives the expected answer.
     AllTried,
-    /// No other spelling is tried for now.
+    /// Do not try another spelling for now.
     Stay,
 }
 
@@ -104,7 +104,7 @@ pub struct PathChoice {
     path: ApiPath,
     candidates: Vec<Arc<str>>,
     current: usize,
-    /// The one that has answered as the route promises.
+    /// The one that gave the expected answer.
     taken: Option<usize>,
     /// Candidates asked in the present search.
     searched: Vec<usize>,
@@ -138,7 +138,7 @@ impl PathChoice {
         self.candidates.get(self.current).cloned().unwrap_or_default()
     }
 
-    /// Whether the path is known: configured, or one that has answered as the route promises.
+    /// Whether the path is known: configured, or one that has given the expected answer.
     pub fn is_known(&self) -> bool {
         self.candidates.len() == 1 || self.taken.is_some()
     }
@@ -148,7 +148,7 @@ impl PathChoice {
         self.candidates.len() > 1
     }
 
-    /// Whether every candidate has been asked, and none has answered as the route promises.
+    /// Whether every candidate has been asked and none gave the expected answer.
     pub fn has_tried_all(&self) -> bool {
         self.came.iter().all(Option::is_some)
     }
@@ -175,8 +175,7 @@ impl PathChoice {
         choice
     }
 
-    /// What was asked under `asked` came as the route promises. The place of the spelling, if it is newly taken and is to be
-    /// remembered.
+    /// `asked` gave the expected answer. Returns the place of the spelling if it is a new choice, to be remembered.
     pub fn good(&mut self, asked: &str) -> Option<u32> {
         let place = self.candidates.iter().position(|candidate| **candidate == *asked)?;
         self.searched.clear();
@@ -186,8 +185,8 @@ impl PathChoice {
         is_news.then(|| u32::try_from(place).unwrap_or_default())
     }
 
-    /// What was asked under `asked` came otherwise: `came` says how. A search among the spellings that is under way goes
-    /// on; one is begun only if it `may_search`.
+    /// `asked` gave an unexpected answer, described by `came`. A search that is under way goes on; a new one begins only if
+    /// it `may_search`.
     pub fn wrong(&mut self, asked: &str, came: String, may_search: bool) -> AfterWrong {
         if *self.current() != *asked {
             return AfterWrong::Stale;
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_under_an_earlier_spelling_says_nothing_of_the_present_one() {
+    fn answer_of_an_earlier_spelling_is_stale() {
         let mut choice = list(None);
         wrong(&mut choice, true);
         assert_eq!(choice.wrong("/api/v1/chat/sessions", "404".into(), true), AfterWrong::Stale);
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_in_vain_returns_to_the_remembered_spelling() {
+    fn failed_search_returns_to_the_remembered_spelling() {
         let mut choice = list(Some(1));
         assert_eq!((&*choice.current(), choice.is_known()), ("/v1/chat/sessions", true));
         assert_eq!(wrong(&mut choice, false), AfterWrong::Stay);

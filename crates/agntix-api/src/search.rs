@@ -1,17 +1,17 @@
-//! One search for the path of a route, as the daemon makes it at its first contact: the spellings are asked in order until
-//! one answers as the route promises. Pure: which to ask next, and what follows.
+//! One search for the path of a route: the spellings are asked in order until one gives the expected answer. Pure: decides
+//! which to ask next, and how the search ends.
 
 use std::sync::Arc;
 
 use super::Answer;
 use super::paths::{AfterWrong, ApiPath, PathChoice};
-use super::promise::{self, Unkept};
+use super::promise::{self, Unexpected};
 use crate::options::PathOptions;
 
-/// What a search has come to.
+/// The state of a search after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Another spelling is to be asked.
+    /// Ask the next spelling.
     Next,
     /// It is over.
     Over(Ending),
@@ -20,14 +20,15 @@ pub enum Step {
 /// How a search has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The last answer is what the route promises, or the API's own word that there is no such session.
+    /// The last answer is as expected, or the API itself says that there is no such session.
     Found(Found),
-    /// The last answer says nothing of the path, or is the API's and cannot be read: no other spelling was asked for it.
-    Unsaid,
-    /// The same, but under one of them a list was left out, which may be how an empty one is written: there, if another route
-    /// shows that the API itself is here.
+    /// The last answer does not show whether the path is right, or is the API's and cannot be read. No other spelling was
+    /// asked.
+    Inconclusive,
+    /// Like [`Wrong`](Self::Wrong), but one answer left out its list, which some servers do for an empty one. That path is
+    /// right if another route shows that the API is here.
     Empty(Found, Wrong),
-    /// Something else has come under every spelling that was asked.
+    /// No spelling gave the expected answer.
     Wrong(Wrong),
 }
 
@@ -36,18 +37,18 @@ pub enum Ending {
 pub struct Found {
     /// The path.
     pub path: Arc<str>,
-    /// What came under those that were asked before it: `/a was answered 404 (text/html), /b 302`. Empty if none was.
+    /// The answers of the spellings before it: `/a was answered 404 (text/html), /b 302`. Empty if it was the first.
     pub missed: String,
-    /// It is another one than an earlier process has found.
+    /// An earlier process had found another one.
     pub has_moved: bool,
 }
 
-/// What came in place of a route.
+/// The answers of a route that was not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// What was asked, and what came back: `/a was answered 404 (text/html), /b 302`.
     pub tried: String,
-    /// Nothing but 404 or 405 came.
+    /// All of them are 404 or 405.
     pub is_absent: bool,
 }
 
@@ -57,7 +58,7 @@ pub struct Search {
     choice: PathChoice,
     was_known: bool,
     absent_only: bool,
-    /// Where a list was left out first.
+    /// The first path whose answer left out its list.
     empty: Option<Arc<str>>,
 }
 
@@ -74,27 +75,27 @@ impl Search {
         self.choice.current()
     }
 
-    /// What follows from an answer under [`path`](Self::path).
+    /// Takes the answer under [`path`](Self::path).
     pub fn answered(&mut self, answer: &Answer) -> Step {
         let is_first = !self.choice.is_searching();
-        if !self.was_known && self.empty.is_none() && promise::kept(answer, true).is_ok() {
+        if !self.was_known && self.empty.is_none() && promise::judge(answer, true).is_ok() {
             self.empty = Some(self.path());
         }
-        self.judged(promise::kept(answer, self.was_known && is_first))
+        self.judged(promise::judge(answer, self.was_known && is_first))
     }
 
-    /// What follows from what came under [`path`](Self::path).
-    pub fn judged(&mut self, kept: Result<(), Unkept>) -> Step {
+    /// Takes the judgement of the answer under [`path`](Self::path).
+    pub fn judged(&mut self, judgement: Result<(), Unexpected>) -> Step {
         let path = self.path();
-        match kept {
-            Ok(()) | Err(Unkept::NoSuchSession) => {
+        match judgement {
+            Ok(()) | Err(Unexpected::NoSuchSession) => {
                 let missed = self.choice.tried();
                 let has_moved = self.was_known && self.choice.is_searching();
                 self.choice.good(&path);
                 Step::Over(Ending::Found(Found { path, missed, has_moved }))
             }
-            Err(Unkept::Nothing | Unkept::Malformed(_)) => Step::Over(Ending::Unsaid),
-            Err(Unkept::Foreign { came, is_absent }) => {
+            Err(Unexpected::Inconclusive | Unexpected::Malformed(_)) => Step::Over(Ending::Inconclusive),
+            Err(Unexpected::Foreign { came, is_absent }) => {
                 self.absent_only &= is_absent;
                 match self.choice.wrong(&path, came, true) {
                     AfterWrong::TryNext => Step::Next,
@@ -115,8 +116,8 @@ impl Search {
 mod tests {
     use super::*;
 
-    fn foreign(came: &str) -> Result<(), Unkept> {
-        Err(Unkept::Foreign { came: came.into(), is_absent: came == "404" })
+    fn foreign(came: &str) -> Result<(), Unexpected> {
+        Err(Unexpected::Foreign { came: came.into(), is_absent: came == "404" })
     }
 
     fn search(remembered: Option<u32>) -> Search {
@@ -128,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_spelling_that_answers_as_the_route_promises_is_found() {
-        for good in [Ok(()), Err(Unkept::NoSuchSession)] {
+    fn first_spelling_with_the_expected_answer_is_found() {
+        for good in [Ok(()), Err(Unexpected::NoSuchSession)] {
             assert_eq!(search(None).judged(good.clone()), found("/api/v1/chat/sessions/{id}", "", false));
             let mut search = search(None);
             assert_eq!([search.judged(foreign("404")), search.judged(foreign("302"))], [Step::Next, Step::Next]);
@@ -139,17 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_the_path_ends_the_search() {
-        for unsaid in [Unkept::Nothing, Unkept::Malformed("cut off".into())] {
-            assert_eq!(search(None).judged(Err(unsaid.clone())), Step::Over(Ending::Unsaid));
+    fn inconclusive_answer_ends_the_search() {
+        for inconclusive in [Unexpected::Inconclusive, Unexpected::Malformed("cut off".into())] {
+            assert_eq!(search(None).judged(Err(inconclusive.clone())), Step::Over(Ending::Inconclusive));
             let mut search = search(None);
             search.judged(foreign("404"));
-            assert_eq!(search.judged(Err(unsaid)), Step::Over(Ending::Unsaid));
+            assert_eq!(search.judged(Err(inconclusive)), Step::Over(Ending::Inconclusive));
         }
     }
 
     #[test]
-    fn a_search_in_vain_says_all_that_was_tried() {
+    fn failed_search_lists_all_answers() {
         let mut searching = search(None);
         let last = (0..3).map(|_| searching.judged(foreign("404"))).last();
         let tried = "/api/v1/chat/sessions/{id} was answered 404, /v1/chat/sessions/{id} 404, \
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_remembered_is_asked_first_and_said_to_have_moved_if_it_has() {
+    fn remembered_spelling_is_asked_first_and_a_move_is_reported() {
         assert_eq!(search(Some(1)).judged(Ok(())), found("/v1/chat/sessions/{id}", "", false));
         let mut moved = search(Some(1));
         assert_eq!(moved.judged(foreign("404")), Step::Next);
@@ -171,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_left_out_is_told_apart_where_no_spelling_gives_more() {
+    fn omitted_list_is_reported_where_no_spelling_gives_more() {
         let answer = |status: u16, body: &'static str| Answer {
             route: crate::Route::List,
             path: "/x".into(),
             status: Some(status),
             content_type: Some("application/json"),
             elapsed: std::time::Duration::ZERO,
-            rate_limit: crate::RateLimit::default(),
+            rate_limit: crate::ApiRateLimit::default(),
             date: None,
             head_received: None,
             request_id: None,

@@ -13,10 +13,10 @@ use crate::stamp::Stamp;
 
 /// How often a file is looked at, at most. Looking is a `stat`; it is read only when that shows a change.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Servers refuse longer headers, and webhook secrets are short; a file that is longer is another one.
+/// Longer files are not credentials: servers refuse longer headers, and webhook secrets are short.
 const MAX_BYTES: u64 = 16 * 1024;
 
-/// A file that holds a `T`, or else an `E` says why not.
+/// A file that should hold a `T`; `E` says why it does not.
 #[derive(Debug)]
 pub(super) struct SecretFile<T, E> {
     /// What is in it, as the log names it.
@@ -33,9 +33,9 @@ struct Known<T, E> {
     stamp: Option<Stamp>,
     /// The last good value.
     value: Option<T>,
-    /// Why the latest state of the file is not a value.
+    /// Why the current content of the file is not a value.
     fault: Option<E>,
-    /// Somebody has reason to think that a new value is there or on its way.
+    /// The value was refused: read the file again even if it looks unchanged.
     suspect: bool,
 }
 
@@ -59,17 +59,17 @@ where
         })
     }
 
-    /// Whether the file looks other than when it was last read.
+    /// Whether the file has changed since it was last read.
     pub(super) fn has_changed(&self) -> bool {
         self.with(|known| known.stamp != Stamp::of(&self.path))
     }
 
-    /// The value did not do: the file is looked at and read again before the next use, whatever its stamp.
+    /// The value was refused: the file is read again before the next use, even if it looks unchanged.
     pub(super) fn suspect(&self) {
         self.with(|known| known.suspect = true);
     }
 
-    /// No code panics while it holds the lock, and if it did, what it guards is still good.
+    // A panic while the lock is held would leave usable data, so poisoning is ignored.
     fn with<R>(&self, act: impl FnOnce(&mut Known<T, E>) -> R) -> R {
         act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// Small and on a local disk, or in the memory of an orchestrator's secret mount, and so read in place.
+/// Blocks: the file is small, and on a local disk or an orchestrator's secret mount.
 fn read(path: &Path) -> Result<Secret, CredentialFault> {
     let unreadable = |error: std::io::Error| CredentialFault::Unreadable(error.to_string());
     // Asked before opening, because opening a pipe would wait for its writer.

@@ -2,7 +2,7 @@
 //!
 //! The scheme is that of <https://docs.svix.com/receiving/verifying-payloads/how-manual>: HMAC-SHA256 over
 //! `{id}.{timestamp}.{body}`, as base64 behind `v1,` in a list that spaces separate. Where that page leaves something
-//! open, what is accepted is what the `svix` crate accepts; the tests hold the two against each other.
+//! open, this accepts what the `svix` crate accepts; a test compares the two.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ const SIGNATURE_LEN: usize = 44;
 #[derive(Clone)]
 pub struct WebhookSecrets(Vec<hmac::Key>);
 
-/// Why a text holds no usable secrets. Does not hold the text. Reads on after the name of the place where the text stood.
+/// Why a text holds no usable secrets. Does not hold the text. Reads on after the name of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// There is nothing but separators.
@@ -50,7 +50,7 @@ pub enum SecretError {
     /// Neither with nor without its prefix.
     #[error("is not a signing secret (number {0}, not shown): it must be whsec_ and base64, as the dashboard shows it")]
     NotBase64(usize),
-    /// Cut off when it was copied, most likely.
+    /// Most likely cut off when it was copied.
     #[error(
         "holds a secret (number {0}, not shown) of fewer than 24 bytes; Svix makes none so short, so copy all of it"
     )]
@@ -263,7 +263,7 @@ mod tests {
 
     /// The example of Svix's documentation.
     #[test]
-    fn the_published_example_is_signed_alike() {
+    fn published_example_gives_the_same_signature() {
         let signature = secrets(SECRET).sign(ID, NOW, BODY);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(check(&secrets(SECRET), &signature), Ok(()));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_absent_or_strange_is_told_apart() {
+    fn missing_and_malformed_headers_are_different_errors() {
         let secrets = secrets(SECRET);
         let (time, signature) = (NOW.to_string(), secrets.sign(ID, NOW, BODY));
         let whole = headers(ID, &time, &signature);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_usable_secrets_is_refused_in_words_that_do_not_show_it() {
+    fn error_of_an_unusable_secret_does_not_show_it() {
         for (text, expected) in [
             ("", SecretError::Empty),
             (" ,\n", SecretError::Empty),

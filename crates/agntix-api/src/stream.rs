@@ -1,6 +1,5 @@
-//! The organization's stream of server-sent events, read with care: an endless event, silence and nonsense end the
-//! connection and nothing else. Events are hints of what to ask for, never a count: they can be missed, repeated and out
-//! of order.
+//! The organization's stream of server-sent events. An endless event, silence or nonsense ends the connection and nothing
+//! else. Events say what to ask for and are never counted: they can be missed, repeated and out of order.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use super::error::root_cause;
 use super::json::{JsonText, object};
 use super::wire::Scalar;
 
-/// A heartbeat comes every 30 s; after two and a half of them nobody is there any more. A comment is as good as one: many
-/// servers and proxies keep a connection open with nothing else.
+/// A heartbeat comes every 30 s; after two and a half of them the connection counts as dead. A comment counts as a
+/// heartbeat: many servers and proxies send nothing else.
 const SILENCE: Duration = Duration::from_secs(75);
-/// An event is a few hundred bytes; one that does not end would fill the memory.
+/// An event has a few hundred bytes; one that does not end would fill the memory.
 const MAX_EVENT: usize = 256 * 1024;
 /// Ids of events are short; a longer one is not sent back.
 const MAX_EVENT_ID: usize = 256;
@@ -53,19 +52,19 @@ pub struct StreamEvent {
     pub retry: Option<Duration>,
 }
 
-/// What comes from a stream.
+/// One thing read from a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum StreamItem {
     /// An event.
     Event(StreamEvent),
     /// A comment or an empty line: the connection lives.
-    Life,
+    Alive,
 }
 
 /// Why a stream is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamEnd {
-    /// Not even a heartbeat or a comment came.
+    /// Not even a heartbeat or a comment arrived.
     #[error("nothing came for {} s, not even a heartbeat", SILENCE.as_secs())]
     Silent,
     /// The server ended it.
@@ -98,11 +97,11 @@ impl EventStream {
         Self { events: SseStream::new(body), has_lived, silence: SILENCE }
     }
 
-    /// The next event, or another sign of life.
+    /// The next event, or a sign that the connection is alive.
     ///
     /// # Errors
-    /// When there will be none.
-    pub async fn next(&mut self) -> Result<Heard, StreamEnd> {
+    /// When the stream is over.
+    pub async fn next(&mut self) -> Result<StreamItem, StreamEnd> {
         let next = std::future::poll_fn(|context| {
             let event = Pin::new(&mut self.events).poll_next(context);
             let has_lived = self.has_lived.swap(false, Ordering::Relaxed);
@@ -113,10 +112,10 @@ impl EventStream {
             }
         });
         let next = tokio::time::timeout(self.silence, next).await.map_err(|_| StreamEnd::Silent)?;
-        let Some(event) = next else { return Ok(Heard::Life) };
+        let Some(event) = next else { return Ok(StreamItem::Alive) };
         match event {
             None => Err(StreamEnd::Ended),
-            Some(Ok(event)) => Ok(Heard::Event(read(&event))),
+            Some(Ok(event)) => Ok(StreamItem::Event(read(&event))),
             Some(Err(sse_stream::Error::Body(error))) => Err(match error.downcast::<CappedError>() {
                 Ok(error) => match *error {
                     CappedError::TooLong => StreamEnd::TooLong,
@@ -208,7 +207,7 @@ struct CappedBody {
     has_lived: Arc<AtomicBool>,
 }
 
-/// Makes UTF-8 of what comes: a byte that is none spoils the value that it stands in, not the stream.
+/// Turns the body into UTF-8. An invalid byte makes the value around it invalid, not the stream.
 #[derive(Default)]
 struct Utf8 {
     /// The beginning of a character whose rest is still to come.
@@ -216,7 +215,7 @@ struct Utf8 {
 }
 
 impl Utf8 {
-    /// Stands for what is no UTF-8: a control character, which no JSON has inside a text, so that the text is spoilt.
+    /// Replaces invalid UTF-8: a control character, which is invalid inside a JSON string too.
     const SUBSTITUTE: u8 = 0x1A;
 
     fn read(&mut self, data: Bytes) -> Bytes {
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_utf_8_or_json_spoils_its_own_value_only() {
+    async fn invalid_utf_8_or_json_costs_only_its_own_value() {
         let text = [
             b"event: session.ended\ndata: {\"sessionId\":\"\xc3\xa4\",\"name\":\"\xff\xc3\",\"sessionId\":\"s\xc3\xa4\",\"x\":NaN}\n\n".as_slice(),
             b"event: session.updated\ndata: \xef\xbb\xbf{\"sessionId\":\"s\xff\"}\n\nevent: session.ended\ndata: {\"sessionId\":\"t\"}\n\n",
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_are_read_for_what_they_hint_at() {
+    async fn event_gives_kind_session_and_id() {
         let text = "\u{feff}: a comment\r\nid: 7\r\nevent: session.ended\r\ndata: {\"sessionId\":\"s\",\"summary\":\"x\"}\r\n\r\n\
                     event: heartbeat\ndata: {}\n\nevent: session.updated\ndata: not json\n\nid: a b\nevent: message.added\ndata: {\"sessionId\":7}\n\n";
         let mut stream = stream(text);
@@ -324,18 +323,18 @@ mod tests {
 
     async fn event(stream: &mut EventStream) -> StreamEvent {
         match stream.next().await.unwrap() {
-            Heard::Event(event) => event,
-            Heard::Life => panic!("a sign of life, and no event"),
+            StreamItem::Event(event) => event,
+            StreamItem::Alive => panic!("a sign of life, and no event"),
         }
     }
 
     #[tokio::test]
-    async fn what_concerns_reconnecting_is_read_with_or_without_data() {
+    async fn id_and_retry_are_read_without_data() {
         let text =
             "retry: 3000\n\nid\ndata: x\n\nid: a\0b\nretry: soon\ndata: y\n\nretry: 99999999999999999999\n\nid: 9\n\n";
         let mut stream = stream(text);
         let mut read = Vec::new();
-        while let Ok(Heard::Event(event)) = stream.next().await {
+        while let Ok(StreamItem::Event(event)) = stream.next().await {
             read.push((event.id, event.retry));
         }
         assert!(
@@ -357,7 +356,7 @@ mod tests {
             send
         });
         for _ in 0..3 {
-            assert_eq!(stream.next().await, Ok(Heard::Life));
+            assert_eq!(stream.next().await, Ok(StreamItem::Alive));
         }
         let began = tokio::time::Instant::now();
         assert_eq!(stream.next().await, Err(StreamEnd::Silent), "half a comment may be all that ever comes");
@@ -380,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_does_not_end_is_too_long() {
+    fn long_stream_of_short_events_is_not_too_long() {
         let mut lines = Lines::default();
         for line in [": ping\n", "data: x\n\n", ":\r\n\r\n", "id: 7\r\r"] {
             assert!(lines.read(line.repeat(MAX_EVENT / 4).as_bytes()).unwrap(), "{line:?}");

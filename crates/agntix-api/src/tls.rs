@@ -1,4 +1,4 @@
-//! TLS: which cryptography, and which authorities are trusted.
+//! TLS: the cryptography provider and the trusted authorities.
 
 use reqwest::{Certificate, ClientBuilder};
 use rustls::crypto::{CryptoProvider, ring};
@@ -8,13 +8,13 @@ use super::ClientError;
 /// The variables by which OpenSSL, and so most programs, are told of other root certificates.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Makes ring the TLS cryptography of this process. `main` and every test that makes a [`super::Client`] calls it first;
-/// a second call changes nothing.
+/// Makes ring the TLS cryptography of this process. Call it before the first [`Client`](crate::Client) is made; a second
+/// call changes nothing.
 ///
 /// It must be an explicit choice: if dependencies bring two providers and none is installed, rustls panics at the first
 /// handshake.
 pub fn install_crypto_provider() {
-    // The error says that there is one already.
+    // The error says that a provider is installed already.
     let _ = ring::default_provider().install_default();
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_authorities_stand_in_only_where_the_system_has_none_and_none_were_named() {
+    fn built_in_authorities_are_used_only_where_the_system_has_none() {
         assert!(matches!(Roots::choose(true, &["SSL_CERT_FILE"]), Ok(Roots::System)));
         assert!(matches!(Roots::choose(false, &[]), Ok(Roots::Only(roots)) if roots.len() > 50));
         let error = Roots::choose(false, &["SSL_CERT_FILE"]).unwrap_err().to_string();

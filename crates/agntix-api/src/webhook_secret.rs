@@ -23,8 +23,7 @@ enum Source {
     File(SecretFile<Arc<WebhookSecrets>, Fault>),
 }
 
-/// Why there is no secret to check a signature with: what is there holds none, or the file has never been readable. A
-/// sentence that names the place and shows no secret.
+/// Why there is no secret to check a signature with. A sentence that names the source and never shows a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WebhookSecretError(pub String);
@@ -65,12 +64,12 @@ impl WebhookSecretSource {
         matches!(self.source, Source::Fixed(_))
     }
 
-    /// The secrets in force at `now`. A file is looked at once a second at most; while its latest state is no good, what
-    /// was last good stays in force.
+    /// The secrets in force at `now`. A file is looked at once a second at most. While its content is unusable, the last good
+    /// secrets stay in force.
     ///
     /// # Errors
-    /// If the file has never held a secret. A delivery can then be neither believed nor refused, so that Svix must be
-    /// asked to come again (503).
+    /// If the file has never held a secret. A delivery can then be neither accepted nor rejected; answer 503, so that Svix
+    /// retries.
     pub fn current(&self, now: Instant) -> Result<Arc<WebhookSecrets>, WebhookSecretError> {
         match &self.source {
             Source::Fixed(secrets) => Ok(Arc::clone(secrets)),

@@ -1,5 +1,5 @@
-//! The JSON of the Agntix API, as far as it is needed, read with tolerance: a value of the wrong type spoils itself,
-//! not its session.
+//! The JSON of the Agntix API, as far as it is needed, read with tolerance: a value of the wrong type is lost, its session is
+//! not.
 //!
 //! Personal data (metadata, summaries, explanations, evidence, messages) has no field in these types, so that it is
 //! never deserialized. Of `extractedData` the raw text is borrowed and only fields that the operator named are read.
@@ -21,13 +21,13 @@ object! {
     pub struct Session<'a> {
         /// Opaque id.
         "id" => pub id: Scalar<'a>,
-        /// `VOICE`, `CHAT`, and what comes.
+        /// `VOICE`, `CHAT`, or a later value.
         "type" => pub session_type: Scalar<'a>,
-        /// `PHONE`, `WEB`, `WHATSAPP`, and what comes.
+        /// `PHONE`, `WEB`, `WHATSAPP`, or a later value.
         "platform" => pub platform: Scalar<'a>,
         /// `INBOUND`, `OUTBOUND`; absent for some chats.
         "direction" => pub direction: Scalar<'a>,
-        /// `OPEN`, `CLOSED`, `EXPIRED`, and what comes.
+        /// `OPEN`, `CLOSED`, `EXPIRED`, or a later value.
         "state" => pub state: Scalar<'a>,
         /// The agent that held the conversation.
         "agentId" => pub agent_id: Scalar<'a>,
@@ -81,7 +81,7 @@ object! {
 object! {
     /// `analysis.resolution`
     pub struct Resolution<'a> {
-        /// `RESOLVED`, `PARTIALLY_RESOLVED`, `UNRESOLVED`, `NOT_APPLICABLE`, and what comes.
+        /// `RESOLVED`, `PARTIALLY_RESOLVED`, `UNRESOLVED`, `NOT_APPLICABLE`, or a later value.
         "classification" => pub classification: Scalar<'a>,
         /// 0 to 1.
         "confidenceScore" => pub confidence_score: Scalar<'a>,
@@ -109,7 +109,7 @@ object! {
 }
 
 object! {
-    /// A page of a list; its items are read one by one, so that a bad one costs only itself.
+    /// A page of a list. Its items are read one by one, so that a bad one does not cost the others.
     pub struct Page<'a> {
         /// The items; `None` if the answer has no such list, and so is no page. An empty list may be written as null.
         "data" => pub data: Option<Vec<&'a RawValue>> as Items<'a>,
@@ -118,7 +118,7 @@ object! {
     }
 }
 
-/// The items of a list that is there, be it as null.
+/// The items of a list that is present; null counts as an empty one.
 #[derive(Deserialize)]
 struct Items<'a>(#[serde(borrow)] Option<Vec<&'a RawValue>>);
 
@@ -131,7 +131,7 @@ impl<'a> From<Items<'a>> for Option<Vec<&'a RawValue>> {
 object! {
     /// The body of a delivery: the session's own fields, and beside them what happened.
     pub struct Envelope<'a> {
-        /// `session.created`, `session.ended`, and what comes.
+        /// `session.created`, `session.ended`, or a later value.
         "eventType" => pub event_type: Scalar<'a>,
     }
 }
@@ -278,7 +278,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// The same, of which nothing is borrowed.
+    /// The same, owned.
     fn into_owned(self) -> Scalar<'static> {
         match self {
             Self::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
@@ -351,7 +351,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     }
 }
 
-/// A JSON object, or what came in its place.
+/// A JSON object, or what is there instead.
 #[derive(Debug, Default)]
 pub enum Object<T> {
     /// The field is missing or null.
@@ -359,7 +359,7 @@ pub enum Object<T> {
     Absent,
     /// The object.
     Value(T),
-    /// Something that is not an object.
+    /// Not an object.
     Wrong,
 }
 
@@ -427,7 +427,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Whether a field holds anything but null; what it holds is skipped unread.
+/// Whether a field holds anything but null. Its value is skipped unread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence(pub bool);
 
@@ -501,7 +501,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_value_of_the_wrong_type_spoils_only_itself() {
+    fn value_of_the_wrong_type_costs_only_itself() {
         let session: Session = serde_json::from_str(SAMPLE).unwrap();
         let analysis = session.analysis.value().unwrap();
         assert!(analysis.summary.0 && analysis.sentiment.is_wrong());
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_are_refused() {
+    fn nan_and_infinity_are_not_numbers() {
         assert_eq!(Scalar::Text("NaN".into()).number(), None);
         assert_eq!(Scalar::Text("inf".into()).number(), None);
         assert_eq!(Scalar::Text(" -0.5 ".into()).number(), Some(-0.5));

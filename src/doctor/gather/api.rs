@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agntix_api::paths::ApiPath;
-use agntix_api::promise::{self, Unkept};
+use agntix_api::promise::{self, Unexpected};
 use agntix_api::search::{Ending, Search, Step};
 use agntix_api::{Answer, ApiError, Client, JsonText, ListQuery, wire};
 use tokio::sync::oneshot;
@@ -152,9 +152,9 @@ impl Asking<'_> {
                 answer.result.map_err(Miss::Error)
             }
             Ending::Wrong(wrong) | Ending::Empty(_, wrong) => Err(Miss::Wrong(wrong)),
-            Ending::Unsaid => Err(Miss::Error(match (promise::of_answer(&answer), answer.result) {
+            Ending::Inconclusive => Err(Miss::Error(match (promise::of_answer(&answer), answer.result) {
                 (_, Err(error)) => error,
-                (Unkept::Malformed(what), Ok(_)) => ApiError::Body(what),
+                (Unexpected::Malformed(what), Ok(_)) => ApiError::Body(what),
                 (_, Ok(_)) => ApiError::Body("not what was asked for".into()),
             })),
         }
@@ -182,7 +182,7 @@ impl Asking<'_> {
                     }
                     opened.map_err(Miss::Error)
                 }
-                Ending::Unsaid => opened.map_err(Miss::Error),
+                Ending::Inconclusive => opened.map_err(Miss::Error),
             });
             return;
         }

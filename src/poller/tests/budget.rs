@@ -15,7 +15,7 @@ fn failed(ask: &Ask, elapsed: Duration, error: ApiError) -> Answer {
         status: None,
         content_type: Some("application/json"),
         elapsed,
-        rate_limit: RateLimit::default(),
+        rate_limit: ApiRateLimit::default(),
         date: None,
         head_received: None,
         request_id: None,
@@ -125,7 +125,7 @@ fn one_lost_connection_is_one_failure_however_many_requests_it_carried() {
 }
 
 /// Sends until the budget says to wait: how many requests that were.
-fn spend(world: &mut World, limit: RateLimit) -> usize {
+fn spend(world: &mut World, limit: ApiRateLimit) -> usize {
     let mut sent = 0;
     while let Ok(ask) = world.next() {
         let mut answer = failed(&ask, Duration::ZERO, no_session());
@@ -136,8 +136,8 @@ fn spend(world: &mut World, limit: RateLimit) -> usize {
     sent
 }
 
-fn limited(requests: u32, seconds: u32) -> RateLimit {
-    let mut limit = RateLimit { limit: Some(requests), ..RateLimit::default() };
+fn limited(requests: u32, seconds: u32) -> ApiRateLimit {
+    let mut limit = ApiRateLimit { limit: Some(requests), ..ApiRateLimit::default() };
     limit.quotas[0] = Some(Quota { requests, seconds });
     limit
 }

@@ -22,7 +22,7 @@ use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::{Change, Ledger as _, LedgerError};
 use crate::session::Source;
 use crate::status::{ApiStatus, Status};
-use agntix_api::{Answer, ApiError, RateLimit};
+use agntix_api::{Answer, ApiError, ApiRateLimit};
 use exposition::negotiation::{Encoding, Format};
 
 const S: Duration = Duration::from_secs(1);
@@ -148,7 +148,7 @@ impl World {
             },
             content_type: Some("application/json"),
             elapsed: Duration::ZERO,
-            rate_limit: RateLimit::default(),
+            rate_limit: ApiRateLimit::default(),
             date: result.is_ok().then_some(date),
             head_received: None,
             request_id: None,
@@ -558,7 +558,7 @@ fn a_reload_keeps_what_is_known_of_the_limit_and_tries_at_once_what_was_refused(
         status: Some(401),
         content_type: None,
         elapsed: Duration::ZERO,
-        rate_limit: RateLimit::default(),
+        rate_limit: ApiRateLimit::default(),
         date: None,
         head_received: None,
         request_id: None,

@@ -153,7 +153,7 @@ fn slow_body_does_not_shift_the_clock() {
         status: Some(200),
         content_type: Some("application/json"),
         elapsed: S * 9,
-        rate_limit: RateLimit::default(),
+        rate_limit: ApiRateLimit::default(),
         date: Some(Timestamp::from_millis(T0)),
         head_received: Some(world.began),
         request_id: None,

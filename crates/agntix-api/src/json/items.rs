@@ -1,4 +1,4 @@
-//! Lists with an item that is no JSON: finds where the next one begins, so that the others are read.
+//! Lists with an invalid item: finds where the next one begins, so that the others can be read.
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};

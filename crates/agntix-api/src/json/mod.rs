@@ -1,10 +1,10 @@
-//! JSON as it comes: what JavaScript writes and reads is read, and what is no JSON spoils its own value only.
+//! JSON with tolerance: what JavaScript writes and reads is accepted, and an invalid value does not cost the others.
 //!
 //! [`JsonText::read`] tries the text as it is, which costs nothing beside the parsing. Only a text that is refused is
 //! written anew as strict JSON ([`repair`]) and read again. In [`object!`](object) a repeated key counts as in JavaScript:
 //! the last one.
 //!
-//! Of what could not be read nothing is kept and nothing is said (promise P7).
+//! Nothing of what could not be read is kept or shown (promise P7).
 
 mod items;
 mod repair;

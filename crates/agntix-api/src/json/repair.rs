@@ -1,14 +1,14 @@
-//! Writes JSON that is nearly JSON anew, as strict JSON.
+//! Rewrites text that is nearly JSON as strict JSON.
 //!
-//! One pass over the text, with a byte a level of nesting and no recursion; the result is at most three times as long. A
-//! value that is no JSON becomes `[]`, which is a wrong value for every field that is read, so that it spoils itself and
-//! is seen to be there. What JSON allows is copied as it is.
+//! One pass over the text, with a byte for each level of nesting and no recursion; the result is at most three times as
+//! long. An invalid value becomes `[]`, which has the wrong type for every field that is read, so that it counts as present
+//! and wrong. Valid JSON is copied as it is.
 
 /// The text cannot be repaired, or is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// What stands for a value that is no JSON.
+/// Replaces an invalid value.
 const SPOILT: &[u8] = b"[]";
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -115,7 +115,7 @@ impl<'b> Repair<'b> {
             }
             b'"' => self.string(false)?,
             byte if is_of_word(byte) => self.word(),
-            // Nothing was written where a value belongs.
+            // The value is missing.
             b',' | b'}' if self.levels.last().is_some_and(|level| level.is_object) => self.out.extend(SPOILT),
             _ => return Err(Broken),
         }
@@ -222,7 +222,7 @@ impl<'b> Repair<'b> {
         self.out.push(b'"');
     }
 
-    /// A key that is no JSON is none that anybody asks for, and must not become one.
+    /// An invalid key must not become one that a reader asks for.
     fn spoilt(&mut self, is_key: bool) {
         if is_key { self.quoted("\u{fffd}".as_bytes()) } else { self.out.extend(SPOILT) }
     }

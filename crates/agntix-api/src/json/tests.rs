@@ -10,7 +10,7 @@ fn repaired(text: impl AsRef<[u8]>) -> Option<Value> {
 }
 
 #[test]
-fn what_is_no_json_spoils_its_own_value_only() {
+fn invalid_value_costs_only_itself() {
     let spoilt = || json!([]);
     let cases: [(&[u8], Value); 32] = [
         (b"NaN", spoilt()),
@@ -86,7 +86,7 @@ fn a_lone_surrogate_is_a_replacement_character_and_a_pair_is_not() {
 }
 
 #[test]
-fn a_key_that_is_no_json_becomes_no_other_key() {
+fn invalid_key_becomes_no_other_key() {
     for key in [b"id\xff".as_slice(), b"i\x01d", b"\\x69d"] {
         let text = [b"{\"id\":1,\"", key, b"\":2,\"b\":3}"].concat();
         assert_eq!(repaired(text), Some(json!({"id": 1, "\u{fffd}": 2, "b": 3})));
@@ -94,14 +94,14 @@ fn a_key_that_is_no_json_becomes_no_other_key() {
 }
 
 #[test]
-fn byte_order_marks_before_the_text_are_nothing() {
+fn byte_order_marks_before_the_text_are_skipped() {
     assert_eq!(repaired("\u{feff}{\"a\":1}"), Some(json!({"a": 1})));
     assert_eq!(repaired("\u{feff}\u{feff} [1]"), Some(json!([1])));
     assert_eq!(repaired("{\u{feff}}"), None);
 }
 
 #[test]
-fn what_is_not_one_whole_value_is_an_error() {
+fn text_must_be_one_whole_value() {
     for text in [
         "",
         "\u{feff}",
@@ -189,7 +189,7 @@ fn item(id: &str, more: &str) -> String {
 }
 
 #[test]
-fn one_item_that_is_no_json_costs_only_itself_wherever_it_stands() {
+fn invalid_item_costs_only_itself() {
     let broken = [
         // What is wrong, and what is left of it.
         (item("b", ",oops"), "b!"),
@@ -228,7 +228,7 @@ fn one_item_that_is_no_json_costs_only_itself_wherever_it_stands() {
 }
 
 #[test]
-fn two_broken_items_do_not_take_the_good_ones_between_them() {
+fn good_items_between_two_broken_ones_are_kept() {
     let unclosed = |id| item(id, r#","x":"without end"#);
     let items = [item("a", ""), unclosed("b"), item("c", ""), item("d", ""), unclosed("e"), item("f", "")].join(",");
     let page = format!(r#"{{"data":[{items}]}}"#);
@@ -236,7 +236,7 @@ fn two_broken_items_do_not_take_the_good_ones_between_them() {
 }
 
 #[test]
-fn a_comma_that_is_missing_between_items_costs_neither() {
+fn missing_comma_between_items_costs_neither() {
     let page = format!(r#"{{"data":[{}{}, {}]}}"#, item("a", ""), item("b", ""), item("c", ""));
     assert_eq!(ids(page.as_bytes()).unwrap(), ["a", "b", "c"]);
 }

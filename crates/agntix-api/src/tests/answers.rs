@@ -170,7 +170,7 @@ async fn strange_ids_reach_the_session_route_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_gateway_without_a_listing_says_so() {
+async fn refused_listing_keeps_its_status() {
     let running = Running::new(|config| config.listing_refused = Some(405)).await;
     let client = running.client(DEFAULT_KEY, |_| {});
     let answer = client.list(&ListQuery { created_after: None, open_only: false, page: 1, limit: 100 }).await;
@@ -178,7 +178,7 @@ async fn a_gateway_without_a_listing_says_so() {
 }
 
 #[tokio::test]
-async fn a_key_is_known_or_lacks_a_scope_or_is_refused() {
+async fn wrong_key_is_401_and_missing_scope_is_403() {
     let running = Running::new(|_| {}).await;
     for (key, status) in [(DEFAULT_KEY, None), (NO_SCOPE_KEY, Some(403)), ("pk_test_wrong", Some(401))] {
         let answer = running.client(key, |_| {}).agents(1).await;
@@ -187,7 +187,7 @@ async fn a_key_is_known_or_lacks_a_scope_or_is_refused() {
 }
 
 #[tokio::test]
-async fn a_rotated_credential_is_used_right_after_the_old_one_is_refused() {
+async fn new_credential_is_read_after_a_401() {
     let running = Running::new(|_| {}).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("credential");

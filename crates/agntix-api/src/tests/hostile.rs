@@ -15,7 +15,7 @@ fn body_error(text: &str) -> Result<bytes::Bytes, ApiError> {
 }
 
 #[tokio::test]
-async fn the_request_says_who_asks_for_what() {
+async fn request_has_user_agent_accept_and_key_headers() {
     let stub = Stub::new(whole("200 OK", b"{}"), After::Close).await;
     let client = client(stub.address, |options| options.user_agent = "exporter/1.2".into());
     assert!(client.session("a b").await.result.is_ok());
@@ -29,7 +29,7 @@ async fn the_request_says_who_asks_for_what() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_error_and_the_credential_stays() {
+async fn redirects_are_not_followed() {
     let target = Stub::new(whole("200 OK", b"{}"), After::Close).await;
     for status in [301, 302, 303, 307, 308] {
         let head = format!("{status} Moved\nlocation: http://{}/api", target.address);
@@ -40,7 +40,7 @@ async fn a_redirect_is_an_error_and_the_credential_stays() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_limited_by_what_it_becomes() {
+async fn body_limit_applies_after_decompression() {
     let gzipped = |body: &[u8]| whole("200 OK\ncontent-encoding: gzip", &gzip(body));
     let limit = vec![b' '; 4 * 1024 * 1024];
     let answer = ask(gzipped(&limit), After::Close).await;
@@ -51,7 +51,7 @@ async fn a_compressed_body_is_limited_by_what_it_becomes() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_refused_when_announced_and_cut_when_not() {
+async fn body_over_the_limit_is_rejected_with_or_without_content_length() {
     // Nothing of it ever comes; only the announcement can be the reason.
     let announced = "HTTP/1.1 200 OK\r\ncontent-length: 4194305\r\n\r\n";
     assert_eq!(ask(announced, After::Hold).await.result, body_error("longer than 4 MiB"));
@@ -61,7 +61,7 @@ async fn a_long_body_is_refused_when_announced_and_cut_when_not() {
 }
 
 #[tokio::test]
-async fn a_broken_body_is_named_for_what_is_wrong_with_it() {
+async fn error_says_what_is_wrong_with_a_broken_body() {
     let mut broken = gzip(&[b'x'; 1000]);
     let whole_gzip = broken.clone();
     broken[12..20].fill(0xff);
@@ -91,7 +91,7 @@ async fn a_broken_body_is_named_for_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_over_with_the_time_out() {
+async fn slow_answer_times_out_and_its_head_is_kept() {
     for slow in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"] {
         assert_eq!(ask_in_haste(slow).await.result, Err(ApiError::Timeout), "{slow:?}");
     }
@@ -102,7 +102,7 @@ async fn a_slow_answer_is_over_with_the_time_out() {
 }
 
 #[tokio::test]
-async fn a_bad_error_body_costs_the_code_and_not_the_status() {
+async fn unreadable_error_body_loses_the_code_but_not_the_status() {
     let head = "503 Service Unavailable\nretry-after: 7\nx-request-id: req_7";
     let long = format!("{{\"error\":{{\"code\":\"A\",\"message\":\"{}\"}}}}", "x".repeat(1024 * 1024));
     let expected = ApiError::Status {
@@ -120,7 +120,7 @@ async fn a_bad_error_body_costs_the_code_and_not_the_status() {
 }
 
 #[tokio::test]
-async fn what_an_error_says_of_a_customer_is_dropped() {
+async fn personal_data_in_an_error_body_is_dropped() {
     let body = br#"{"error":{"code":"No session of +971501234567","message":"Ms Smith","requestId":"req 1 Ms Smith"}}"#;
     let head = "404 Ms-Smith\nx-request-id: req_1";
     let error = ask(whole(head, body), After::Close).await.result.unwrap_err();
@@ -132,7 +132,7 @@ async fn what_an_error_says_of_a_customer_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_said_in_words_without_the_url() {
+async fn unreachable_server_is_described_without_the_url() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let answer = client(address, |_| {}).session("ses_private").await;
     let error = answer.result.unwrap_err();

@@ -122,7 +122,7 @@ const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
 const CANCELLED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
 
 #[tokio::test]
-async fn requests_that_a_goaway_leaves_out_are_known_to_be_unprocessed_and_the_next_connection_works() {
+async fn requests_above_the_last_stream_of_a_goaway_are_unprocessed() {
     const REQUESTS: usize = 40;
     let first = First::Ends(u32::try_from(REQUESTS).unwrap(), GOAWAY);
     let server = HttpsServer::beginning(&parameters(&["localhost"]), &["h2"], first).await;
@@ -152,7 +152,7 @@ async fn refused_stream_is_unprocessed_and_a_cancelled_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_reaches_nobody_is_known_to_be_unsent() {
+async fn request_without_a_connection_is_unsent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -192,7 +192,7 @@ async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
 }
 
 #[tokio::test]
-async fn a_certificate_must_be_vouched_for_and_name_the_host() {
+async fn certificate_must_be_trusted_and_name_the_host() {
     let server = HttpsServer::new(&["localhost"], &["h2"]).await;
     let other = HttpsServer::new(&["elsewhere.test"], &["h2"]).await;
     let mut expired = parameters(&["localhost"]);
@@ -221,7 +221,7 @@ async fn a_certificate_must_be_vouched_for_and_name_the_host() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_apart() {
+async fn error_says_that_the_server_has_no_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
