@@ -16,19 +16,19 @@ This file is generated from the catalogue that `/metrics` is written from; a tes
 ## How to read them
 
 - **Two kinds.** What the organization did (`agntix_session…`, durable: it survives restarts and crashes and never
-  falls) and what this process did (`agntix_exporter_…`, `process_…`, reset by a restart).
+  decreases) and what this process did (`agntix_exporter_…`, `process_…`, reset by a restart).
 - **Label values** are the API's, in lower case where they come from a fixed list. `unknown`: the API did not say.
   `none`: that part of the analysis is absent, or was given up at `poll.analysis_deadline`. `other`: the label had
   reached its bound (`metrics.max_label_values`, `metrics.max_agents`, `metrics.max_series`); `agntix_exporter_label_overflow_total` counts these.
-- **Exactly once.** An ended session adds once to every series that it belongs to, however often and from wherever it is
-  heard of. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
+- **Exactly once.** An ended session adds once to every series that it belongs to, however often and from whichever
+  source the exporter hears of it. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
 - **Look-back.** What ended before the first start is in the starting values. Until that is read (or
   `sessions.look_back_deadline` passes) the page has no session metrics at all, only the exporter's own.
-- **Hold.** A series that appears later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
+- **New series start at 0.** A series that appears later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
   has seen the 0 and `rate()` and `increase()` miss no event. The price: the first events of a new series appear that much
   later. Set it to no less than the longest scrape interval of your Prometheus servers.
 - **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores are negative too,
-  a sum of them could fall, and `rate()` would take that for a restart. The mean is
+  a sum of them could decrease, and `rate()` would take that for a restart. The mean is
   `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
   in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
 - **OpenMetrics** adds `# UNIT`, `_created` (when a durable series really began) and exemplars with the `session_id` on

@@ -2,8 +2,8 @@
 //! that of the registry, on every scrape.
 //!
 //! gzip: many clients read only the first member of a gzip file, so both parts are one member: raw deflate blocks up
-//! to a flush, then the blocks of the second part, then one trailer over both. zstd: a frame a part, which RFC 8878
-//! defines to be the concatenation.
+//! to a flush, then the blocks of the second part, then one trailer over both. zstd: one frame for each part, which
+//! RFC 8878 defines to be the concatenation.
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
@@ -30,7 +30,7 @@ pub struct PartCompressor(State);
 enum State {
     Plain(Vec<u8>),
     Gzip { out: Vec<u8>, crc: Crc, deflate: Compress },
-    // Boxed: zstd's writer is much larger than the others.
+    // Boxed, since zstd's writer is much larger than the others.
     Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
@@ -69,7 +69,7 @@ impl PartCompressor {
     /// Ends the part.
     pub fn finish(self) -> std::io::Result<FirstPart> {
         let (mut bytes, crc) = match self.0 {
-            // Whoever gave the buffer knows how much room it should have.
+            // The caller decides how much spare room its buffer keeps.
             State::Plain(out) => return Ok(FirstPart { bytes: out, crc: Crc::new() }),
             State::Gzip { mut out, crc, deflate: mut stream } => {
                 if crc.amount() > 0 {
@@ -117,7 +117,7 @@ fn deflate(stream: &mut Compress, mut input: &[u8], out: &mut Vec<u8>, flush: Fl
         let room_left = out.len() < out.capacity();
         let done = match flush {
             FlushCompress::Finish => status == flate2::Status::StreamEnd,
-            // All is out only once zlib leaves room unused.
+            // All output is written only once zlib leaves room unused.
             _ => input.is_empty() && room_left,
         };
         if done {

@@ -196,8 +196,15 @@ impl FamilySeries {
         }
     }
 
-    /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large.
-    pub fn write(&self, out: &mut Vec<u8>, bounds: &BoundTexts, format: Format, hand_on: &mut dyn FnMut(&mut Vec<u8>)) {
+    /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large. It is
+    /// generic, and the numbers are inlined, since a call for each line is felt on a large page.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        bounds: &BoundTexts,
+        format: Format,
+        hand_on: &mut impl FnMut(&mut Vec<u8>),
+    ) {
         if self.entries.is_empty() {
             return;
         }

@@ -133,7 +133,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     }
 
     /// Appends all that is published to `out`; `hand_on` is given the buffer whenever it is large.
-    pub fn write(&self, out: &mut Vec<u8>, format: Format, hand_on: &mut dyn FnMut(&mut Vec<u8>)) {
+    pub fn write(&self, out: &mut Vec<u8>, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
         if !self.published {
             return;
         }

@@ -1,7 +1,7 @@
-//! Which format and which compression a client is answered in, from its `Accept` and `Accept-Encoding`.
+//! Which format and which compression a client gets, by its `Accept` and `Accept-Encoding`.
 //!
-//! Like `client_golang`, a client that accepts nothing we have is answered in text 0.0.4, uncompressed, rather than
-//! turned away: a scrape that works is worth more than a 406.
+//! As with `client_golang`, a client that accepts nothing we have gets text 0.0.4, uncompressed: a scrape that works is
+//! worth more than a 406.
 
 /// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,11 +2,13 @@
 //! series to Prometheus.
 
 /// Appends an integer.
+#[inline]
 pub fn integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends `value / scale` as an exact decimal, without trailing zeros; `scale` is a power of ten.
+#[inline]
 pub fn scaled(out: &mut Vec<u8>, value: u64, scale: u64) {
     // Most series count in ones, and two divisions a line are felt on a large page.
     if scale <= 1 {
@@ -27,6 +29,7 @@ pub fn scaled(out: &mut Vec<u8>, value: u64, scale: u64) {
 }
 
 /// Appends a point in time, given in milliseconds since the Unix epoch, as Unix seconds.
+#[inline]
 pub fn timestamp(out: &mut Vec<u8>, ms: i64) {
     if ms < 0 {
         out.push(b'-');

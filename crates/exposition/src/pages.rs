@@ -25,7 +25,7 @@ const KEEP: Duration = Duration::from_secs(300);
 pub struct Exposition<F, G> {
     registry: Registry,
     memory: RwLock<SeriesMemory<F, G>>,
-    /// One a format and encoding; each lock makes concurrent scrapes of a new generation render once.
+    /// One for each format and encoding. Concurrent scrapes of a new generation wait at its lock, and one of them renders.
     variants: [Mutex<Option<Rendered>>; 6],
 }
 
@@ -205,7 +205,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
         Ok(Rendered { generation, asked_at: now, bytes, part })
     }
 
-    // A panic while a lock was held is answered by the pages as they are: every change leaves them well-formed.
+    // After a panic while a lock was held the pages stay as they are: every change leaves them well-formed.
     fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory<F, G>) -> T) -> T {
         f(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -78,6 +78,7 @@ pub fn bucket(out: &mut Vec<u8>, name: &str, labels: &[u8], bound: &[u8]) {
 }
 
 /// Appends the line that says when a series began to count; OpenMetrics only.
+#[inline]
 pub fn created(out: &mut Vec<u8>, family: &str, labels: &[u8], at_ms: i64) {
     sample(out, family, "_created", labels);
     number::timestamp(out, at_ms);
