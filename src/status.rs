@@ -99,6 +99,80 @@ impl Default for StatusSnapshot {
     }
 }
 
+impl StatusSnapshot {
+    /// How the daemon is on the whole, the worst first.
+    pub fn summary(&self) -> Summary {
+        let host = if self.api_host.is_empty() { "the Agntix API" } else { &self.api_host };
+        if let ApiStatus::Down(why) = &self.api {
+            return Summary::bad("Agntix does not answer", why.clone());
+        }
+        if !self.state_writable {
+            return Summary::bad(
+                "Counts cannot be saved",
+                "The state directory cannot be written, or the state is not in it any more; the log says which. Nothing is acknowledged or asked for until it can be.",
+            );
+        }
+        let progress = self.progress.as_ref().map_or_else(String::new, |progress| format!(" {progress}"));
+        if let Err(why) = &self.ready {
+            return Summary::wait("Getting ready", format!("{why}{progress}"));
+        }
+        if self.api == ApiStatus::Unknown {
+            return Summary::wait("Getting ready", format!("{host} has not been asked yet."));
+        }
+        if self.look_back == LookBack::Running {
+            let why =
+                "The first start looks back at what has ended before; the session metrics are shown when that is done.";
+            return Summary::wait("Looking back", format!("{why}{progress}"));
+        }
+        if let Some(left) = &self.lagging {
+            let why =
+                "Sessions that should have been counted by now are not (agntix_exporter_catching_up is 1). Left: ";
+            return Summary::wait("Catching up", format!("{why}{left}."));
+        }
+        if !self.missing.is_empty() {
+            return Summary::wait("Something is missing", self.missing.join(" "));
+        }
+        let nothing = self.nothing_found.as_ref().map_or_else(String::new, |nothing| format!(" {nothing}"));
+        Summary::good("All is well", format!("{host} answers, and the counts are safe on disk.{nothing}"))
+    }
+}
+
+/// How the daemon is on the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How good that is.
+    pub mood: Mood,
+    /// In a few words.
+    pub headline: &'static str,
+    /// Why, in a sentence or two.
+    pub explanation: String,
+}
+
+impl Summary {
+    fn good(headline: &'static str, explanation: impl Into<String>) -> Self {
+        Self { mood: Mood::Good, headline, explanation: explanation.into() }
+    }
+
+    fn wait(headline: &'static str, explanation: impl Into<String>) -> Self {
+        Self { mood: Mood::Wait, headline, explanation: explanation.into() }
+    }
+
+    fn bad(headline: &'static str, explanation: impl Into<String>) -> Self {
+        Self { mood: Mood::Bad, headline, explanation: explanation.into() }
+    }
+}
+
+/// How good a status is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// All is well.
+    Good,
+    /// It will be well without anybody's help, or something is missing.
+    Wait,
+    /// Somebody has to look.
+    Bad,
+}
+
 /// A route of the API, and how it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteLine {
@@ -147,5 +221,36 @@ mod tests {
         status.update(|s| s.ready = Ok(()));
         let now = status.snapshot();
         assert_eq!((now.counted, now.ready), (2, Ok(())));
+    }
+
+    #[test]
+    fn the_worst_is_said_first() {
+        let mut status = StatusSnapshot {
+            ready: Ok(()),
+            api: ApiStatus::Up,
+            look_back: LookBack::Done,
+            ..StatusSnapshot::default()
+        };
+        assert_eq!(status.summary().mood, Mood::Good);
+        status.nothing_found = Some("No session has been found.".into());
+        assert!(status.summary().explanation.ends_with("No session has been found."));
+        status.missing = vec!["The gateway has no listing.".into()];
+        assert_eq!(
+            (status.summary().mood, status.summary().explanation.as_str()),
+            (Mood::Wait, "The gateway has no listing.")
+        );
+        status.lagging = Some("92 ended sessions that may get an analysis".into());
+        assert_eq!((status.summary().mood, status.summary().headline), (Mood::Wait, "Catching up"));
+        status.look_back = LookBack::Running;
+        status.progress = Some("Done: nothing.".into());
+        assert_eq!((status.summary().mood, status.summary().headline), (Mood::Wait, "Looking back"));
+        assert!(status.summary().explanation.ends_with(" Done: nothing."));
+        status.progress = None;
+        status.ready = Err("The first listing is not done.".into());
+        assert_eq!(status.summary().explanation, "The first listing is not done.");
+        status.state_writable = false;
+        assert_eq!(status.summary().headline, "Counts cannot be saved");
+        status.api = ApiStatus::Down("401: look at api.key_file.".into());
+        assert_eq!(status.summary().explanation, "401: look at api.key_file.");
     }
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::status::Status;
-use crate::web::landing;
+use crate::status::{Status, Summary};
 
 /// How often the line of `systemctl status` may change.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -119,7 +118,7 @@ impl Drop for Reloading {
 /// How the daemon is, in one line.
 fn line(status: &Status) -> String {
     let status = status.snapshot();
-    let (headline, explanation) = landing::summary(&status);
+    let Summary { headline, explanation, .. } = status.summary();
     let text =
         format!("{headline}: {explanation} Sessions counted: {}, open: {}.", status.counted, status.sessions_open);
     // A new line would begin another message to systemd, and part of this may have come from outside.

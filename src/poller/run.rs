@@ -155,7 +155,7 @@ impl Poller {
                 }
                 Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
                 Some(news) = self.inbox.news.recv() => self.core.hear(news, self.now()),
-                Some(wish) = self.inbox.reconfigure.recv() => self.reconfigure(wish),
+                Some(request) = self.inbox.reconfigure.recv() => self.reconfigure(request),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             self.publisher.apply(&mut self.core);

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::state::WebState;
 use crate::clock::Timestamp;
-use crate::status::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
+use crate::status::{LookBack, Mood, RouteLine, StatusSnapshot, Summary};
 
 /// Only the style inside the page is allowed: no scripts, no images, no frames, no requests to anywhere.
 const HEADERS: [(HeaderName, &str); 4] = [
@@ -28,7 +28,7 @@ struct Landing<'a> {
     links: &'a Links,
     transport: String,
     mood: &'static str,
-    headline: String,
+    headline: &'static str,
     explanation: String,
     uptime: String,
     series: usize,
@@ -68,12 +68,16 @@ fn render(
     series: usize,
     now: Timestamp,
 ) -> Result<String, askama::Error> {
-    let (mood, headline, explanation) = verdict(status);
+    let Summary { mood, headline, explanation } = status.summary();
     Landing {
         status,
         links,
         transport,
-        mood,
+        mood: match mood {
+            Mood::Good => "good",
+            Mood::Wait => "wait",
+            Mood::Bad => "bad",
+        },
         headline,
         explanation,
         uptime: span(now.since(status.started_at)),
@@ -111,48 +115,6 @@ fn standing(route: &RouteLine) -> String {
     }
 }
 
-/// The same for those who have one line only: a headline, and why.
-pub fn summary(status: &StatusSnapshot) -> (String, String) {
-    let (_, headline, explanation) = verdict(status);
-    (headline, explanation)
-}
-
-/// How it is on the whole, the worst first: a colour, a headline, and why.
-fn verdict(status: &StatusSnapshot) -> (&'static str, String, String) {
-    let host = if status.api_host.is_empty() { "the Agntix API" } else { &status.api_host };
-    if let ApiStatus::Down(why) = &status.api {
-        return ("bad", "Agntix does not answer".into(), why.clone());
-    }
-    if !status.state_writable {
-        return (
-            "bad",
-            "Counts cannot be saved".into(),
-            "The state directory cannot be written, or the state is not in it any more; the log says which. Nothing is acknowledged or asked for until it can be.".into(),
-        );
-    }
-    let progress = status.progress.as_ref().map_or_else(String::new, |progress| format!(" {progress}"));
-    if let Err(why) = &status.ready {
-        return ("wait", "Getting ready".into(), format!("{why}{progress}"));
-    }
-    if status.api == ApiStatus::Unknown {
-        return ("wait", "Getting ready".into(), format!("{host} has not been asked yet."));
-    }
-    if status.look_back == LookBack::Running {
-        let why =
-            "The first start looks back at what has ended before; the session metrics are shown when that is done.";
-        return ("wait", "Looking back".into(), format!("{why}{progress}"));
-    }
-    if let Some(left) = &status.lagging {
-        let why = "Sessions that should have been counted by now are not (agntix_exporter_catching_up is 1). Left: ";
-        return ("wait", "Catching up".into(), format!("{why}{left}."));
-    }
-    if !status.missing.is_empty() {
-        return ("wait", "Something is missing".into(), status.missing.join(" "));
-    }
-    let nothing = status.nothing_found.as_ref().map_or_else(String::new, |nothing| format!(" {nothing}"));
-    ("good", "All is well".into(), format!("{host} answers, and the counts are safe on disk.{nothing}"))
-}
-
 /// A length of time in its two largest units: `3m 20s`.
 fn span(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -171,34 +133,7 @@ fn span(length: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_worst_is_said_first() {
-        let mut status = StatusSnapshot {
-            ready: Ok(()),
-            api: ApiStatus::Up,
-            look_back: LookBack::Done,
-            ..StatusSnapshot::default()
-        };
-        assert_eq!(verdict(&status).0, "good");
-        status.nothing_found = Some("No session has been found.".into());
-        assert!(verdict(&status).2.ends_with("No session has been found."));
-        status.missing = vec!["The gateway has no listing.".into()];
-        assert_eq!((verdict(&status).0, verdict(&status).2.as_str()), ("wait", "The gateway has no listing."));
-        status.lagging = Some("92 ended sessions that may get an analysis".into());
-        assert_eq!((verdict(&status).0, verdict(&status).1.as_str()), ("wait", "Catching up"));
-        status.look_back = LookBack::Running;
-        status.progress = Some("Done: nothing.".into());
-        assert_eq!((verdict(&status).0, verdict(&status).1.as_str()), ("wait", "Looking back"));
-        assert!(verdict(&status).2.ends_with(" Done: nothing."));
-        status.progress = None;
-        status.ready = Err("The first listing is not done.".into());
-        assert_eq!(verdict(&status).2, "The first listing is not done.");
-        status.state_writable = false;
-        assert_eq!(verdict(&status).1, "Counts cannot be saved");
-        status.api = ApiStatus::Down("401: look at api.key_file.".into());
-        assert_eq!(verdict(&status).2, "401: look at api.key_file.");
-    }
+    use crate::status::ApiStatus;
 
     #[test]
     fn what_the_page_says_is_escaped_and_loads_nothing() {
