@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn other_json_and_other_files_are_no_lists() {
+    fn other_json_and_other_files_are_rejected() {
         for json in ["{\"ids\": [\"a\"]}", "\"a\"", "[\"a\"", "[null]", "[[\"a\"]]", "[\"a\"] x", "[{\"id\":\"a\"}]"] {
             assert!(matches!(parse(json), Err(ListError::Json(_))), "{json}");
         }
@@ -314,7 +314,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_file_is_a_fault_that_passes_and_stops_nobody() {
+    fn path_that_is_no_regular_file_is_a_passing_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ids");
         let (files, mut lists) = ([path.clone()], Lists::default());
@@ -346,7 +346,7 @@ mod tests {
 
     /// Root may read every file, so that this tests the state and not the system.
     #[test]
-    fn what_could_not_be_read_is_read_again_whatever_its_stamp() {
+    fn unreadable_file_is_read_again_even_if_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ids");
         std::fs::write(&path, "a").unwrap();
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn list_is_kept_over_a_reload_and_taken_when_it_rests() {
+    async fn list_is_kept_over_a_reload_and_read_once_the_file_no_longer_changes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ids");
         let lists = Arc::new(Mutex::new(Lists::default()));

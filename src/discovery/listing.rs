@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::paging::{Contradiction, PageClaims, Paging, ServerPages, Step, Unreadable};
+use super::paging::{Contradiction, PageClaims, Paging, ServerPages, Step, AfterUnreadable};
 use crate::clock::{Tick, Timestamp};
 
 /// How far behind the watermark a deep sweep looks.
@@ -339,9 +339,9 @@ impl ListingSweep {
         let track = if self.asked == Kind::Open { &mut self.open } else { &mut self.recent };
         let Some(sweep) = &mut track.sweep else { return false };
         match sweep.paging.unreadable(&self.server) {
-            Unreadable::Again => false,
-            Unreadable::LeftOut => true,
-            Unreadable::Everything => {
+            AfterUnreadable::Again => false,
+            AfterUnreadable::LeftOut => true,
+            AfterUnreadable::Everything => {
                 track.sweep = None;
                 false
             }

@@ -54,7 +54,7 @@ pub enum Step {
 
 /// What follows a page that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum AfterUnreadable {
     /// It is asked for again, in smaller pages perhaps.
     Again,
     /// The one entry that spoils it is left out.
@@ -288,10 +288,10 @@ impl Paging {
 
     /// The present page could not be read. After a few tries it is read in smaller ones, down to the one entry that spoils
     /// it, which is left out.
-    pub fn unreadable(&mut self, server: &ServerPages) -> Unreadable {
+    pub fn unreadable(&mut self, server: &ServerPages) -> AfterUnreadable {
         self.failures += 1;
         if self.failures < PAGE_FAILURES {
-            return Unreadable::Again;
+            return AfterUnreadable::Again;
         }
         self.failures = 0;
         if self.limit > 1 {
@@ -304,15 +304,15 @@ impl Paging {
             }
             self.reduced = true;
             self.limit = self.largest_limit(self.cap.min(self.limit - 1));
-            return Unreadable::Again;
+            return AfterUnreadable::Again;
         }
         if self.skipping {
-            return Unreadable::Everything;
+            return AfterUnreadable::Everything;
         }
         self.skipping = true;
         self.position += 1;
         self.read += 1;
-        Unreadable::LeftOut
+        AfterUnreadable::LeftOut
     }
 }
 

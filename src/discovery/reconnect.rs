@@ -56,7 +56,7 @@ pub(super) struct Connection {
 
 /// What follows from the end of a connection or a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct Reconnection {
     /// Connect again after this time.
     pub wait: Duration,
     /// To be logged now. Each trouble is reported once, and again after another one or a good connection.
@@ -131,7 +131,7 @@ impl Reconnect {
     }
 
     /// A connection has ended; `chance` is from 0 to 1.
-    pub(super) fn ended(&mut self, end: &StreamEnd, connection: Connection, chance: f64) -> Next {
+    pub(super) fn ended(&mut self, end: &StreamEnd, connection: Connection, chance: f64) -> Reconnection {
         if !connection.alive {
             return self.ended_without_a_word(end, chance);
         }
@@ -146,7 +146,7 @@ impl Reconnect {
         self.next(cap, chance, report)
     }
 
-    fn ended_without_a_word(&mut self, end: &StreamEnd, chance: f64) -> Next {
+    fn ended_without_a_word(&mut self, end: &StreamEnd, chance: f64) -> Reconnection {
         let cap = self.raise_backoff();
         let report = match end {
             // It comes first again wherever the stream is resumed, and is skipped. If nothing was resumed, there is nothing
@@ -179,13 +179,13 @@ impl Reconnect {
     }
 
     /// A request was not answered with a stream; `chance` is from 0 to 1.
-    pub(super) fn refused(&mut self, error: &ApiError, chance: f64) -> Next {
+    pub(super) fn refused(&mut self, error: &ApiError, chance: f64) -> Reconnection {
         let had_id = self.id().is_some();
         self.without_id = false;
         if had_id && is_of_the_request(error) {
             // Events older than the server remembers, or ids of a server that was replaced. Tried again at once, once.
             self.without_id = true;
-            return Next { wait: Duration::ZERO, report: None };
+            return Reconnection { wait: Duration::ZERO, report: None };
         }
         let cap = self.raise_backoff();
         let trouble = match error {
@@ -220,11 +220,11 @@ impl Reconnect {
         Duration::from_secs(1_u64.checked_shl(self.failures.min(16)).unwrap_or(u64::MAX)).min(BACKOFF_CAP)
     }
 
-    fn next(&mut self, cap: Duration, chance: f64, report: Option<Trouble>) -> Next {
+    fn next(&mut self, cap: Duration, chance: f64, report: Option<Trouble>) -> Reconnection {
         self.works &= report.is_none();
         let report = report.filter(|trouble| self.reported.replace(*trouble) != Some(*trouble));
         // Never sooner than the server asks for.
-        Next { wait: self.retry + cap.mul_f64(chance), report }
+        Reconnection { wait: self.retry + cap.mul_f64(chance), report }
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
     fn refused_id_is_left_out_at_once_and_dropped_when_the_stream_opens() {
         for refusal in [400, 404, 405, 409, 410, 412, 416, 422] {
             let mut state = with_id("7");
-            assert_eq!(state.refused(&status(refusal), 1.0), Next { wait: Duration::ZERO, report: None }, "{refusal}");
+            assert_eq!(state.refused(&status(refusal), 1.0), Reconnection { wait: Duration::ZERO, report: None }, "{refusal}");
             assert_eq!(state.id(), None, "{refusal}");
             state.opened();
             state.event(None, None);
@@ -276,10 +276,10 @@ mod tests {
     }
 
     #[test]
-    fn refusal_without_the_id_as_well_is_not_the_ids() {
+    fn event_id_is_kept_if_the_stream_is_refused_without_it_too() {
         let mut state = with_id("7");
         state.refused(&status(404), 1.0);
-        assert_eq!(state.refused(&status(404), 1.0), Next { wait: MISSING_WAIT, report: Some(Trouble::Missing) });
+        assert_eq!(state.refused(&status(404), 1.0), Reconnection { wait: MISSING_WAIT, report: Some(Trouble::Missing) });
         assert_eq!(state.id(), Some("7"), "it is there for a stream that comes back");
         for refusal in [401, 403, 407, 408, 425, 429, 302] {
             let mut state = with_id("7");
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_skipped_by_leaving_its_place_out() {
+    fn unreadable_event_is_skipped_by_dropping_the_last_event_id() {
         let mut state = with_id("7");
         assert_eq!(state.ended(&StreamEnd::Nonsense, connection(SECOND, 0), 0.0).report, None);
         assert_eq!(state.id(), None);

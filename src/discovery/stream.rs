@@ -16,7 +16,7 @@ use super::{Hint, News};
 use crate::session::Source;
 
 /// How often the poller is told that the stream lives, at most.
-const TELL_ALIVE_EVERY: Duration = Duration::from_secs(1);
+const REPORT_LIFE_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the stream of whatever client `clients` holds until `shutdown`.
 /// Under which spelling of its path it was found before is `remembered`.
@@ -60,12 +60,12 @@ struct Follower {
     state: Reconnect,
     path: PathChoice,
     /// When the poller was last told that the stream lives.
-    told_alive: Option<Instant>,
+    reported_alive: Option<Instant>,
 }
 
 impl Follower {
     fn new(news: mpsc::Sender<News>, path: PathChoice) -> Self {
-        Self { news, state: Reconnect::default(), path, told_alive: None }
+        Self { news, state: Reconnect::default(), path, reported_alive: None }
     }
 
     /// A new client may be for another organization: what the old one was told where to resume says nothing there.
@@ -135,10 +135,10 @@ impl Follower {
     /// Tells the poller that the stream lives, once a second at most: deliveries need the room, too.
     fn alive(&mut self) {
         let now = Instant::now();
-        if self.told_alive.is_none_or(|told| now.saturating_duration_since(told) >= TELL_ALIVE_EVERY)
+        if self.reported_alive.is_none_or(|reported| now.saturating_duration_since(reported) >= REPORT_LIFE_EVERY)
             && self.news.try_send(News::Alive(Source::Stream)).is_ok()
         {
-            self.told_alive = Some(now);
+            self.reported_alive = Some(now);
         }
     }
 
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_said_once_until_it_is_another() {
+    fn each_trouble_is_reported_once_until_there_is_another() {
         let mut state = Reconnect::default();
         let html = ApiError::Body("text/html, and no event stream".into());
         let mut said = Vec::new();
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn poller_is_told_once_a_second_at_most_that_the_stream_lives() {
+    async fn stream_reports_that_it_lives_at_most_once_a_second() {
         tokio::time::pause();
         let (mut follower, mut inbox) = follower();
         for _ in 0..3 {
             (0..100).for_each(|_| follower.alive());
             assert!(matches!(inbox.try_recv(), Ok(News::Alive(Source::Stream))));
             assert!(inbox.try_recv().is_err());
-            tokio::time::advance(TELL_ALIVE_EVERY).await;
+            tokio::time::advance(REPORT_LIFE_EVERY).await;
         }
     }
 

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryStatus {
     /// The session was counted by it.
     Counted,
     /// The session is durable, and its end or analysis is waited for.
@@ -43,7 +43,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl DeliveryStatus {
     /// The value of the label `outcome`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -116,55 +116,55 @@ impl Deliveries {
         self.observation.store(Arc::new(observation.knowing(agents)));
     }
 
-    /// Takes one delivery. What it answers with [`Outcome::Counted`], [`Outcome::Pending`] or [`Outcome::Known`] is on disk.
-    pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, Outcome) {
+    /// Takes one delivery. What it answers with [`DeliveryStatus::Counted`], [`DeliveryStatus::Pending`] or [`DeliveryStatus::Known`] is on disk.
+    pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, DeliveryStatus) {
         let begun = Instant::now();
         let (machine, api) = (self.clock.now(), self.api_clock.now(begun));
         let secrets = match self.current_secrets().await {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::debug!(%error, "a delivery cannot be checked");
-                return (Event::Unread, Outcome::Failed);
+                return (Event::Unread, DeliveryStatus::Failed);
             }
         };
         if let Err(error) = verify(&secrets, headers, body, machine, api) {
-            return (Event::Unread, Outcome::Unauthorized(error));
+            return (Event::Unread, DeliveryStatus::Unauthorized(error));
         }
         let now = api.unwrap_or(machine);
         let body = JsonText::new(body);
         let Ok(envelope) = body.read::<wire::Envelope<'_>>() else {
-            return (Event::Unread, Outcome::Malformed);
+            return (Event::Unread, DeliveryStatus::Malformed);
         };
         let event = match envelope.event_type.text() {
             Some("session.created") => Event::Created,
             Some("session.ended" | "session.closed") => Event::Ended,
-            Some(_) => return (Event::Other, Outcome::Ignored),
-            None => return (Event::Unread, Outcome::Malformed),
+            Some(_) => return (Event::Other, DeliveryStatus::Ignored),
+            None => return (Event::Unread, DeliveryStatus::Malformed),
         };
         // The place is kept before anything is made durable, so that no session is known to the ledger and not to the
         // poller, which would have to ask for it.
         let place = match self.news.clone().try_reserve_owned() {
             Ok(place) => place,
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, Outcome::Busy),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, DeliveryStatus::Busy),
         };
-        let Some(told) = self.read(&body, event, now) else { return (event, Outcome::Malformed) };
-        let change = match &told {
-            Told::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
-            Told::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
+        let Some(delivered) = self.read(&body, event, now) else { return (event, DeliveryStatus::Malformed) };
+        let change = match &delivered {
+            Delivered::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
+            Delivered::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
         };
         // What is given up here is not committed later, unless that has begun; the retry is recognised then.
         let committed = tokio::time::timeout(PATIENCE, self.ledger.commit(vec![change])).await;
-        let Ok(Ok(verdicts)) = committed else { return (event, Outcome::Failed) };
-        let Some(verdict) = verdicts.into_iter().next() else { return (event, Outcome::Failed) };
+        let Ok(Ok(verdicts)) = committed else { return (event, DeliveryStatus::Failed) };
+        let Some(verdict) = verdicts.into_iter().next() else { return (event, DeliveryStatus::Failed) };
         let outcome = match &verdict {
-            CommitOutcome::Counted { .. } => Outcome::Counted,
-            CommitOutcome::AlreadyCounted => Outcome::Known,
-            CommitOutcome::TooOld => Outcome::Ignored,
-            CommitOutcome::Pending { .. } | CommitOutcome::Done => Outcome::Pending,
+            CommitOutcome::Counted { .. } => DeliveryStatus::Counted,
+            CommitOutcome::AlreadyCounted => DeliveryStatus::Known,
+            CommitOutcome::TooOld => DeliveryStatus::Ignored,
+            CommitOutcome::Pending { .. } | CommitOutcome::Done => DeliveryStatus::Pending,
         };
-        place.send(match told {
-            Told::Session(facts) => News::Session { facts, verdict, source: Source::Webhook },
-            Told::Id(id) => News::Id { id, source: Source::Webhook },
+        place.send(match delivered {
+            Delivered::Session(facts) => News::Session { facts, verdict, source: Source::Webhook },
+            Delivered::Id(id) => News::Id { id, source: Source::Webhook },
         });
         (event, outcome)
     }
@@ -179,7 +179,7 @@ impl Deliveries {
         looked.unwrap_or_else(|_| Err(WebhookSecretError(format!("{} could not be looked at", self.secrets.name()))))
     }
 
-    fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Told> {
+    fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Delivered> {
         let session = body.read::<wire::Session<'_>>().ok()?;
         let read = observation::observe_entry(&session, &self.observation.load(), now);
         match read {
@@ -187,9 +187,9 @@ impl Deliveries {
                 // What happened is the event's to say: a created session delivered late may say that it has ended, which is
                 // news as good as any; an ended one that says OPEN is asked for.
                 let contradicts = event == Event::Ended && facts.ended.is_none();
-                Some(if contradicts { Told::Id(facts.id) } else { Told::Session(Arc::new(facts)) })
+                Some(if contradicts { Delivered::Id(facts.id) } else { Delivered::Session(Arc::new(facts)) })
             }
-            Err(unusable) => unusable.id.map(Told::Id),
+            Err(unusable) => unusable.id.map(Delivered::Id),
         }
     }
 }
@@ -210,7 +210,7 @@ fn verify(
 }
 
 /// What a delivery tells.
-enum Told {
+enum Delivered {
     /// A session, whole or in part.
     Session(Arc<Facts>),
     /// Only which session; the rest cannot be used.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agntix_api::promise::{self, Unexpected};
 use agntix_api::{Answer, ApiError, ApiRateLimit, JsonText, Quota, Route, wire};
 
-use super::came::Came;
+use super::answer_head::AnswerHead;
 use super::core::{Ask, Core, Now};
 use super::health::backoff;
 use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice};
@@ -26,19 +26,19 @@ impl Core {
             return;
         }
         self.note(&answer, now);
-        let came = Came::of(&answer, now);
+        let head = AnswerHead::of(&answer, now);
         match answer.result {
             Ok(body) => match ask {
-                Ask::Session(id) => self.session_answered(ask, id, &body, &came, now),
-                Ask::List(page) => self.page_answered(ask, *page, &body, &came, now),
-                Ask::Agents(_) => self.agents_answered(ask, &body, &came, now),
+                Ask::Session(id) => self.session_answered(ask, id, &body, &head, now),
+                Ask::List(page) => self.page_answered(ask, *page, &body, &head, now),
+                Ask::Agents(_) => self.agents_answered(ask, &body, &head, now),
             },
             Err(ApiError::Connect(why)) if self.contact.shared_lost_connection(answer.elapsed, now.tick) => {
                 self.updates.notice(Notice::Api(ApiNotice::ConnectionLost { why }));
                 let random = self.rng.f64();
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
-            Err(error) => self.refused_or_failed(ask, &error, &came, now),
+            Err(error) => self.refused_or_failed(ask, &error, &head, now),
         }
     }
 
@@ -128,13 +128,13 @@ impl Core {
         }
         let wait = *wait + Duration::from_secs_f64(random);
         self.choice.budget.pause(now.tick + wait, now.tick);
-        if let Some(suppressed) = self.complaints.admit(now.tick) {
+        if let Some(suppressed) = self.log_limit.admit(now.tick) {
             let (status, request_id) = (*status, error.request_id().map(ToOwned::to_owned));
             self.updates.notice(Notice::Limit(LimitNotice::RetryAfter { status, wait, request_id, suppressed }));
         }
     }
 
-    fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, came: &Came, now: Now) {
+    fn refused_or_failed(&mut self, ask: &Ask, error: &ApiError, head: &AnswerHead, now: Now) {
         let route = ask.route();
         let random = self.rng.f64();
         self.obey_retry_after(error, now, random);
@@ -157,7 +157,7 @@ impl Core {
                 self.contact.health.paused(route, error, now.tick);
                 let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
                 self.choice.budget.pause(now.tick + wait, now.tick);
-                if let Some(suppressed) = self.complaints.admit(now.tick) {
+                if let Some(suppressed) = self.log_limit.admit(now.tick) {
                     let request_id = error.request_id().map(ToOwned::to_owned);
                     self.updates.notice(Notice::Limit(LimitNotice::TooManyRequests { wait, request_id, suppressed }));
                 }
@@ -165,7 +165,7 @@ impl Core {
             }
             ApiError::Body(why) => {
                 // It was answered, only not so that it could be used.
-                self.malformed_answer(ask, came, &format!("an answer that is {why}"), now);
+                self.malformed_answer(ask, head, &format!("an answer that is {why}"), now);
                 if let Ask::List(_) = ask {
                     self.page_unreadable(error.request_id(), &error.to_string(), now);
                 } else {
@@ -195,7 +195,7 @@ impl Core {
                 }
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
-            error => match (promise::of_error(route, error, came.content_type), ask) {
+            error => match (promise::of_error(route, error, head.content_type), ask) {
                 // What is refused is the filter, where the listing works without it.
                 (Unexpected::Foreign { .. }, Ask::List(page))
                     if page.open_only
@@ -205,14 +205,14 @@ impl Core {
                     self.open_listing_refused(error, now);
                 }
                 (Unexpected::Foreign { came: what, is_absent }, _) => {
-                    let request_id = error.request_id().map(ToOwned::to_owned).or_else(|| came.request_id.clone());
-                    let came = Came { request_id, ..came.clone() };
-                    self.wrong_answer(ask, &came, &what, is_absent, now);
+                    let request_id = error.request_id().map(ToOwned::to_owned).or_else(|| head.request_id.clone());
+                    let head = AnswerHead { request_id, ..head.clone() };
+                    self.wrong_answer(ask, &head, &what, is_absent, now);
                 }
                 (unexpected, Ask::Session(id)) => {
                     if unexpected == Unexpected::NoSuchSession {
                         self.contact.health.right(route);
-                        self.take_path(route, came);
+                        self.take_path(route, head);
                     }
                     // For an id that fits into no request, none was sent.
                     self.session_missing(id, &error.to_string(), true, error.request_id(), now);
@@ -223,10 +223,10 @@ impl Core {
     }
 
     /// What came is the API's by its looks and cannot be read. Of a session it is that session's own.
-    pub(super) fn malformed_answer(&mut self, ask: &Ask, came: &Came, what: &str, now: Now) {
+    pub(super) fn malformed_answer(&mut self, ask: &Ask, head: &AnswerHead, what: &str, now: Now) {
         let (route, random) = (ask.route(), self.rng.f64());
         if route != Route::Session {
-            let says = format!("GET {} was answered with {what}", came.path);
+            let says = format!("GET {} was answered with {what}", head.path);
             let answer = WrongAnswer { says, session: None, is_absent: false, goes_on: false };
             self.contact.health.wrong(route, answer, now.tick, random);
         }
@@ -261,7 +261,7 @@ impl Core {
     }
 
     fn put_off(&mut self, ask: &Ask, now: Tick, after: impl Fn(u32) -> Duration) {
-        let look_back = self.life.look_back;
+        let look_back = self.startup.look_back;
         match ask {
             Ask::Session(id) => {
                 let cap = self.missing_cap(false);
@@ -279,19 +279,19 @@ impl Core {
         }
     }
 
-    fn agents_answered(&mut self, ask: &Ask, body: &[u8], came: &Came, now: Now) {
+    fn agents_answered(&mut self, ask: &Ask, body: &[u8], head: &AnswerHead, now: Now) {
         let random = self.rng.f64();
         let text = JsonText::new(body);
         let page = wire::Page::read(body, &text).ok();
-        let Some(page) = page.filter(|page| came.is_written(Route::Agents, body, page)) else {
-            if let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::Agents, body) {
-                return self.wrong_answer(ask, came, &what, is_absent, now);
+        let Some(page) = page.filter(|page| head.is_written(Route::Agents, body, page)) else {
+            if let Unexpected::Foreign { came: what, is_absent } = head.unexpected(Route::Agents, body) {
+                return self.wrong_answer(ask, head, &what, is_absent, now);
             }
-            self.malformed_answer(ask, came, "JSON that is not well-formed", now);
+            self.malformed_answer(ask, head, "JSON that is not well-formed", now);
             return self.agents.failed(now.tick, |failures| backoff(failures, random));
         };
-        self.kept(Route::Agents, came, now);
-        self.note_time(came.head, now);
+        self.promise_kept(Route::Agents, head, now);
+        self.note_time(head.time, now);
         let interval = self.sooner_without_time(self.config.agents_interval.mul_f64(0.9 + 0.2 * random));
         if let Some(series) = self.agents.read(&page, now.tick, interval, self.config.max_agents) {
             self.updates.push(Update::Agents(series));

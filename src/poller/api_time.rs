@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn real_change_of_the_api_clock_is_followed_and_told_once() {
+    fn real_change_of_the_api_clock_is_followed_and_reported_once() {
         let mut time = ApiTime::default();
         errors(&mut time, 1, 0, &[0; 40]);
         let moved = errors(&mut time, 41, 0, &[LIE; 30]);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_answer_leads_to_the_next_spelling_and_says_nothing_of_another() {
+    fn wrong_answer_leads_to_the_next_spelling_and_does_not_count_against_another() {
         let mut contact = contact();
         let first = contact.path(Route::List);
         assert_eq!(contact.doubt(Route::List, wrong(&first), S, || 0.5), AfterWrong::TryNext);

@@ -14,14 +14,15 @@ use agntix_api::budget::{Budget, LEASE_VALID};
 use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::choice::RequestChoice;
-use super::complaints::Complaints;
+use super::log_limit::LogLimit;
+use super::config::CoreConfig;
 use super::contact::Contact;
 use super::half_written::HalfWritten;
-use super::life::{CoreConfig, Life, LookBackStage};
+use super::startup::{LookBackStage, Startup};
 use super::listing_driver::ListingDriver;
 use super::pipeline::{Batch, CommitPipeline};
 use super::standing::Reported;
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableSessions;
 use super::updates::{Update, Updates};
 use super::watched::WatchedSessions;
 use crate::clock::{Tick, Timestamp};
@@ -89,14 +90,14 @@ pub struct Core {
     /// When sources last gave what they had, by this machine's clock; `None` once the API's time is known or overdue.
     pub(super) succeeded_by_machine: Option<BTreeMap<Source, Timestamp>>,
     pub(super) watched: WatchedSessions,
-    pub(super) complaints: Complaints,
-    pub(super) life: Life,
+    pub(super) log_limit: LogLimit,
+    pub(super) startup: Startup,
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
     pub(super) half_written: HalfWritten,
     /// Sessions counted lately, of which the stream will tell once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
-    pub(super) unreadable: Unreadable,
+    pub(super) unreadable: UnreadableSessions,
     /// What of the API's state is in the log.
     pub(super) reported: Reported,
     pub(super) updates: Updates,
@@ -147,8 +148,8 @@ impl Core {
             api_time: ApiTime::default(),
             succeeded_by_machine: Some(BTreeMap::new()),
             watched: WatchedSessions::default(),
-            complaints: Complaints::default(),
-            life: Life {
+            log_limit: LogLimit::default(),
+            startup: Startup {
                 first_start: opened.first_start,
                 first_contact: None,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
@@ -164,7 +165,7 @@ impl Core {
             commits: CommitPipeline::default(),
             half_written: HalfWritten::default(),
             counted_lately: HashSet::new(),
-            unreadable: Unreadable::default(),
+            unreadable: UnreadableSessions::default(),
             reported: Reported::default(),
             updates: Updates::default(),
             started: now.tick,
@@ -172,7 +173,7 @@ impl Core {
         core.config.observation.agents = opened.agents.clone();
         core.watched.set_recent_limit(config.metrics.watch_recent);
         core.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
-        if core.life.look_back == LookBackStage::Done {
+        if core.startup.look_back == LookBackStage::Done {
             core.updates.push(Update::Publish(now.instant));
         }
         core

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
-use super::life::LookBackStage;
+use super::startup::LookBackStage;
 use super::notices::{LookBackEnd, Notice};
 use super::pipeline::Purpose;
 use super::snapshot::{Snapshot, Standing};
@@ -23,7 +23,7 @@ impl Core {
         self.show_succeeded(now);
         self.tracker
             .set_caught_up(self.listing.sweep.is_caught_up() && self.config.listing && !self.listing_is_late(now));
-        let summary = self.tracker.summary(self.life.first_start, now.tick);
+        let summary = self.tracker.summary(self.startup.first_start, now.tick);
         if self.unreadable.look(summary.unreadable, now.tick) {
             self.tracker.retry_failing(now.tick, false);
         }
@@ -39,7 +39,7 @@ impl Core {
 
     fn sources_read(&self) -> bool {
         let is_listed = !self.first_sweep_missing() && self.listing.sweep.is_looked_back();
-        (!self.config.listing || is_listed) && !self.life.files_unread
+        (!self.config.listing || is_listed) && !self.startup.files_unread
     }
 
     /// Whether the listing, which has been read to its end before, has not been for long.
@@ -50,11 +50,11 @@ impl Core {
     }
 
     fn look_back(&mut self, summary: &Summary, now: Now) {
-        if self.life.look_back != LookBackStage::Running {
+        if self.startup.look_back != LookBackStage::Running {
             return;
         }
         // Where the API has answered, it is waited for until its time can be trusted: what ended before is told by that.
-        let is_dated = self.life.first_start.is_some() || self.life.first_contact.is_none();
+        let is_dated = self.startup.first_start.is_some() || self.startup.first_contact.is_none();
         // One that has never answered as it should has not said what there is.
         let is_read = self.contact.health.has_worked() && self.sources_read();
         let is_done = is_read && summary.look_back == 0 && is_dated && self.commits.is_empty();
@@ -62,9 +62,9 @@ impl Core {
         if !is_done && !deadline_passed {
             return;
         }
-        self.life.look_back = LookBackStage::Closing;
+        self.startup.look_back = LookBackStage::Closing;
         // From here on, what ends is news.
-        self.life.first_contact.get_or_insert((now.tick, None));
+        self.startup.first_contact.get_or_insert((now.tick, None));
         self.commits.push(vec![Change::LookBackDone], Purpose::LookBackDone);
         let waiting = summary.look_back;
         let end = if is_done {
@@ -72,7 +72,7 @@ impl Core {
         } else if is_read && is_dated && waiting == summary.look_back_waiting {
             LookBackEnd::AwaitingAnalysis { waiting }
         } else {
-            self.life.deadline_passed = true;
+            self.startup.deadline_passed = true;
             LookBackEnd::DeadlinePassed { waiting }
         };
         self.updates.notice(Notice::LookBackOver(end));
@@ -81,9 +81,9 @@ impl Core {
     fn snapshot(&mut self, summary: Summary, now: Now) -> Snapshot {
         let api = self.contact.status(now.tick);
         self.report(&api, now);
-        let look_back_done = self.life.look_back == LookBackStage::Done;
+        let look_back_done = self.startup.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
-        self.life.lags = !look_back_done
+        self.startup.lags = !look_back_done
             || (self.config.listing && (!self.listing.sweep.is_caught_up() || self.listing_is_late(now)))
             || self.first_sweep_missing()
             || !self.contact.health.has_worked()
@@ -91,23 +91,23 @@ impl Core {
             || self.tracker.is_behind(now.tick, BEHIND)
             || summary.late > 0
             || self.unreadable.is_general()
-            || (self.life.lags && summary.unlooked > 0);
-        if self.life.lags {
-            self.life.caught_up_at = now.tick + self.config.hold;
+            || (self.startup.lags && summary.unlooked > 0);
+        if self.startup.lags {
+            self.startup.caught_up_at = now.tick + self.config.hold;
         }
-        if self.all_read(&summary) && !std::mem::replace(&mut self.life.ready, true) {
+        if self.all_read(&summary) && !std::mem::replace(&mut self.startup.ready, true) {
             self.updates.notice(Notice::Ready);
         }
         let ready = self.readiness(&api, now);
         let status = Standing {
             progress: self.progress(&summary, ready.is_ok(), now),
-            lagging: self.life.lags.then(|| self.left(&summary)),
+            lagging: self.startup.lags.then(|| self.left(&summary)),
             missing: self.missing(),
             nothing_found: self.nothing_found(&summary),
             routes: self.route_lines(now),
             api_host: self.contact.host.clone(),
-            look_back: match self.life.look_back {
-                _ if self.life.deadline_passed => LookBack::DeadlinePassed,
+            look_back: match self.startup.look_back {
+                _ if self.startup.deadline_passed => LookBack::DeadlinePassed,
                 LookBackStage::Done => LookBack::Done,
                 LookBackStage::Running | LookBackStage::Closing => LookBack::Running,
             },
@@ -116,7 +116,7 @@ impl Core {
         };
         Snapshot {
             watched: self.watched.gauges(),
-            is_catching_up: self.life.lags || now.tick < self.life.caught_up_at,
+            is_catching_up: self.startup.lags || now.tick < self.startup.caught_up_at,
             has_no_listing: self.has_no_listing(),
             status,
             summary,

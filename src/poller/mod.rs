@@ -5,22 +5,23 @@
 //! page, in the exporter's own metrics, in the status and in the log.
 
 mod agents;
+mod answer_head;
 mod answers;
 mod api_time;
-mod came;
 mod choice;
-mod complaints;
+mod config;
 mod contact;
 pub mod core;
 mod entries;
 mod freshness;
 mod half_written;
 mod health;
-mod life;
 mod listing_driver;
 mod log;
+mod log_limit;
 mod news;
 mod notices;
+mod outcomes;
 mod pages;
 mod pipeline;
 mod publish;
@@ -29,13 +30,13 @@ mod run;
 mod sessions;
 mod snapshot;
 mod standing;
+mod startup;
 #[cfg(test)]
 mod tests;
 mod time;
 mod turn;
 mod unreadable;
 mod updates;
-mod verdicts;
 mod watched;
 mod wrong_answers;
 

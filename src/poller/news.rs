@@ -31,7 +31,7 @@ impl Core {
             }
         }
         if source == Source::File {
-            self.life.files_unread = false;
+            self.startup.files_unread = false;
             self.succeeded(source, api_now);
         }
         self.updates.discovered(source, heard.len() as u64);
@@ -48,7 +48,7 @@ impl Core {
         match news {
             News::Session { facts, verdict, source } => {
                 self.succeeded(source, api_now);
-                self.session_told(&facts, &verdict, source, now, api_now);
+                self.session_reported(&facts, &verdict, source, now, api_now);
             }
             News::Id { id, source } => {
                 self.succeeded(source, api_now);

@@ -1,7 +1,7 @@
 //! What the core wants in the log, as values: the shell writes them (`log`), tests may look at them. Nothing is written here.
 //!
 //! Each variant is one line of the log; its fields are the line's. Lines about single sessions carry how many like them were
-//! suppressed before ([`Complaints`](super::complaints::Complaints)).
+//! suppressed before ([`LogLimit`](super::log_limit::LogLimit)).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agntix_api::promise::Unexpected;
 use agntix_api::{ApiError, JsonText, Route, wire};
 
-use super::came::Came;
+use super::answer_head::AnswerHead;
 use super::core::{Ask, Core, Now};
 use super::entries::Entries;
 use super::health::backoff;
@@ -29,30 +29,30 @@ impl Core {
         }
     }
 
-    pub(super) fn page_answered(&mut self, ask: &Ask, page: ListingPage, body: &[u8], came: &Came, now: Now) {
-        let request = came.request_id.as_deref();
+    pub(super) fn page_answered(&mut self, ask: &Ask, page: ListingPage, body: &[u8], head: &AnswerHead, now: Now) {
+        let request = head.request_id.as_deref();
         let text = JsonText::new(body);
         let list = wire::Page::read(body, &text).ok();
-        let is_written = list.as_ref().is_some_and(|list| came.is_written(Route::List, body, list));
+        let is_written = list.as_ref().is_some_and(|list| head.is_written(Route::List, body, list));
         let is_good = is_written || (list.is_some() && self.is_found_empty());
         if is_good {
-            self.kept(Route::List, came, now);
-            self.life.pages += 1;
+            self.promise_kept(Route::List, head, now);
+            self.startup.pages += 1;
         }
         let is_usable = is_good || (list.is_some() && self.may_be_empty(page));
-        if !is_usable && let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::List, body) {
+        if !is_usable && let Unexpected::Foreign { came: what, is_absent } = head.unexpected(Route::List, body) {
             self.updates.malformed(MalformedReason::Json);
-            return self.wrong_answer(ask, came, &what, is_absent, now);
+            return self.wrong_answer(ask, head, &what, is_absent, now);
         }
         let Some(list) = list.filter(|_| is_usable) else {
-            self.malformed_answer(ask, came, "JSON that is not well-formed", now);
+            self.malformed_answer(ask, head, "JSON that is not well-formed", now);
             return self.page_unreadable(request, "it is no list of sessions", now);
         };
         self.listing.sweep.answered();
         let mut api_now = self.api_time.now(now.tick, now.local);
         // A body without a list may be anybody's, until it is known to be this server's way to write an empty one.
         if !list.is_implied() || self.listing.sweep.first_sweep_done() {
-            api_now = self.note_time(came.head, now);
+            api_now = self.note_time(head.time, now);
         }
         let begin = self.recent_window_begin(now);
         if self.listing.sweep.has_no_watermark()
@@ -71,12 +71,12 @@ impl Core {
             self.page_notice(PageTrouble::Unnamed { sessions: seen.unnamed }, request, now);
         }
         for facts in &sessions {
-            self.complain_of(facts, None, now);
+            self.report_malformed(facts, None, now);
         }
         let source = Source::Listing;
-        let told = sessions.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
+        let read = sessions.iter().map(|facts| Change::Session { facts: Arc::clone(facts), source, now: api_now });
         let named = unusable.iter().map(|id| Change::Heard { id: Arc::clone(id), source, now: api_now });
-        let changes: Vec<Change> = told.chain(named).collect();
+        let changes: Vec<Change> = read.chain(named).collect();
         let purpose = Purpose::Page { seen, entries: sessions, unusable, again };
         if changes.is_empty() {
             // Nothing to make durable: an empty page is read at once.
@@ -99,7 +99,7 @@ impl Core {
     }
 
     fn page_notice(&mut self, trouble: PageTrouble, request_id: Option<&str>, now: Now) {
-        if let Some(suppressed) = self.complaints.admit(now.tick) {
+        if let Some(suppressed) = self.log_limit.admit(now.tick) {
             let request_id = request_id.map(ToOwned::to_owned);
             self.updates.notice(Notice::List(ListNotice::Page { trouble, request_id, suppressed }));
         }
@@ -166,7 +166,7 @@ impl Core {
                 self.reread_page(now);
             }
             AfterPage::Nonsense => {
-                if let Some(suppressed) = self.complaints.admit(now.tick) {
+                if let Some(suppressed) = self.log_limit.admit(now.tick) {
                     self.updates.notice(Notice::List(ListNotice::Repeats { suppressed }));
                 }
             }

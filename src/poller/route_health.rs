@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_counts_after_two_minutes_where_it_says_something_of_the_route() {
+    fn silence_counts_after_two_minutes_where_it_is_evidence_against_the_route() {
         let mut route = RouteHealth::default();
         for second in [1, 60, 120] {
             route.unheard("503", S * second);

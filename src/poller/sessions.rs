@@ -7,9 +7,9 @@ use std::time::Duration;
 use agntix_api::promise::Unexpected;
 use agntix_api::{JsonText, Route, wire};
 
-use super::came::Came;
+use super::answer_head::AnswerHead;
 use super::core::{Ask, Core, Now};
-use super::life::LookBackStage;
+use super::startup::LookBackStage;
 use super::notices::{Notice, SessionNotice, SessionTrouble};
 use super::pipeline::Purpose;
 use crate::ledger::Change;
@@ -31,14 +31,14 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
 const SETTLED_LOOKS: u32 = 6;
 
 impl Core {
-    pub(super) fn session_answered(&mut self, ask: &Ask, id: &Arc<str>, body: &[u8], came: &Came, now: Now) {
-        let request = came.request_id.as_deref();
+    pub(super) fn session_answered(&mut self, ask: &Ask, id: &Arc<str>, body: &[u8], head: &AnswerHead, now: Now) {
+        let request = head.request_id.as_deref();
         let mut api_now = self.api_time.now(now.tick, now.local);
         let facts = match JsonText::new(body).read::<wire::Session<'_>>() {
             Err(_) => Err(MalformedReason::Json),
             Ok(session) => {
                 if session.id.text() == Some(&**id) {
-                    api_now = self.note_time(came.head, now);
+                    api_now = self.note_time(head.time, now);
                     // Its end is seen now, also where it is not said since when.
                     if session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open")) {
                         self.tracker.saw_end(id, now.tick);
@@ -62,8 +62,8 @@ impl Core {
         let facts = match facts {
             Ok(facts) => facts,
             Err(reason) => {
-                if let Unexpected::Foreign { came: what, is_absent } = came.unexpected(Route::Session, body) {
-                    return self.wrong_answer(ask, came, &what, is_absent, now);
+                if let Unexpected::Foreign { came: what, is_absent } = head.unexpected(Route::Session, body) {
+                    return self.wrong_answer(ask, head, &what, is_absent, now);
                 }
                 self.updates.malformed(reason);
                 return self.session_missing(
@@ -75,8 +75,8 @@ impl Core {
                 );
             }
         };
-        self.kept(Route::Session, came, now);
-        self.complain_of(&facts, request, now);
+        self.promise_kept(Route::Session, head, now);
+        self.report_malformed(&facts, request, now);
         if self.tracker.get(id).is_some_and(|tracked| tracked.failures > PERSISTENT) {
             self.unreadable.read_one();
         }
@@ -107,14 +107,14 @@ impl Core {
             // It was counted meanwhile, and is not missing.
             return;
         }
-        let (random, cap, look_back) = (self.rng.f64(), self.missing_cap(refused), self.life.look_back);
+        let (random, cap, look_back) = (self.rng.f64(), self.missing_cap(refused), self.startup.look_back);
         let mut again = Duration::ZERO;
         let missing = self.tracker.miss(id, refused, now.tick, |tracked| {
             let failures = u32::from(tracked.failures);
             again = paced(look_back, failures, missing_wait(failures, random, cap));
             again
         });
-        if let Some(suppressed) = self.complaints.admit(now.tick) {
+        if let Some(suppressed) = self.log_limit.admit(now.tick) {
             let trouble = SessionTrouble::Unreadable { why: why.to_owned(), again: Some(again) };
             self.updates.notice(session_notice(id, trouble, request_id, suppressed));
         }
@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
-    pub(super) fn complain_of(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
+    pub(super) fn report_malformed(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
         if facts.malformed.is_empty() {
             return;
         }
@@ -145,7 +145,7 @@ impl Core {
             self.updates.malformed(*reason);
         }
         let counted = self.tracker.get(&facts.id).is_some_and(|tracked| tracked.progress == Progress::Counted);
-        if !counted && let Some(suppressed) = self.complaints.admit(now.tick) {
+        if !counted && let Some(suppressed) = self.log_limit.admit(now.tick) {
             let parts = facts.malformed.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
             let trouble = SessionTrouble::PartsLeftOut { parts };
             self.updates.notice(session_notice(&facts.id, trouble, request_id, suppressed));

@@ -7,7 +7,7 @@ use agntix_api::Route;
 use agntix_api::paths::ApiPath;
 
 use super::core::{Core, Now};
-use super::life::LookBackStage;
+use super::startup::LookBackStage;
 use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
 use crate::clock::Tick;
@@ -55,7 +55,7 @@ impl Core {
 
     /// Whether every source has been read once.
     pub(super) fn all_read(&self, summary: &Summary) -> bool {
-        let sources = self.contact.health.has_worked() && !self.first_sweep_missing() && !self.life.files_unread;
+        let sources = self.contact.health.has_worked() && !self.first_sweep_missing() && !self.startup.files_unread;
         sources && summary.unasked == 0 && self.agents_are_known()
     }
 
@@ -63,14 +63,14 @@ impl Core {
     pub(super) fn readiness(&self, api: &ApiStatus, now: Now) -> Result<(), String> {
         let why = match api {
             // An outage of a moment is told by agntix_up; what was ready is not taken out of service for it.
-            ApiStatus::Down(_) if self.life.ready && !self.contact.health.is_lost(now.tick) => return Ok(()),
+            ApiStatus::Down(_) if self.startup.ready && !self.contact.health.is_lost(now.tick) => return Ok(()),
             ApiStatus::Down(why) => why.clone(),
             _ if self.hears_of_nothing() => format!(
                 "there is no way to hear of sessions. {} Without a listing enable the webhook or the event stream, or \
                  name sessions in sessions.ids or sessions.files.",
                 self.no_listing()
             ),
-            ApiStatus::Up if self.life.ready || self.deadline(now).is_none() => return Ok(()),
+            ApiStatus::Up if self.startup.ready || self.deadline(now).is_none() => return Ok(()),
             _ if self.first_sweep_missing() => {
                 self.with_trouble("the first listing of sessions is not done.", &[Route::List])
             }
@@ -129,7 +129,7 @@ impl Core {
         let is_listed = self.config.listing
             && self.listing.sweep.first_sweep_done()
             && self.contact.health.has_answered(Route::List);
-        let is_empty = summary.known + summary.open + summary.ended == 0 && self.life.counted == 0;
+        let is_empty = summary.known + summary.open + summary.ended == 0 && self.startup.counted == 0;
         (is_listed && is_empty).then(|| {
             let window = humantime::format_duration(self.config.recent_window);
             format!(
@@ -166,8 +166,8 @@ impl Core {
 
     /// How far a start is that takes longer than a moment: what is done, what is left, and when it is over at the latest.
     pub(super) fn progress(&mut self, summary: &Summary, is_ready: bool, now: Now) -> Option<String> {
-        let is_shown = self.life.look_back == LookBackStage::Done;
-        let is_over = is_shown && (is_ready || self.life.ready);
+        let is_shown = self.startup.look_back == LookBackStage::Done;
+        let is_over = is_shown && (is_ready || self.startup.ready);
         let elapsed = now.tick.saturating_sub(self.started);
         if is_over || elapsed < PROGRESS {
             return None;
@@ -198,8 +198,8 @@ impl Core {
     fn done(&self) -> String {
         format!(
             "{} read, {} counted",
-            many(self.life.pages, "page of the listing", "pages of the listing"),
-            many(self.life.counted, "session", "sessions")
+            many(self.startup.pages, "page of the listing", "pages of the listing"),
+            many(self.startup.counted, "session", "sessions")
         )
     }
 
@@ -210,7 +210,7 @@ impl Core {
         } else if self.config.listing && !self.listing.sweep.is_caught_up() {
             left.push("the listing of open sessions".to_owned());
         }
-        if self.life.files_unread {
+        if self.startup.files_unread {
             left.push("the files of sessions.files".to_owned());
         }
         if !self.agents_are_known() {

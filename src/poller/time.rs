@@ -21,12 +21,12 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// What the head of an answer says of the time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
+pub(super) struct HeadTime {
     date: Option<Timestamp>,
     received: Tick,
 }
 
-impl Head {
+impl HeadTime {
     pub(super) fn of(answer: &Answer, now: Now) -> Self {
         // The body, and the way through the queue, took time that `Date` knows nothing of.
         let since = answer.head_received.map_or(Duration::ZERO, |at| now.instant.saturating_duration_since(at));
@@ -38,7 +38,7 @@ impl Core {
     /// An answer brought the body that its route promises, so that the time in its head is the API's.
     ///
     /// The API's time, which is that of the answer itself if it is close.
-    pub(super) fn note_time(&mut self, head: Head, now: Now) -> Timestamp {
+    pub(super) fn note_time(&mut self, head: HeadTime, now: Now) -> Timestamp {
         let decision = if let Some(date) = head.date {
             self.api_time.observe(date, head.received, now.tick, now.local)
         } else {
@@ -53,8 +53,8 @@ impl Core {
         let is_trusted = self.api_time.is_trusted(now.tick, now.local);
         let known = is_trusted.then(|| self.api_time.now(now.tick, now.local));
         self.updates.push(Update::ApiTime { at: now.instant, time: known });
-        if self.life.first_start.is_none() {
-            self.life.first_contact.get_or_insert((head.received, head.date));
+        if self.startup.first_start.is_none() {
+            self.startup.first_contact.get_or_insert((head.received, head.date));
             if is_trusted {
                 self.date_first_start(now);
             }
@@ -67,12 +67,12 @@ impl Core {
     /// Makes the first start durable. A wrong one would hide the first event of every new series until its time has come,
     /// so it is dated only when the API's time is trusted.
     fn date_first_start(&mut self, now: Now) {
-        let Some((tick, date)) = self.life.first_contact else { return };
+        let Some((tick, date)) = self.startup.first_contact else { return };
         let local = now.local.minus(now.tick.saturating_sub(tick));
         let at = self.api_time.now(tick, local);
         let apart = |date: Timestamp| date.since(at).max(at.since(date));
         let first_start = date.filter(|date| apart(*date) <= TOLERANCE).unwrap_or(at);
-        self.life.first_start = Some(first_start);
+        self.startup.first_start = Some(first_start);
         self.commits.note(Change::FirstStart(first_start));
     }
 
@@ -86,7 +86,7 @@ impl Core {
             Some(latest) if !self.api_time.is_trusted(now.tick, now.local) => known.min(latest),
             _ => known,
         };
-        let first_start = match (self.life.first_start, self.life.first_contact) {
+        let first_start = match (self.startup.first_start, self.startup.first_contact) {
             (Some(first_start), _) => first_start.min(earliest),
             (None, Some((tick, _))) => earliest.minus(now.tick.saturating_sub(tick)),
             (None, None) => earliest,
@@ -122,6 +122,6 @@ impl Core {
 
     /// An interval, but for a first start that waits for the API's time.
     pub(super) fn sooner_without_time(&self, interval: Duration) -> Duration {
-        if self.life.first_start.is_none() { interval.min(SOON) } else { interval }
+        if self.startup.first_start.is_none() { interval.min(SOON) } else { interval }
     }
 }

@@ -12,14 +12,14 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// What is known of the sessions that cannot be read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Unreadable {
+pub(super) struct UnreadableSessions {
     count: usize,
     /// One of them has been read since the last look.
     read_again: bool,
     next_retry: Tick,
 }
 
-impl Unreadable {
+impl UnreadableSessions {
     /// Whether so many cannot be read that the fault is the API's.
     pub(super) fn is_general(&self) -> bool {
         self.count > FEW

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agntix_api::Route;
 use agntix_api::paths::{AfterWrong, ApiPath};
 
-use super::came::Came;
+use super::answer_head::AnswerHead;
 use super::contact::WrongPath;
 use super::core::{Ask, Core, Now};
 use super::health::backoff;
@@ -28,7 +28,7 @@ impl Core {
     }
 
     /// `route` has answered as it promises.
-    pub(super) fn kept(&mut self, route: Route, came: &Came, now: Now) {
+    pub(super) fn promise_kept(&mut self, route: Route, head: &AnswerHead, now: Now) {
         let before = self.contact.health.route(route);
         let was_doubtful = before.is_some_and(RouteHealth::is_doubtful);
         let did_not_work = before.is_some_and(|route| route.does_not_work(true, now.tick).is_some());
@@ -39,7 +39,7 @@ impl Core {
             self.agents.retry(now.tick);
             self.listing.sweep.due_by(now.tick);
         }
-        self.take_path(route, came);
+        self.take_path(route, head);
         let sessions = self.contact.health.route(Route::Session);
         let sessions_fail = self.contact.health.is_refused(Route::Session)
             || sessions.is_some_and(|route| route.does_not_work(false, now.tick).is_some())
@@ -51,26 +51,26 @@ impl Core {
     }
 
     /// The path under which `route` was asked is the right one.
-    pub(super) fn take_path(&mut self, route: Route, came: &Came) {
-        let Some((place, key)) = self.contact.path_answered(route, &came.path) else { return };
-        self.updates.notice(Notice::Api(ApiNotice::PathFound { route, path: Arc::clone(&came.path), key }));
+    pub(super) fn take_path(&mut self, route: Route, head: &AnswerHead) {
+        let Some((place, key)) = self.contact.path_answered(route, &head.path) else { return };
+        self.updates.notice(Notice::Api(ApiNotice::PathFound { route, path: Arc::clone(&head.path), key }));
         self.commits.note(Change::Path { path: ApiPath::from(route), place });
     }
 
     /// The answer to `ask` was not the API's, or not of this route: `what` came. It is asked for again, under another
     /// spelling of the path if there is one to try.
-    pub(super) fn wrong_answer(&mut self, ask: &Ask, came: &Came, what: &str, is_absent: bool, now: Now) {
+    pub(super) fn wrong_answer(&mut self, ask: &Ask, head: &AnswerHead, what: &str, is_absent: bool, now: Now) {
         let session = if let Ask::Session(id) = ask { Some(Arc::clone(id)) } else { None };
-        let wrong = WrongPath { asked: &came.path, what, is_absent, session };
+        let wrong = WrongPath { asked: &head.path, what, is_absent, session };
         let after = self.contact.doubt(ask.route(), wrong, now.tick, || self.rng.f64());
-        let (route, path, said) = (ask.route(), Arc::clone(&came.path), what.to_owned());
+        let (route, path, said) = (ask.route(), Arc::clone(&head.path), what.to_owned());
         self.updates.notice(Notice::Api(ApiNotice::NotAsPromised { route, path, what: said, after }));
         if matches!(after, AfterWrong::Stale | AfterWrong::TryNext) {
             return self.ask_again(ask, now);
         }
         let random = self.rng.f64();
         match ask {
-            Ask::Session(id) => self.session_wrong(id, came, what, now),
+            Ask::Session(id) => self.session_wrong(id, head, what, now),
             Ask::List(_) if self.contact.health.route(Route::List).is_some_and(RouteHealth::is_absent) => {
                 let cap = if self.contact.health.has_worked() { ABSENT_CAP } else { NOTHING_WORKS_CAP };
                 self.listing.absent(now.tick, cap);
@@ -100,22 +100,22 @@ impl Core {
 
     /// Something was answered in place of a session. It is the session's own only where the route works and the status can
     /// be said of one session.
-    fn session_wrong(&mut self, id: &Arc<str>, came: &Came, what: &str, now: Now) {
+    fn session_wrong(&mut self, id: &Arc<str>, head: &AnswerHead, what: &str, now: Now) {
         let route = self.contact.health.route(Route::Session);
         let works = route.is_some_and(|route| route.has_been_good() && route.does_not_work(false, now.tick).is_none());
-        let is_of_a_session = matches!(came.status, Some(400 | 404 | 405 | 409 | 410 | 422));
+        let is_of_a_session = matches!(head.status, Some(400 | 404 | 405 | 409 | 410 | 422));
         let why = format!("the API answered {what}");
         if works && is_of_a_session {
-            return self.session_missing(id, &why, true, came.request_id.as_deref(), now);
+            return self.session_missing(id, &why, true, head.request_id.as_deref(), now);
         }
         let random = self.rng.f64();
         self.tracker.fail(id, now.tick, |tracked| backoff(u32::from(tracked.failures), random));
         // That the API is down is said once, and not of each session.
         if self.reported.down_since.is_none()
-            && let Some(suppressed) = self.complaints.admit(now.tick)
+            && let Some(suppressed) = self.log_limit.admit(now.tick)
         {
             let trouble = SessionTrouble::Unreadable { why, again: None };
-            self.updates.notice(session_notice(id, trouble, came.request_id.as_deref(), suppressed));
+            self.updates.notice(session_notice(id, trouble, head.request_id.as_deref(), suppressed));
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::ExporterMetrics;
-use crate::discovery::webhook::{Deliveries, Event, Outcome};
+use crate::discovery::webhook::{Deliveries, Event, DeliveryStatus};
 
 /// A delivery is a few kilobytes; Agntix cuts very long calls short.
 const MAX_BODY: usize = 1024 * 1024;
@@ -77,10 +77,10 @@ async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, An
     let body = tokio::select! {
         body = reading => body?,
         () = tokio::time::sleep(BODY_TIMEOUT) => return Err(Answer::CutShort),
-        () = state.shutdown.cancelled() => return Err(Answer::Of(Outcome::Busy)),
+        () = state.shutdown.cancelled() => return Err(Answer::Of(DeliveryStatus::Busy)),
     };
     // Only what is whole takes a slot: those that never finish must not keep out those that do.
-    let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(Outcome::Busy))?;
+    let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(DeliveryStatus::Busy))?;
     let (event, outcome) = state.deliveries.take(&SignatureHeaders::of(&head.headers), &body.bytes).await;
     Ok((event, Answer::Of(outcome)))
 }
@@ -140,7 +140,7 @@ async fn whole<'m>(headers: &HeaderMap, mut body: Body, memory: &'m Memory) -> R
             return Err(Answer::TooLarge);
         }
         if !share.grow_to(length.div_ceil(KIB), memory) {
-            return Err(Answer::Of(Outcome::Busy));
+            return Err(Answer::Of(DeliveryStatus::Busy));
         }
         bytes.extend_from_slice(&data);
     }
@@ -150,7 +150,7 @@ async fn whole<'m>(headers: &HeaderMap, mut body: Body, memory: &'m Memory) -> R
 /// What a delivery is answered with.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
-    Of(Outcome),
+    Of(DeliveryStatus),
     NotJson,
     TooLarge,
     CutShort,
@@ -168,14 +168,14 @@ impl Answer {
 
     fn into_response(self) -> Response {
         let (status, text) = match self {
-            Self::Of(Outcome::Counted) => (StatusCode::OK, "Counted."),
-            Self::Of(Outcome::Pending) => (StatusCode::OK, "Taken."),
-            Self::Of(Outcome::Known) => (StatusCode::OK, "Known already."),
-            Self::Of(Outcome::Ignored) => (StatusCode::OK, "Not used."),
-            Self::Of(Outcome::Malformed) => (StatusCode::BAD_REQUEST, "This is no event of a session."),
-            Self::Of(Outcome::Unauthorized(_)) => (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong."),
-            Self::Of(Outcome::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again."),
-            Self::Of(Outcome::Failed) => {
+            Self::Of(DeliveryStatus::Counted) => (StatusCode::OK, "Counted."),
+            Self::Of(DeliveryStatus::Pending) => (StatusCode::OK, "Taken."),
+            Self::Of(DeliveryStatus::Known) => (StatusCode::OK, "Known already."),
+            Self::Of(DeliveryStatus::Ignored) => (StatusCode::OK, "Not used."),
+            Self::Of(DeliveryStatus::Malformed) => (StatusCode::BAD_REQUEST, "This is no event of a session."),
+            Self::Of(DeliveryStatus::Unauthorized(_)) => (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong."),
+            Self::Of(DeliveryStatus::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again."),
+            Self::Of(DeliveryStatus::Failed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "It cannot be stored at present; deliver it again.")
             }
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "A delivery is application/json."),

@@ -141,9 +141,9 @@ proptest! {
             let (claims, range) = server.page(paging.page(), paging.limit());
             if range.contains(&bad) {
                 match paging.unreadable(&known) {
-                    Unreadable::Again => {}
-                    Unreadable::LeftOut => left_out += 1,
-                    Unreadable::Everything => prop_assert!(false, "begun anew"),
+                    AfterUnreadable::Again => {}
+                    AfterUnreadable::LeftOut => left_out += 1,
+                    AfterUnreadable::Everything => prop_assert!(false, "begun anew"),
                 }
                 continue;
             }

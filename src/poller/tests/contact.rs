@@ -105,7 +105,7 @@ fn a_login_page_after_a_good_start_is_noticed_within_a_minute_and_costs_no_sessi
 }
 
 #[test]
-fn one_wrong_answer_says_nothing_and_the_agents_are_asked_for_again_like_everything_else() {
+fn one_wrong_answer_changes_nothing_and_the_agents_are_asked_for_again() {
     for (words, stranger) in strangers() {
         let mut world = World::new(|_| {});
         let mut first = true;
@@ -142,7 +142,7 @@ fn the_routes_are_found_under_the_spelling_that_answers_and_remembered() {
 }
 
 #[test]
-fn what_says_nothing_of_the_path_is_no_reason_to_try_another() {
+fn outages_and_refusals_start_no_search_for_another_path() {
     for silent in [status(401), status(403), status(429), status(500), status(503), ApiError::Timeout] {
         let mut world = World::new(|config| config.sessions.ids = vec!["s".into()]);
         for (_, path) in world.live(5 * MINUTE, |_, _| Err(silent.clone())) {
@@ -212,7 +212,7 @@ fn an_organization_without_sessions_is_told_apart_from_all_that_is_wrong() {
 }
 
 #[test]
-fn a_session_that_the_gateway_does_not_have_says_nothing_of_the_others() {
+fn missing_session_does_not_affect_the_others() {
     let mut world = World::new(|config| config.sessions.ids = vec!["deleted".into(), "there".into()]);
     let api = |ask: &Ask, _: &str| match ask {
         // Without the API's own word.
@@ -228,7 +228,7 @@ fn a_session_that_the_gateway_does_not_have_says_nothing_of_the_others() {
 }
 
 #[test]
-fn a_start_that_takes_long_says_what_is_done_what_is_left_and_until_when() {
+fn long_start_reports_what_is_done_what_is_left_and_its_deadline() {
     let mut world = World::new(|config| config.api.requests_per_minute = 5);
     let sessions: Vec<_> =
         (0..60).map(|n| session(&n.to_string(), S * 60, true).replace(r#""analysis":{"#, r#""no":{"#)).collect();
@@ -349,7 +349,7 @@ fn a_reload_while_the_api_is_down_does_not_make_it_up() {
 }
 
 #[test]
-fn one_route_that_is_back_has_the_others_asked_at_once() {
+fn other_routes_are_asked_at_once_when_one_recovers() {
     let mut world = World::new(|_| {});
     world.live(4 * MINUTE, |_, _| Err(status(302)));
     assert!(!world.is_up());
@@ -364,7 +364,7 @@ fn one_route_that_is_back_has_the_others_asked_at_once() {
 }
 
 #[test]
-fn a_start_that_is_over_is_not_told_again_when_the_api_goes() {
+fn finished_start_is_not_reported_again_when_the_api_goes_down() {
     let mut world = World::new(|_| {});
     world.live(30, |ask, _| nothing(ask));
     assert!(world.is_ready());
@@ -374,7 +374,7 @@ fn a_start_that_is_over_is_not_told_again_when_the_api_goes() {
 }
 
 #[test]
-fn page_that_is_shown_at_the_deadline_is_not_called_well_while_sessions_are_left() {
+fn page_shown_at_the_deadline_is_catching_up_while_sessions_are_left() {
     let mut world = World::new(|config| {
         config.api.requests_per_minute = 10;
         config.sessions.look_back_deadline = S * 20;

@@ -66,7 +66,7 @@ fn an_agent_with_a_part_switched_off_is_learned_and_its_deliveries_cost_no_reque
 }
 
 #[test]
-fn what_an_agent_carries_is_waited_for_until_the_deadline_and_over_a_restart() {
+fn parts_that_an_agent_had_before_are_awaited_until_the_deadline_and_over_a_restart() {
     let mut world = with_webhook();
     world.advance(S * 30);
     world.deliver(&whole("known"));
@@ -85,7 +85,7 @@ fn what_an_agent_carries_is_waited_for_until_the_deadline_and_over_a_restart() {
 }
 
 #[test]
-fn a_part_that_was_switched_off_is_waited_for_in_vain_three_times() {
+fn part_that_was_switched_off_is_awaited_three_times_and_then_no_more() {
     let mut world = with_webhook();
     world.advance(S * 30);
     world.deliver(&whole("known"));

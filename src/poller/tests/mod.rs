@@ -369,7 +369,7 @@ fn ended_sessions_go_first_then_open_ones_then_the_listing_and_the_agents() {
 }
 
 #[test]
-fn what_is_waited_for_in_vain_is_counted_at_its_deadline() {
+fn missing_analysis_is_counted_as_none_at_deadline() {
     let mut world = World::new(|config| config.sessions.ids = vec!["s".into()]);
     let ended = session("s", S * 60, true).replace(r#""analysis":{"#, r#""no":{"#);
     let api = |ask: &Ask| match ask {
@@ -443,7 +443,7 @@ fn nothing_is_asked_while_the_state_cannot_be_written_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_entry_that_nobody_can_name_is_read_again_and_one_that_cannot_be_used_is_asked_for() {
+fn page_of_nameless_entries_is_read_again_and_unusable_entry_is_fetched_alone() {
     let mut world = World::new(|_| {});
     let nameless = session("s", S * 60, true).replace(r#""id":"s""#, r#""id":null"#);
     let mut pages = 0;
@@ -527,7 +527,7 @@ fn broken_sessions_do_not_stop_the_rest() {
 }
 
 #[test]
-fn a_session_of_another_organization_says_nothing_of_the_credential() {
+fn session_of_another_organization_does_not_mark_the_credential_refused() {
     let mut world = World::new(|config| config.sessions.ids = vec!["ours".into(), "theirs".into()]);
     let api = |ask: &Ask| match ask {
         Ask::Session(id) if **id == *"theirs" => Err(status(403)),
@@ -587,7 +587,7 @@ fn a_session_created_in_the_future_does_not_end_discovery() {
 }
 
 #[test]
-fn an_answer_that_is_no_list_is_no_empty_list() {
+fn answer_without_a_list_is_not_an_empty_list() {
     let mut world = World::new(|_| {});
     world.serve(|ask| match ask {
         Ask::List(_) => Ok(r#"{"items":[]}"#.into()),

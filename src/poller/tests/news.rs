@@ -88,7 +88,7 @@ fn deliveries_in_any_order_and_number_count_once() {
 
 /// Routes that wait for the same commit go on in any order.
 #[test]
-fn word_of_commits_in_another_order_revives_no_counted_session() {
+fn late_commit_notice_does_not_reopen_counted_session() {
     for order in [[0, 1, 2, 3], [1, 0, 2, 3], [0, 3, 1, 2], [0, 2, 3, 1], [0, 3, 2, 1]] {
         let mut world = with_webhook();
         let (open, ended) = (session("s", S * 60, false), session("s", S * 60, true));
@@ -105,7 +105,7 @@ fn word_of_commits_in_another_order_revives_no_counted_session() {
 }
 
 #[test]
-fn sessions_that_only_deliveries_told_of_may_all_be_refused() {
+fn sessions_known_only_from_deliveries_may_all_be_refused() {
     let mut world = with_webhook();
     for id in ["a", "b", "c", "d", "e", "f"] {
         world.deliver(&session(id, S * 60, false));
@@ -139,7 +139,7 @@ fn a_session_that_is_counted_while_it_is_asked_for_may_be_refused() {
 }
 
 #[test]
-fn what_deliveries_leave_out_is_found_by_polling_and_said() {
+fn sessions_missed_by_the_webhook_are_polled_and_counted_as_missed() {
     let mut world = World::new(|config| config.webhook.enabled = true);
     world.serve(nothing);
     world.advance(S);
@@ -207,7 +207,7 @@ fn a_retry_after_a_day_and_a_restart_counts_nothing() {
 }
 
 #[test]
-fn the_stream_says_what_to_ask_for_and_when() {
+fn stream_events_decide_which_session_is_asked_for_and_when() {
     let mut world = with_webhook();
     let hint = |world: &mut World, id: &str, hint| world.core.hear(News::Hint { id: id.into(), hint }, world.now());
     hint(&mut world, "s", Hint::Updated);

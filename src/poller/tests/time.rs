@@ -130,7 +130,7 @@ fn nothing_dates_the_first_start_while_no_clock_is_confirmed() {
 }
 
 #[test]
-fn html_of_a_captive_portal_says_nothing_of_the_time() {
+fn date_of_a_captive_portal_is_ignored() {
     let mut world = World::new(|_| {});
     world.date_ahead = |_| 40 * MINUTE;
     for _ in 0..100 {

@@ -6,26 +6,26 @@ use agntix_api::promise::{self, Unexpected};
 use agntix_api::{Answer, Route, wire};
 
 use super::core::Now;
-use super::time::Head;
+use super::time::HeadTime;
 
 /// How an answer came.
 #[derive(Clone, Debug)]
-pub(super) struct Came {
+pub(super) struct AnswerHead {
     pub(super) path: Arc<str>,
     pub(super) status: Option<u16>,
     pub(super) content_type: Option<&'static str>,
     pub(super) request_id: Option<String>,
-    pub(super) head: Head,
+    pub(super) time: HeadTime,
 }
 
-impl Came {
+impl AnswerHead {
     pub(super) fn of(answer: &Answer, now: Now) -> Self {
         Self {
             path: Arc::clone(&answer.path),
             status: answer.status,
             content_type: answer.content_type,
             request_id: answer.request_id.clone(),
-            head: Head::of(answer, now),
+            time: HeadTime::of(answer, now),
         }
     }
 

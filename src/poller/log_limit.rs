@@ -10,13 +10,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many lines of this minute are written already.
 #[derive(Debug, Default)]
-pub struct Complaints {
+pub struct LogLimit {
     since: Option<Tick>,
     lines: u32,
     suppressed: u64,
 }
 
-impl Complaints {
+impl LogLimit {
     /// Whether one more line may be written, and how many were not since the last minute that had too many.
     pub fn admit(&mut self, now: Tick) -> Option<u64> {
         if self.since.is_none_or(|since| now.saturating_sub(since) >= MINUTE) {
@@ -36,8 +36,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_has_a_few_lines_and_the_next_one_tells_of_the_rest() {
-        let mut complaints = Complaints::default();
+    fn few_lines_a_minute_are_written_and_the_rest_counted_as_suppressed() {
+        let mut complaints = LogLimit::default();
         let written = (0..25).filter_map(|_| complaints.admit(Duration::ZERO)).collect::<Vec<_>>();
         assert_eq!(written, [0; 10]);
         assert_eq!((complaints.admit(MINUTE), complaints.admit(MINUTE)), (Some(15), Some(0)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
-use super::life::LookBackStage;
+use super::startup::LookBackStage;
 use super::notices::SessionTrouble;
 use super::pipeline::Purpose;
 use super::sessions::session_notice;
@@ -37,7 +37,7 @@ impl Core {
             }
             Purpose::Release => self.commits.released(),
             Purpose::LookBackDone => {
-                self.life.look_back = LookBackStage::Done;
+                self.startup.look_back = LookBackStage::Done;
                 self.updates.push(Update::Publish(now.instant));
             }
             Purpose::Note => {}
@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// What became of a session that a source told of by itself.
-    pub(super) fn session_told(
+    pub(super) fn session_reported(
         &mut self,
         facts: &Arc<Facts>,
         verdict: &CommitOutcome,
@@ -58,19 +58,19 @@ impl Core {
         self.tracker.note_announced(&facts.id);
     }
 
-    /// What became of one session, that was asked for by itself or was told of by `teller`. Whether it was not heard of
+    /// What became of one session, that was asked for by itself or was told of by `reported_by`. Whether it was not heard of
     /// before.
     pub(super) fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
         verdict: &CommitOutcome,
-        teller: Option<Source>,
+        reported_by: Option<Source>,
         now: Now,
         api_now: Timestamp,
     ) -> bool {
-        let source = teller.unwrap_or(Source::Listing);
+        let source = reported_by.unwrap_or(Source::Listing);
         // A session that is told of may be cut short; of one that is watched, what was seen whole is not replaced by less.
-        if teller.is_none() || facts.outcome.is_some() {
+        if reported_by.is_none() || facts.outcome.is_some() {
             self.watched.see(facts);
         }
         match verdict {
@@ -83,16 +83,16 @@ impl Core {
                 }
                 let ended = facts.ended.as_ref().map(|ended| ended.at);
                 self.tracker.learn(&facts.id, facts.created, ended, Some(channel));
-                if teller.is_some() && !fresh && !self.tracker.is_waiting(&facts.id) {
+                if reported_by.is_some() && !fresh && !self.tracker.is_waiting(&facts.id) {
                     // It is being asked for by itself, which will say more.
                     return false;
                 }
-                self.settle(facts, Progress::Pending(*stage), teller, now, api_now);
+                self.settle(facts, Progress::Pending(*stage), reported_by, now, api_now);
                 fresh
             }
             CommitOutcome::Counted { historic, new } => {
-                let is_told = self.counted_lately.contains(&facts.id);
-                let fresh = (*new || teller.is_some()) && !is_told && self.tracker.get(&facts.id).is_none();
+                let was_counted_lately = self.counted_lately.contains(&facts.id);
+                let fresh = (*new || reported_by.is_some()) && !was_counted_lately && self.tracker.get(&facts.id).is_none();
                 if fresh {
                     self.updates.discovered(source, 1);
                 }
@@ -111,15 +111,15 @@ impl Core {
                 }
                 self.remember_counted(&facts.id);
                 self.watched.counted(facts);
-                self.life.counted += 1;
+                self.startup.counted += 1;
                 self.updates.push(Update::SessionCounted);
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
             // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
-            CommitOutcome::AlreadyCounted if teller.is_some() && self.watched.is_unseen(&facts.id) => false,
+            CommitOutcome::AlreadyCounted if reported_by.is_some() && self.watched.is_unseen(&facts.id) => false,
             CommitOutcome::AlreadyCounted => {
-                if teller == Some(Source::Webhook) {
+                if reported_by == Some(Source::Webhook) {
                     self.remember_counted(&facts.id);
                 }
                 self.no_longer_pending(&facts.id, now, api_now);
@@ -130,7 +130,7 @@ impl Core {
                 if !is_known {
                     self.updates.malformed(MalformedReason::OlderThanRetention);
                 }
-                if !is_known && let Some(suppressed) = self.complaints.admit(now.tick) {
+                if !is_known && let Some(suppressed) = self.log_limit.admit(now.tick) {
                     self.updates.notice(session_notice(&facts.id, SessionTrouble::TooOld, None, suppressed));
                 }
                 self.no_longer_pending(&facts.id, now, api_now);
@@ -148,21 +148,21 @@ impl Core {
         self.counted_lately.insert(Arc::clone(id));
     }
 
-    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, teller: Option<Source>, now: Now, api_now: Timestamp) {
-        let told = teller.is_some();
+    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, reported_by: Option<Source>, now: Now, api_now: Timestamp) {
+        let is_report = reported_by.is_some();
         let (random, ended_interval) = (self.rng.f64(), self.config.ended_interval);
         let (schedule, listing_interval) = (self.config.schedule, self.config.listing_interval);
         let after = |tracked: &Tracked| {
             let regular = schedule.after(tracked, api_now, now.tick, random);
             match progress {
                 // The next sweep will most likely show it again, for nothing.
-                Progress::Pending(Stage::Open) if teller == Some(Source::Listing) && facts.state == "open" => {
+                Progress::Pending(Stage::Open) if reported_by == Some(Source::Listing) && facts.state == "open" => {
                     regular + listing_interval
                 }
-                Progress::Pending(Stage::Open) if told && facts.state == "open" => regular,
+                Progress::Pending(Stage::Open) if is_report && facts.state == "open" => regular,
                 // It has ended since, or says neither when: it is worth a look by itself.
-                Progress::Pending(Stage::Open) if told => Duration::ZERO,
-                Progress::Pending(Stage::Ended) if told => {
+                Progress::Pending(Stage::Open) if is_report => Duration::ZERO,
+                Progress::Pending(Stage::Ended) if is_report => {
                     let analysed = facts.ended.as_ref().map_or(api_now, |ended| ended.at).plus(ended_interval);
                     analysed.since(api_now).min(regular)
                 }
@@ -171,16 +171,16 @@ impl Core {
         };
         if facts.state != "open" {
             self.tracker.saw_end(&facts.id, now.tick);
-        } else if matches!(teller, None | Some(Source::Listing)) {
+        } else if matches!(reported_by, None | Some(Source::Listing)) {
             // A delivery may be hours old.
             self.tracker.saw_open(&facts.id);
         }
         let known = self.tracker.get(&facts.id).map(|tracked| tracked.progress);
         // What is repeated of an ended session is no news.
-        if !(told && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
+        if !(is_report && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
             self.tracker.settle(&facts.id, progress, now.tick, after);
         }
-        if told && progress == Progress::Pending(Stage::Open) && facts.state != "open" {
+        if is_report && progress == Progress::Pending(Stage::Open) && facts.state != "open" {
             self.tracker.note_unread_end(&facts.id);
         }
     }
