@@ -33,7 +33,7 @@ pub enum News {
         /// What it says, in whole or in part.
         facts: Arc<Facts>,
         /// What the ledger made of it.
-        verdict: CommitOutcome,
+        outcome: CommitOutcome,
         /// Who told it.
         source: Source,
     },

@@ -116,7 +116,8 @@ impl Deliveries {
         self.observation.store(Arc::new(observation.knowing(agents)));
     }
 
-    /// Takes one delivery. What it answers with [`DeliveryStatus::Counted`], [`DeliveryStatus::Pending`] or [`DeliveryStatus::Known`] is on disk.
+    /// Takes one delivery. What it answers with [`DeliveryStatus::Counted`], [`DeliveryStatus::Pending`] or
+    /// [`DeliveryStatus::Known`] is on disk.
     pub async fn take(&self, headers: &SignatureHeaders<'_>, body: &[u8]) -> (Event, DeliveryStatus) {
         let begun = Instant::now();
         let (machine, api) = (self.clock.now(), self.api_clock.now(begun));
@@ -154,19 +155,19 @@ impl Deliveries {
         };
         // What is given up here is not committed later, unless that has begun; the retry is recognised then.
         let committed = tokio::time::timeout(PATIENCE, self.ledger.commit(vec![change])).await;
-        let Ok(Ok(verdicts)) = committed else { return (event, DeliveryStatus::Failed) };
-        let Some(verdict) = verdicts.into_iter().next() else { return (event, DeliveryStatus::Failed) };
-        let outcome = match &verdict {
+        let Ok(Ok(outcomes)) = committed else { return (event, DeliveryStatus::Failed) };
+        let Some(outcome) = outcomes.into_iter().next() else { return (event, DeliveryStatus::Failed) };
+        let status = match &outcome {
             CommitOutcome::Counted { .. } => DeliveryStatus::Counted,
             CommitOutcome::AlreadyCounted => DeliveryStatus::Known,
             CommitOutcome::TooOld => DeliveryStatus::Ignored,
             CommitOutcome::Pending { .. } | CommitOutcome::Done => DeliveryStatus::Pending,
         };
         place.send(match delivered {
-            Delivered::Session(facts) => News::Session { facts, verdict, source: Source::Webhook },
+            Delivered::Session(facts) => News::Session { facts, outcome, source: Source::Webhook },
             Delivered::Id(id) => News::Id { id, source: Source::Webhook },
         });
-        (event, outcome)
+        (event, status)
     }
 
     async fn current_secrets(&self) -> Result<Arc<WebhookSecrets>, WebhookSecretError> {

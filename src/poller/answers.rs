@@ -6,8 +6,8 @@ use agntix_api::promise::{self, Unexpected};
 use agntix_api::{Answer, ApiError, ApiRateLimit, JsonText, Quota, Route, wire};
 
 use super::answer_head::AnswerHead;
+use super::backoff::backoff;
 use super::core::{Ask, Core, Now};
-use super::health::backoff;
 use super::notices::{ApiNotice, LimitNotice, ListNotice, Notice};
 use super::route_health::WrongAnswer;
 use super::sessions::{missing_wait, paced};

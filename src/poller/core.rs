@@ -1,6 +1,6 @@
 //! What to do next: which session, page or list of agents to ask for, what to make durable, how long to wait.
 //!
-//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the verdicts, and answers with values:
+//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the outcomes, and answers with values:
 //! what to do ([`NextAction`]), what to log, count and show ([`Update`]), how things stand ([`Snapshot`](super::snapshot)).
 //! It opens nothing, sleeps nowhere, reads no clock, logs nothing, and holds nothing that anybody else holds.
 
@@ -14,14 +14,14 @@ use agntix_api::budget::{Budget, LEASE_VALID};
 use super::agents::Agents;
 use super::api_time::ApiTime;
 use super::choice::RequestChoice;
-use super::log_limit::LogLimit;
 use super::config::CoreConfig;
 use super::contact::Contact;
 use super::half_written::HalfWritten;
-use super::startup::{LookBackStage, Startup};
 use super::listing_driver::ListingDriver;
+use super::log_limit::LogLimit;
 use super::pipeline::{Batch, CommitPipeline};
 use super::standing::Reported;
+use super::startup::{LookBackStage, Startup};
 use super::unreadable::UnreadableSessions;
 use super::updates::{Update, Updates};
 use super::watched::WatchedSessions;

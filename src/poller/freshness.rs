@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
-use super::startup::LookBackStage;
 use super::notices::{LookBackEnd, Notice};
 use super::pipeline::Purpose;
 use super::snapshot::{Snapshot, Standing};
+use super::startup::LookBackStage;
 use crate::catalogue::SeriesKey;
 use crate::ledger::Change;
 use crate::status::LookBack;

@@ -6,13 +6,11 @@ use std::time::Duration;
 use agntix_api::paths::ApiPath;
 use agntix_api::{ApiError, Route};
 
+use super::backoff::{BACKOFF_CAP, backoff};
 use super::route_health::{RouteHealth, WrongAnswer};
 use crate::clock::Tick;
 use crate::status::ApiStatus;
 
-/// The vendor asks for exponential backoff with jitter, capped at 60 s.
-pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(60);
-const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// How often a route that refuses the credential is asked.
 const PROBE: Duration = Duration::from_secs(60);
 /// So many failures in a row are not one session's, but the API's.
@@ -21,12 +19,6 @@ pub(super) const BROKEN: u32 = 5;
 const DOWN: u32 = 3;
 /// Without any good answer for so long, it counts as down whatever comes instead.
 const NOTHING_GOOD_FOR: Duration = Duration::from_secs(120);
-
-/// Backoff with full jitter: anywhere from nothing to the cap that grows with every failure. `random` is from 0 to 1.
-pub fn backoff(failures: u32, random: f64) -> Duration {
-    let cap = BACKOFF_BASE.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(BACKOFF_CAP);
-    cap.mul_f64(random.clamp(0.0, 1.0))
-}
 
 /// What is known of the API's health.
 #[derive(Clone, Debug, Default)]
@@ -351,12 +343,6 @@ mod tests {
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn backoff_grows_to_a_minute_and_is_spread_from_nothing() {
-        assert_eq!([1, 3, 6, 40].map(|failures| backoff(failures, 1.0).as_secs()), [2, 8, 60, 60]);
-        assert_eq!((backoff(9, 0.0), backoff(9, 0.5)), (Duration::ZERO, S * 30));
-    }
 
     #[test]
     fn a_refused_credential_is_probed_once_a_minute_on_any_route() {

@@ -8,6 +8,7 @@ mod agents;
 mod answer_head;
 mod answers;
 mod api_time;
+mod backoff;
 mod choice;
 mod config;
 mod contact;

@@ -46,9 +46,9 @@ impl Core {
     pub fn hear(&mut self, news: News, now: Now) {
         let api_now = self.api_time.now(now.tick, now.local);
         match news {
-            News::Session { facts, verdict, source } => {
+            News::Session { facts, outcome, source } => {
                 self.succeeded(source, api_now);
-                self.session_reported(&facts, &verdict, source, now, api_now);
+                self.session_reported(&facts, &outcome, source, now, api_now);
             }
             News::Id { id, source } => {
                 self.succeeded(source, api_now);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
-use super::startup::LookBackStage;
 use super::notices::SessionTrouble;
 use super::pipeline::Purpose;
 use super::sessions::session_notice;
+use super::startup::LookBackStage;
 use super::updates::{MetricUpdate, Update};
 use crate::clock::Timestamp;
 use crate::ledger::CommitOutcome;
@@ -17,16 +17,16 @@ use crate::tracker::{Announced, Progress, Tracked};
 
 impl Core {
     /// The changes of a batch are durable.
-    pub fn committed(&mut self, purpose: Purpose, verdicts: &[CommitOutcome], now: Now) {
+    pub fn committed(&mut self, purpose: Purpose, outcomes: &[CommitOutcome], now: Now) {
         let api_now = self.api_time.now(now.tick, now.local);
         match purpose {
             Purpose::Session(facts) => {
-                if let Some(verdict) = verdicts.first() {
-                    self.session_committed(&facts, verdict, None, now, api_now);
+                if let Some(outcome) = outcomes.first() {
+                    self.session_committed(&facts, outcome, None, now, api_now);
                 }
             }
             Purpose::Page { seen, entries, unusable, again } => {
-                self.page_committed(seen, &entries, &unusable, verdicts, again, now);
+                self.page_committed(seen, &entries, &unusable, outcomes, again, now);
             }
             // Unless the listing has told of it meanwhile.
             Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
@@ -48,13 +48,13 @@ impl Core {
     pub(super) fn session_reported(
         &mut self,
         facts: &Arc<Facts>,
-        verdict: &CommitOutcome,
+        outcome: &CommitOutcome,
         source: Source,
         now: Now,
         api_now: Timestamp,
     ) {
         self.tracker.note_announced(&facts.id);
-        self.session_committed(facts, verdict, Some(source), now, api_now);
+        self.session_committed(facts, outcome, Some(source), now, api_now);
         self.tracker.note_announced(&facts.id);
     }
 
@@ -63,7 +63,7 @@ impl Core {
     pub(super) fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
-        verdict: &CommitOutcome,
+        outcome: &CommitOutcome,
         reported_by: Option<Source>,
         now: Now,
         api_now: Timestamp,
@@ -73,7 +73,7 @@ impl Core {
         if reported_by.is_none() || facts.outcome.is_some() {
             self.watched.see(facts);
         }
-        match verdict {
+        match outcome {
             // Word of an earlier commit may come after that of the one which counted it.
             CommitOutcome::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
             CommitOutcome::Pending { stage, channel } => {
@@ -92,7 +92,8 @@ impl Core {
             }
             CommitOutcome::Counted { historic, new } => {
                 let was_counted_lately = self.counted_lately.contains(&facts.id);
-                let fresh = (*new || reported_by.is_some()) && !was_counted_lately && self.tracker.get(&facts.id).is_none();
+                let fresh =
+                    (*new || reported_by.is_some()) && !was_counted_lately && self.tracker.get(&facts.id).is_none();
                 if fresh {
                     self.updates.discovered(source, 1);
                 }
@@ -148,7 +149,14 @@ impl Core {
         self.counted_lately.insert(Arc::clone(id));
     }
 
-    fn settle(&mut self, facts: &Arc<Facts>, progress: Progress, reported_by: Option<Source>, now: Now, api_now: Timestamp) {
+    fn settle(
+        &mut self,
+        facts: &Arc<Facts>,
+        progress: Progress,
+        reported_by: Option<Source>,
+        now: Now,
+        api_now: Timestamp,
+    ) {
         let is_report = reported_by.is_some();
         let (random, ended_interval) = (self.rng.f64(), self.config.ended_interval);
         let (schedule, listing_interval) = (self.config.schedule, self.config.listing_interval);

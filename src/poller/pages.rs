@@ -7,9 +7,9 @@ use agntix_api::promise::Unexpected;
 use agntix_api::{ApiError, JsonText, Route, wire};
 
 use super::answer_head::AnswerHead;
+use super::backoff::backoff;
 use super::core::{Ask, Core, Now};
 use super::entries::Entries;
-use super::health::backoff;
 use super::listing_driver::PageTaken;
 use super::notices::{ListNotice, Notice, PageTrouble};
 use super::pipeline::Purpose;
@@ -134,16 +134,16 @@ impl Core {
         mut seen: PageSeen,
         entries: &[Arc<Facts>],
         unusable: &[Arc<str>],
-        verdicts: &[CommitOutcome],
+        outcomes: &[CommitOutcome],
         again: bool,
         now: Now,
     ) {
         let api_now = self.api_time.now(now.tick, now.local);
         let next_sweep = now.tick + self.config.listing_interval;
-        for (facts, verdict) in entries.iter().zip(verdicts) {
+        for (facts, outcome) in entries.iter().zip(outcomes) {
             // Open sessions that would have to be asked for before the next sweep are what makes a page worth it.
             seen.refreshed += usize::from(facts.state == "open" && self.tracker.is_due(&facts.id, next_sweep));
-            seen.fresh += usize::from(self.session_committed(facts, verdict, Some(Source::Listing), now, api_now));
+            seen.fresh += usize::from(self.session_committed(facts, outcome, Some(Source::Listing), now, api_now));
         }
         for id in unusable {
             seen.fresh += usize::from(self.tracker.hear(id, Source::Listing, api_now, now.tick));

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::health::backoff;
+use super::backoff::backoff;
 use crate::catalogue::SeriesKey;
 use crate::clock::Tick;
 use crate::discovery::listing::PageSeen;
@@ -36,7 +36,7 @@ pub enum Purpose {
     Session(Arc<Facts>),
     /// A page of the listing was read: what it held, and the sessions of the batch.
     Page {
-        /// What is known before the verdicts.
+        /// What is known before the outcomes.
         seen: PageSeen,
         /// One a change.
         entries: Vec<Arc<Facts>>,

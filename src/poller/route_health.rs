@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::health::{BACKOFF_CAP, BROKEN, backoff};
+use super::backoff::{BACKOFF_CAP, backoff};
+use super::health::BROKEN;
 use crate::clock::Tick;
 
 /// From so many wrong answers in a row on, over at least [`WRONG_FOR`], the route does not work.

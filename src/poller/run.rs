@@ -211,9 +211,9 @@ impl Poller {
     fn committed(&mut self, batch: Batch, result: Committed) -> Result<(), PollerError> {
         let (now, changes) = (self.now(), batch.changes.len());
         match result {
-            Ok(verdicts) => {
+            Ok(outcomes) => {
                 self.core.commit_ended(changes, None, now);
-                self.core.committed(batch.purpose, &verdicts, now);
+                self.core.committed(batch.purpose, &outcomes, now);
             }
             Err(error) if matches!(*error, LedgerError::Closed) => return Err(PollerError::Stopped(error.to_string())),
             // The log has it from whoever observes the commits.

@@ -9,9 +9,9 @@ use agntix_api::{JsonText, Route, wire};
 
 use super::answer_head::AnswerHead;
 use super::core::{Ask, Core, Now};
-use super::startup::LookBackStage;
 use super::notices::{Notice, SessionNotice, SessionTrouble};
 use super::pipeline::Purpose;
+use super::startup::LookBackStage;
 use crate::ledger::Change;
 use crate::observation;
 use crate::session::{Facts, MalformedReason, Source};

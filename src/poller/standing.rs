@@ -7,9 +7,9 @@ use agntix_api::Route;
 use agntix_api::paths::ApiPath;
 
 use super::core::{Core, Now};
-use super::startup::LookBackStage;
 use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
+use super::startup::LookBackStage;
 use crate::clock::Tick;
 use crate::status::{ApiStatus, RouteLine};
 use crate::tracker::Summary;

@@ -8,9 +8,9 @@ use agntix_api::Route;
 use agntix_api::paths::{AfterWrong, ApiPath};
 
 use super::answer_head::AnswerHead;
+use super::backoff::backoff;
 use super::contact::WrongPath;
 use super::core::{Ask, Core, Now};
-use super::health::backoff;
 use super::notices::{ApiNotice, Notice, SessionTrouble};
 use super::route_health::RouteHealth;
 use super::sessions::session_notice;

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::ExporterMetrics;
-use crate::discovery::webhook::{Deliveries, Event, DeliveryStatus};
+use crate::discovery::webhook::{Deliveries, DeliveryStatus, Event};
 
 /// A delivery is a few kilobytes; Agntix cuts very long calls short.
 const MAX_BODY: usize = 1024 * 1024;
@@ -173,8 +173,12 @@ impl Answer {
             Self::Of(DeliveryStatus::Known) => (StatusCode::OK, "Known already."),
             Self::Of(DeliveryStatus::Ignored) => (StatusCode::OK, "Not used."),
             Self::Of(DeliveryStatus::Malformed) => (StatusCode::BAD_REQUEST, "This is no event of a session."),
-            Self::Of(DeliveryStatus::Unauthorized(_)) => (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong."),
-            Self::Of(DeliveryStatus::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again."),
+            Self::Of(DeliveryStatus::Unauthorized(_)) => {
+                (StatusCode::UNAUTHORIZED, "The signature is missing, old or wrong.")
+            }
+            Self::Of(DeliveryStatus::Busy) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Too much is under way; deliver it again.")
+            }
             Self::Of(DeliveryStatus::Failed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "It cannot be stored at present; deliver it again.")
             }

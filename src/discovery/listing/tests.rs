@@ -1,6 +1,7 @@
 //! Sweeps against answers made by hand.
 
 use super::*;
+use crate::discovery::paging::PageClaims;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 

@@ -16,8 +16,8 @@ impl World {
         let facts = Arc::new(crate::observation::observe_entry(&session, config, self.now().local).unwrap());
         let (source, now) = (Source::Webhook, self.now().local);
         let change = Change::Session { facts: Arc::clone(&facts), source, now };
-        let verdict = self.runtime.block_on(self.ledger.commit(vec![change])).unwrap().remove(0);
-        News::Session { facts, verdict, source }
+        let outcome = self.runtime.block_on(self.ledger.commit(vec![change])).unwrap().remove(0);
+        News::Session { facts, outcome, source }
     }
 }
 
