@@ -25,8 +25,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
 use tokio_util::sync::CancellationToken;
 
-/// How long a condition may take to come true on a busy machine; what is waited for takes far less.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+use self::wait::Wait;
+pub use self::wait::{PATIENCE, until};
 
 /// What signs deliveries where any secret will do.
 pub const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -51,19 +51,6 @@ pub fn allow_files(count: u64) {
     let enough = limit.maximum.is_none_or(|maximum| maximum >= count);
     assert!(enough, "this test needs {count} open files, more than the system allows ({:?})", limit.maximum);
     setrlimit(Resource::Nofile, Rlimit { current: Some(count), ..limit }).unwrap();
-}
-
-/// Waits until `condition` gives something.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
-        // Only spares the processor: the condition decides, not the time.
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A simulator that is being served.
@@ -374,6 +361,7 @@ impl Daemon {
         let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()));
         if (status, path) == (200, "/metrics") {
             check_names(&body);
+            wait::seen(&body);
         }
         (status, body)
     }
@@ -424,15 +412,17 @@ impl Daemon {
 
     /// Waits until the durable families show exactly this.
     pub fn shows(&self, truth: &BTreeMap<String, f64>) {
-        let mut last = BTreeMap::new();
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            last = durable(&self.samples());
-            if last == *truth {
+        let mut wait = Wait::begin();
+        let last = loop {
+            let shown = durable(&self.samples());
+            if shown == *truth {
                 return;
             }
+            if wait.is_in_vain() {
+                break shown;
+            }
             std::thread::sleep(Duration::from_millis(50));
-        }
+        };
         let differs: Vec<String> = truth
             .keys()
             .chain(last.keys())
