@@ -32,7 +32,7 @@ pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<CommitOutcome>, Arc<Led
 
 /// Takes batches of changes and makes them durable.
 pub trait Ledger: Send + Sync {
-    /// Makes all of `changes` durable, or none, and then answers with one verdict a change, in order. Batches are applied
+    /// Makes all of `changes` durable, or none, and then answers with one outcome for each change, in order. Batches are applied
     /// in the order of the calls. Whoever drops the future withdraws the changes, unless they are being written already.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ pub enum Change {
         /// The API's time.
         now: Timestamp,
     },
-    /// A session that the API does not give any more: counted as far as it is known.
+    /// A session that the API no longer returns: counted as far as it is known.
     GiveUp {
         /// Its id.
         id: Arc<str>,
@@ -177,7 +177,7 @@ pub struct Opened {
     pub paths: [Option<u32>; ApiPath::ALL.len()],
 }
 
-/// What a commit made durable, for whoever shows it. It is told before the commit is answered.
+/// What a commit made durable, for whoever shows it. It is reported before the commit is answered.
 #[derive(Clone, Debug, Default)]
 pub struct Committed {
     /// The new states of the series that changed, or of all of them after the store was reopened.

@@ -79,7 +79,7 @@ impl Admission {
         self.overflow.len()
     }
 
-    /// Forgets all folded values but the first `folded`: they were told before.
+    /// Forgets all folded values but the first `folded`: they were reported before.
     pub(super) fn keep_folded(&mut self, folded: usize) {
         self.overflow.truncate(folded);
     }

@@ -7,7 +7,7 @@ use super::admission::Gate;
 use super::classification::{self, Judgement, STARTED_ONLY};
 use super::overlay::Overlay;
 use super::room::Room;
-use super::rows::{Counted, LeaseWrite, Number, Rows, SeriesWrite, Writes};
+use super::rows::{CountedRow, LeaseWrite, Number, Rows, SeriesWrite, Writes};
 use super::sums::{Additions, LookBack, Sums};
 use super::{Decision, Policy, PolicyConfig};
 use crate::catalogue::Family;
@@ -29,7 +29,7 @@ pub(super) struct Batch<'b> {
     sessions: Overlay,
     writes: Writes,
     sums: Sums,
-    /// The latest time that a change was told at.
+    /// The latest time of a change.
     now: Timestamp,
     /// How many changes the batch has.
     changes: usize,
@@ -159,7 +159,7 @@ impl<'b> Batch<'b> {
         let folded = self.policy.admission.folded();
         let channel = self.channel(&facts.channel, &facts.id, now, look_back);
         if stage >= Stage::Open {
-            // That the session is counted under `other` was told with its start.
+            // That the session is counted under `other` was reported with its start.
             self.policy.admission.keep_folded(folded);
         }
         if stage < Stage::Open {
@@ -202,7 +202,7 @@ impl<'b> Batch<'b> {
         if let (Some(day), true) = (day, is_new) {
             self.writes.new_days.insert(day);
         }
-        self.sessions.session(id).set_counted(Some(Counted { parts, day }));
+        self.sessions.session(id).set_counted(Some(CountedRow { parts, day }));
     }
 
     /// Remembers which parts the analysis of a counted session has.
@@ -247,7 +247,7 @@ impl<'b> Batch<'b> {
         self.sums.add(additions, &facts.id, &bucket_schemas, look_back);
     }
 
-    fn reclassify(&mut self, facts: &Facts, found: Counted, look_back: LookBack) {
+    fn reclassify(&mut self, facts: &Facts, found: CountedRow, look_back: LookBack) {
         // Without an analysis there is nothing to compare with: a session does not lose the one it had.
         let Some(outcome) = facts.outcome.as_ref().filter(|outcome| !outcome.timed_out) else { return };
         // What is remembered of when an analysis was made counts from the day under which the session was counted.
@@ -278,7 +278,7 @@ impl<'b> Batch<'b> {
             };
             self.sums.add(vec![addition], &facts.id, &self.policy.config.bucket_schemas, look_back);
         }
-        self.sessions.session(&facts.id).set_counted(Some(Counted { parts: remember, ..found }));
+        self.sessions.session(&facts.id).set_counted(Some(CountedRow { parts: remember, ..found }));
     }
 
     fn heard(&mut self, id: &Arc<str>, source: Source, now: Timestamp) {

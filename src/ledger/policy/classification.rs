@@ -1,5 +1,5 @@
 //! With which classifications a session was counted, and when those were made, in one integer: enough to see that an analysis
-//! has changed, and that one that is told again is an older one. Pure.
+//! has changed, and that one that is delivered again is an older one. Pure.
 //!
 //! Bits 61 down: hashes of resolution (10), sentiment (10) and intent (17), 0 where absent; then either when the analysis was
 //! made, in seconds since midnight of the day of the session (24), or, where the API's times do not tell, which
@@ -27,7 +27,7 @@ const PARTS: [(&str, i64, u32, u32); 3] =
 pub(super) enum Judgement {
     /// It is the one that stands, or an older one.
     Stands,
-    /// The classifications that stand were told again later, which is to be remembered.
+    /// The classifications that stand were confirmed later, which is to be remembered.
     Confirmed(i64),
     /// It replaces the one that stands.
     Replaced {
@@ -155,11 +155,11 @@ mod tests {
         Outcome { resolution: text(resolution), intent: text(intent), ..Outcome::default() }
     }
 
-    /// Tells of analyses one after the other; how often each part was reclassified.
-    fn told(first: i64, told: &[(Option<u64>, Outcome)]) -> (i64, [usize; 2]) {
+    /// Judges analyses one after the other; how often each part was reclassified.
+    fn judged(first: i64, analyses: &[(Option<u64>, Outcome)]) -> (i64, [usize; 2]) {
         let mut count = [0, 0];
         let remembered =
-            told.iter().fold(first, |remembered, (at, outcome)| match judge(remembered, &facts(*at), outcome) {
+            analyses.iter().fold(first, |remembered, (at, outcome)| match judge(remembered, &facts(*at), outcome) {
                 Judgement::Stands => remembered,
                 Judgement::Confirmed(remember) => remember,
                 Judgement::Replaced { parts, remember } => {
@@ -172,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_analyses_that_are_replayed_for_ever_the_later_stands() {
+    fn of_two_analyses_that_are_replayed_again_and_again_the_later_stands() {
         let (old, new) = (outcome("unresolved", "Refund"), outcome("resolved", "Refund"));
         for (first, at, then) in [(&old, 10, [1, 0]), (&new, 20, [0, 0])] {
             let counted = remember(&facts(Some(at)), first);
             let replays: Vec<_> =
                 std::iter::repeat_n([(Some(20), new.clone()), (Some(10), old.clone())], 20).flatten().collect();
-            let (remembered, count) = told(counted, &replays);
+            let (remembered, count) = judged(counted, &replays);
             assert_eq!(count, then);
             assert_eq!(remembered, remember(&facts(Some(20)), &new));
         }
@@ -192,7 +192,7 @@ mod tests {
             let counted = remember(&facts(at), &versions[0]);
             let replays: Vec<_> =
                 std::iter::repeat_n(&versions, 20).flatten().map(|version| (at, version.clone())).collect();
-            assert_eq!(told(counted, &replays).1, [0, 2], "{at:?}");
+            assert_eq!(judged(counted, &replays).1, [0, 2], "{at:?}");
         }
     }
 
@@ -200,11 +200,11 @@ mod tests {
     fn a_session_counted_by_format_2_is_judged_by_what_it_remembered() {
         let first = outcome("resolved", "Refund");
         let former = |outcome: &Outcome| (hash(outcome.resolution.as_deref()) << 40) | hash(outcome.intent.as_deref());
-        assert_eq!(told(former(&first), &[(Some(10), first.clone()), (None, first.clone())]).1, [0, 0]);
+        assert_eq!(judged(former(&first), &[(Some(10), first.clone()), (None, first.clone())]).1, [0, 0]);
         let second = outcome("resolved", "Complaint");
         let replays: Vec<_> =
             std::iter::repeat_n([(Some(20), second.clone()), (Some(10), first.clone())], 20).flatten().collect();
-        assert_eq!(told(former(&first), &replays).1, [0, 1]);
+        assert_eq!(judged(former(&first), &replays).1, [0, 1]);
         assert_eq!(judge(UNKNOWN_PARTS, &facts(Some(10)), &second), Judgement::Stands);
     }
 
@@ -214,7 +214,7 @@ mod tests {
         for at in [None, Some(5)] {
             let counted = remember(&facts(at), &nothing);
             let analysis = outcome("resolved", "Refund");
-            assert_eq!(told(counted, &[(at, analysis.clone()), (at, analysis)]).1, [1, 1]);
+            assert_eq!(judged(counted, &[(at, analysis.clone()), (at, analysis)]).1, [1, 1]);
         }
     }
 
@@ -228,17 +228,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn replays_end_in_no_more_changes(
+        fn replayed_analyses_settle_after_a_few_rounds(
             versions in proptest::collection::vec((proptest::option::of(0_u64..30), "[rs]{0,1}", "[a-d]{0,1}"), 1..6)
         ) {
             let versions: Vec<_> = versions.iter().map(|(at, r, i)| (*at, outcome(r, i))).collect();
             let (at, first) = &versions[0];
             let mut remembered = remember(&facts(*at), first);
             for _ in 0..3 {
-                (remembered, _) = told(remembered, &versions);
+                (remembered, _) = judged(remembered, &versions);
                 prop_assert!(remembered >= 0);
             }
-            prop_assert_eq!(told(remembered, &versions), (remembered, [0, 0]));
+            prop_assert_eq!(judged(remembered, &versions), (remembered, [0, 0]));
         }
     }
 }

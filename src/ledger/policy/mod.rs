@@ -84,8 +84,8 @@ pub(in crate::ledger) struct Policy {
     retention: Retention,
     look_back: LookBack,
     watermark: Option<Timestamp>,
-    /// The channels whose series are zero-initialized. Shared with everything that a channel is told to: a tracker holds
-    /// 100,000 sessions of a few hundred channels.
+    /// The channels whose series are zero-initialized. Shared with all pending sessions: a tracker
+    /// holds 100,000 of a few hundred channels.
     channels: HashSet<Arc<Channel>>,
 }
 

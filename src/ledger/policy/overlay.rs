@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::rows::{Counted, CountedWrite, PendingWrite, Rows, Writes, session_key};
+use super::rows::{CountedRow, CountedWrite, PendingWrite, Rows, Writes, session_key};
 use crate::ledger::Pending;
 
 /// The rows, loaded and changed.
@@ -26,8 +26,8 @@ pub(in crate::ledger) struct SessionRows {
     had_pending: bool,
     pending: Option<Pending>,
     pending_changed: bool,
-    counted_before: Option<Counted>,
-    counted: Option<Counted>,
+    counted_before: Option<CountedRow>,
+    counted: Option<CountedRow>,
 }
 
 impl Overlay {
@@ -103,12 +103,12 @@ impl SessionRows {
     }
 
     /// Where the session is remembered as counted.
-    pub(in crate::ledger) fn counted(&self) -> Option<Counted> {
+    pub(in crate::ledger) fn counted(&self) -> Option<CountedRow> {
         self.counted
     }
 
     /// Remembers the session as counted, or no more.
-    pub(in crate::ledger) fn set_counted(&mut self, counted: Option<Counted>) {
+    pub(in crate::ledger) fn set_counted(&mut self, counted: Option<CountedRow>) {
         self.counted = counted;
     }
 }

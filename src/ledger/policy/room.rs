@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_values_of_their_own_are_charged_by_themselves() {
+    fn only_series_with_values_not_known_beforehand_are_charged_by_themselves() {
         let charges = charges();
         let of = |family, labels| charges.of(family, labels, buckets::CONFIDENCE);
         assert_eq!(of(Family::Intents, r#"agent_id="a",intent="x",resolution="none",sentiment="none""#), 1);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_looked_into_only_near_the_end_and_keeps_a_place_for_the_rest() {
+    fn room_is_checked_only_near_the_bound_and_keeps_a_reserve_for_other() {
         let charges = charges();
         let (mut new, mut none) = (0, |_: &SeriesKey| false);
         assert!(Room::of(&charges, (250_000, 0), 64, &mut new, &mut none).is_none());

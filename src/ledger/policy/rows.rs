@@ -26,7 +26,7 @@ pub(in crate::ledger) fn session_key(id: &str) -> SessionKey {
 
 /// Where a session is remembered as counted, and with which parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ledger) struct Counted {
+pub(in crate::ledger) struct CountedRow {
     /// Hashes of its classifications, or one of the constants in [`classification`](super::classification).
     pub(in crate::ledger) parts: i64,
     /// Under which day; none among the old sessions, which are remembered for good.
@@ -39,7 +39,7 @@ pub(in crate::ledger) struct Rows {
     /// Of each session of [`wanted_pending`] that is not yet wholly counted.
     pub(in crate::ledger) pending: HashMap<Arc<str>, Pending>,
     /// Of each session of [`wanted_counted`] that is counted.
-    pub(in crate::ledger) counted: HashMap<Arc<str>, Counted>,
+    pub(in crate::ledger) counted: HashMap<Arc<str>, CountedRow>,
     /// What all series are charged (see [`room`](super::room)).
     pub(in crate::ledger) charged: u64,
 }
@@ -162,9 +162,9 @@ pub(in crate::ledger) struct CountedWrite {
     /// The session.
     pub(in crate::ledger) key: SessionKey,
     /// The row as it was loaded. One that was not asked for may be there all the same, and is replaced.
-    pub(in crate::ledger) before: Option<Counted>,
+    pub(in crate::ledger) before: Option<CountedRow>,
     /// The row as it is to be.
-    pub(in crate::ledger) after: Option<Counted>,
+    pub(in crate::ledger) after: Option<CountedRow>,
 }
 
 /// A change of the leased requests.

@@ -3,7 +3,7 @@
 //!
 //! A request is a file in the state directory, and so is the copy: whoever may write there may do anything to the state
 //! anyway, and nobody can have the exporter write anywhere else. Where the copy goes from there, and under whose rights, is
-//! the affair of who asked ([`upkeep`](super::upkeep)).
+//! decided by whoever asked ([`upkeep`](super::upkeep)).
 //!
 //! The pages are copied as they are, in one go and without waiting for the disk, so that commits wait for as long as it takes
 //! to copy them in memory; the disk is waited for on a thread of its own.

@@ -38,7 +38,7 @@ pub(super) struct Checksums(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     tables: BTreeMap<Box<str>, Entry>,
-    commit: Commit,
+    commit: CommitNumber,
     /// Changes of rows that SQLite had counted when the last commit was.
     changes: u64,
     /// The file, so that it is not closed while SQLite has it open.
@@ -60,7 +60,7 @@ pub(super) struct Total {
 
 /// Which state this is, and how often something was committed to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Commit {
+pub(super) struct CommitNumber {
     /// Random, drawn when the state was made.
     pub(super) state: i64,
     /// Rises with every commit of the daemon.
@@ -122,7 +122,7 @@ impl Damage {
 }
 
 impl Checksums {
-    /// Makes the functions known to `connection`. What they are told is kept for [`write`](Self::write).
+    /// Makes the functions known to `connection`. What they sum up is kept for [`write`](Self::write).
     pub(super) fn of(connection: &Connection) -> Result<Self> {
         let checksums = Self::default();
         let function = |name: &str, act: fn(&mut Total, i64, i64), hashes: usize| {
@@ -186,7 +186,7 @@ impl Checksums {
 
     /// Begins the checksums of a state that is being made, whose tables are all there.
     pub(super) fn begin(&self, connection: &Connection) -> Result<()> {
-        self.state().commit = Commit { state: fastrand::i64(..), number: 0 };
+        self.state().commit = CommitNumber { state: fastrand::i64(..), number: 0 };
         for table in schema::tables() {
             self.change(table, |_| ());
         }
@@ -223,7 +223,7 @@ impl Checksums {
     }
 
     fn write_commit(&self, connection: &Connection) -> Result<()> {
-        let Commit { state, number } = self.commit();
+        let CommitNumber { state, number } = self.commit();
         write_row(connection, COMMITS, Total { rows: number, sum: state })
     }
 
@@ -234,7 +234,7 @@ impl Checksums {
     }
 
     /// Which state it is, and its last commit.
-    pub(super) fn commit(&self) -> Commit {
+    pub(super) fn commit(&self) -> CommitNumber {
         self.state().commit
     }
 
@@ -255,7 +255,7 @@ impl Checksums {
         for (name, total) in read {
             match total {
                 None => damaged = Some(name),
-                Some(total) if name == COMMITS => commit = Some(Commit { state: total.sum, number: total.rows }),
+                Some(total) if name == COMMITS => commit = Some(CommitNumber { state: total.sum, number: total.rows }),
                 Some(total) => drop(state.tables.insert(name.into(), Entry { total, changed: false })),
             }
         }
@@ -550,7 +550,7 @@ mod tests {
         assert_eq!(checksums.commit(), before);
         meta(&connection, "a", 1);
         checksums.write_counting(&connection).unwrap();
-        assert_eq!(checksums.commit(), Commit { number: before.number + 1, ..before });
+        assert_eq!(checksums.commit(), CommitNumber { number: before.number + 1, ..before });
         assert_eq!(reloaded(&connection).commit(), checksums.commit());
     }
 }

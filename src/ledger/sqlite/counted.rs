@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::checksums::Checksums;
 use crate::clock::Timestamp;
-use crate::ledger::policy::rows::{Counted, SessionKey, session_key};
+use crate::ledger::policy::rows::{CountedRow, SessionKey, session_key};
 
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -105,21 +105,21 @@ impl CountedTables {
         id: &str,
         created: Timestamp,
         is_old: bool,
-    ) -> Result<Option<Counted>> {
+    ) -> Result<Option<CountedRow>> {
         let key = session_key(id);
         for day in self.near(created) {
             if let Some(parts) = self.find_in(connection, Some(day), &key)? {
-                return Ok(Some(Counted { parts, day: Some(day) }));
+                return Ok(Some(CountedRow { parts, day: Some(day) }));
             }
         }
         if is_old && let Some(parts) = self.find_in(connection, None, &key)? {
-            return Ok(Some(Counted { parts, day: None }));
+            return Ok(Some(CountedRow { parts, day: None }));
         }
         let day: Option<Option<i64>> =
             connection.prepare_cached(&self.elsewhere)?.query_row([key], |row| row.get(0)).optional()?;
         let Some(day) = day else { return Ok(None) };
         // Only the place is taken on trust: to check all days before the first new session would hold up the start.
-        Ok(self.find_in(connection, day, &key)?.map(|parts| Counted { parts, day }))
+        Ok(self.find_in(connection, day, &key)?.map(|parts| CountedRow { parts, day }))
     }
 
     /// The days in whose partitions a session created then may be.
@@ -146,8 +146,8 @@ impl CountedTables {
     }
 
     /// Writes a row that is not known to be there.
-    pub(super) fn insert(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
-        let Counted { parts, day } = row;
+    pub(super) fn insert(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
+        let CountedRow { parts, day } = row;
         self.check(connection, day)?;
         let table = partition(day);
         let inserted = connection
@@ -161,8 +161,8 @@ impl CountedTables {
     }
 
     /// Writes other parts into a row, if it is there.
-    pub(super) fn replace(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
-        let Counted { parts, day } = row;
+    pub(super) fn replace(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
+        let CountedRow { parts, day } = row;
         let Some(before) = self.find_in(connection, day, key)? else { return Ok(()) };
         let table = partition(day);
         connection.prepare_cached(&format!("UPDATE {table} SET parts = ?2 WHERE id = ?1"))?.execute((key, parts))?;
@@ -172,7 +172,7 @@ impl CountedTables {
     }
 
     /// Deletes a row that is there.
-    pub(super) fn delete(&mut self, connection: &Connection, key: &SessionKey, row: Counted) -> Result<()> {
+    pub(super) fn delete(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
         let table = partition(row.day);
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([key])?;
         self.checksums.id_removed(&table, key, row.parts);

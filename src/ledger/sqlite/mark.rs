@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 
-use super::checksums::{Commit, row_hash};
+use super::checksums::{CommitNumber, row_hash};
 
 /// Its name, in the directory of the state.
 pub(super) const FILE: &str = "ledger.commits";
@@ -25,7 +25,7 @@ pub(super) const FILE: &str = "ledger.commits";
 #[derive(Debug)]
 pub(super) struct Mark {
     file: File,
-    written: Commit,
+    written: CommitNumber,
 }
 
 impl Mark {
@@ -35,11 +35,11 @@ impl Mark {
     /// If it can be neither written nor made.
     pub(super) fn open(directory: &Path) -> std::io::Result<Self> {
         let file = File::options().create(true).truncate(false).write(true).open(path(directory))?;
-        Ok(Self { file, written: Commit::default() })
+        Ok(Self { file, written: CommitNumber::default() })
     }
 
     /// Writes the number of the last commit, which must be durable.
-    pub(super) fn write(&mut self, commit: Commit) {
+    pub(super) fn write(&mut self, commit: CommitNumber) {
         // One that cannot be written says less than it could, and nothing wrong.
         if commit != self.written && self.file.write_all_at(text(commit).as_bytes(), 0).is_ok() {
             self.written = commit;
@@ -48,7 +48,7 @@ impl Mark {
 }
 
 /// The commit that the mark in `directory` tells of; none if there is no mark, or none that can be read.
-pub(super) fn read(directory: &Path) -> Option<Commit> {
+pub(super) fn read(directory: &Path) -> Option<CommitNumber> {
     parse(&std::fs::read_to_string(path(directory)).ok()?)
 }
 
@@ -57,22 +57,22 @@ fn path(directory: &Path) -> PathBuf {
 }
 
 /// In the first sector of the file, so that it is written whole or not at all.
-fn text(commit: Commit) -> String {
-    let Commit { state, number } = commit;
+fn text(commit: CommitNumber) -> String {
+    let CommitNumber { state, number } = commit;
     let hash = row_hash(FILE, [ValueRef::Integer(state), ValueRef::Integer(number)]);
     format!("state {state:016x} commit {number:020} checksum {hash:016x}\n")
 }
 
-fn parse(read: &str) -> Option<Commit> {
+fn parse(read: &str) -> Option<CommitNumber> {
     let mut words = read.split(' ');
     let (_, state, _, number) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let state = u64::from_str_radix(state, 16).ok()?.cast_signed();
-    let commit = Commit { state, number: number.parse().ok()? };
+    let commit = CommitNumber { state, number: number.parse().ok()? };
     (text(commit) == read).then_some(commit)
 }
 
 /// What a state that ends with `found` lacks, as `marked` tells.
-pub(super) fn lost(marked: Option<Commit>, found: Commit) -> Option<String> {
+pub(super) fn lost(marked: Option<CommitNumber>, found: CommitNumber) -> Option<String> {
     let marked = marked.filter(|marked| marked.state == found.state && marked.number > found.number)?;
     let missing = marked.number - found.number;
     Some(format!(
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(read(directory.path()), None);
         let mut mark = Mark::open(directory.path()).unwrap();
         for number in [1, 2, i64::MAX] {
-            let commit = Commit { state: -7, number };
+            let commit = CommitNumber { state: -7, number };
             mark.write(commit);
             assert_eq!(read(directory.path()), Some(commit));
         }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn only_an_earlier_commit_of_the_same_state_has_lost_something() {
-        let commit = |state, number| Commit { state, number };
+        let commit = |state, number| CommitNumber { state, number };
         assert_eq!(lost(None, commit(1, 5)), None);
         assert_eq!(lost(Some(commit(1, 5)), commit(1, 5)), None);
         assert_eq!(lost(Some(commit(1, 4)), commit(1, 5)), None);

@@ -37,7 +37,7 @@ use writer::{Serving, Writer};
 use super::queue::Queue;
 use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, hold};
 
-/// Told of every commit before it is answered, on the writer thread; and when the file is found gone, or back, without one.
+/// Called with every commit before it is answered, on the writer thread; also when the file is found to be missing or back.
 pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
 
 /// A ledger in an SQLite file.

@@ -10,7 +10,7 @@ use super::totals::Totals;
 use super::{leases, meta, pending};
 use crate::ledger::policy::Policy;
 use crate::ledger::policy::rows::{
-    Admitted, Counted, CountedWrite, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, Writes,
+    Admitted, CountedRow, CountedWrite, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, Writes,
     wanted_counted, wanted_pending,
 };
 use crate::ledger::{Change, Committed};
@@ -124,7 +124,7 @@ fn write_counted(connection: &Connection, counted: &mut CountedTables, write: Co
     match (before, after) {
         (Some(before), Some(after)) if before.day == after.day => counted.replace(connection, &key, after),
         (before, after) => {
-            let delete = |row: Counted, counted: &mut CountedTables| counted.delete(connection, &key, row);
+            let delete = |row: CountedRow, counted: &mut CountedTables| counted.delete(connection, &key, row);
             before.map_or(Ok(()), |row| delete(row, counted))?;
             after.map_or(Ok(()), |row| counted.insert(connection, &key, row))
         }

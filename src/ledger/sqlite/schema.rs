@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::checksums::{self, Checksums, Commit};
+use super::checksums::{self, Checksums, CommitNumber};
 use super::pages::Tree;
 use super::{counted, header, mark, pages, wal};
 use crate::ledger::LedgerError;
@@ -237,7 +237,7 @@ fn prepare(
     connection: &Connection,
     path: &Path,
     length: Option<u64>,
-    marked: Option<Commit>,
+    marked: Option<CommitNumber>,
 ) -> Result<Checksums, Refusal> {
     // Exclusive before the first read: a second daemon is refused, and WAL needs no shared-memory file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;

@@ -230,7 +230,7 @@ mod tests {
     use exposition::BucketSchemaId;
 
     #[test]
-    fn a_row_of_additions_is_read_as_it_was_written_and_a_broken_one_is_not() {
+    fn row_of_additions_is_read_back_and_a_truncated_one_is_rejected() {
         let (one, two) = (name(1, "one"), name(1, "two"));
         let delta = |counts: &[u64]| {
             let mut delta = Delta::new(BucketSchemaId::NONE, 0);

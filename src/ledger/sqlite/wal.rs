@@ -213,7 +213,7 @@ mod tests {
 
         /// What was being written when the power went may be there in any part: sector by sector, new or as it was before.
         #[test]
-        fn whatever_is_left_of_the_transaction_under_way_is_no_damage(
+        fn rest_of_an_unfinished_transaction_is_no_damage(
             under_way in 0..9_usize,
             kept in prop::collection::vec(any::<bool>(), 64),
             zeroed in any::<bool>(),

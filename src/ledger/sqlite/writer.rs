@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_millis(20);
 /// How often to look whether the file is still where the next start looks for it, and whether a copy of it is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The writer's side of the queue. When the writer ends, even by a panic, nobody waits for it in vain.
+/// The writer's side of the queue. When the writer ends, even by a panic, every waiting caller gets an error.
 pub(super) struct Serving {
     pub(super) queue: Arc<Queue>,
     pub(super) reloaded: Arc<Reloaded>,
@@ -188,7 +188,7 @@ impl Writer {
                 Ok(()) => store.serve_backup(),
                 Err(error) => self.failed(&error),
             },
-            // Why it is not was told when it went.
+            // The reason was reported when the file went missing.
             Some(_) => drop(self.ready().map(drop)),
             None => {}
         }

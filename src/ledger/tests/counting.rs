@@ -47,12 +47,14 @@ pub(super) fn a_changed_analysis_is_a_reclassification_and_nothing_else<B: Backe
     assert!(!totals.keys().any(|key| key.contains("Complaint")));
 }
 
-pub(super) fn what_ended_before_the_first_start_is_a_starting_value_and_what_came_later_is_held<B: Backend>() {
+pub(super) fn sessions_before_the_first_start_are_starting_values_and_later_ones_open_an_initial_zero_window<
+    B: Backend,
+>() {
     let mut ledger = B::begin(Config::default());
     ledger.commit(vec![Change::FirstStart(at(10_000))]);
     ledger.commit(vec![session(&facts("before", Some(5_000), Some("Refund")))]);
     // The last page of the look-back and its end may come in one commit.
-    let late = session(&facts("before, told late", Some(6_000), Some("Refund")));
+    let late = session(&facts("before, heard late", Some(6_000), Some("Refund")));
     ledger.commit(vec![late, session(&facts("after", Some(15_000), Some("Refund"))), Change::LookBackDone]);
     let opened = ledger.reopen();
     let ended = |opened: &Opened| {
@@ -66,7 +68,7 @@ pub(super) fn what_ended_before_the_first_start_is_a_starting_value_and_what_cam
     assert_eq!(ended(&ledger.reopen()).held_at, None);
 }
 
-pub(super) fn session_of_the_past_that_is_counted_after_the_look_back_makes_new_series_rise_from_zero<B: Backend>() {
+pub(super) fn old_session_counted_after_the_look_back_makes_its_new_series_rise_from_zero<B: Backend>() {
     let mut ledger = B::begin(Config::default());
     ledger.commit(vec![Change::FirstStart(at(10_000))]);
     ledger.commit(vec![session(&facts("before", Some(5_000), Some("Refund"))), Change::LookBackDone]);
@@ -85,7 +87,7 @@ pub(super) fn session_of_the_past_that_is_counted_after_the_look_back_makes_new_
     );
 }
 
-pub(super) fn a_session_older_than_the_memory_is_refused_unless_it_is_pending<B: Backend>() {
+pub(super) fn session_older_than_the_retention_is_counted_only_if_it_is_pending<B: Backend>() {
     let mut config = Config::default();
     config.sessions.retention = Duration::from_secs(2 * 86_400);
     let day = Duration::from_secs(86_400);
@@ -113,7 +115,7 @@ pub(super) fn a_session_older_than_the_memory_is_refused_unless_it_is_pending<B:
     );
 }
 
-pub(super) fn sessions_before_a_dated_first_start_are_starting_values_and_counted_once<B: Backend>() {
+pub(super) fn sessions_counted_before_the_first_start_is_known_are_not_counted_again<B: Backend>() {
     let day = Duration::from_secs(86_400);
     let old = |id: &str, days: u32| {
         let mut facts = Facts::clone(&facts(id, Some(0), Some("x")));
@@ -123,17 +125,17 @@ pub(super) fn sessions_before_a_dated_first_start_are_starting_values_and_counte
     };
     let mut ledger = B::begin(Config::default());
     // One is older than the retention, which is not known before the first start is dated.
-    let told = [old("s", 1), old("ancient", 400)];
+    let sessions = [old("s", 1), old("ancient", 400)];
     let counted = CommitOutcome::Counted { historic: true, new: true };
-    assert_eq!(ledger.commit(told.to_vec()), [counted.clone(), counted]);
+    assert_eq!(ledger.commit(sessions.to_vec()), [counted.clone(), counted]);
     assert_eq!(ledger.reopen().first_start, None);
     ledger.commit(vec![Change::FirstStart(at(0)), Change::FirstStart(at(9))]);
-    assert_eq!(ledger.commit(told.to_vec()), [CommitOutcome::AlreadyCounted, CommitOutcome::AlreadyCounted]);
+    assert_eq!(ledger.commit(sessions.to_vec()), [CommitOutcome::AlreadyCounted, CommitOutcome::AlreadyCounted]);
     assert_eq!(ledger.reopen().first_start, Some(at(0)));
-    assert_eq!(ledger.commit(told.to_vec()), [CommitOutcome::AlreadyCounted, CommitOutcome::AlreadyCounted]);
+    assert_eq!(ledger.commit(sessions.to_vec()), [CommitOutcome::AlreadyCounted, CommitOutcome::AlreadyCounted]);
 }
 
-pub(super) fn nothing_is_a_starting_value_once_the_look_back_is_over_without_a_dated_first_start<B: Backend>() {
+pub(super) fn without_a_first_start_nothing_is_a_starting_value_after_the_look_back<B: Backend>() {
     let mut ledger = B::begin(Config::default());
     ledger.commit(vec![Change::LookBackDone]);
     let outcomes = ledger.commit(vec![session(&facts("s", Some(5), Some("x")))]);
@@ -142,7 +144,7 @@ pub(super) fn nothing_is_a_starting_value_once_the_look_back_is_over_without_a_d
     assert!(opened.look_back_done && opened.first_start.is_none());
 }
 
-pub(super) fn a_session_that_is_given_up_is_counted_as_far_as_it_is_known<B: Backend>() {
+pub(super) fn ended_session_that_is_given_up_is_counted_as_an_analysis_timeout<B: Backend>() {
     let mut ledger = B::begin(Config::default());
     let heard = Change::Heard { id: "only-heard".into(), source: Source::File, now: at(0) };
     ledger.commit(vec![heard, session(&facts("ended", Some(5), None))]);
@@ -155,7 +157,7 @@ pub(super) fn a_session_that_is_given_up_is_counted_as_far_as_it_is_known<B: Bac
 }
 
 /// It is forgotten, and yet its start is not counted again, nor anything lost, if it turns up after all.
-pub(super) fn open_session_that_is_given_up_is_forgotten_and_counted_on_when_it_is_back<B: Backend>() {
+pub(super) fn open_session_that_is_given_up_continues_where_it_was_when_it_returns<B: Backend>() {
     let mut ledger = B::begin(Config::default());
     let give_up = |id: &str| Change::GiveUp { id: id.into(), now: at(10) };
     ledger.commit(vec![session(&facts("s", None, None)), give_up("s"), give_up("s")]);
@@ -186,7 +188,7 @@ pub(super) fn open_session_that_is_given_up_is_forgotten_and_counted_on_when_it_
     assert!(totals.iter().filter(|(name, _)| name.contains("_ended_total")).all(|(_, counts)| counts == &[2]));
 }
 
-pub(super) fn label_values_beyond_the_bound_are_folded_and_told<B: Backend>() {
+pub(super) fn label_values_beyond_the_bound_are_folded_and_reported<B: Backend>() {
     let mut config = Config::default();
     config.metrics.max_label_values = 2;
     let mut ledger = B::begin(config);
@@ -202,7 +204,7 @@ pub(super) fn label_values_beyond_the_bound_are_folded_and_told<B: Backend>() {
 }
 
 /// Else they would count anew at every start until their time has come.
-pub(super) fn leases_of_the_future_begin_to_age_when_the_clock_was_set_back<B: Backend>() {
+pub(super) fn leases_in_the_future_expire_after_the_clock_was_set_back<B: Backend>() {
     let lease = |ms| Change::Lease(Lease { granted: at(ms), count: 7, per_window: 100 });
     let mut ledger = B::begin(Config::default());
     ledger.commit(vec![lease(0), lease(86_400_000), lease(86_400_001)]);

@@ -8,7 +8,7 @@ use crate::catalogue::{SeriesKey, SeriesState};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::policy::rows::{
-    Admitted, Counted, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, SessionKey, Writes, session_key,
+    Admitted, CountedRow, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, SessionKey, Writes, session_key,
     wanted_counted, wanted_pending,
 };
 use crate::ledger::policy::sums::Additions;
@@ -27,7 +27,7 @@ pub(super) struct Memory {
 #[derive(Debug, Default)]
 struct Stored {
     pending: BTreeMap<Arc<str>, Pending>,
-    counted: HashMap<SessionKey, Counted>,
+    counted: HashMap<SessionKey, CountedRow>,
     days: BTreeSet<i64>,
     series: BTreeMap<SeriesKey, SeriesState>,
     numbers: Vec<(Number, i64)>,

@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::ledger::{Change, Lease};
 use crate::session::{Ended, Facts, Source};
 
-/// Sessions that are told of.
+/// How many sessions there are.
 const SESSIONS: u8 = 8;
 const HOUR: i64 = 3_600_000;
 
-/// What may be told of a session before it is told whole. The last two sessions are open for long, and are given up and heard
-/// of again meanwhile.
-fn told(id: u8, stage: u8) -> Change {
+/// What may be heard of a session before all of it is known. The last two sessions stay open for long, and are given up and
+/// heard of again meanwhile.
+fn heard(id: u8, stage: u8) -> Change {
     let name = id.to_string();
     let is_long = id >= SESSIONS - 2;
     match stage {
@@ -45,7 +45,7 @@ fn intent(id: u8) -> &'static str {
 enum After {
     Nothing,
     Restart,
-    /// The batch is lost, and is told again.
+    /// The batch is lost, and comes again.
     Crash,
 }
 
@@ -53,9 +53,9 @@ fn after() -> impl Strategy<Value = After> {
     prop_oneof![3 => Just(After::Nothing), 1 => Just(After::Restart), 1 => Just(After::Crash)]
 }
 
-/// Tells of the sessions in batches, and then of each of them whole; the totals.
+/// The totals after the given news in batches, and then all of each session.
 fn totals_of<B: Backend>(
-    telling: &[(u8, u8)],
+    news: &[(u8, u8)],
     cuts: &[(usize, After)],
     looked_back: bool,
     crash: fn(&mut B, &[Change]),
@@ -65,11 +65,11 @@ fn totals_of<B: Backend>(
     if looked_back {
         ledger.commit(vec![Change::LookBackDone]);
     }
-    let mut rest = telling;
+    let mut rest = news;
     for (cut, after) in cuts {
         let (batch, later) = rest.split_at((*cut).min(rest.len()));
         rest = later;
-        let batch: Vec<Change> = batch.iter().map(|(id, stage)| told(*id, *stage)).collect();
+        let batch: Vec<Change> = batch.iter().map(|(id, stage)| heard(*id, *stage)).collect();
         if matches!(after, After::Crash) {
             crash(&mut ledger, &batch);
         }
@@ -78,7 +78,7 @@ fn totals_of<B: Backend>(
             ledger.reopen();
         }
     }
-    ledger.commit(rest.iter().map(|(id, stage)| told(*id, *stage)).collect());
+    ledger.commit(rest.iter().map(|(id, stage)| heard(*id, *stage)).collect());
     ledger.commit((0..SESSIONS).map(whole).collect());
     totals(&ledger.reopen().series)
 }
@@ -134,13 +134,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_telling_with_any_crash_gives_the_same_totals_on_the_policy_alone(
-        telling in prop::collection::vec((0..SESSIONS, 0..4_u8), 1..40),
+    fn any_order_repetition_batching_and_crash_gives_the_same_totals_on_the_policy_alone(
+        news in prop::collection::vec((0..SESSIONS, 0..4_u8), 1..40),
         cuts in prop::collection::vec((1..6_usize, after()), 40),
         looked_back in any::<bool>(),
     ) {
         let plain = totals_of::<Memory>(&[], &[], looked_back, |_, _| ());
-        prop_assert_eq!(totals_of::<Memory>(&telling, &cuts, looked_back, |ledger, batch| ledger.crash(batch)), plain);
+        prop_assert_eq!(totals_of::<Memory>(&news, &cuts, looked_back, |ledger, batch| ledger.crash(batch)), plain);
     }
 
     /// A batch sees its own writes.
@@ -165,14 +165,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_telling_of_the_same_sessions_gives_the_same_totals_on_sqlite(
-        telling in prop::collection::vec((0..SESSIONS, 0..4_u8), 1..40),
+    fn any_order_repetition_and_batching_gives_the_same_totals_on_sqlite(
+        news in prop::collection::vec((0..SESSIONS, 0..4_u8), 1..40),
         cuts in prop::collection::vec((1..6_usize, after()), 40),
         looked_back in any::<bool>(),
     ) {
         let restart = |ledger: &mut Sqlite, _: &[Change]| drop(ledger.reopen());
         let plain = totals_of::<Memory>(&[], &[], looked_back, |_, _| ());
-        prop_assert_eq!(totals_of::<Sqlite>(&telling, &cuts, looked_back, restart), plain);
+        prop_assert_eq!(totals_of::<Sqlite>(&news, &cuts, looked_back, restart), plain);
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Result<Vec<CommitOutco
 }
 
 /// All that a start finds, as text that can be compared.
-fn told(opened: &Opened) -> (BTreeMap<String, String>, Vec<String>, String) {
+fn contents(opened: &Opened) -> (BTreeMap<String, String>, Vec<String>, String) {
     let series = opened.series.iter().map(|series| {
         let name = format!("{:?}{}", series.key.family, series.key.labels.as_str());
         (name, format!("{:?} {:?} {:?}", series.created_ms, series.counts, series.held_at))
@@ -117,7 +117,7 @@ impl Good {
         let mut export = Vec::new();
         upkeep::export(directory.path(), &mut export, &mut |_| ()).unwrap();
         let (_ledger, opened) = open(&config).unwrap();
-        Self { files: files.into(), export, truth: told(&opened) }
+        Self { files: files.into(), export, truth: contents(&opened) }
     }
 
     /// Its files in a directory of their own, one of them changed.
@@ -164,18 +164,18 @@ fn judge(directory: &Path, good: &Good) -> Found {
             return Found::Refused;
         }
     };
-    assert_eq!(told(&opened), good.truth, "the start is wrong");
+    assert_eq!(contents(&opened), good.truth, "the start is wrong");
     for series in &opened.series {
         let labels = series.key.family.descriptor().labels;
         assert!(LabelSet::parse(labels, series.key.labels.as_str()).is_some(), "no parser reads {:?}", series.key);
     }
     for numbers in [1..CLOSED, CLOSED..CLOSED + LATER] {
         match commit(&ledger, numbers.clone().map(session).collect()) {
-            Ok(verdicts) => {
-                let again = |verdict: &CommitOutcome| {
-                    matches!(verdict, CommitOutcome::AlreadyCounted | CommitOutcome::Pending { .. })
+            Ok(outcomes) => {
+                let again = |outcome: &CommitOutcome| {
+                    matches!(outcome, CommitOutcome::AlreadyCounted | CommitOutcome::Pending { .. })
                 };
-                assert!(verdicts.iter().all(again), "a session was counted again: {verdicts:?}");
+                assert!(outcomes.iter().all(again), "a session was counted again: {outcomes:?}");
             }
             Err(error) => {
                 assert!(matches!(&*error, LedgerError::Damaged { .. }), "{error}");
@@ -188,7 +188,7 @@ fn judge(directory: &Path, good: &Good) -> Found {
         Ok(opened) => opened,
         Err(error) => panic!("it started, and does not start again: {error}"),
     };
-    assert_eq!(told(&opened), good.truth, "to tell every session again has changed something");
+    assert_eq!(contents(&opened), good.truth, "counting every session again has changed something");
     // What is free in the file is written over by what is new; nothing that is there may be.
     let new: Vec<Change> = (1_000..1_200).map(session).collect();
     match commit(&ledger, new.clone()) {
@@ -198,9 +198,9 @@ fn judge(directory: &Path, good: &Good) -> Found {
             return Found::Stopped;
         }
     }
-    let verdicts = commit(&ledger, (1..CLOSED + LATER).map(session).collect());
-    match verdicts {
-        Ok(verdicts) => assert!(!verdicts.iter().any(|verdict| matches!(verdict, CommitOutcome::Counted { .. }))),
+    let outcomes = commit(&ledger, (1..CLOSED + LATER).map(session).collect());
+    match outcomes {
+        Ok(outcomes) => assert!(!outcomes.iter().any(|outcome| matches!(outcome, CommitOutcome::Counted { .. }))),
         Err(error) => {
             assert!(matches!(&*error, LedgerError::Damaged { .. }), "{error}");
             return Found::Stopped;

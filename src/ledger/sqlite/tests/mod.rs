@@ -38,7 +38,7 @@ pub(super) fn totals(config: &Config) -> BTreeMap<String, Vec<u64>> {
 }
 
 #[test]
-fn replayed_analyses_change_nothing_however_often_and_over_restarts_and_moves() {
+fn replayed_analyses_are_reclassified_once_over_restarts_and_moves() {
     let version = |intent: &str, updated: i64| {
         let facts = facts("s", Some(1), Some(intent));
         session(&Arc::new(Facts { updated: Some(at(updated)), ..Facts::clone(&facts) }))
@@ -63,7 +63,7 @@ fn replayed_analyses_change_nothing_however_often_and_over_restarts_and_moves() 
 }
 
 #[test]
-fn what_an_agent_carries_is_known_after_a_restart_and_a_move_and_not_before_it_is_counted() {
+fn agent_parts_are_learned_when_a_session_is_counted_and_survive_restart_and_move() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = configuration(directory.path());
     let (ledger, opened) = open(&config).unwrap();
@@ -86,7 +86,7 @@ fn what_an_agent_carries_is_known_after_a_restart_and_a_move_and_not_before_it_i
 }
 
 #[test]
-fn known_id_is_known_whatever_its_date_says() {
+fn counted_id_is_recognised_under_any_creation_date() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = configuration(directory.path());
     config.sessions.retention = Duration::from_secs(200 * 86_400);
@@ -171,7 +171,7 @@ fn a_directory_that_cannot_be_used_is_named() {
 
 /// Additions are brought into the table of the series only now and then; whenever it is opened, nothing is missing.
 #[test]
-fn totals_are_whole_however_many_commits_were_made_since_they_were_written() {
+fn totals_are_complete_after_any_number_of_commits() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
     let (mut ledger, _) = open(&config).unwrap();
@@ -325,7 +325,7 @@ fn killed(config: &Config) -> Files {
 }
 
 #[test]
-fn a_log_that_lost_its_last_commit_or_all_of_them_is_noticed_and_a_torn_commit_is_not() {
+fn log_that_lost_acknowledged_commits_is_refused_and_an_unfinished_commit_is_ignored() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
     let files = killed(&config);
@@ -360,7 +360,7 @@ fn a_log_that_lost_its_last_commit_or_all_of_them_is_noticed_and_a_torn_commit_i
     // A commit that was under way and was never acknowledged.
     let more = again(&|files| files[1].1.extend_from_slice(&[7; 5_000])).unwrap();
     assert_eq!(more.series, whole.series);
-    // Without the file that tells, the last commit cannot be told from one that was under way.
+    // Without the commit mark, the last commit looks like one that was under way.
     let less = again(&|files| {
         files[1].1.pop();
         files.remove(2);
@@ -370,7 +370,7 @@ fn a_log_that_lost_its_last_commit_or_all_of_them_is_noticed_and_a_torn_commit_i
 }
 
 #[test]
-fn an_older_copy_in_the_place_of_a_newer_state_is_refused_until_it_is_meant() {
+fn older_copy_of_the_state_is_refused_until_its_commit_mark_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
     let (ledger, _) = open(&config).unwrap();
@@ -387,13 +387,13 @@ fn an_older_copy_in_the_place_of_a_newer_state_is_refused_until_it_is_meant() {
     assert!(std::fs::read(&file).unwrap() == older);
     std::fs::remove_file(directory.path().join("ledger.commits")).unwrap();
     let (ledger, _) = open(&config).unwrap();
-    let verdicts = commit(&ledger, vec![session(&facts("b", Some(5_000), Some("Refund")))]);
-    assert!(matches!(verdicts[..], [CommitOutcome::Counted { .. }]));
+    let outcomes = commit(&ledger, vec![session(&facts("b", Some(5_000), Some("Refund")))]);
+    assert!(matches!(outcomes[..], [CommitOutcome::Counted { .. }]));
 }
 
 /// They are checked before they are looked up, and without a look-up soon after the start.
 #[test]
-fn a_damaged_day_of_ids_stops_the_counting_and_counts_nothing_again() {
+fn damaged_day_of_ids_stops_counting_and_counts_nothing_twice() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
     let (ledger, _) = open(&config).unwrap();
@@ -415,11 +415,11 @@ fn a_damaged_day_of_ids_stops_the_counting_and_counts_nothing_again() {
     drop(ledger);
     assert_eq!(totals(&config), before);
 
-    let (told, tells) = std::sync::mpsc::channel();
+    let (reporting, reports) = std::sync::mpsc::channel();
     let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
-        let _ = told.send(result.map(drop).map_err(ToString::to_string));
+        let _ = reporting.send(result.map(drop).map_err(ToString::to_string));
     });
     let (_ledger, _) = SqliteLedger::open(LedgerConfig::from(&config), observer).unwrap();
-    let told = tells.recv_timeout(Duration::from_secs(60)).unwrap();
-    assert!(told.is_err_and(|error| error.contains(&format!("counted_{day}"))));
+    let report = reports.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(report.is_err_and(|error| error.contains(&format!("counted_{day}"))));
 }

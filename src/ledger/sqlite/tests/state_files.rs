@@ -40,7 +40,7 @@ fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn rest_of_a_state_is_refused_and_left_as_it_is() {
+fn incomplete_state_is_refused_and_left_unchanged() {
     let whole = tempfile::tempdir().unwrap();
     let config = counted(whole.path());
     let bytes = std::fs::read(file(&config)).unwrap();
@@ -103,16 +103,16 @@ fn rest_of_a_state_is_refused_and_left_as_it_is() {
     }
 }
 
-/// What the observer was told: `None` for a success.
-type Told = Arc<Mutex<Vec<Option<String>>>>;
+/// What was reported to the observer: `None` for a success.
+type Reports = Arc<Mutex<Vec<Option<String>>>>;
 
-fn observed(config: &Config) -> (SqliteLedger, Told) {
-    let told = Told::default();
-    let tell = Arc::clone(&told);
+fn observed(config: &Config) -> (SqliteLedger, Reports) {
+    let reports = Reports::default();
+    let reporting = Arc::clone(&reports);
     let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
-        tell.lock().unwrap().push(result.err().map(ToString::to_string));
+        reporting.lock().unwrap().push(result.err().map(ToString::to_string));
     });
-    (SqliteLedger::open(LedgerConfig::from(config), observer).unwrap().0, told)
+    (SqliteLedger::open(LedgerConfig::from(config), observer).unwrap().0, reports)
 }
 
 fn try_commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Result<Vec<CommitOutcome>, Arc<LedgerError>> {
@@ -129,7 +129,7 @@ fn displaced(ledger: &SqliteLedger, id: &str) -> String {
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
+        assert!(began.elapsed() < Duration::from_secs(60), "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -139,11 +139,11 @@ fn ended(config: &Config) -> u64 {
 }
 
 #[test]
-fn nothing_is_acknowledged_while_the_directory_is_elsewhere_and_all_is_counted_once_when_it_is_back() {
+fn nothing_is_acknowledged_while_the_directory_is_moved_away_and_all_is_counted_once_afterwards() {
     let place = tempfile::tempdir().unwrap();
     let config = counted(&place.path().join("state"));
     let elsewhere = place.path().join("elsewhere");
-    let (ledger, told) = observed(&config);
+    let (ledger, reports) = observed(&config);
     commit(&ledger, vec![session(&facts("a", Some(1), Some("Refund")))]);
     std::fs::rename(&config.state.path, &elsewhere).unwrap();
     assert!(displaced(&ledger, "b").contains("ledger.sqlite was removed or moved"));
@@ -154,23 +154,23 @@ fn nothing_is_acknowledged_while_the_directory_is_elsewhere_and_all_is_counted_o
     std::fs::remove_dir_all(&config.state.path).unwrap();
     std::fs::rename(&elsewhere, &config.state.path).unwrap();
     let changes = ["a", "b", "c"].map(|id| session(&facts(id, Some(1), Some("Refund")))).to_vec();
-    let verdicts = try_commit(&ledger, changes).unwrap();
-    assert_eq!(verdicts[0], CommitOutcome::AlreadyCounted);
-    assert_eq!(told.lock().unwrap().iter().filter(|told| told.is_some()).count(), 2, "{told:?}");
+    let outcomes = try_commit(&ledger, changes).unwrap();
+    assert_eq!(outcomes[0], CommitOutcome::AlreadyCounted);
+    assert_eq!(reports.lock().unwrap().iter().filter(|reports| reports.is_some()).count(), 2, "{reports:?}");
     drop(ledger);
     assert_eq!(ended(&config), 23);
 }
 
 /// Also without a commit, and when it is stopped meanwhile.
 #[test]
-fn directory_that_goes_is_told_without_a_commit_and_its_log_goes_with_it() {
+fn missing_directory_is_reported_without_a_commit() {
     let place = tempfile::tempdir().unwrap();
     let config = counted(&place.path().join("state"));
     let elsewhere = configuration(&place.path().join("elsewhere"));
-    let (ledger, told) = observed(&config);
+    let (ledger, reports) = observed(&config);
     commit(&ledger, vec![session(&facts("a", Some(1), Some("Refund")))]);
     std::fs::rename(&config.state.path, &elsewhere.state.path).unwrap();
-    until("the observer to be told", || told.lock().unwrap().last().is_some_and(Option::is_some));
+    until("the report to the observer", || reports.lock().unwrap().last().is_some_and(Option::is_some));
     // Somebody puts a copy there, with a log of its own, and then stops the exporter.
     let (other, copy) = (tempfile::tempdir().unwrap(), place.path().join("state"));
     let other_config = counted(other.path());
@@ -207,26 +207,26 @@ fn copy_over_the_open_file_stops_the_counting() {
     let place = tempfile::tempdir().unwrap();
     let config = counted(&place.path().join("state"));
     let backup = std::fs::read(file(&config)).unwrap();
-    let (ledger, told) = observed(&config);
+    let (ledger, reports) = observed(&config);
     commit(&ledger, vec![session(&facts("a", Some(1), Some("Refund")))]);
     std::fs::write(file(&config), backup).unwrap();
     let detects = rustix::fs::statfs(&config.state.path).unwrap().f_type == 0xEF53;
     if detects {
         assert!(displaced(&ledger, "b").contains("another program has written to ledger.sqlite"));
-        until("the observer to be told", || told.lock().unwrap().last().is_some_and(Option::is_some));
+        until("the report to the observer", || reports.lock().unwrap().last().is_some_and(Option::is_some));
     }
 }
 
 #[test]
-fn removed_log_costs_nothing_while_the_exporter_runs() {
+fn log_removed_while_the_exporter_runs_loses_nothing() {
     let place = tempfile::tempdir().unwrap();
     let config = counted(&place.path().join("state"));
     let (ledger, _) = open(&config).unwrap();
     commit(&ledger, vec![session(&facts("a", Some(1), Some("Refund")))]);
     std::fs::remove_file(log(&config)).unwrap();
     assert!(displaced(&ledger, "b").contains("ledger.sqlite-wal was removed"));
-    let verdicts = try_commit(&ledger, ["a", "b"].map(|id| session(&facts(id, Some(1), Some("Refund")))).to_vec());
-    assert_eq!(verdicts.unwrap()[0], CommitOutcome::AlreadyCounted);
+    let outcomes = try_commit(&ledger, ["a", "b"].map(|id| session(&facts(id, Some(1), Some("Refund")))).to_vec());
+    assert_eq!(outcomes.unwrap()[0], CommitOutcome::AlreadyCounted);
     drop(ledger);
     assert_eq!(ended(&config), 22);
 }

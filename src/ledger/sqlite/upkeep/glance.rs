@@ -14,7 +14,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 use super::{inspect, number_in};
 use crate::catalogue::Family;
 use crate::ledger::LedgerError;
-use crate::ledger::sqlite::checksums::{self, Checksums, Commit};
+use crate::ledger::sqlite::checksums::{self, Checksums, CommitNumber};
 use crate::ledger::sqlite::{begin, counted, mark, meta, schema};
 use crate::session::Stage;
 
@@ -154,7 +154,7 @@ fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'stat
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is in the file, or what is damaged.
-fn contents(path: &Path, format: i64, marked: Option<Commit>) -> rusqlite::Result<Result<Contents, String>> {
+fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite::Result<Result<Contents, String>> {
     // Immutable: SQLite takes no lock and makes no file beside it.
     let name = path.as_os_str().as_encoded_bytes();
     let name = percent_encode(name, NON_ALPHANUMERIC);
@@ -186,7 +186,7 @@ fn contents(path: &Path, format: i64, marked: Option<Commit>) -> rusqlite::Resul
 }
 
 /// What is damaged, as the daemon would find it at its start and soon after.
-fn damage(connection: &Connection, marked: Option<Commit>) -> rusqlite::Result<Option<String>> {
+fn damage(connection: &Connection, marked: Option<CommitNumber>) -> rusqlite::Result<Option<String>> {
     let begun = Instant::now();
     if let Some(detail) = schema::damage_in_tables(connection)? {
         return Ok(Some(detail));

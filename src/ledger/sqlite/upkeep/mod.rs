@@ -25,7 +25,7 @@ use crate::clock::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::policy::retention::Retention;
-use crate::ledger::policy::rows::{Counted, Number, session_key};
+use crate::ledger::policy::rows::{CountedRow, Number, session_key};
 pub use backup::{BackedUp, back_up};
 pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
@@ -217,7 +217,7 @@ pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, Upkee
             if let Some(day) = day {
                 ids.make(&transaction, day)?;
             }
-            ids.insert(&transaction, &session_key(id), Counted { parts: UNKNOWN_PARTS, day })?;
+            ids.insert(&transaction, &session_key(id), CountedRow { parts: UNKNOWN_PARTS, day })?;
             keeps_hash = true;
         }
         state.checksums.write(&transaction)?;

@@ -314,7 +314,7 @@ fn a_glance_finds_what_is_damaged_and_changes_nothing() {
 
 /// What was lately added is in its own table until it is brought into that of the series.
 #[test]
-fn what_is_salvaged_has_all_that_was_added_since() {
+fn salvage_keeps_additions_that_are_not_in_the_totals_yet() {
     let directory = tempfile::tempdir().unwrap();
     let config = filled(directory.path());
     let ended = |text: &str| {
@@ -408,7 +408,7 @@ fn holds(directory: &Path, text: &str) -> bool {
 }
 
 #[test]
-fn what_is_forgotten_is_in_no_byte_of_the_files() {
+fn forgotten_session_is_in_no_byte_of_the_files() {
     let directory = tempfile::tempdir().unwrap();
     let config = configuration(directory.path());
     commit(&config, vec![Change::FirstStart(at(-1_000)), session("3f9e-only-this-one", None, None)]);

@@ -21,7 +21,7 @@ use exposition::LabelSet;
 /// A line is a series at most, and its labels are bounded; what is longer is no export.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
-/// Writes the state to `to`. `progress` is told the number of lines now and then. Gives the number of lines.
+/// Writes the state to `to`. `progress` gets the number of lines now and then. Gives the number of lines.
 ///
 /// # Errors
 /// If there is no state, a daemon has it open, or `to` takes no more.
@@ -156,7 +156,7 @@ fn pending_line(row: &Row<'_>) -> rusqlite::Result<Line> {
     }))
 }
 
-/// Makes the state of `config` from exported lines: all of it, or nothing. `progress` is told the number of lines now and
+/// Makes the state of `config` from exported lines: all of it, or nothing. `progress` gets the number of lines now and
 /// then. Gives the number of lines.
 ///
 /// # Errors
