@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agntix_api::wire::{self, Scalar};
+use agntix_api::value::{Object, Scalar};
+use agntix_api::wire;
 
 use super::parts::AgentParts;
 use crate::clock::Timestamp;
@@ -205,7 +206,7 @@ pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> b
 
 /// The parts of an analysis that are there; one of the wrong type is with `wrong_too`.
 fn parts(analysis: &wire::Analysis<'_>, wrong_too: bool) -> Parts {
-    fn conversation<T>(part: Option<&wire::Object<T>>, wrong_too: bool) -> bool {
+    fn conversation<T>(part: Option<&Object<T>>, wrong_too: bool) -> bool {
         part.is_some_and(|part| part.value().is_some() || wrong_too && part.is_wrong())
     }
 
@@ -259,9 +260,9 @@ fn outcome(
     malformed: &mut Vec<MalformedReason>,
 ) -> Option<Outcome> {
     let analysis = match &session.analysis {
-        wire::Object::Value(analysis) => analysis,
-        wire::Object::Absent => return None,
-        wire::Object::Wrong => {
+        Object::Value(analysis) => analysis,
+        Object::Absent => return None,
+        Object::Wrong => {
             malformed.push(MalformedReason::Analysis);
             return None;
         }
@@ -307,11 +308,11 @@ fn outcome(
     Some(outcome)
 }
 
-fn conversation<'s, T>(object: Option<&'s wire::Object<T>>, malformed: &mut Vec<MalformedReason>) -> Option<&'s T> {
-    if object.is_some_and(wire::Object::is_wrong) {
+fn conversation<'s, T>(object: Option<&'s Object<T>>, malformed: &mut Vec<MalformedReason>) -> Option<&'s T> {
+    if object.is_some_and(Object::is_wrong) {
         malformed.push(MalformedReason::Analysis);
     }
-    object.and_then(wire::Object::value)
+    object.and_then(Object::value)
 }
 
 fn extracted(

@@ -8,6 +8,7 @@ use crate::catalogue::GaugeFamily;
 use crate::clock::Tick;
 use crate::discovery::paging::{Contradiction, PageClaims, Paging, ServerPages, Step};
 use crate::observation::MAX_VALUE;
+use agntix_api::value::Scalar;
 use agntix_api::{JsonText, wire};
 use exposition::LabelSet;
 
@@ -110,7 +111,7 @@ impl Agents {
 }
 
 fn labels(id: &str, agent: &wire::Agent<'_>) -> LabelSet {
-    let flag = |value: &wire::Scalar<'_>| match value.boolean() {
+    let flag = |value: &Scalar<'_>| match value.boolean() {
         Some(true) => "true",
         Some(false) => "false",
         None => "unknown",

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
-use super::paths::ApiPath;
-use super::{ApiError, ClientError};
+use crate::error::{ApiError, ClientError};
 use crate::options::PathOptions;
+use crate::paths::ApiPath;
 use crate::time::Timestamp;
 
 /// All but the unreserved characters of RFC 3986, section 2.3, so that an id is one segment whatever is in it.

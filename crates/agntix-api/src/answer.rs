@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ApiError;
+use crate::error::ApiError;
 use crate::time::Timestamp;
 
 /// Which route; the value of the label `route`.

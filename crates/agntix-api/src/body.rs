@@ -4,9 +4,11 @@ use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-use super::json::{JsonText, object};
-use super::wire::{Object, Scalar};
-use super::{ApiError, headers};
+use crate::error::ApiError;
+use crate::headers;
+use crate::json::JsonText;
+use crate::json::object::object;
+use crate::value::{Object, Scalar};
 
 /// Most that a body may have after decompression: a page of 100 sessions with all their texts is well below it.
 const LIMIT: usize = 4 * 1024 * 1024;

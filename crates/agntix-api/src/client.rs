@@ -8,16 +8,16 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url, redirect, retry};
 
-use super::address::{Address, ListQuery};
-use super::answer::{Answer, ApiRateLimit, Route};
-use super::credential::Credential;
-use super::error::{ApiError, ClientError};
-use super::paths::ApiPath;
-use super::stream::EventStream;
-use super::tls::{self, Roots};
-use super::{body, headers};
+use crate::address::{Address, ListQuery};
+use crate::answer::{Answer, ApiRateLimit, Route};
+use crate::credential::Credential;
+use crate::error::{ApiError, ClientError};
 use crate::options::ClientOptions;
+use crate::paths::ApiPath;
+use crate::stream::EventStream;
 use crate::time::Timestamp;
+use crate::tls::{self, Roots};
+use crate::{body, headers};
 
 /// An HTTP/2 connection whose peer has vanished would take every request until TCP gives up; these pings end it sooner.
 const PING_EVERY: Duration = Duration::from_secs(20);

@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use super::ApiError;
-use super::error::{ClientError, CredentialFault};
-use super::secret_file::SecretFile;
+use crate::error::{ApiError, ClientError, CredentialFault};
 use crate::options::{CredentialPlace, CredentialSource};
 use crate::secret::Secret;
+use crate::secret_file::SecretFile;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 
-use super::{ApiRateLimit, Quota};
+use crate::answer::{ApiRateLimit, Quota};
 use crate::time::Timestamp;
 
 /// Longest `Retry-After` that is obeyed; the vendor's windows are a minute long.

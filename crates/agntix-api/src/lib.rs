@@ -22,6 +22,7 @@ pub mod stream;
 mod tests;
 pub mod time;
 mod tls;
+pub mod value;
 mod webhook_secret;
 pub mod wire;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Secret;
+use crate::secret::Secret;
 
 /// Where the API is and how it is asked.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::Route;
+use crate::answer::Route;
 use crate::options::PathOptions;
 
 /// A route with a path of its own in the configuration.

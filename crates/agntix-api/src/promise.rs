@@ -4,8 +4,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{self, Object, Presence, Scalar};
-use super::{Answer, ApiError, JsonText, Route};
+use crate::answer::{Answer, Route};
+use crate::error::ApiError;
+use crate::json::JsonText;
+use crate::value::{Object, Presence, Scalar};
+use crate::wire;
 
 /// Who answers 407.
 pub const PROXY: &str = "a proxy that asks who is there";
@@ -249,7 +252,7 @@ mod tests {
             status: Some(200),
             content_type: Some("application/json"),
             elapsed: std::time::Duration::ZERO,
-            rate_limit: crate::ApiRateLimit::default(),
+            rate_limit: crate::answer::ApiRateLimit::default(),
             date: None,
             head_received: None,
             request_id: None,

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Answer;
-use super::paths::{AfterWrong, ApiPath, PathChoice};
-use super::promise::{self, Unexpected};
+use crate::answer::Answer;
 use crate::options::PathOptions;
+use crate::paths::{AfterWrong, ApiPath, PathChoice};
+use crate::promise::{self, Unexpected};
 
 /// The state of a search after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,12 +174,12 @@ mod tests {
     #[test]
     fn omitted_list_is_reported_where_no_spelling_gives_more() {
         let answer = |status: u16, body: &'static str| Answer {
-            route: crate::Route::List,
+            route: crate::answer::Route::List,
             path: "/x".into(),
             status: Some(status),
             content_type: Some("application/json"),
             elapsed: std::time::Duration::ZERO,
-            rate_limit: crate::ApiRateLimit::default(),
+            rate_limit: crate::answer::ApiRateLimit::default(),
             date: None,
             head_received: None,
             request_id: None,

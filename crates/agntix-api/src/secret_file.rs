@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::CredentialFault;
+use crate::error::CredentialFault;
 use crate::secret::Secret;
 use crate::stamp::Stamp;
 

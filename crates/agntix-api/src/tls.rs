@@ -3,7 +3,7 @@
 use reqwest::{Certificate, ClientBuilder};
 use rustls::crypto::{CryptoProvider, ring};
 
-use super::ClientError;
+use crate::error::ClientError;
 
 /// The variables by which OpenSSL, and so most programs, are told of other root certificates.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::error::CredentialFault;
-use super::secret_file::SecretFile;
-use super::signature::{SecretError, WebhookSecrets};
+use crate::error::CredentialFault;
 use crate::secret::Secret;
+use crate::secret_file::SecretFile;
+use crate::signature::{SecretError, WebhookSecrets};
 
 /// Where the secrets of the webhook come from.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use agntix_api::paths::ApiPath;
 use agntix_api::promise::{self, Unexpected};
 use agntix_api::search::{Ending, Search, Step};
+use agntix_api::value::Scalar;
 use agntix_api::{Answer, ApiError, Client, JsonText, ListQuery, wire};
 use tokio::sync::oneshot;
 
@@ -266,7 +267,7 @@ fn listing(body: &[u8]) -> Result<(Listing, Option<String>), ApiError> {
         id = id.or_else(|| session.id.text().map(ToOwned::to_owned));
         created.extend(session.created_at.time());
         let agent = session.agent_id.text().unwrap_or_default().to_owned();
-        let value = |scalar: &wire::Scalar<'_>| scalar.text().unwrap_or_default().to_owned();
+        let value = |scalar: &Scalar<'_>| scalar.text().unwrap_or_default().to_owned();
         channels.insert((
             agent.clone(),
             value(&session.session_type),

@@ -3,9 +3,9 @@
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
-use super::super::wire::Scalar;
-use super::Key;
+use super::object::Key;
 use super::repair::{Broken, Level, Repair, Want};
+use crate::value::Scalar;
 
 /// How often the length of a text may be read in search of the next items, all of them together.
 const SEARCHES: usize = 16;

@@ -1,24 +1,21 @@
 //! JSON with tolerance: what JavaScript writes and reads is accepted, and an invalid value does not cost the others.
 //!
 //! [`JsonText::read`] tries the text as it is, which costs nothing beside the parsing. Only a text that is refused is
-//! written anew as strict JSON ([`repair`]) and read again. In [`object!`](object) a repeated key counts as in JavaScript:
+//! written anew as strict JSON ([`repair`]) and read again. In [`object!`](object::object) a repeated key counts as in JavaScript:
 //! the last one.
 //!
 //! Nothing of what could not be read is kept or shown (promise P7).
 
 mod items;
+pub(crate) mod object;
 mod repair;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::fmt;
-
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use repair::Broken;
+use serde::Deserialize;
 
 /// A text is not what it should be: no JSON, cut short, or another type. It does not say what stood there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,92 +73,3 @@ impl<'b> JsonText<'b> {
         self.repaired.get_or_init(|| repair::repair(self.raw)).as_deref().map_err(|_| NotJson)
     }
 }
-
-/// A key of an object, borrowed where it is written without escapes.
-#[derive(Debug)]
-pub struct Key<'a>(Cow<'a, str>);
-
-impl AsRef<str> for Key<'_> {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, v: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(v)))
-            }
-
-            fn visit_str<E: Error>(self, v: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(v.to_owned())))
-            }
-        }
-
-        from.deserialize_str(KeyVisitor)
-    }
-}
-
-/// Defines a struct that is read from a JSON object: unknown keys are skipped unread, absent ones leave the default, and
-/// of repeated ones the last counts, where serde's own derive refuses the object.
-///
-/// `"key" => field: Type as Other` is read as `Other` and turned into `Type`.
-macro_rules! object {
-    (@value $map:ident) => {
-        $map.next_value()?
-    };
-    (@value $map:ident $via:ty) => {
-        $map.next_value::<$via>()?.into()
-    };
-    (
-        $(#[$meta:meta])*
-        $vis:vis struct $name:ident<$life:lifetime> {
-            $($(#[$doc:meta])* $key:literal => $field_vis:vis $field:ident: $type:ty $(as $via:ty)?,)+
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Debug, Default)]
-        $vis struct $name<$life> {
-            $($(#[$doc])* $field_vis $field: $type,)+
-        }
-
-        impl<'de: $life, $life> ::serde::Deserialize<'de> for $name<$life> {
-            fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct ObjectFields<$life>(::std::marker::PhantomData<&$life ()>);
-
-                impl<'de: $life, $life> ::serde::de::Visitor<'de> for ObjectFields<$life> {
-                    type Value = $name<$life>;
-
-                    fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                        f.write_str("an object")
-                    }
-
-                    fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                        let mut object = $name::default();
-                        while let Some(key) = map.next_key::<$crate::json::Key<'de>>()? {
-                            match key.as_ref() {
-                                $($key => object.$field = object!(@value map $($via)?),)+
-                                _ => {
-                                    map.next_value::<::serde::de::IgnoredAny>()?;
-                                }
-                            }
-                        }
-                        Ok(object)
-                    }
-                }
-
-                from.deserialize_map(ObjectFields(::std::marker::PhantomData))
-            }
-        }
-    };
-}
-pub(crate) use object;

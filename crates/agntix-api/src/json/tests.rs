@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::wire::{Page, Session, named_fields};
 use super::{JsonText, items, repair};
+use crate::wire::{Page, Session, named_fields};
 
 fn repaired(text: impl AsRef<[u8]>) -> Option<Value> {
     let strict = repair::repair(text.as_ref()).ok()?;

@@ -144,7 +144,7 @@ async fn refused_stream_is_unprocessed_and_a_cancelled_one_is_not() {
         let first = First::Ends(1, frames);
         let server = HttpsServer::beginning(&parameters(&["localhost"]), &["h2"], first).await;
         let client = client_with(format!("https://localhost:{}", server.address.port()), server.trusted(), |options| {
-            options.timeout = Duration::from_secs(2)
+            options.timeout = Duration::from_secs(2);
         });
         let error = client.session("a").await.result.unwrap_err();
         assert_eq!(matches!(error, ApiError::Unprocessed(_)), is_unprocessed, "{error}");
