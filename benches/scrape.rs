@@ -236,7 +236,7 @@ fn state_of(n: u64, value: u64) -> SeriesState {
         schema: BucketSchemaId::NONE,
         created_ms: 1_775_624_410_546,
         counts: Box::new([value]),
-        held_at: None,
+        held_counts: None,
     }
 }
 

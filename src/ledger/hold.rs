@@ -3,7 +3,7 @@
 //!
 //! A new series is shown at its starting value first, for `metrics.new_series_hold`, so that a scraper sees the rise from
 //! there. That it is in its window is a row like any other: the ledger stores what is shown meanwhile beside what was counted
-//! ([`SeriesState::held_at`]), and a change ([`Change::Release`](super::Change::Release)) ends the window. When it began is
+//! ([`SeriesState::held_counts`]), and a change ([`Change::Release`](super::Change::Release)) ends the window. When it began is
 //! not stored: a window begins when the page first shows the series, and begins again after a restart. Whoever counts
 //! decides that a window is over; whoever only serves the page learns it from the rows.
 
@@ -50,7 +50,7 @@ impl InitialZeroWindows {
 
 /// The series that are in their window by what is stored of them.
 pub(super) fn stored(series: &[SeriesState]) -> Vec<SeriesKey> {
-    series.iter().filter(|state| state.held_at.is_some()).map(|state| state.key.clone()).collect()
+    series.iter().filter(|state| state.held_counts.is_some()).map(|state| state.key.clone()).collect()
 }
 
 /// The windows; the rules.
@@ -128,7 +128,7 @@ mod tests {
             schema: BucketSchemaId::NONE,
             created_ms: 0,
             counts: [1].into(),
-            held_at: is_held.then(|| [0].into()),
+            held_counts: is_held.then(|| [0].into()),
         }
     }
 

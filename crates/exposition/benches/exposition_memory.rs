@@ -37,7 +37,7 @@ fn batch(from: u64) -> Vec<SeriesState<Orders>> {
             schema: BucketSchemaId::NONE,
             created_ms: 1_775_624_410_546,
             counts: Box::new([n]),
-            held_at: None,
+            held_counts: None,
         })
         .collect()
 }

@@ -110,11 +110,11 @@ impl FamilySeries {
     /// Takes the state of a series.
     pub fn apply<F>(&mut self, state: &SeriesState<F>, schemas: &BucketSchemas) -> Applied {
         let width = schemas.width(state.schema);
-        let held_at = state.held_at.as_deref();
+        let held_counts = state.held_counts.as_deref();
         let is_counter = state.schema == BucketSchemaId::NONE;
         if schemas.get(state.schema).is_none()
             || state.counts.len() != width
-            || held_at.is_some_and(|h| h.len() != width)
+            || held_counts.is_some_and(|h| h.len() != width)
             || is_counter != (self.descriptor.kind == Kind::Counter)
         {
             return Applied::Rejected;
@@ -142,7 +142,7 @@ impl FamilySeries {
         extend_tightly(&mut self.labels, labels);
         extend_tightly(&mut self.counts, &state.counts);
         extend_tightly(&mut self.entries, &[entry]);
-        if let Some(held) = &state.held_at {
+        if let Some(held) = &state.held_counts {
             self.held.insert(series, held.clone());
         }
         let Self { index, hasher, entries, labels: buffer, .. } = self;
@@ -164,7 +164,7 @@ impl FamilySeries {
             decreased |= now < shown;
             *shown = (*shown).max(*now);
         }
-        match (self.held.get_mut(&series), &state.held_at) {
+        match (self.held.get_mut(&series), &state.held_counts) {
             // The window is over.
             (Some(_), None) => {
                 self.held.remove(&series);

@@ -29,8 +29,8 @@ pub struct SeriesState<F> {
     pub created_ms: i64,
     /// What it has counted.
     pub counts: Box<[u64]>,
-    /// While the series is in its initial-zero window: what is shown in place of `counts`.
-    pub held_at: Option<Box<[u64]>>,
+    /// What is shown in place of `counts` while the series is in its initial-zero window.
+    pub held_counts: Option<Box<[u64]>>,
 }
 
 /// What is behind one sample, for OpenMetrics: a trace, a request, a session.

@@ -24,8 +24,14 @@ fn key(family: Family, values: &[&str]) -> SeriesKey {
     SeriesKey { family, labels: LabelSet::new(family.descriptor().labels, values.iter().copied()) }
 }
 
-fn state(key: SeriesKey, schema: BucketSchemaId, counts: &[u64], held_at: Option<&[u64]>) -> SeriesState {
-    SeriesState { key, schema, created_ms: 1_775_624_410_546, counts: counts.into(), held_at: held_at.map(Into::into) }
+fn state(key: SeriesKey, schema: BucketSchemaId, counts: &[u64], held_counts: Option<&[u64]>) -> SeriesState {
+    SeriesState {
+        key,
+        schema,
+        created_ms: 1_775_624_410_546,
+        counts: counts.into(),
+        held_counts: held_counts.map(Into::into),
+    }
 }
 
 fn filled() -> Exposition {

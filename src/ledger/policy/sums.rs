@@ -55,7 +55,7 @@ impl Delta {
         } else {
             earliest_historic.unwrap_or(now)
         };
-        SeriesState { key, schema, created_ms: began.as_millis(), counts, held_at: Some(historic) }
+        SeriesState { key, schema, created_ms: began.as_millis(), counts, held_counts: Some(historic) }
     }
 
     /// Adds it to the state of a series.
@@ -63,7 +63,7 @@ impl Delta {
         add_all(&mut state.counts, &self.counts);
         if !look_back.done {
             // The page is not shown yet, so what the look-back finds still belongs to the starting value.
-            if let Some(held) = &mut state.held_at {
+            if let Some(held) = &mut state.held_counts {
                 add_all(held, &self.historic);
             }
             let earliest = self.earliest_historic.map(Timestamp::as_millis);

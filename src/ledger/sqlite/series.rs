@@ -22,7 +22,7 @@ pub(super) fn insert(connection: &Connection, state: &SeriesState, bucket_schema
         bucket_schemas.get(state.schema).map_or("", |schema| &schema.name),
         state.created_ms,
         encode(&state.counts),
-        state.held_at.as_deref().map(encode),
+        state.held_counts.as_deref().map(encode),
     ))?;
     Ok(())
 }
@@ -40,7 +40,7 @@ pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()>
             state.key.labels.as_str(),
             state.created_ms,
             encode(&state.counts),
-            state.held_at.as_deref().map(encode),
+            state.held_counts.as_deref().map(encode),
         ))?;
     Ok(())
 }
@@ -131,7 +131,7 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
     let Some(schema) = bucket_schemas.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
     let width = bucket_schemas.width(schema);
     let counts = decode(row.get_ref(4)?.as_blob()?, width).ok_or_else(|| damaged(4, "cells of the wrong length"))?;
-    let held_at = match row.get_ref(5)?.as_blob_or_null()? {
+    let held_counts = match row.get_ref(5)?.as_blob_or_null()? {
         None => None,
         Some(blob) => Some(decode(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
     };
@@ -141,7 +141,7 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
         schema,
         created_ms: row.get(3)?,
         counts,
-        held_at,
+        held_counts,
     }))
 }
 

@@ -136,7 +136,7 @@ impl Totals {
     /// Ends the hold of the series called `key`.
     pub(super) fn release(&mut self, connection: &Connection, key: &SeriesKey) -> Result<()> {
         if let Some(recent) = self.recent.get_mut(key) {
-            recent.state.held_at = None;
+            recent.state.held_counts = None;
         }
         series::release(connection, key)
     }

@@ -62,10 +62,10 @@ pub(super) fn sessions_before_the_first_start_are_starting_values_and_later_ones
         opened.series.iter().find(of).cloned().unwrap()
     };
     let state = ended(&opened);
-    assert_eq!((&state.counts[..], state.held_at.as_deref()), (&[3][..], Some(&[2][..])));
+    assert_eq!((&state.counts[..], state.held_counts.as_deref()), (&[3][..], Some(&[2][..])));
     assert_eq!(state.created_ms, at(5_000).as_millis());
     ledger.commit(vec![Change::Release([state.key].into())]);
-    assert_eq!(ended(&ledger.reopen()).held_at, None);
+    assert_eq!(ended(&ledger.reopen()).held_counts, None);
 }
 
 pub(super) fn old_session_counted_after_the_look_back_makes_its_new_series_rise_from_zero<B: Backend>() {
@@ -77,7 +77,7 @@ pub(super) fn old_session_counted_after_the_look_back_makes_its_new_series_rise_
     let of = |intent: &str| {
         let labels = format!("intent=\"{intent}\"");
         let found = series.iter().find(|s| s.key.family == Family::Intents && s.key.labels.as_str().contains(&labels));
-        found.map(|s| (s.counts[0], s.held_at.as_ref().map(|held| held[0]), s.created_ms)).unwrap()
+        found.map(|s| (s.counts[0], s.held_counts.as_ref().map(|held| held[0]), s.created_ms)).unwrap()
     };
     assert_eq!(of("Refund"), (1, Some(1), at(5_000).as_millis()));
     assert_eq!(

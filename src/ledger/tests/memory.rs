@@ -162,7 +162,7 @@ impl Stored {
                 SeriesWrite::Add(additions) => self.add(additions),
                 SeriesWrite::Release(keys) => keys.iter().for_each(|key| {
                     if let Some(state) = self.series.get_mut(key) {
-                        state.held_at = None;
+                        state.held_counts = None;
                     }
                 }),
             }

@@ -30,7 +30,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
             schema: BucketSchemaId::NONE,
             created_ms: 0,
             counts: Box::new([n]),
-            held_at: None,
+            held_counts: None,
         })
         .collect();
     exposition.apply(&states, Vec::new());

@@ -59,7 +59,7 @@ fn state(family: Family, schemas: &BucketSchemas, created_ms: i64) -> SeriesStat
         schema,
         created_ms,
         counts: vec![COUNTED; schemas.width(schema)].into(),
-        held_at: None,
+        held_counts: None,
     }
 }
 

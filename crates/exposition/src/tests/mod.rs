@@ -109,8 +109,19 @@ fn key(family: Jobs, values: &[&str]) -> SeriesKey<Jobs> {
     SeriesKey { family, labels: LabelSet::new(family.descriptor().labels, values.iter().copied()) }
 }
 
-fn state(key: SeriesKey<Jobs>, schema: BucketSchemaId, counts: &[u64], held_at: Option<&[u64]>) -> SeriesState<Jobs> {
-    SeriesState { key, schema, created_ms: 1_775_624_410_546, counts: counts.into(), held_at: held_at.map(Into::into) }
+fn state(
+    key: SeriesKey<Jobs>,
+    schema: BucketSchemaId,
+    counts: &[u64],
+    held_counts: Option<&[u64]>,
+) -> SeriesState<Jobs> {
+    SeriesState {
+        key,
+        schema,
+        created_ms: 1_775_624_410_546,
+        counts: counts.into(),
+        held_counts: held_counts.map(Into::into),
+    }
 }
 
 fn counter(family: Jobs, values: &[&str], value: u64) -> SeriesState<Jobs> {

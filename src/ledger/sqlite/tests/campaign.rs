@@ -74,7 +74,7 @@ fn commit(ledger: &SqliteLedger, changes: Vec<Change>) -> Result<Vec<CommitOutco
 fn contents(opened: &Opened) -> (BTreeMap<String, String>, Vec<String>, String) {
     let series = opened.series.iter().map(|series| {
         let name = format!("{:?}{}", series.key.family, series.key.labels.as_str());
-        (name, format!("{:?} {:?} {:?}", series.created_ms, series.counts, series.held_at))
+        (name, format!("{:?} {:?} {:?}", series.created_ms, series.counts, series.held_counts))
     });
     let mut pending: Vec<String> = opened.pending.iter().map(|pending| format!("{pending:?}")).collect();
     pending.sort();

@@ -193,14 +193,14 @@ fn totals_are_complete_after_any_number_of_commits() {
         assert_eq!(of(Family::Duration).unwrap().counts.last(), Some(&(counted * (counted + 1) / 2)));
         assert_eq!(of(Family::SentimentPositive).unwrap().counts[..], [counted * 300_000]);
     }
-    let held = ledger_series(&config, ledger).into_iter().filter(|series| series.held_at.is_some()).map(|s| s.key);
+    let held = ledger_series(&config, ledger).into_iter().filter(|series| series.held_counts.is_some()).map(|s| s.key);
     let held: Vec<SeriesKey> = held.collect();
     assert!(!held.is_empty());
     let (ledger, _) = open(&config).unwrap();
     // To a series whose additions are not in the table yet, and before the next ones.
     commit(&ledger, vec![session(&facts("last but one", Some(1), Some("Refund")))]);
     commit(&ledger, vec![Change::Release(held.into()), session(&facts("last", Some(1), Some("Refund")))]);
-    assert!(ledger_series(&config, ledger).iter().all(|series| series.held_at.is_none()));
+    assert!(ledger_series(&config, ledger).iter().all(|series| series.held_counts.is_none()));
 }
 
 /// The series after a restart.
