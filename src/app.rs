@@ -298,7 +298,7 @@ impl App {
             tasks.spawn("the follower of the event stream", following);
         }
         let pulse = Pulse::default();
-        tasks.spawn("the notifier of systemd", supervisor::attend(status, pulse.clone(), shutdown.clone()));
+        tasks.spawn("the notifier of systemd", supervisor::notify(status, pulse.clone(), shutdown.clone()));
         tasks.spawn_essential("the poller", poller.run(pulse, shutdown.clone()), &shutdown);
         let id_files = IdFiles::watch(&config.sessions.files, self.watched, tasks.clone(), shutdown.clone());
         let reload = Reload {

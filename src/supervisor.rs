@@ -1,5 +1,5 @@
-//! What systemd is told, where it is asked for (`Type=notify`): that the daemon listens, reloads or stops, how it is in one
-//! line, and that it still works. Without `NOTIFY_SOCKET` in the environment nothing of this happens.
+//! Notifications to systemd (`Type=notify`): that the daemon is ready, reloads or stops, its status in one line, and the
+//! watchdog. Without `NOTIFY_SOCKET` in the environment nothing is sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
@@ -12,10 +12,10 @@ use crate::status::{Status, Summary};
 
 /// How often the line of `systemctl status` may change.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// The poller turns at least once a second; one that has not done so for this long does not get over it by itself.
+/// The poller loops at least once a second. One that has not done so for this long does not recover by itself.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// When a part of the daemon last did something; clones are of the same part.
+/// When a task last did something. Clones belong to the same task.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     began: Instant,
@@ -30,38 +30,38 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// The part does something at `now`.
+    /// The task does something at `now`.
     pub fn beat(&self, now: Instant) {
         let since = u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX);
         self.last.fetch_max(since, Ordering::Relaxed);
     }
 
-    /// For how long it has done nothing at `now`.
+    /// How long it has done nothing at `now`.
     pub fn silence(&self, now: Instant) -> Duration {
         let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
         now.saturating_duration_since(last)
     }
 }
 
-/// Whether a daemon whose poller has been silent for so long is worth keeping; if not, systemd gets to restart it.
+/// Whether a daemon whose poller has been silent for this long still works; if not, systemd restarts it.
 const fn works(silence: Duration) -> bool {
     silence.as_millis() <= SILENCE.as_millis()
 }
 
-/// How often the watchdog is to be fed, and the status looked at.
+/// How often the watchdog is notified and the status updated.
 fn interval(watchdog: Option<Duration>) -> Duration {
     // Half of it, as sd_watchdog_enabled(3) recommends.
     watchdog.map_or(STATUS_EVERY, |watchdog| (watchdog / 2).min(STATUS_EVERY)).max(Duration::from_millis(1))
 }
 
-/// Tells that the daemon listens; from here on, feeds the watchdog while `pulse` beats, keeps the line of `systemctl status`
-/// up to date, and at `shutdown` tells that the daemon stops.
-pub async fn attend(status: Arc<Status>, pulse: Pulse, shutdown: CancellationToken) {
+/// Notifies systemd that the daemon is ready, then notifies the watchdog while `pulse` beats, keeps the line of `systemctl
+/// status` up to date, and at `shutdown` notifies that the daemon stops.
+pub async fn notify(status: Arc<Status>, pulse: Pulse, shutdown: CancellationToken) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
     let mut line = line(&status);
-    tell(&[NotifyState::Ready, NotifyState::Status(&line)]);
+    send(&[NotifyState::Ready, NotifyState::Status(&line)]);
     // systemd says 0 where there is none.
     let watchdog = sd_notify::watchdog_enabled().filter(|watchdog| !watchdog.is_zero());
     let mut turns = tokio::time::interval(interval(watchdog));
@@ -75,7 +75,7 @@ pub async fn attend(status: Arc<Status>, pulse: Pulse, shutdown: CancellationTok
         if watchdog.is_some() {
             let silence = pulse.silence(Instant::now());
             if works(silence) {
-                tell(&[NotifyState::Watchdog]);
+                send(&[NotifyState::Watchdog]);
             } else if worked {
                 tracing::error!(
                     ?silence,
@@ -86,24 +86,24 @@ pub async fn attend(status: Arc<Status>, pulse: Pulse, shutdown: CancellationTok
         }
         let new = self::line(&status);
         if new != line {
-            tell(&[NotifyState::Status(&new)]);
+            send(&[NotifyState::Status(&new)]);
             line = new;
         }
     }
-    tell(&[NotifyState::Stopping, NotifyState::Status("Stopping.")]);
+    send(&[NotifyState::Stopping, NotifyState::Status("Stopping.")]);
 }
 
-/// A reload that systemd knows of; it is over when this is dropped.
+/// A reload that systemd was notified of; it is over when this is dropped.
 #[derive(Debug)]
 pub struct Reloading(());
 
 impl Reloading {
-    /// Tells that a reload begins.
+    /// Notifies systemd that a reload begins.
     pub fn begin() -> Self {
         match NotifyState::monotonic_usec_now() {
-            // systemd 253 and newer tell by the time which reload this is; older ones do not read it.
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
+            // systemd 253 and newer identify the reload by this time; older ones do not read it.
+            Ok(now) => send(&[NotifyState::Reloading, now]),
+            Err(_) => send(&[NotifyState::Reloading]),
         }
         Self(())
     }
@@ -111,7 +111,7 @@ impl Reloading {
 
 impl Drop for Reloading {
     fn drop(&mut self) {
-        tell(&[NotifyState::Ready]);
+        send(&[NotifyState::Ready]);
     }
 }
 
@@ -125,11 +125,11 @@ fn line(status: &Status) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// One datagram, which systemd takes at once.
-fn tell(states: &[NotifyState<'_>]) {
-    static COMPLAINT: Once = Once::new();
+/// Sends one datagram, which does not block.
+fn send(states: &[NotifyState<'_>]) {
+    static WARNED: Once = Once::new();
     if let Err(error) = sd_notify::notify(states) {
-        COMPLAINT
+        WARNED
             .call_once(|| tracing::warn!(%error, "systemd cannot be told how the exporter is; look at NOTIFY_SOCKET"));
     }
 }
@@ -140,14 +140,14 @@ mod tests {
     use crate::status::{ApiStatus, StatusSnapshot};
 
     #[test]
-    fn only_a_poller_that_is_long_silent_is_given_up() {
+    fn watchdog_stops_only_after_a_long_silence_of_the_poller() {
         assert!(works(Duration::ZERO));
         assert!(works(SILENCE));
         assert!(!works(SILENCE + Duration::from_millis(1)));
     }
 
     #[test]
-    fn a_pulse_tells_how_long_ago_the_last_beat_was() {
+    fn pulse_measures_the_time_since_the_last_beat() {
         let (pulse, began) = (Pulse::default(), Instant::now());
         let at = |seconds| began + Duration::from_secs(seconds);
         let other = pulse.clone();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_is_fed_twice_in_its_time() {
+    fn watchdog_is_notified_twice_per_interval() {
         let ms = Duration::from_millis;
         assert_eq!(interval(Some(ms(300))), ms(150));
         assert_eq!(interval(Some(ms(60_000))), STATUS_EVERY);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_one_line_and_says_the_worst() {
+    fn status_is_one_line_with_the_worst_first() {
         let down = ApiStatus::Down("host answered\nWATCHDOG=trigger\r.".into());
         let line = line(&Status::new(StatusSnapshot { counted: 412, api: down, ..StatusSnapshot::default() }));
         assert!(!line.contains(['\n', '\r']), "{line:?}");

@@ -1,5 +1,5 @@
-//! The log on standard error: how it is set up, and how its level changes while the daemon runs. One line a thing that
-//! a person acts on; what happens to single sessions is told at `debug`.
+//! The log on standard error: its set-up, and changes of its level while the daemon runs. A line is about something that a
+//! person acts on; what happens to single sessions is logged at `debug`.
 
 use std::any::Any;
 
@@ -14,12 +14,12 @@ use crate::config::{LogConfig, LogFormat};
 pub struct LogLevel(Option<reload::Handle<EnvFilter, Registry>>);
 
 impl LogLevel {
-    /// For a log that somebody else has set up, such as a test: changes nothing.
+    /// For a log that was set up elsewhere, such as in a test: changes nothing.
     pub const fn fixed() -> Self {
         Self(None)
     }
 
-    /// Takes `level` into effect, in the words of `log.level`.
+    /// Sets the level, written as in `log.level`.
     pub fn set(&self, level: &str) {
         if let (Some(handle), Ok(filter)) = (&self.0, EnvFilter::try_new(level))
             && let Err(error) = handle.reload(filter)
@@ -32,7 +32,7 @@ impl LogLevel {
 /// Sets up the log of this process, and logs panics from here on.
 ///
 /// # Errors
-/// If a log is set up already, or the level is none.
+/// If a log is set up already, or the level is invalid.
 pub fn init(config: &LogConfig) -> Result<LogLevel, Box<dyn std::error::Error>> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&config.level)?);
     let lines = match config.format {
@@ -43,7 +43,7 @@ pub fn init(config: &LogConfig) -> Result<LogLevel, Box<dyn std::error::Error>> 
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
-        // The message of a panic is written by us, and names places and numbers, not what was read.
+        // Messages of panics come from this program and name places and numbers, never what was read.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, panic = panic_text(panic.payload()), "a part of the daemon failed");
     }));

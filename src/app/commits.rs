@@ -17,7 +17,7 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
         match &result {
             Err(error) if was_written => tracing::error!(
                 %error,
-                "counts cannot be saved; deliveries are put off, requests to Agntix pause, and the last saved counts stay on \
+                "counts cannot be saved; deliveries are deferred, requests to Agntix pause, and the last saved counts stay on \
                  /metrics"
             ),
             Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),

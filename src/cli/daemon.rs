@@ -27,8 +27,8 @@ pub(super) fn run(global: Global) -> Result<(), Failure> {
     serve(loaded, Arc::new(move || load(&global).map(|(loaded, _)| loaded)), |_| Ok(()))
 }
 
-/// The configuration, and with it the web configuration files that it names: a mistake in any of them is one before
-/// anything is opened.
+/// Loads the configuration and the web configuration files that it names, so that a mistake in any of them is reported
+/// before anything is opened.
 fn load(global: &Global) -> Result<(Loaded, Guards), String> {
     let mut loaded = api::load(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(|error| error.to_string())?;
@@ -37,7 +37,7 @@ fn load(global: &Global) -> Result<(Loaded, Guards), String> {
     Ok((loaded, guards))
 }
 
-/// Runs the daemon until a signal stops it. `announce` is given it as it begins to listen.
+/// Runs the daemon until a signal stops it. `announce` is called once it listens.
 pub(super) fn serve(
     loaded: Loaded,
     reloader: Reloader,
@@ -72,7 +72,7 @@ pub(super) fn serve(
         }
         if let Some(address) = app.webhook_address() {
             let tls = guards.webhook.as_ref().is_some_and(|webhook| webhook.has_tls());
-            tracing::info!(%address, tls, "deliveries are taken on a listener of their own");
+            tracing::info!(%address, tls, "deliveries have a listener of their own");
         }
         announce(&app)?;
         let shutdown = CancellationToken::new();

@@ -69,7 +69,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     }
     adapt(&mut loaded.config, api, state.path());
     if args.speed > 1.0 {
-        // The clock of a simulation that is faster than time differs from this machine's, ever more so.
+        // Accelerated simulated time runs away from this machine's clock, which would be a warning every time.
         loaded.config.log.level.push_str(",agntix_exporter::poller::time=error");
     }
     loaded.api_key = Some(DEFAULT_KEY.into());
@@ -85,7 +85,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     loaded.warnings.extend(warnings);
     let scheme = if guards.web.has_tls() { "https" } else { "http" };
     let (prefix, path) = (loaded.config.web.prefix().to_owned(), loaded.config.web.telemetry_path.clone());
-    // Of simulated time, it is three minutes.
+    // Three minutes of simulated time.
     let incident = Duration::try_from_secs_f64((180.0 / args.speed).ceil()).unwrap_or_default();
     let incident = humantime::format_duration(incident);
     let done = daemon::serve(loaded, reloader, |app| {
@@ -111,21 +111,21 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     done
 }
 
-/// What the simulated Agntix signs its deliveries with; nobody else is to know it, even on this machine.
+/// The secret that the simulated Agntix signs its deliveries with, new for each demo.
 fn webhook_secret() -> Result<String, Failure> {
     let mut key = [0; 24];
     SystemRandom::new().fill(&mut key).map_err(|_| Failure::running("the system gives no random numbers"))?;
     Ok(format!("whsec_{}", BASE64.encode(key)))
 }
 
-/// The default is every address of this machine, and a demo is for its user: only who asks for that gets it. The annotated
-/// config.toml states the default, and does not ask.
+/// Whether somebody has chosen the listen address. The exporter's default is every address of this machine, but a demo is
+/// for its user only. The annotated config.toml states that default, which is not a choice.
 fn is_address_chosen(loaded: &Loaded) -> bool {
     matches!(loaded.origins.get("web.listen_address"), ConfigOrigin::Flag(_) | ConfigOrigin::Environment(_))
         || loaded.config.web.listen_address != Config::default().web.listen_address
 }
 
-/// A demo is looked at for minutes, so that news must come in seconds, and in all ways that there are.
+/// A demo is watched for a few minutes, so changes must arrive in seconds, from all sources.
 fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.api.base_url = format!("http://{api}");
     (config.api.key_file, config.api.bearer_token_file) = (None, None);
@@ -135,13 +135,13 @@ fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.poll.open_interval = Duration::from_secs(10);
     config.poll.ended_interval = Duration::from_secs(3);
     config.metrics.new_series_hold = Duration::from_secs(15);
-    // The simulated analyses come within 15 s, or never: what is waited for longer would only look late.
+    // Simulated analyses arrive within 15 s or never, so a longer wait would only look late.
     config.poll.analysis_deadline = Duration::from_secs(30);
     config.sessions.look_back_deadline = Duration::from_secs(60);
     config.stream.enabled = true;
     config.webhook.enabled = true;
     config.webhook.secret_file = None;
-    // Of its own and on this machine, wherever the metrics are shown.
+    // A listener of its own on this machine, wherever the metrics are served.
     config.webhook.listen_address = Some("127.0.0.1:0".into());
 }
 
@@ -152,7 +152,7 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
     Ok(SimulatorConfig { speed: args.speed, seed: args.seed, ..SimulatorConfig::demo(SystemClock.now()) })
 }
 
-/// What the simulator's truth needs to know of the configuration: it has its own types, for it may use nothing of ours.
+/// What the simulator's truth needs to know of the configuration, in its own types: the simulator must not use the exporter.
 fn truth_metrics(config: MetricsConfig) -> TruthMetrics {
     let extracted = config.extracted.into_iter().map(|field| TruthField {
         field: field.field,
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_served_only_where_someone_asks_for_it() {
+    fn demo_listens_on_all_addresses_only_on_request() {
         let chosen = |flag: Option<&str>, variable: Option<&str>| {
             let variables = variable.map(|value| ("AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS".to_owned(), value.to_owned()));
             let overrides =

@@ -1,4 +1,4 @@
-//! `doctor`: what is the matter with an installation, and what to do about it.
+//! `doctor`: checks an installation and prints the findings.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     let progress = Progress::new();
     let report = runtime.block_on(doctor::examine(&loaded, &faults, &|what| progress.show(what)));
     progress.clear();
-    // A disk or a name service that never answers must not hold up the end.
+    // A disk or a name service that never answers must not delay the exit.
     runtime.shutdown_background();
     let text = match args.format {
         Format::Text => report.text(is_coloured()),
@@ -54,7 +54,7 @@ fn is_coloured() -> bool {
     std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// What is being done, for who sits at the terminal, and nobody else.
+/// Shows what is being done, on a terminal only.
 struct Progress {
     shown: bool,
 }

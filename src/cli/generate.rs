@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_tells_every_command_and_every_flag() {
+    fn manual_page_has_every_command_and_flag() {
         let text = String::from_utf8(page(Cli::command(), AFTER_HELP).unwrap()).unwrap();
         let plain = text.replace("\\-", "-");
         assert!(plain.contains(".TH AGNTIX-EXPORTER 8"), "{plain}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn roff_takes_no_line_of_ours_for_a_request() {
+    fn manual_page_has_no_accidental_roff_request() {
         assert_eq!(escaped(".a-b\\"), "\\&.a\\-b\\e");
     }
 }

@@ -23,11 +23,11 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         return Err(Failure::Mistake(why.into()));
     }
     let address = config.web.listen_addresses().next().unwrap_or_default();
-    // A daemon goes on with the last good state of a file that is broken now. How it speaks nobody can tell then, or there
-    // is no certificate to show: that it takes connections is all that can be found out.
+    // With a broken web configuration file the daemon keeps the last good one, so we do not know whether it uses TLS; or it
+    // asks for a client certificate, which we do not have. Then we can only check that the port accepts connections.
     let guards = Guards::open(config).ok().map(|(guards, _)| guards);
     let Some(guards) = guards.filter(|guards| !guards.web.requires_certificates()) else {
-        return runtime()?.block_on(takes_connections(&reachable(address)));
+        return runtime()?.block_on(accepts_connections(&reachable(address)));
     };
     let url = local_url(address, &guards.web, &format!("{}/-/healthy", config.web.prefix()));
     agntix_api::install_crypto_provider();
@@ -39,14 +39,14 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
         let answer = client.get(&url).send().await.map_err(|e| unhealthy(said(&e)))?;
         match answer.status() {
             status if status.is_success() => Ok(()),
-            // With web.probes_without_credentials = false; it is alive all the same.
+            // web.probes_without_credentials is false. An exporter that asks for a password is alive.
             StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS if guards.web.has_users() => Ok(()),
             status => Err(unhealthy(format!("answers {status}"))),
         }
     })
 }
 
-async fn takes_connections(address: &str) -> Result<(), Failure> {
+async fn accepts_connections(address: &str) -> Result<(), Failure> {
     match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::running(format!("{address} takes no connection ({error})"))),

@@ -104,7 +104,7 @@ Exit codes: 0 no failure (there may be warnings), 1 a failure, 2 a mistake in fl
 /// Exit code for a mistake in flags, environment or configuration; nothing was opened then.
 const MISTAKE: u8 = 2;
 
-/// Does what the command line says, and gives the exit code.
+/// Runs the command, and returns the exit code.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         None => daemon::run(cli.global),
@@ -124,7 +124,7 @@ pub fn run(cli: Cli) -> ExitCode {
     ExitCode::from(exit_code(&done))
 }
 
-/// The exit code for what came of a command.
+/// The exit code for the result of a command.
 fn exit_code(done: &Result<(), Failure>) -> u8 {
     match done {
         Ok(()) => 0,
@@ -140,7 +140,7 @@ mod tests {
     use crate::tasks::TaskError;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_may_stand_before_and_behind_a_command() {
+    fn flags_work_before_and_after_a_command() {
         let read = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
         let demo = read("agntix-exporter --log.level debug demo --web.listen-address 127.0.0.1:1 --speed 60");
         let overrides = demo.global.overrides();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_has_an_address_and_its_secrets() {
+    fn webhook_url_and_secret_need_each_other() {
         let read = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
         let both =
             "agntix-exporter simulate --webhook-url http://x/ --webhook-secret whsec_b25l --webhook-secret whsec_dHdv";

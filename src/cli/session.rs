@@ -114,7 +114,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     #[test]
-    fn a_session_is_told_by_what_it_adds_and_nothing_personal() {
+    fn session_report_shows_additions_and_nothing_personal() {
         let text = r#"{"id":"s","type":"VOICE","platform":"PHONE","direction":"INBOUND","state":"CLOSED","agentId":"A",
             "createdAt":"2026-04-08T05:00:00Z","endedAt":"2026-04-08T05:00:10.5Z",
             "metadata":{"customerPhoneNumber":"+971501234567"},

@@ -1,5 +1,5 @@
-//! `state …`: what an operator does to the state while no exporter runs on it, or, for a backup, beside one. What is said goes to standard error, so
-//! that an export can go to standard output.
+//! `state …`: what an operator does with the state while the exporter is stopped (a backup also while it runs). Messages go
+//! to standard error, so that an export can go to standard output.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal as _, Write};
@@ -121,7 +121,7 @@ pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure
     Ok(())
 }
 
-/// The file is there when all of it is, and for this user alone: ids of sessions are in it.
+/// The file appears when it is complete, and only this user can read it, because it contains session ids.
 fn export_to(directory: &Path, path: &Path, export: Export) -> Result<u64, Failure> {
     let unwritten = |error: &std::io::Error| file_failure("write", path, error);
     if path.symlink_metadata().is_ok() {
@@ -169,7 +169,7 @@ fn file_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::running(format!("cannot {what} {} ({error})", path.display()))
 }
 
-/// Shows a long transfer to whoever sits at the terminal, and nobody else.
+/// Shows the progress of a long transfer on a terminal.
 fn progress() -> impl FnMut(u64) {
     let shown = std::io::stderr().is_terminal();
     move |lines| {
@@ -233,14 +233,14 @@ mod tests {
     use crate::session::Stage;
 
     #[test]
-    fn sizes_are_for_people() {
+    fn sizes_have_units() {
         for (bytes, text) in [(0, "0.0 KiB"), (4096, "4.0 KiB"), (34_603_008, "33.0 MiB"), (1 << 60, "1048576.0 TiB")] {
             assert_eq!(size(bytes), text);
         }
     }
 
     #[test]
-    fn a_state_is_told_in_a_page() {
+    fn inspection_fits_on_a_page() {
         let inspection = Inspection {
             path: "data/ledger.sqlite".into(),
             format: 1,

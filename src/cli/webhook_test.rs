@@ -1,7 +1,7 @@
 //! `webhook-test`: signed sample deliveries to an endpoint, to check a deployment before Agntix does.
 //!
-//! It stands on the outside, as Svix does: it goes through the same proxies, knows the same secret, and sees of the
-//! receiver nothing but its answers.
+//! Like Svix, it works from outside: through the same proxies, with the same secret, and seeing only the answers of the
+//! receiver.
 
 use std::fmt;
 use std::iter::repeat_with;
@@ -27,9 +27,9 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How far back a stale delivery was signed; five minutes are allowed.
 const STALE: Duration = Duration::from_secs(600);
-/// How long the session of the sample has taken.
+/// Duration of the sample session.
 const DURATION: Duration = Duration::from_secs(90);
-/// Of the text that comes back, this much is shown.
+/// How much of an answer's text is shown, in characters.
 const MAX_SHOWN: usize = 200;
 
 /// Flags of `webhook-test`.
@@ -106,7 +106,7 @@ fn client(to: &Url, roots: Roots) -> Result<reqwest::Client, Failure> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("agntix-exporter/", env!("CARGO_PKG_VERSION"), " webhook-test"))
         .timeout(PATIENCE)
-        // Svix takes a redirect for a failure.
+        // Svix counts a redirect as a failure.
         .redirect(redirect::Policy::none())
         .retry(retry::never());
     let host = to.host_str().unwrap_or_default();
@@ -118,7 +118,7 @@ fn client(to: &Url, roots: Roots) -> Result<reqwest::Client, Failure> {
     client.map_err(|e| Failure::running(format!("the HTTP client cannot be set up: {}", innermost(&e))))
 }
 
-/// One request, and what must become of it.
+/// One request, and the answer that is right.
 struct Delivery {
     what: &'static str,
     must: Must,
@@ -197,7 +197,7 @@ fn sample(count: bool, session: &str, now: Timestamp) -> String {
     body.to_string()
 }
 
-/// What came back.
+/// An answer.
 struct Came {
     status: StatusCode,
     retry_after: Option<String>,
@@ -227,7 +227,7 @@ impl Came {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(printable);
         let status = response.status();
         let mut bytes = Vec::new();
-        // The status is what counts; a body that breaks off or goes on and on changes nothing.
+        // Only the status matters; a body that is cut off or never ends changes nothing.
         while bytes.len() < 4 * MAX_SHOWN {
             match response.chunk().await {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
@@ -264,7 +264,7 @@ impl Report {
         }
     }
 
-    /// What is probably the matter.
+    /// What is probably wrong.
     fn advice(&self) -> &'static str {
         let Ok(came) = &self.came else {
             return "check the address, the name, the certificate, the firewall, and whether the receiver runs";
@@ -364,7 +364,7 @@ mod tests {
         reports
     }
 
-    /// A receiver that does as the exporter is to do, with this secret.
+    /// A receiver that behaves as the exporter must, with this secret.
     fn receiver(secret: &'static str) -> Router {
         let answer = move |headers: HeaderMap, body: Bytes| async move {
             let secrets = WebhookSecrets::parse(secret).unwrap();
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_that_does_right_is_told_so() {
+    async fn correct_receiver_passes() {
         let reports = reports(receiver(SECRET)).await;
         assert_eq!(verdicts(&reports), [("signed", true), ("repeated", true), ("forged", true), ("stale", true)]);
         let line = reports[3].to_string();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_that_does_wrong_is_told_what_is_probably_the_matter() {
+    async fn wrong_receiver_gets_advice() {
         let other = reports(receiver("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")).await;
         assert_eq!(verdicts(&other), [("signed", false), ("repeated", false), ("forged", true), ("stale", true)]);
         let line = other[0].to_string();
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_wrong_whatever_was_to_come() {
+    async fn unreachable_receiver_fails_every_delivery() {
         agntix_api::install_crypto_provider();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = endpoint(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_is_a_test_unless_it_is_to_count() {
+    fn sample_is_a_test_unless_count_is_given() {
         let now = Timestamp::parse_rfc3339("2026-04-08T05:01:30Z").unwrap();
         assert!(sample(false, "s", now).contains(r#""eventType":"webhook.test""#));
         let counted = sample(true, "s", now);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_without_the_secret() {
+    fn errors_do_not_show_the_secret() {
         assert!(endpoint("hooks.example").unwrap_err().starts_with("--to is \"hooks.example\", but must be a URL"));
         assert!(endpoint("ftp://hooks.example").is_err());
         assert!(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Violation, shown};
 use super::{duration, rules};
 
-/// What a path is set to that is to be found out.
+/// The value of a path that the exporter has to find out.
 pub const AUTO_PATH: &str = "auto";
 
 /// See `config.toml`, section `[api]`.
@@ -65,7 +65,7 @@ impl Default for ApiConfig {
 }
 
 impl ApiConfig {
-    /// Refuses values that no request could be sent with.
+    /// Rejects values that no request could be sent with.
     ///
     /// # Errors
     /// The first value that breaks a rule.
@@ -111,7 +111,7 @@ impl ApiConfig {
     }
 
     fn validate_base_url(&self) -> Result<(), Violation> {
-        // Checked first: what follows may show the value.
+        // Checked first, because the messages below show the value.
         let secret = self.base_url.contains('@');
         let rule = "must not hold credentials; set AGNTIX_API_KEY or api.key_file";
         rules::check(!secret, "api.base_url", "a URL with a user or a password (not shown)", rule)?;
@@ -133,7 +133,7 @@ impl ApiConfig {
     }
 
     fn url(&self) -> Option<Url> {
-        // The parser forgives spaces and line breaks; the client should not have to.
+        // The URL parser accepts spaces and line breaks, which the client would have to handle.
         let plain = !self.base_url.contains(|c: char| c.is_whitespace() || c.is_control());
         plain.then(|| Url::parse(&self.base_url).ok())?
     }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unencrypted_way_over_a_network_is_worth_a_warning() {
+    fn only_unencrypted_networks_give_a_warning() {
         let host = |url: &str| ApiConfig { base_url: url.into(), ..ApiConfig::default() }.unencrypted_host();
         for quiet in ["https://host", "http://localhost:1", "http://127.1.2.3", "http://[::1]", "http://api.localhost"]
         {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_stay_in_their_bounds() {
+    fn numbers_stay_in_their_range() {
         assert_eq!(
             said(|c| c.timeout = Duration::ZERO),
             "api.timeout is \"0s\"; it must be more than 0s and at most 5m"

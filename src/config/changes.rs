@@ -1,11 +1,11 @@
-//! Which changes of the configuration a reload cannot bring into effect.
+//! Which changes of the configuration need a restart.
 
 use serde_json::Value;
 
 use super::{Config, keys};
 
-/// The keys that a reload brings into effect, since whoever reads them is handed the new configuration. A key that is not
-/// here needs a restart: a new one until somebody has seen to it.
+/// The keys that a reload brings into effect: the code that reads them is given the new configuration. A key that is not
+/// listed needs a restart, so a new key needs one until it is added here.
 const RELOADABLE: [&str; 29] = [
     "api.base_url",
     "api.key_file",
@@ -49,7 +49,7 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         _ => Vec::new(),
     };
     if changes.is_empty() {
-        // They differ in what is no key. Nobody knows whether that can be reloaded.
+        // They differ in something that is not a key, so a reload may not be enough.
         return vec!["something that is no key"];
     }
     changes.into_iter().filter(|key| !is_reloadable(key)).map(|key| key.name.as_str()).collect()
@@ -73,7 +73,7 @@ mod tests {
     use crate::config::{ExtractedField, ExtractedKind, LogFormat};
 
     #[test]
-    fn only_what_is_opened_once_needs_a_restart() {
+    fn only_listeners_stream_state_log_and_buckets_need_a_restart() {
         let old = Config::default();
         assert!(restart_only_changes(&old, &old.clone()).is_empty());
         let mut new = old.clone();
@@ -114,7 +114,7 @@ mod tests {
         );
     }
 
-    /// Whatever the value: both configurations are made of one by putting something else in the place of one key.
+    /// For any value: the second configuration is the first one with another value for one key.
     #[test]
     fn every_key_is_known_to_be_reloadable_or_needs_a_restart() {
         let whole = serde_json::to_value(Config::default()).unwrap();

@@ -1,7 +1,7 @@
 //! Which credential is in effect: exactly one of `AGNTIX_API_KEY`, `api.key_file` and `api.bearer_token_file`; and for an
 //! enabled webhook one of `AGNTIX_WEBHOOK_SECRET` and `webhook.secret_file`.
 //!
-//! The files are read by those who use them, who read them again when they change; here only their names count.
+//! The files are read where they are used, and again when they change. Only their names are known here.
 
 use secrecy::ExposeSecret as _;
 

@@ -14,7 +14,7 @@ pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Err
 /// Reads a humantime duration.
 ///
 /// # Errors
-/// Anything that humantime does not read, in words that show what would be.
+/// If humantime cannot read it; the message shows examples.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     struct Text;
     impl Visitor<'_> for Text {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_says_what_would_do() {
+    fn error_names_the_expected_format() {
         let error = deserialize(toml::Value::Integer(10)).unwrap_err();
         assert_eq!(
             error.message(),

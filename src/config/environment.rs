@@ -1,4 +1,4 @@
-//! The environment: which variables are ours, and the settings in them.
+//! The environment: which variables belong to the exporter, and the settings in them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ const API_KEY: &str = "AGNTIX_API_KEY";
 /// The variable that holds the signing secrets of the webhook.
 const WEBHOOK_SECRET: &str = "AGNTIX_WEBHOOK_SECRET";
 
-/// The variable that names the configuration file, for who cannot give a flag, such as the health check of an image.
+/// The variable that names the configuration file where no flag can be given, such as in the health check of an image.
 const CONFIG_FILE: &str = "AGNTIX_EXPORTER_CONFIG_FILE";
 
 /// A snapshot of the environment, handed in so that tests set no variables.
@@ -26,14 +26,14 @@ const CONFIG_FILE: &str = "AGNTIX_EXPORTER_CONFIG_FILE";
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables of this process that are ours.
+    /// The variables of this process that belong to the exporter.
     pub fn from_process() -> Self {
-        // A value that is no UTF-8 gets replacement characters here, and is refused when it is read.
+        // A value that is not UTF-8 gets replacement characters here, and is rejected when it is read.
         let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self::from_pairs(ours.map(|(name, value)| (name, value.to_string_lossy().into_owned())))
     }
 
-    /// These variables, as far as they are ours; of several with one name the last.
+    /// Those of these variables that belong to the exporter; of several with one name the last.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         let is_ours = |name: &str| is_secret(name) || name == CONFIG_FILE || name.starts_with(VARIABLE_PREFIX);
@@ -91,7 +91,7 @@ fn is_secret(variable: &str) -> bool {
     matches!(variable, API_KEY | WEBHOOK_SECRET)
 }
 
-/// The value that the text of a variable stands for, or the rule that it breaks.
+/// The value of a variable, or the rule that it breaks.
 fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Err("must be UTF-8 text".into());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_double_underscore_is_ours() {
+    fn only_variables_with_a_double_underscore_are_read() {
         let kubernetes = [
             ("AGNTIX_EXPORTER_PORT", "tcp://10.0.0.1:9899"),
             ("AGNTIX_EXPORTER_SERVICE_PORT_METRICS", "9899"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_the_variable_and_what_would_do() {
+    fn errors_name_the_variable_and_the_rule() {
         for (variable, text, expected) in [
             (
                 "AGNTIX_EXPORTER__POLL__OPEN_INTERVALL",

@@ -1,18 +1,18 @@
-//! The mistakes that an operator can make, each as one sentence that says where it is and what would do.
+//! The mistakes that an operator can make, each as one sentence that says where it is and what to write instead.
 //!
-//! What may be a credential is never shown: values of unknown keys, text that looks like a key or a token.
+//! Nothing that may be a credential is shown: neither values of unknown keys nor text that looks like a key or a token.
 
 use std::path::PathBuf;
 
 use super::origin::ConfigOrigin;
 
-/// Longer values are cut; the start is enough to recognise one.
+/// Longer values are cut; the beginning is enough to recognise one.
 const MAX_SHOWN: usize = 80;
 
-/// Keys with such names may hold a credential that does not belong there.
+/// A key with one of these in its name may hold a credential that does not belong there.
 const CREDENTIAL_NAMES: [&str; 5] = ["key", "token", "secret", "password", "credential"];
 
-/// What to do with a credential that was written where none may be, under this name.
+/// What to do with a credential that was written into the configuration under this name.
 pub(super) fn credential_advice(name: &str) -> &'static str {
     if name.starts_with("webhook") {
         "put the secret (not shown) into a file and name it in webhook.secret_file, or into AGNTIX_WEBHOOK_SECRET"
@@ -53,7 +53,7 @@ pub enum ConfigError {
         key: String,
         /// Key or section.
         what: &'static str,
-        /// What was probably meant.
+        /// Which key was probably meant.
         advice: String,
     },
     /// A value is of the wrong type, or breaks a rule.
@@ -65,15 +65,15 @@ pub enum ConfigError {
         key: String,
         /// The value, as far as it may be shown.
         value: String,
-        /// What would do; begins with "must".
+        /// The rule; begins with "must".
         rule: String,
     },
-    /// Nothing says who is asking.
+    /// There is no credential for the API.
     #[error(
         "no credential is set; put the API key into AGNTIX_API_KEY, or name a file that holds it in api.key_file (agntix-exporter demo needs none)"
     )]
     NoCredential,
-    /// Two credentials, and nothing says which is meant.
+    /// There are two credentials, and it is not clear which one is meant.
     #[error("{first} and {second} are both set, and only one can be used; remove one of them")]
     TwoCredentials {
         /// With its origin.
@@ -86,7 +86,7 @@ pub enum ConfigError {
         "environment variable AGNTIX_API_KEY: the value (not shown) has a character that no API key has; check for line breaks and spaces in it"
     )]
     MalformedKey,
-    /// Anybody could deliver anything.
+    /// There is no secret to check deliveries with.
     #[error(
         "{origin}: webhook.enabled is true, but there is no secret to check deliveries with; put the signing secret of the endpoint into AGNTIX_WEBHOOK_SECRET, or name a file that holds it in webhook.secret_file"
     )]
@@ -94,7 +94,7 @@ pub enum ConfigError {
         /// Where the webhook was enabled.
         origin: ConfigOrigin,
     },
-    /// Nothing could be checked with it. The end of a sentence that does not show it.
+    /// The webhook secret is not valid: the end of a sentence that does not show it.
     #[error("environment variable AGNTIX_WEBHOOK_SECRET {0}")]
     WebhookSecret(String),
     /// A defect of this program.
@@ -109,12 +109,12 @@ pub struct Violation {
     pub key: &'static str,
     /// The value, as far as it may be shown.
     pub value: String,
-    /// What would do; begins with "must".
+    /// The rule; begins with "must".
     pub rule: String,
 }
 
 impl Violation {
-    /// The error, given where the value was set.
+    /// The error, with the origin of the value.
     pub(super) fn at(self, origin: ConfigOrigin) -> ConfigError {
         ConfigError::Value { origin, key: self.key.into(), value: self.value, rule: self.rule }
     }
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_a_credential_is_not_shown() {
+    fn possible_credentials_are_not_shown() {
         for secret in ["pk_live_42", " eyJhbGciOi", "whsec_x", "https://me:pass@host", "https://host/?key=1"] {
             assert!(!shown(secret).contains("42") && shown(secret).contains("not shown"), "{secret}");
         }

@@ -13,7 +13,7 @@ use super::keys::{self, Key, Shape};
 use super::layer::Layer;
 use super::origin::ConfigOrigin;
 
-/// A longer file is a mistake, such as a device or a log given by accident.
+/// A longer file is a mistake, such as a device or a log file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Reads the settings of `file`.
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_text_is_refused() {
+    fn file_that_is_not_utf_8_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
         std::fs::write(&file, b"[api]\n# \xff\n").unwrap();

@@ -26,7 +26,7 @@ pub(super) struct Key {
     pub section: String,
     pub leaf: String,
     pub shape: Shape,
-    /// The default as an example for whoever wrote something else; absent for lists and for keys without a default.
+    /// The default, as an example in error messages; absent for lists and for keys without a default.
     pub example: Option<String>,
 }
 
@@ -73,8 +73,8 @@ pub(super) fn sections() -> Vec<&'static str> {
     sections
 }
 
-/// The key that `wrong`, which is none, was probably meant to be: a slip away from the whole name, or from the part
-/// after the section.
+/// The key that `wrong` was probably meant to be: it differs by few characters from the whole name, or from the part after
+/// the section.
 pub(super) fn nearest(wrong: &str) -> Option<&'static Key> {
     let leaf = wrong.rsplit('.').next().unwrap_or(wrong);
     let nearest = |wrong: &str, name: fn(&Key) -> &str| {
@@ -92,11 +92,11 @@ pub(super) fn nearest_of<'a>(wrong: &str, names: impl IntoIterator<Item = &'a st
 }
 
 fn distance(wrong: &str, name: &str) -> usize {
-    // The effort is the product of the lengths, and a file may hold a name of any length.
+    // The effort grows with the product of the lengths, and a file may contain a name of any length.
     if wrong.len() > 2 * name.len() { usize::MAX } else { strsim::damerau_levenshtein(wrong, name) }
 }
 
-/// How many slips of the finger are likely in a word.
+/// How many typing errors are likely in a word.
 fn slips(word: &str) -> usize {
     (word.len() / 5).clamp(1, 3)
 }
@@ -125,7 +125,7 @@ fn read_keys(config: &Config) -> Vec<Key> {
     keys.collect()
 }
 
-/// What kind of value stands for the default. A key without a default is a path today, and so are empty lists text.
+/// The kind of the default value. A key without a default is a path today, and an empty list is one of texts.
 fn shape(default: &Value) -> Shape {
     match default {
         Value::Bool(_) => Shape::Boolean,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_finds_the_key_that_was_meant_and_other_words_none() {
+    fn misspelt_key_suggests_the_right_one() {
         let nearest = |wrong| nearest(wrong).map(|key| key.name.as_str());
         assert_eq!(nearest("sessions.listng"), Some("sessions.listing"));
         assert_eq!(nearest("polls.open_interval"), Some("poll.open_interval"));

@@ -69,7 +69,7 @@ pub struct CredentialFaults {
     pub webhook: Option<ConfigError>,
 }
 
-/// Like [`load`], for who tells all that is wrong: a mistake in the credentials is told beside the configuration.
+/// Like [`load`], but a mistake in the credentials is returned beside the configuration, so that all mistakes are reported.
 ///
 /// # Errors
 /// The first other mistake, as a sentence for the operator.
@@ -175,7 +175,7 @@ fn flags(overrides: &Overrides) -> Result<Layer, ConfigError> {
     Ok(layer)
 }
 
-/// Puts right what can be, and says what is probably not meant.
+/// Corrects what can be corrected, and warns of what is probably not meant.
 fn warn(config: &mut Config, origins: &Origins) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(host) = config.api.unencrypted_host() {

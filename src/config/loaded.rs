@@ -1,4 +1,4 @@
-//! What loading gives.
+//! A configuration that was loaded.
 
 use std::path::PathBuf;
 

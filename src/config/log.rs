@@ -35,13 +35,13 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// Refuses a level that would log something else than it says.
+    /// Rejects a level that would not log what it says.
     ///
     /// # Errors
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
-        // `EnvFilter` takes any bare word that is no level for the name of a module, and logs nothing else: `inof`
-        // would silence the exporter. An empty word it takes for `error`.
+        // `EnvFilter` takes any word that is not a level for the name of a module and logs nothing else, so `inof` would
+        // silence the exporter. It takes an empty word for `error`.
         let is_plain = |word: &str| {
             word.contains(['=', '[']) || (!word.trim().is_empty() && word.trim().parse::<LevelFilter>().is_ok())
         };

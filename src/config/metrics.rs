@@ -11,20 +11,20 @@ use super::rules::{self, HOUR};
 
 /// Longer names of extracted fields are a mistake.
 const MAX_FIELD: usize = 256;
-/// Fewer series hold no agent beside those that are folded.
+/// With fewer series there is no room for an agent beside `other`.
 const MIN_SERIES: u64 = 1_000;
 
 /// See `config.toml`, section `[metrics]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
-    /// Values of one label that one agent may bring; further ones are folded into `other`.
+    /// Values of one label per agent; further ones are folded into `other`.
     pub max_label_values: usize,
     /// Agents, at most; further ones are folded into `other`.
     pub max_agents: usize,
     /// Session series in all, as Prometheus stores them; beyond it new label values are folded into `other`.
     pub max_series: u64,
-    /// How long a new series stands at 0 before it may rise.
+    /// The initial-zero window: how long a new series is exposed at 0 before it may rise.
     #[serde(with = "duration")]
     pub new_series_hold: Duration,
     /// Recent unresolved or negative sessions to expose one by one, besides the configured ones.
@@ -83,7 +83,7 @@ impl Default for MetricsConfig {
 }
 
 impl MetricsConfig {
-    /// Refuses bounds of 0, histograms that are none, and extracted fields that contradict themselves.
+    /// Rejects limits of 0, invalid histograms, and extracted fields that contradict themselves.
     ///
     /// # Errors
     /// The first value that breaks a rule.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_stay_in_their_bounds() {
+    fn limits_stay_in_their_range() {
         assert_eq!(said(|c| c.max_label_values = 0), "metrics.max_label_values is 0; it must be 1 or more");
         assert_eq!(said(|c| c.max_agents = 0), "metrics.max_agents is 0; it must be 1 or more");
         assert_eq!(said(|c| c.max_series = 999), "metrics.max_series is 999; it must be 1000 or more");

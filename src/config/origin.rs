@@ -1,4 +1,4 @@
-//! Where a value came from.
+//! Where the value of a key came from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Where the value of a key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ConfigOrigin {
-    /// Nobody set it.
+    /// It is not set.
     #[default]
     Default,
     /// The configuration file.
@@ -46,7 +46,7 @@ impl ConfigOrigin {
         }
     }
 
-    /// As the listing of the configuration names it, in one word.
+    /// In one word, for `--config.check`.
     pub(super) fn short(&self) -> String {
         match self {
             Self::Default => "default".into(),
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_survives_the_config_crate() {
+    fn origin_survives_the_config_crate() {
         for origin in [
             ConfigOrigin::Default,
             ConfigOrigin::File { path: "/etc/a:b, flag:x/config.toml".into(), line: 12 },

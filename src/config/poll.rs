@@ -12,16 +12,16 @@ use super::rules::{self, DAY};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PollConfig {
-    /// Between two looks at an open session.
+    /// Time between two requests for an open session.
     #[serde(with = "duration")]
     pub open_interval: Duration,
-    /// Before the second look at an ended session whose analysis has not arrived; each later look waits longer.
+    /// Time before the second request for an ended session whose analysis has not arrived; each later one waits longer.
     #[serde(with = "duration")]
     pub ended_interval: Duration,
-    /// Between two sweeps of the listing.
+    /// Time between two sweeps of the listing.
     #[serde(with = "duration")]
     pub listing_interval: Duration,
-    /// Between two looks at the agents' names.
+    /// Time between two requests for the agents' names.
     #[serde(with = "duration")]
     pub agents_interval: Duration,
     /// How long after a session's end its analysis is waited for.
@@ -42,12 +42,12 @@ impl Default for PollConfig {
 }
 
 impl PollConfig {
-    /// Refuses intervals that would spin or never come around.
+    /// Rejects intervals that would spin or never come around.
     ///
     /// # Errors
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
-        // Tests of the daemon ask many times a second; the request budget bounds what that may cost anybody else.
+        // Tests of the daemon ask many times a second. In production the request budget limits what that costs.
         let bounds = (Duration::from_millis(10), DAY);
         for (key, interval) in [
             ("poll.open_interval", self.open_interval),
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_stay_in_their_bounds() {
+    fn intervals_stay_in_their_range() {
         let said = |change: fn(&mut PollConfig)| {
             let mut config = PollConfig::default();
             change(&mut config);

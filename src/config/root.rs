@@ -38,7 +38,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Refuses a configuration that the daemon could not run with, section by section.
+    /// Rejects a configuration that the daemon could not run with, section by section.
     ///
     /// # Errors
     /// The first value that breaks a rule.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::{Violation, looks_like_a_credential, shown};
 
-/// More buckets than this make every histogram of every channel expensive.
+/// More buckets would make every histogram of every channel expensive.
 const MAX_BUCKETS: usize = 64;
 
 /// An hour, for the bounds of durations.
@@ -15,7 +15,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 /// A day, for the bounds of durations.
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-/// Refuses a value unless it keeps the rule, which begins with "must".
+/// Rejects a value unless it keeps the rule, which begins with "must".
 pub(super) fn check(
     kept: bool,
     key: &'static str,
@@ -30,7 +30,7 @@ pub(super) fn written(value: Duration) -> String {
     format!("\"{}\"", humantime::format_duration(value))
 }
 
-/// Refuses a duration outside `least..=most`; `rule` says the same in words.
+/// Rejects a duration outside `least..=most`; `rule` says the same in words.
 pub(super) fn duration(
     key: &'static str,
     value: Duration,
@@ -40,7 +40,7 @@ pub(super) fn duration(
     check((least..=most).contains(&value), key, written(value), rule)
 }
 
-/// Refuses what is not the path of a route.
+/// Rejects what is not the path of a route.
 pub(super) fn route(key: &'static str, path: &str) -> Result<(), Violation> {
     check(path.starts_with('/'), key, shown(path), "must begin with a slash")?;
     let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}' | '?' | '#');
@@ -52,7 +52,7 @@ pub(super) fn route(key: &'static str, path: &str) -> Result<(), Violation> {
     )
 }
 
-/// Refuses what is not the path of a route that the exporter itself could serve.
+/// Rejects what is not the path of a route that the exporter itself could serve.
 pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violation> {
     route(key, path)?;
     let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
@@ -60,7 +60,7 @@ pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violatio
     check(plain, key, shown(path), rule)
 }
 
-/// Refuses what is not `host:port` or, for every address, `:port`. `example` is an address of IPv4 that would do.
+/// Rejects what is not `host:port` or, for every address, `:port`. `example` is an address of IPv4 that would do.
 pub(super) fn listen_address(key: &'static str, address: &str, example: &str) -> Result<(), Violation> {
     let v6 = example.replace("0.0.0.0", "[::]");
     check(
@@ -80,7 +80,7 @@ fn is_host_and_port(address: &str) -> bool {
     host && port.parse::<u16>().is_ok() && !port.starts_with('+')
 }
 
-/// Refuses what cannot be the path of a file or directory.
+/// Rejects what cannot be the path of a file or directory.
 pub(super) fn path(key: &'static str, path: &Path, what: &str) -> Result<(), Violation> {
     let text = path.to_string_lossy();
     check(!text.trim().is_empty(), key, shown(&text), format!("must be the path of a {what}, or be left out"))?;
@@ -94,7 +94,7 @@ pub(super) fn path(key: &'static str, path: &Path, what: &str) -> Result<(), Vio
     )
 }
 
-/// Refuses upper bounds that make no histogram, or that lie outside `least..=most`.
+/// Rejects upper bounds that are not ascending, or that lie outside `least..=most`.
 pub(super) fn buckets(key: &'static str, bounds: &[f64], (least, most): (f64, f64)) -> Result<(), Violation> {
     check(!bounds.is_empty(), key, "empty", "must have at least one upper bound")?;
     let count = bounds.len();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_not_taken_for_a_path() {
+    fn credential_in_place_of_a_path_is_rejected() {
         let said = |text: &str| said(path("k", Path::new(text), "file"));
         assert_eq!(said("/run/secrets/key"), "kept");
         assert_eq!(said(""), "k is \"\"; it must be the path of a file, or be left out");

@@ -26,7 +26,7 @@ pub struct SessionsConfig {
     /// How far back "recently seen" reaches on a first start.
     #[serde(with = "duration")]
     pub recent_window: Duration,
-    /// How long a first start may hide the session metrics while it looks back.
+    /// How long a first start may leave out the session metrics while it looks back.
     #[serde(with = "duration")]
     pub look_back_deadline: Duration,
     /// How long a counted session is remembered.
@@ -51,7 +51,7 @@ impl Default for SessionsConfig {
 }
 
 impl SessionsConfig {
-    /// Refuses ids that no session has, and times that would break a promise.
+    /// Rejects invalid ids, and times that would break a promise.
     ///
     /// # Errors
     /// The first value that breaks a rule.
@@ -77,7 +77,7 @@ impl SessionsConfig {
         rules::check(self.max_tracked >= 100, "sessions.max_tracked", self.max_tracked, "must be 100 or more")
     }
 
-    /// Drops ids that are there twice, and says how many.
+    /// Drops repeated ids, and returns how many there were.
     pub(super) fn drop_repeated_ids(&mut self) -> usize {
         let mut seen = HashSet::new();
         let before = self.ids.len();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_what_an_api_may_give() {
+    fn configured_ids_are_valid_session_ids() {
         let said = |id: &str| said(|c| c.ids = vec!["good".into(), id.into()]);
         assert_eq!(said("cm3x9"), "kept");
         let rule = "it must hold session ids of 1 to 512 bytes only, without control characters or spaces around them";
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn times_keep_the_promises() {
+    fn retention_and_deadlines_keep_the_promises() {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         assert_eq!(
             said(|c| c.retention = hours(47)),

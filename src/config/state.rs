@@ -22,7 +22,7 @@ impl Default for StateConfig {
 }
 
 impl StateConfig {
-    /// Refuses what cannot be a directory. Whether it can be used shows when it is opened.
+    /// Rejects what cannot be a directory. Whether it can be used shows when it is opened.
     ///
     /// # Errors
     /// The first value that breaks a rule.

@@ -1,4 +1,4 @@
-//! From settled values to the structs, and from what serde says of a misfit to what an operator understands.
+//! From merged values to the structs, and from serde's errors to sentences for an operator.
 
 use ::config::{Value, ValueKind};
 use serde_path_to_error::{Path, Segment};
@@ -8,7 +8,7 @@ use super::error::{ConfigError, shown};
 use super::keys::{self, Key};
 use super::origin::ConfigOrigin;
 
-/// Reads the structs. Unlike `config`'s own reading this turns nothing into another type: `"true"` is no boolean.
+/// Reads the structs. Unlike the `config` crate itself, this converts no types: `"true"` is not a boolean.
 pub(super) fn read(values: &Value) -> Result<Config, ConfigError> {
     let plain = plain(values).ok_or_else(|| ConfigError::Internal("there are no values".into()))?;
     serde_path_to_error::deserialize(plain).map_err(|error| {

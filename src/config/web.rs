@@ -9,7 +9,7 @@ use super::duration;
 use super::error::{Violation, shown};
 use super::rules::{self, HOUR};
 
-/// Routes that the exporter serves besides the metrics, which cannot be there.
+/// Routes of the exporter itself, which the metrics cannot use.
 pub const FIXED_PATHS: [&str; 4] = ["/-/healthy", "/-/ready", "/-/reload", "/-/reference"];
 
 /// See `config.toml`, section `[web]`.
@@ -61,7 +61,7 @@ impl Default for WebConfig {
 }
 
 impl WebConfig {
-    /// Refuses an address or a route that could not be served. Whether the address is free shows only when it is bound.
+    /// Rejects an address or a route that could not be served. Whether the address is free shows only when it is bound.
     ///
     /// # Errors
     /// The first value that breaks a rule.
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mistakes_say_what_would_do() {
+    fn errors_name_the_expected_type() {
         let said = |change: fn(&mut WebConfig)| {
             let mut config = WebConfig::default();
             change(&mut config);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_routes_begin_with_the_path_of_the_external_url_unless_they_are_told_otherwise() {
+    fn route_prefix_defaults_to_the_path_of_the_external_url() {
         let prefixes = |url: Option<&str>, prefix: Option<&str>| {
             let config = WebConfig {
                 external_url: url.map(Into::into),

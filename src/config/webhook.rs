@@ -1,4 +1,4 @@
-//! `[webhook]`: signed deliveries from Agntix, as faster news than polling.
+//! `[webhook]`: signed deliveries from Agntix, which arrive sooner than polling finds out.
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ impl Default for WebhookConfig {
 }
 
 impl WebhookConfig {
-    /// Refuses what could not be served beside `web`. Whether there is a secret is not known here.
+    /// Rejects what could not be served beside `web`. Whether there is a secret is not known here.
     ///
     /// # Errors
     /// The first value that breaks a rule.
@@ -62,7 +62,7 @@ impl WebhookConfig {
         rules::check(apart, "webhook.listen_address", shown(address), rule)
     }
 
-    /// Refuses what could not be served on the listener of the metrics.
+    /// Rejects what could not be served on the listener of the metrics.
     fn validate_shared(&self, web: &WebConfig) -> Result<(), Violation> {
         let (path, prefix) = (&self.path, web.prefix());
         let check = |kept, rule: &str| rules::check(kept, "webhook.path", shown(path), rule);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_plain_and_free() {
+    fn webhook_path_is_plain_and_not_taken() {
         let said = |path: &str| said(|c| c.path = path.into());
         for good in ["/webhooks/agntix", "/w", "/a/b-c_d.e~f", "/-webhook", "/a:b"] {
             assert_eq!(said(good), "kept", "{good}");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_of_its_own_is_another_one() {
+    fn webhook_listener_differs_from_the_web_listener() {
         let with =
             |address: &str, path: &str| said(|c| (c.listen_address, c.path) = (Some(address.into()), path.into()));
         assert_eq!(with("127.0.0.1:9897", "/metrics"), "kept");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_taken_for_its_file() {
+    fn secret_in_place_of_its_file_is_rejected() {
         assert_eq!(
             said(|c| c.secret_file = Some("whsec_hunter2".into())),
             "webhook.secret_file is something that looks like a credential (not shown); it must be the path of a file, not what is in it"
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_the_whole_one_and_free_below_the_prefix_too() {
+    fn webhook_path_is_not_taken_below_the_prefix_either() {
         let web = WebConfig { route_prefix: Some("/a".into()), ..WebConfig::default() };
         let kept = |path: &str| WebhookConfig { path: path.into(), ..WebhookConfig::default() }.validate(&web).is_ok();
         assert!(kept("/metrics") && kept("/a/hook") && kept("/ab"));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_its_own_is_for_a_listener_of_its_own() {
+    fn webhook_web_configuration_needs_a_webhook_listener() {
         let with = |listener: Option<&str>| {
             said(|c| (c.listen_address, c.web_config_file) = (listener.map(Into::into), Some("hook.yml".into())))
         };

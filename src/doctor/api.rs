@@ -104,7 +104,7 @@ fn credential(seen: &ApiSeen) -> Option<Finding> {
         let advice = "it is wrong, expired or deleted: make a new key in Agntix and put it there; a file is read again by itself, a variable needs a restart";
         return Some(Finding::failure(CHECK, says, advice));
     }
-    // A key that is known but lacks a scope is answered 403; which routes it may read is told by those.
+    // A key that is known but lacks a scope is answered 403; `routes` reports which routes it may read.
     let known = seen.found.iter().any(Option::is_some)
         || seen.any_good()
         || seen.errors().any(|error| matches!(error, ApiError::Status { status: 403, .. }));
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_key_is_told_so_also_without_a_scope() {
+    fn accepted_key_is_ok_even_without_a_scope() {
         let all_well = [("api", Status::Ok), ("credential", Status::Ok)];
         assert_eq!(judged(&seen(Ok(Agents::default()), None)), all_well);
         assert_eq!(judged(&seen(Err(status(403)), None)), all_well);
     }
 
     #[test]
-    fn a_refused_key_fails_and_names_the_request() {
+    fn rejected_key_fails_and_names_the_request() {
         let refused = seen(Err(status(401)), Some(LeftOut::SameError));
         assert_eq!(judged(&refused), [("api", Status::Ok), ("credential", Status::Failure)]);
         assert!(judge(&refused)[1].says.ends_with("AGNTIX_API_KEY: the API answered 401, request id req_1"));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_api_says_nothing_of_the_credential() {
+    fn unreachable_api_gives_no_finding_on_the_credential() {
         let dead = seen(Err(ApiError::Connect("connection refused".into())), Some(LeftOut::SameError));
         assert_eq!(judged(&dead), [("api", Status::Failure)]);
         assert_eq!(judged(&seen(Err(ApiError::Timeout), Some(LeftOut::SameError))), [("api", Status::Failure)]);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_else_in_the_apis_place_is_one_failure_that_says_all_that_was_tried() {
+    fn foreign_server_is_one_failure_that_lists_all_attempts() {
         let miss = |tried: &str| Miss::Wrong(Wrong { tried: tried.into(), is_absent: false });
         let mut seen = seen(Ok(Agents::default()), None);
         seen.agents = Some(Err(miss("/a was answered 302, a redirect")));
@@ -177,13 +177,13 @@ mod tests {
         seen.session =
             Some(SessionSeen { exists: false, answer: Err(miss(&format!("/s was answered 407, {}", promise::PROXY))) });
         assert!(judge(&seen)[0].advice.as_ref().unwrap().contains("HTTPS_PROXY"));
-        // One route of the API's own makes the host the API.
+        // One route that answers as promised shows that the host is the API.
         seen.found[ApiPath::Session as usize] = Some(Found::default());
         assert_eq!(judged(&seen), [("api", Status::Ok), ("credential", Status::Ok)]);
     }
 
     #[test]
-    fn what_was_left_out_is_told() {
+    fn requests_that_were_not_sent_are_reported() {
         for left_out in [LeftOut::Budget(2), LeftOut::Paused(Some(Duration::from_secs(7))), LeftOut::Slow] {
             let findings = judge(&seen(Ok(Agents::default()), Some(left_out)));
             assert_eq!(findings[0].status, Status::Warning, "{left_out:?}");

@@ -1,5 +1,5 @@
-//! The requests that polling needs, against those that it may send. An estimate from above: sessions that stay open for
-//! long are asked for ever more rarely.
+//! The requests that polling needs, compared with those that it may send. The estimate is an upper bound: sessions that
+//! stay open for long are asked for less and less often.
 
 use agntix_api::ApiRateLimit;
 
@@ -10,11 +10,11 @@ use crate::config::Config;
 const CHECK: &str = "budget";
 /// Sessions a page of the listing.
 const PAGE: f64 = 100.0;
-/// Every so many minutes a sweep goes back so many more.
+/// Every five minutes a sweep reads ten minutes deeper.
 const DEEP_SWEEP: (f64, f64) = (5.0, 10.0);
 /// Requests for a session that has ended: one that sees the end, one that finds the analysis.
 const AFTER_THE_END: f64 = 2.0;
-/// Beyond this part of the budget, a busy hour exceeds it.
+/// If polling needs more than this share of the budget, a busy hour exceeds it.
 const TIGHT: f64 = 0.7;
 
 /// What there is to follow.
@@ -30,7 +30,7 @@ pub(super) struct Load {
     pub agent_pages: u32,
 }
 
-/// Requests a minute that may be sent, and whether the API has said the limit behind it.
+/// Requests a minute that may be sent, and whether the limit is the API's own.
 pub(super) fn allowed(limit: ApiRateLimit, config: &Config) -> (u32, bool) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     let share = |limit: u32| (f64::from(limit) * config.api.budget_share) as u32;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_need_is_the_sum_of_what_is_asked() {
+    fn needed_requests_add_up() {
         let close = |load: Load, config: &Config, expected: f64| {
             let needed = needed(&load, config);
             assert!((needed - expected).abs() < 1e-9, "{needed} and not {expected}");
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_the_share_of_the_limit_and_without_one_what_is_configured() {
+    fn budget_is_the_share_of_the_limit_or_the_configured_rate() {
         let config = Config::default();
         assert_eq!(allowed(limit(Some(600)), &config), (300, true));
         assert_eq!(allowed(limit(None), &config), (50, false));
     }
 
     #[test]
-    fn a_need_near_the_budget_or_beyond_it_is_a_warning() {
+    fn need_near_or_beyond_the_budget_is_a_warning() {
         let config = Config::default();
         let judged = |pending| judge(&Load { pending, ..Load::default() }, limit(None), &config);
         assert_eq!(judged(10).status, Status::Ok);

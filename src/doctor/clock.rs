@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 const CHECK: &str = "clock";
 /// `Date` has whole seconds, and NTP keeps a machine far closer.
 const FINE: Duration = Duration::from_secs(5);
-/// Deliveries are refused from five minutes on; a minute less is as good as there.
+/// Deliveries are rejected at a difference of five minutes; a minute less is too close.
 const REFUSES_DELIVERIES: Duration = Duration::from_secs(240);
 /// `Date` is cut off to the second below.
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
@@ -16,28 +16,28 @@ const HALF_A_SECOND: Duration = Duration::from_millis(500);
 /// An answer of the API by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClockSeen {
-    /// This machine's, when the head of the answer had come.
+    /// This machine's time when the head of the answer arrived.
     pub here: Timestamp,
-    /// How long that took.
+    /// How long the answer took.
     pub elapsed: Duration,
     /// The answer's `Date`.
     pub api: Timestamp,
 }
 
 impl ClockSeen {
-    /// By how many milliseconds this machine's clock is ahead. The API wrote its date somewhere on the way of the request.
+    /// By how many milliseconds this machine's clock is ahead. The API wrote its date at some time during the request.
     fn machine_ahead_ms(self) -> i64 {
         let (here, api) = (self.here.minus(self.elapsed / 2), self.api.plus(HALF_A_SECOND));
         here.as_millis().saturating_sub(api.as_millis())
     }
 
-    /// How far off that may be.
+    /// How uncertain the difference is.
     fn doubt(self) -> Duration {
         self.elapsed / 2 + HALF_A_SECOND
     }
 }
 
-/// Judges the clock by what all good answers said.
+/// Judges the clock by the dates of all good answers.
 pub(super) fn judge(seen: &[ClockSeen], takes_deliveries: bool) -> Finding {
     let Some(first @ ClockSeen { elapsed, .. }) = seen.first().copied() else {
         return Finding::warning(
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_of_rounding_is_no_difference() {
+    fn difference_within_rounding_is_ok() {
         assert_eq!(judged(600, true), (Status::Ok, "this machine's clock is within 1s of the API's".into()));
         assert_eq!(judged(-4_000, true).0, Status::Ok);
     }
 
     #[test]
-    fn a_difference_is_told_and_one_that_refuses_deliveries_fails() {
+    fn clock_difference_warns_and_fails_where_deliveries_would_be_rejected() {
         let (status, says) = judged(42_600, true);
         assert_eq!((status, says.as_str()), (Status::Warning, "this machine's clock is 42s ahead of the API's"));
         assert!(judged(-60_000, true).1.contains("1m 1s behind the API's"));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_contradict_each_other_are_told() {
+    fn contradicting_dates_are_a_warning() {
         let seen =
             |ms| ClockSeen { here: API, elapsed: Duration::from_millis(200), api: API.plus(Duration::from_millis(ms)) };
         assert_eq!(judge(&[seen(0), seen(2_000), seen(0)], true).status, Status::Ok);

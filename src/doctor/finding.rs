@@ -1,4 +1,4 @@
-//! One finding: what was looked at, how it is, and what to do about it.
+//! One finding: what was checked, how it is, and what to do about it.
 
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ impl Status {
     }
 }
 
-/// What came of one check.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The name of the check. Programs read it: add names, never change one.
@@ -44,7 +44,7 @@ impl Finding {
         Self { check, status: Status::Ok, says: says.into(), advice: None }
     }
 
-    /// It works, but.
+    /// It works, but not as well as it could.
     pub fn warning(check: &'static str, says: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { check, status: Status::Warning, says: says.into(), advice: Some(advice.into()) }
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_for_people() {
+    fn numbers_are_grouped_and_nouns_have_a_plural() {
         let texts = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
         assert_eq!(texts, ["0", "999", "1,000", "12,345", "1,234,567"]);
         assert_eq!((many(1, "agent"), many(0, "agent")), ("1 agent".to_owned(), "0 agents".to_owned()));

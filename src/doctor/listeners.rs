@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::clock::Timestamp;
 
-/// Who renews certificates by a program does it weeks before the end.
+/// Automatic renewal happens weeks before a certificate expires.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What was seen of a listen address.
@@ -15,7 +15,7 @@ pub(super) enum ListenerSeen {
     Free,
     /// An exporter listens there and says that it is alive.
     Exporter,
-    /// Something takes connections there that cannot be asked, since it wants a client certificate.
+    /// Something accepts connections there but wants a client certificate, so it cannot be asked.
     Unasked,
     /// Something else listens there; what it did.
     Other(String),
@@ -54,7 +54,7 @@ pub(super) fn judge(check: &'static str, key: &str, address: &str, seen: &Listen
 pub(super) struct GuardSeen {
     /// Whether connections are encrypted, and who is let in, in words.
     pub summary: String,
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub certificate_ends: Option<Timestamp>,
 }
 
@@ -119,7 +119,7 @@ mod tests {
     use crate::doctor::Status;
 
     #[test]
-    fn a_listener_is_free_or_held_by_an_exporter_or_it_fails() {
+    fn listener_is_ok_if_free_or_held_by_an_exporter() {
         let judged = |seen| judge("listener", "web.listen_address", ":9899", &seen);
         for (seen, expected) in [
             (ListenerSeen::Free, Status::Ok),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_renewed_in_time() {
+    fn certificate_that_expires_soon_is_reported() {
         let now = Timestamp::from_millis(1_775_628_000_000);
         let judged = |ends: Option<Timestamp>| {
             let guard = GuardSeen { summary: "TLS".into(), certificate_ends: ends };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_fails_and_a_doubtful_one_is_a_warning() {
+    fn broken_web_configuration_fails_and_a_doubtful_one_is_a_warning() {
         let now = Timestamp::default();
         assert_eq!(judge_guards(&Err("web.yml, line 2: no".into()), now)[0].status, Status::Failure);
         let warnings =

@@ -1,8 +1,8 @@
-//! What is the matter with an installation: each check looks at one thing, says how it is in one sentence with the
-//! value, and what to do about it.
+//! Checks of an installation: each one looks at one thing and reports in one sentence how it is, with the value, and what
+//! to do about it.
 //!
-//! `gather` is the edge: it asks the API, the disk and the listeners, each within bounds. All else in here is pure: from
-//! what was seen to a [`Finding`]. Nothing in here counts, writes to the state, or shows a secret or an id of a session.
+//! `gather` does the I/O: it asks the API, the disk and the listeners, each with a time limit. Everything else in here is
+//! pure: from what was seen to a [`Finding`]. Nothing in here counts, writes to the state, or shows a secret or a session id.
 
 mod api;
 mod budget;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::finding::many;
 use super::{Finding, Status};
 
-/// What came of an examination.
+/// The result of all checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// In the order of the checks.
@@ -16,7 +16,7 @@ pub struct Report {
     pub requests: u32,
 }
 
-/// Ends what a colour began.
+/// Resets the colour.
 const PLAIN: &str = "\x1b[0m";
 
 impl Report {
@@ -25,7 +25,7 @@ impl Report {
         self.findings.iter().filter(|finding| finding.status == status).count()
     }
 
-    /// A line a finding, another one with what to do where there is something, and a last one with the sums.
+    /// One line per finding, a second one with advice if there is any, and a last line with the totals.
     pub fn text(&self, coloured: bool) -> String {
         let width = self.findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
         let mut text = String::new();
@@ -45,7 +45,7 @@ impl Report {
         text
     }
 
-    /// The same as JSON.
+    /// The same findings as JSON.
     pub fn json(&self) -> String {
         let summary = serde_json::json!({
             "ok": self.count(Status::Ok),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_reads_lines_in_columns() {
+    fn text_report_has_aligned_columns() {
         assert_eq!(
             report().text(false),
             "ok       credential  the API accepts AGNTIX_API_KEY\n\
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_stand_around_the_status_and_nowhere_else() {
+    fn colours_surround_only_the_status() {
         let (plain, coloured) = (report().text(false), report().text(true));
         assert!(!plain.contains('\x1b') && coloured.contains("\x1b[1;31mfailure\x1b[0m  disk"), "{coloured:?}");
         let codes = ["\x1b[32m", "\x1b[33m", "\x1b[1;31m", PLAIN];
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_reads_the_same() {
+    fn json_report_has_the_same_findings() {
         let json: serde_json::Value = serde_json::from_str(&report().json()).unwrap();
         assert_eq!(json["summary"]["failure"], 1);
         assert_eq!(json["findings"][1]["advice"], "make room");

@@ -17,7 +17,7 @@ pub(super) fn judge(seen: &ApiSeen, config: &Config) -> Vec<Finding> {
             Err(miss) => own(miss).then_some(Err(miss)),
         }
     }
-    // That the API as a whole does not answer, or not to this key, or that somebody else does, is told once.
+    // That the API does not answer, rejects the key, or is not the API at all is one finding in `api`, not one per route.
     let is_somebody_else = seen.is_somebody_else();
     let own = |miss: &Miss| match miss {
         Miss::Error(ApiError::Status { status, .. }) => !matches!(status, 401 | 408 | 425 | 429 | 500..),
@@ -71,7 +71,7 @@ type Answer<'a, T> = Result<&'a T, &'a Miss>;
 
 const SCOPE: &str = "give the key this scope in Agntix, or make a key that has it";
 
-/// As the daemon does, which does not call the API well while one of its routes answers like this.
+/// As in the daemon, for which the API is not up while one of its routes answers like this.
 const STRANGE: &str = "the exporter does not call the API well like this: check the gateway in front of the API, and whether a login page or a proxy answers here";
 
 fn agents(answer: Answer<'_, Agents>) -> Finding {
@@ -149,7 +149,7 @@ fn single(answer: Answer<'_, ()>, exists: bool) -> Finding {
         Err(Miss::Error(error @ ApiError::Status { status: 403, .. })) => {
             Finding::failure(CHECK, format!("the credential lacks the scope to read a session: {error}"), SCOPE)
         }
-        // Asked for an id that no session has: that the API says so is an answer of the right route.
+        // The id was invented: that the API does not know it shows that the route is right.
         Err(Miss::Error(_)) if !exists => Finding::ok(
             CHECK,
             "single sessions can be read (there was none to try; one that does not exist was asked for)",
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Something that nothing is said of shows that it is the API.
+    /// One route that was found shows that the host is the API.
     fn of_the_api() -> ApiSeen {
         let mut seen = ApiSeen::default();
         seen.found[ApiPath::Agents as usize] = Some(Found::default());
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_is_told_and_what_was_not_asked_is_not() {
+    fn readable_routes_are_reported_and_unasked_ones_are_not() {
         let listing = Listing { total: Some(1_200), ..Listing::default() };
         let seen = ApiSeen {
             agents: Some(Ok(Agents { total: 1, pages: 1 })),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_is_missing_fails_only_where_nothing_else_finds_sessions() {
+    fn missing_listing_fails_unless_sessions_are_found_otherwise() {
         let seen = |code| ApiSeen { listing: Some(Err(status(code, None))), ..of_the_api() };
         let all = [
             (403, config(|_| ()), Failure),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_does_not_exist_proves_the_scope_only_by_the_apis_own_code() {
+    fn unknown_session_proves_the_scope_only_with_the_error_code_of_the_api() {
         let seen = |exists, answer| ApiSeen { session: Some(SessionSeen { exists, answer }), ..of_the_api() };
         let not_found = || Err(status(404, Some("SESSION_NOT_FOUND")));
         for (seen, expected) in [
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_matters_only_where_it_is_wanted() {
+    fn missing_stream_warns_only_if_it_is_enabled() {
         let (on, off) = (config(|c| c.stream.enabled = true), Config::default());
         let seen = |answer| ApiSeen { stream: Some(answer), ..of_the_api() };
         let html = || {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_answers_strangely_fails_and_one_that_is_not_there_may_be_done_without() {
+    fn wrong_answer_fails_and_missing_agents_are_a_warning() {
         let miss = |is_absent| Miss::Wrong(Wrong { tried: "/a was answered 302, /b 404".into(), is_absent });
         for (is_absent, agents, listing, session) in
             [(true, Warning, Failure, Failure), (false, Failure, Failure, Failure)]
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organization_without_sessions_is_no_fault_and_said() {
+    fn organization_without_sessions_is_ok_and_says_so() {
         let seen = ApiSeen {
             listing: Some(Ok(Listing { total: Some(0), ..Listing::default() })),
             open: Some(0),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_under_another_spelling_is_well_and_says_where_and_one_that_has_moved_is_a_warning() {
+    fn route_under_another_path_is_ok_and_moved_route_is_a_warning() {
         let found = |has_moved| Found { path: "/b".into(), missed: "/a was answered 404".into(), has_moved };
         let mut seen = ApiSeen { agents: Some(Ok(Agents { total: 2, pages: 1 })), ..ApiSeen::default() };
         seen.found[ApiPath::Agents as usize] = Some(found(false));

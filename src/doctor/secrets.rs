@@ -1,5 +1,5 @@
-//! The files with secrets, and the webhook's secret. Nothing of a secret comes here: only how many there are, and who may
-//! read the file.
+//! The files with secrets, and the secret of the webhook. No secret reaches this module: only how many there are, and who
+//! may read the file.
 
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ mod tests {
     use crate::doctor::Status;
 
     #[test]
-    fn a_secret_for_everybody_is_a_warning() {
+    fn secret_file_readable_by_everybody_is_a_warning() {
         let file = |open_to_all| SecretFileSeen { key: "api.key_file", path: "key".into(), open_to_all };
         let found = judge_files(&[file(false), file(true)]);
         assert_eq!(found.len(), 1);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_needs_a_secret_that_can_be_one() {
+    fn webhook_without_a_valid_secret_fails() {
         let status = |seen: Option<Result<(String, usize), String>>| judge_webhook(seen.as_ref()).status;
         assert_eq!(status(None), Status::Ok);
         assert_eq!(status(Some(Err("it holds none".into()))), Status::Failure);

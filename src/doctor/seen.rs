@@ -8,18 +8,18 @@ use agntix_api::{ApiError, ApiRateLimit};
 
 use super::clock::ClockSeen;
 
-/// What was asked of the API, and what it said. `None` was not asked.
+/// The requests to the API and their results. `None` was not asked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ApiSeen {
     /// Host and port.
     pub host: String,
-    /// How the credential is named to a person.
+    /// The name of the credential in messages.
     pub credential: String,
     /// Requests that were sent, the opening of the stream included.
     pub requests: u32,
     /// The clocks, from each good answer.
     pub clocks: Vec<ClockSeen>,
-    /// What the answers said of the rate limit.
+    /// The rate limit that the answers stated.
     pub rate_limit: ApiRateLimit,
     /// A page of agents.
     pub agents: Option<Result<Agents, Miss>>,
@@ -40,9 +40,9 @@ pub(super) struct ApiSeen {
 /// Why a route has not given what it promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The API's own error, or none that says anything of the route.
+    /// An error of the API itself, or one that does not tell anything about the route.
     Error(ApiError),
-    /// Something that this route of the API does not answer, under every path that may be its own.
+    /// Not an answer of this route, under any of its possible paths.
     Wrong(Wrong),
 }
 
@@ -55,7 +55,7 @@ pub(super) enum LeftOut {
     Budget(u32),
     /// The API asks for a pause.
     Paused(Option<Duration>),
-    /// It has taken too long already.
+    /// The checks have taken too long already.
     Slow,
 }
 
@@ -79,7 +79,7 @@ impl ApiSeen {
         self.misses().filter_map(|(_, miss)| if let Miss::Error(error) = miss { Some(error) } else { None })
     }
 
-    /// Whether no route that is polled has answered as the Agntix API does, and something else has.
+    /// Whether something other than the Agntix API answers: no polled route has answered as promised, and one answered wrongly.
     pub(super) fn is_somebody_else(&self) -> bool {
         let mut found = ApiPath::ALL.into_iter().zip(&self.found).filter(|(path, _)| *path != ApiPath::Stream);
         let is_wrong = |(path, miss): (ApiPath, &Miss)| path != ApiPath::Stream && matches!(miss, Miss::Wrong(_));
@@ -127,8 +127,8 @@ pub(super) struct Listing {
 /// One session that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SessionSeen {
-    /// Whether the API or the operator has named it; else there is none of this id.
+    /// Whether the id came from the API or the operator; otherwise it was invented.
     pub exists: bool,
-    /// What came.
+    /// The result.
     pub answer: Result<(), Miss>,
 }

@@ -1,7 +1,7 @@
-//! How many series Prometheus stores of a configuration: from what is remembered where there is something, else from what
-//! the API shows and what is usual.
+//! An estimate of how many series Prometheus will store: from the state if there is one, else from what the API shows and
+//! from usual numbers.
 //!
-//! Counted is what Prometheus calls a series: each bucket of a histogram is one.
+//! A series is what Prometheus calls one: each bucket of a histogram counts.
 
 use super::Finding;
 use super::finding::{grouped, many};
@@ -13,9 +13,9 @@ use crate::session::Channel;
 use exposition::{BucketSchemaId, BucketSchemas, Kind};
 
 const CHECK: &str = "series";
-/// A Prometheus of common size stores a few million in all; one target that brings so many is noticed.
+/// A usual Prometheus stores a few million series in all, so one target with this many matters.
 const MANY: u64 = 100_000;
-/// The exporter's own metrics and those of its process.
+/// Series of the exporter's own metrics and of its process.
 const OWN: u64 = 250;
 /// What one agent usually has, where nothing is known: two channels, and what its operator gave it.
 const USUAL: Shape = Shape { channels: 2, intents: 12, languages: 2 };
@@ -177,7 +177,7 @@ mod tests {
     use crate::doctor::Status;
 
     #[test]
-    fn a_histogram_is_as_many_series_as_it_has_lines() {
+    fn histogram_counts_as_one_series_per_line() {
         let metrics = MetricsConfig { duration_buckets: vec![1.0, 2.0, 3.0], ..MetricsConfig::default() };
         let rows = [(Family::SessionsStarted, "", 2), (Family::Duration, "duration", 10)];
         // Three bounds, +Inf, count and sum.
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_an_agent_counts() {
+    fn all_metrics_of_an_agent_are_counted() {
         let metrics = MetricsConfig { max_label_values: 10, ..MetricsConfig::default() };
         let of = |channels, intents, languages| of_agent(Shape { channels, intents, languages }, &metrics);
         let none = of(0, 0, 0);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_carried_on_to_the_agents_that_are_not_heard_of_yet() {
+    fn known_series_are_extrapolated_to_unseen_agents() {
         let known = Some(Known { series: 1_000, agents: 4, by: "the state" });
         let judged = |agents| judge(&Inputs { known, agents, listed: None }, &Config::default()).remove(0).says;
         assert!(
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_are_a_warning_that_names_the_bounds() {
+    fn too_many_series_are_a_warning_that_names_the_limits() {
         let inputs = Inputs { agents: Some(5_000), ..Inputs::default() };
         let findings = judge(&inputs, &Config::default());
         let statuses: Vec<_> = findings.iter().map(|finding| (finding.check, finding.status)).collect();

@@ -10,12 +10,12 @@ use crate::session::Stage;
 
 const CHECK: &str = "state";
 const DISK: &str = "disk";
-/// The log of the state alone may take so much between two commits.
+/// The write-ahead log alone may grow to this size between two commits.
 const LEAST_ROOM: u64 = 64 << 20;
-/// A busy organization fills it in weeks.
+/// A busy organization uses this much in weeks.
 const LITTLE_ROOM: u64 = 1 << 30;
 
-/// What was seen of the state.
+/// What was found in the state directory.
 #[derive(Debug)]
 pub(super) struct StateSeen {
     /// `state.path`
@@ -47,7 +47,7 @@ pub(super) struct Running {
 pub(super) fn judge(seen: &StateSeen, running: Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(unsaved(seen, running));
-    // What is said of the place is said once.
+    // Each remark on the directory is made once.
     if findings.is_empty() {
         findings.push(directory(seen, running.answers));
     }
@@ -55,7 +55,7 @@ pub(super) fn judge(seen: &StateSeen, running: Running) -> Vec<Finding> {
     findings
 }
 
-/// A process that counts, and whose counts the next start would not find.
+/// A process whose counts the next start would not find.
 fn unsaved(seen: &StateSeen, running: Running) -> Option<Finding> {
     let path = seen.directory.display();
     let advice = "put the state back where it was, or stop the exporter, put a whole state there, and start it: what it has open is lost when it ends";
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_can_be_used_says_what_is_in_it() {
+    fn usable_state_reports_its_contents() {
         let contents = Contents {
             agents: 3,
             series: Vec::new(),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_it_must_be_the_exporter_that_answers() {
+    fn lock_must_belong_to_the_exporter_that_answers() {
         let held = seen(Ok(Some(glance(Some(Holder { process: Some(7) }), None))));
         assert_eq!(
             state(&held, Some(true)),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_or_read_fails() {
+    fn unwritable_or_unreadable_state_fails() {
         let refused = StateSeen { writable: Err("Permission denied".into()), ..seen(Ok(None)) };
         assert_eq!(
             state(&refused, None),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_judged_by_what_the_state_needs() {
+    fn free_space_is_compared_with_the_size_of_the_state() {
         let disk = |room| {
             judge(&StateSeen { room, ..seen(Ok(None)) }, Running::default()).into_iter().nth(1).map(|f| f.status)
         };

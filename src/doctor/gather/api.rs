@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_is_reckoned_up() {
+    fn listing_page_is_summed_up() {
         let session = |minute: u32, agent: &str, more: &str| {
             format!(
                 r#"{{"id":"s{minute}","agentId":"{agent}","type":"CHAT","createdAt":"2026-04-08T06:{minute:02}:00Z"{more}}}"#
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_however_its_list_is_written() {
+    fn page_is_read_in_every_form_of_the_list() {
         assert_eq!(agents(b"<html>"), Err(ApiError::Body("no page of a list".into())));
         let body = r#"{"data":[{},{}],"pagination":{"total":130,"totalPages":2}}"#;
         assert_eq!(agents(body.as_bytes()), Ok(Agents { total: 130, pages: 2 }));

@@ -1,4 +1,4 @@
-//! What every look has in common: it says what it does, and ends in time.
+//! What all of `gather` has in common: it reports progress, and ends in time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub(super) const DISK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one of our own listeners may take.
 pub(super) const LISTENER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Called with what is being done, for whoever waits.
+/// Called with what is being done, to show progress.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// Does something that may block for ever; `None` if it does.

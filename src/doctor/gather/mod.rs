@@ -39,7 +39,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     };
     let looking = async {
         let state = state::look(config.state.path.clone()).await;
-        // Nobody waits for it where the API is not asked.
+        // There is no receiver if the API is not asked.
         let _ = remembers.send(contents(state.as_ref()).map(|contents| contents.paths).unwrap_or_default());
         state
     };
@@ -79,7 +79,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         by: "the running exporter",
     });
     let contents = contents(state.as_ref());
-    // Without either, there is nothing to reckon from.
+    // Without either, there is nothing to estimate from.
     if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
         let pending = contents.map_or(0, |contents| {
             let pending = contents.pending.iter().filter(|(stage, _)| *stage != Stage::Known);

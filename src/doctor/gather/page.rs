@@ -1,4 +1,4 @@
-//! The page of a running exporter: how many series it shows, and of how many agents. Nothing of it is kept.
+//! The metrics page of a running exporter: how many series it has, and of how many agents. Nothing else of it is kept.
 
 use std::collections::HashSet;
 
@@ -57,7 +57,7 @@ impl Page {
         }
         self.series += 1;
         if let Some(rest) = line.strip_prefix(STARTED) {
-            // An escaped quote would split a name, and still tell agents apart.
+            // An escaped quote would cut a name short, but agents would still be told apart.
             let name = rest.split(|byte| *byte == b'"').next().unwrap_or_default();
             self.names.insert(name.into());
             self.agents = self.names.len() as u64;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_and_agents_are_counted_over_any_pieces() {
+    fn samples_and_agents_are_counted_across_chunks() {
         let text = b"# HELP agntix_up x\nagntix_up 1\nagntix_exporter_catching_up 0\nprocess_x 1\n\
             agntix_exporter_state_writable 0\n\
             agntix_sessions_started_total{agent_id=\"a\",x=\"1\"} 1\nagntix_sessions_started_total{agent_id=\"a\",x=\"2\"} 1\n\

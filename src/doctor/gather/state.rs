@@ -43,7 +43,7 @@ fn writable(place: &Path, exists: bool) -> Result<(), String> {
     if !exists {
         return Ok(());
     }
-    // What another user has made, such as root at a first try, is there and cannot be written.
+    // Files that another user has made, such as root at a first try, exist but cannot be written.
     let entries = std::fs::read_dir(place).map_err(|error| error.to_string())?;
     for entry in entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"ledger.sqlite")) {
         may(&entry.path(), Access::READ_OK | Access::WRITE_OK)?;
@@ -51,11 +51,11 @@ fn writable(place: &Path, exists: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A process that has the file of a state open which was removed from the directory. Of other users' processes the system
-/// does not say it.
+/// A process that still has the state file open although it was removed from the directory. Processes of other users cannot
+/// be checked.
 fn removed_under(directory: &Path) -> Option<i32> {
     let file = directory.join("ledger.sqlite");
-    // As the system marks what has no name any more (proc_pid_fd(5)).
+    // As the system marks a file that was removed (proc_pid_fd(5)).
     let removed = [file.as_os_str().as_encoded_bytes(), b" (deleted)"].concat();
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let mut processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
