@@ -211,7 +211,7 @@ fn read(path: &Path) -> Result<Vec<Arc<str>>, String> {
         return Err("it is not a regular file".into());
     }
     let mut bytes = Vec::new();
-    // Read and counted: a file may grow, and some say nothing of their length.
+    // The bytes read are counted: a file may grow, and some have no stated length.
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("it is longer than the {MAX_BYTES} bytes that a list may have"));

@@ -25,7 +25,7 @@ pub struct Watched {
     pub ids: Vec<Arc<str>>,
 }
 
-/// What a source has heard without being asked.
+/// What a source reports by itself.
 #[derive(Clone, Debug)]
 pub enum News {
     /// A session, already durable.
@@ -34,14 +34,14 @@ pub enum News {
         facts: Arc<Facts>,
         /// What the ledger made of it.
         outcome: CommitOutcome,
-        /// Who told it.
+        /// The source.
         source: Source,
     },
     /// A session's id, already durable; the rest has to be asked for.
     Id {
         /// The id.
         id: Arc<str>,
-        /// Who told it.
+        /// The source.
         source: Source,
     },
     /// Something has happened to a session. Nothing of it is durable.
@@ -51,7 +51,7 @@ pub enum News {
         /// What has happened.
         hint: Hint,
     },
-    /// The source works, even if it has nothing to tell.
+    /// The source works, even if it has nothing to report.
     Alive(Source),
     /// The event stream was opened.
     StreamOpened {
@@ -69,7 +69,7 @@ pub enum News {
     },
 }
 
-/// What has happened to a session, by the stream's account.
+/// What has happened to a session, as the stream reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// It exists.

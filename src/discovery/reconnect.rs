@@ -24,7 +24,7 @@ const REGULAR: Duration = Duration::from_secs(10);
 const RETRY_CAP: Duration = Duration::from_secs(300);
 /// After so many failures in a row that may have any cause, one attempt is made without the event id.
 const ID_DOUBT: u32 = 5;
-/// After so many connections in a row that ended soon, or were silent, somebody is told.
+/// After so many connections in a row that ended soon, or were silent, a warning is logged.
 const SHORT_LIVED: u32 = 5;
 const SILENT: u32 = 2;
 

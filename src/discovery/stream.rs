@@ -15,7 +15,7 @@ use super::reconnect::{Connection, Reconnect, Trouble};
 use super::{Hint, News};
 use crate::session::Source;
 
-/// How often the poller is told that the stream lives, at most.
+/// How often it is reported at most that the stream lives.
 const REPORT_LIFE_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the stream of whatever client `clients` holds until `shutdown`.
@@ -59,7 +59,7 @@ struct Follower {
     news: mpsc::Sender<News>,
     state: Reconnect,
     path: PathChoice,
-    /// When the poller was last told that the stream lives.
+    /// When it was last reported that the stream lives.
     reported_alive: Option<Instant>,
 }
 
@@ -132,7 +132,7 @@ impl Follower {
         }
     }
 
-    /// Tells the poller that the stream lives, once a second at most: deliveries need the room, too.
+    /// Reports that the stream lives, once a second at most: deliveries need the room in the queue, too.
     fn alive(&mut self) {
         let now = Instant::now();
         if self.reported_alive.is_none_or(|reported| now.saturating_duration_since(reported) >= REPORT_LIFE_EVERY)
@@ -143,17 +143,17 @@ impl Follower {
     }
 
     fn ended(&mut self, end: &StreamEnd, connection: Connection) -> Duration {
-        tracing::debug!(%end, "the event stream is over; it is resumed");
+        tracing::debug!(%end, "the event stream ended; it is resumed");
         let next = self.state.ended(end, connection, fastrand::f64());
         match next.report {
             Some(Trouble::ShortLived) => tracing::warn!(
-                %end, "the event stream ends soon after each connection; polling goes on, and it is tried again (look at proxies in between)"
+                %end, "the event stream ends soon after each connection; polling continues, and the stream is retried (check the proxies in between)"
             ),
             Some(Trouble::Silent) => tracing::warn!(
-                %end, "the event stream opens and then says nothing; polling goes on, and it is tried again (look at proxies that hold answers back)"
+                %end, "the event stream opens and then stays silent; polling continues, and the stream is retried (check for proxies that buffer answers)"
             ),
             Some(_) => tracing::warn!(
-                %end, "what comes from api.stream_path are no events; polling goes on, and it is tried again"
+                %end, "the answer of api.stream_path holds no events; polling continues, and the stream is retried"
             ),
             None => {}
         }
@@ -168,7 +168,7 @@ impl Follower {
             let after = self.path.wrong(&asked, came, true);
             let (path, why) = (self.path.current(), format!("GET {}", self.path.tried()));
             tracing::debug!(%error, %path, why, "no event stream");
-            // It is said again at the next attempt.
+            // It is reported again at the next attempt.
             drop(self.news.try_send(News::StreamMissing { path, why }));
             if after == AfterWrong::TryNext {
                 self.state.path_changed();
@@ -182,10 +182,10 @@ impl Follower {
         }
         match next.report {
             Some(Trouble::Missing | Trouble::NoStream) => tracing::warn!(
-                %error, tried = self.path.tried(), "there is no event stream at api.stream_path; polling goes on (set api.stream_path, or stream.enabled = false)"
+                %error, tried = self.path.tried(), "there is no event stream at api.stream_path; polling continues (set api.stream_path, or stream.enabled = false)"
             ),
             Some(_) => tracing::warn!(
-                %error, "the event stream cannot be had at present; polling goes on, and it is tried again"
+                %error, "the event stream is unavailable; polling continues, and the stream is retried"
             ),
             None => {}
         }

@@ -97,7 +97,7 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Deliveries that are checked with `secrets`, made durable in `ledger` and told to the poller.
+    /// Deliveries that are checked with `secrets`, made durable in `ledger` and reported to the poller.
     pub fn new(
         secrets: WebhookSecretSource,
         ledger: Arc<dyn Ledger>,
@@ -185,8 +185,8 @@ impl Deliveries {
         let read = observation::observe_entry(&session, &self.observation.load(), now);
         match read {
             Ok(facts) => {
-                // What happened is the event's to say: a created session delivered late may say that it has ended, which is
-                // news as good as any; an ended one that says OPEN is asked for.
+                // The event decides: a `created` event delivered late may hold a session that has ended, which is used; an
+                // `ended` event with a session that is open contradicts itself, and the session is asked for.
                 let contradicts = event == Event::Ended && facts.ended.is_none();
                 Some(if contradicts { Delivered::Id(facts.id) } else { Delivered::Session(Arc::new(facts)) })
             }
@@ -210,7 +210,7 @@ fn verify(
     }
 }
 
-/// What a delivery tells.
+/// What a delivery reports.
 enum Delivered {
     /// A session, whole or in part.
     Session(Arc<Facts>),

@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// [`answered`](Self::answered), for a request that was sent with a configuration that is no longer in effect: what
-    /// went wrong with it says nothing of the present one.
+    /// went wrong with it is no evidence about the present one.
     pub fn answered_before_reload(&mut self, ask: &Ask, answer: Answer, now: Now) {
         if answer.result.is_ok() {
             return self.answered(ask, answer, now);

@@ -23,7 +23,7 @@ pub(super) struct CoreConfig {
     pub(super) open_interval: Duration,
     /// Deliveries are expected.
     pub(super) webhook: bool,
-    /// Something else than the listing tells of sessions.
+    /// Another source than the listing reports sessions.
     pub(super) elsewhere: bool,
     pub(super) hold: Duration,
 }

@@ -1,6 +1,6 @@
 //! What to do next: which session, page or list of agents to ask for, what to make durable, how long to wait.
 //!
-//! The state machine behind the poller. It is told the time ([`Now`]), the answers and the outcomes, and answers with values:
+//! The state machine behind the poller. It is given the time ([`Now`]), the answers and the outcomes of commits, and returns values:
 //! what to do ([`NextAction`]), what to log, count and show ([`Update`]), how things stand ([`Snapshot`](super::snapshot)).
 //! It opens nothing, sleeps nowhere, reads no clock, logs nothing, and holds nothing that anybody else holds.
 
@@ -20,7 +20,7 @@ use super::half_written::HalfWritten;
 use super::listing_driver::ListingDriver;
 use super::log_limit::LogLimit;
 use super::pipeline::{Batch, CommitPipeline};
-use super::standing::Reported;
+use super::reported::Reported;
 use super::startup::{LookBackStage, Startup};
 use super::unreadable::UnreadableSessions;
 use super::updates::{Update, Updates};
@@ -95,7 +95,7 @@ pub struct Core {
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
     pub(super) half_written: HalfWritten,
-    /// Sessions counted lately, of which the stream will tell once more; bounded.
+    /// Sessions counted lately, which the stream will report once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
     pub(super) unreadable: UnreadableSessions,
     /// What of the API's state is in the log.
@@ -191,7 +191,7 @@ impl Core {
         self.agents.retry(now.tick);
         self.tracker.retry_failing(now.tick, true);
         self.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
-        // A source that is off gives no news any more, and nobody is to be told that it does not.
+        // A source that is switched off gives no news, and that is no fault to be shown.
         if config.sessions.files.is_empty() {
             self.watch(Watched { source: Source::File, ids: Vec::new() }, now);
             self.is_off(Source::File);

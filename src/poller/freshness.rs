@@ -53,7 +53,7 @@ impl Core {
         if self.startup.look_back != LookBackStage::Running {
             return;
         }
-        // Where the API has answered, it is waited for until its time can be trusted: what ended before is told by that.
+        // Where the API has answered, it is waited for until its time can be trusted: it decides which sessions ended before the start.
         let is_dated = self.startup.first_start.is_some() || self.startup.first_contact.is_none();
         // One that has never answered as it should has not said what there is.
         let is_read = self.contact.health.has_worked() && self.sources_read();

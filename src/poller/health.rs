@@ -7,14 +7,12 @@ use agntix_api::paths::ApiPath;
 use agntix_api::{ApiError, Route};
 
 use super::backoff::{BACKOFF_CAP, backoff};
-use super::route_health::{RouteHealth, WrongAnswer};
+use super::route_health::{BROKEN, RouteHealth, WrongAnswer};
 use crate::clock::Tick;
 use crate::status::ApiStatus;
 
 /// How often a route that refuses the credential is asked.
 const PROBE: Duration = Duration::from_secs(60);
-/// So many failures in a row are not one session's, but the API's.
-pub(super) const BROKEN: u32 = 5;
 /// From so many failures in a row on, the API counts as down.
 const DOWN: u32 = 3;
 /// Without any good answer for so long, it counts as down whatever comes instead.
@@ -199,7 +197,7 @@ impl Health {
         self.with(route, |route| route.unheard(&error.to_string(), now));
         self.last_failure = error.to_string();
         if self.failures >= BROKEN && !std::mem::take(&mut self.probing) {
-            // It was under way when the API broke, and so says nothing new: one blip is not many failures in a row.
+            // It was under way when the API broke, so it is the same failure, and not another one in a row.
             return false;
         }
         self.failures = self.failures.saturating_add(1);

@@ -60,7 +60,7 @@ fn write_api(notice: &ApiNotice) {
             tracing::error!(route = route.as_str(), %error, "{why}");
         }
         ApiNotice::Unusable { host, error } => {
-            tracing::error!(host, %error, "Agntix cannot be used; it is tried again with growing pauses");
+            tracing::error!(host, %error, "requests to Agntix keep failing; they are retried with growing pauses");
         }
         ApiNotice::Up { down_for, host } => {
             tracing::info!(down_for = %whole_seconds(*down_for), host, "the API answers again");
@@ -69,13 +69,19 @@ fn write_api(notice: &ApiNotice) {
             tracing::debug!(route = route.as_str(), %error, "a request failed");
         }
         ApiNotice::ConnectionLost { why } => {
-            tracing::debug!(why, "a request failed with the connection that it shared");
+            tracing::debug!(why, "a request failed because the connection that it shared was lost");
         }
         ApiNotice::RequestNotTaken { route } => {
-            tracing::debug!(route = route.as_str(), "a request that was not taken is sent again");
+            tracing::debug!(route = route.as_str(), "a request that the API had not begun with is sent again");
         }
         ApiNotice::NotAsPromised { route, path, what, after } => {
-            tracing::debug!(route = route.as_str(), path = &**path, what, ?after, "not what the route promises");
+            tracing::debug!(
+                route = route.as_str(),
+                path = &**path,
+                what,
+                ?after,
+                "the answer is not what the route promises"
+            );
         }
         ApiNotice::PathFound { route, path, key } => {
             tracing::info!(route = route.as_str(), path = &**path, "the path of a route was found ({key} is auto)");
@@ -98,7 +104,7 @@ fn write_limit(notice: &LimitNotice) {
             wait = %whole_seconds(*wait),
             request_id,
             suppressed,
-            "Agntix asks to be left alone (Retry-After); all requests pause"
+            "Agntix asks for a pause (Retry-After); all requests wait"
         ),
         LimitNotice::TooManyRequests { wait, request_id, suppressed } => tracing::warn!(
             wait = %whole_seconds(*wait),
@@ -118,11 +124,11 @@ fn write_session(notice: &SessionNotice) {
         }
         SessionTrouble::PartsLeftOut { parts } => tracing::warn!(
             %session, parts, request_id, suppressed,
-            "parts of a session make no sense and are left out"
+            "parts of a session are malformed and are left out"
         ),
         SessionTrouble::TooOld => tracing::warn!(
             %session, suppressed,
-            "a session is older than sessions.retention, so that it cannot be known whether it was counted; it is left out"
+            "a session is older than sessions.retention and may have been counted before; it is not counted"
         ),
     }
 }
@@ -167,7 +173,7 @@ fn write_list(notice: &ListNotice) {
         }
         ListNotice::Repeats { suppressed } => tracing::warn!(
             suppressed,
-            "the listing repeats itself or ignores what it is asked for; only its first pages are used"
+            "the listing repeats itself or ignores its parameters; only its first pages are used"
         ),
         ListNotice::NoOpenSessions { error } => tracing::warn!(
             %error,

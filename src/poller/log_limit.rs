@@ -1,5 +1,5 @@
-//! Log lines about single sessions: a few a minute, so that a broken API cannot flood the log (promise P9). The
-//! counters count them all.
+//! A limit on log lines about single sessions: a few a minute, so that a broken API cannot flood the log (promise P9). The
+//! metrics count all of them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct LogLimit {
 }
 
 impl LogLimit {
-    /// Whether one more line may be written, and how many were not since the last minute that had too many.
+    /// Whether one more line may be written; if so, how many were suppressed since the last one that was.
     pub fn admit(&mut self, now: Tick) -> Option<u64> {
         if self.since.is_none_or(|since| now.saturating_sub(since) >= MINUTE) {
             (self.since, self.lines) = (Some(now), 0);

@@ -1,8 +1,8 @@
 //! From what is known of sessions to what is asked of the API, and from its answers to changes of the ledger.
 //!
 //! [`core`] decides, without a clock, a network or a disk of its own; `run` is the shell that sends what it asks for,
-//! commits what it wants durable, and tells it what came of either. `publish` and `log` carry out what else it says: on the
-//! page, in the exporter's own metrics, in the status and in the log.
+//! commits what it wants durable, and reports what came of either. `publish` and `log` carry out its updates: on the page, in the
+//! exporter's own metrics, in the status and in the log.
 
 mod agents;
 mod answer_head;
@@ -26,6 +26,7 @@ mod outcomes;
 mod pages;
 mod pipeline;
 mod publish;
+mod reported;
 mod route_health;
 mod run;
 mod sessions;

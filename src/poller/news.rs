@@ -1,4 +1,4 @@
-//! What sources tell without being asked: which sessions to watch, what has happened to one, that a source works.
+//! What sources report by themselves: which sessions to watch, what has happened to one, that a source works.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Core {
         }
     }
 
-    /// A source has heard something.
+    /// A source has news.
     pub fn hear(&mut self, news: News, now: Now) {
         let api_now = self.api_time.now(now.tick, now.local);
         match news {

@@ -219,11 +219,11 @@ pub enum ListNotice {
         /// What came.
         error: ApiError,
     },
-    /// The gateway has no listing. Warning; error if nothing else tells of sessions.
+    /// The gateway has no listing. Warning; error if no other source reports sessions.
     Absent {
         /// What was tried, and what came.
         tried: String,
-        /// Something else tells of sessions.
+        /// Another source reports sessions.
         hears_elsewhere: bool,
     },
     /// Warning: the agents cannot be read.

@@ -28,7 +28,7 @@ impl Core {
             Purpose::Page { seen, entries, unusable, again } => {
                 self.page_committed(seen, &entries, &unusable, outcomes, again, now);
             }
-            // Unless the listing has told of it meanwhile.
+            // Unless the listing has shown it meanwhile.
             Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
             Purpose::GiveUp(id) => self.no_longer_pending(&id, now, api_now),
             Purpose::Lease { count, granted } => {
@@ -44,7 +44,7 @@ impl Core {
         }
     }
 
-    /// What became of a session that a source told of by itself.
+    /// What became of a session that a source reported by itself.
     pub(super) fn session_reported(
         &mut self,
         facts: &Arc<Facts>,
@@ -58,8 +58,7 @@ impl Core {
         self.tracker.note_announced(&facts.id);
     }
 
-    /// What became of one session, that was asked for by itself or was told of by `reported_by`. Whether it was not heard of
-    /// before.
+    /// What became of one session, that was asked for by itself or was reported by a source. Whether it was unknown before.
     pub(super) fn session_committed(
         &mut self,
         facts: &Arc<Facts>,
@@ -69,12 +68,12 @@ impl Core {
         api_now: Timestamp,
     ) -> bool {
         let source = reported_by.unwrap_or(Source::Listing);
-        // A session that is told of may be cut short; of one that is watched, what was seen whole is not replaced by less.
+        // What a source reports may be incomplete; a watched session that was seen whole is not replaced by less.
         if reported_by.is_none() || facts.outcome.is_some() {
             self.watched.see(facts);
         }
         match outcome {
-            // Word of an earlier commit may come after that of the one which counted it.
+            // The outcome of an earlier commit may arrive after that of the commit which counted it.
             CommitOutcome::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
             CommitOutcome::Pending { stage, channel } => {
                 let fresh = self.tracker.hear(&facts.id, source, api_now, now.tick);
@@ -84,7 +83,7 @@ impl Core {
                 let ended = facts.ended.as_ref().map(|ended| ended.at);
                 self.tracker.learn(&facts.id, facts.created, ended, Some(channel));
                 if reported_by.is_some() && !fresh && !self.tracker.is_waiting(&facts.id) {
-                    // It is being asked for by itself, which will say more.
+                    // A request for it is under way, which will show more.
                     return false;
                 }
                 self.settle(facts, Progress::Pending(*stage), reported_by, now, api_now);
@@ -102,8 +101,8 @@ impl Core {
                 if let (false, Some(ended)) = (*historic, &facts.ended) {
                     let delay = api_now.since(ended.at);
                     self.updates.metric(MetricUpdate::CountDelay { source: first, delay });
-                    // Of a session that was over before the process started, a delivery may have found nobody here, and
-                    // is on its way still.
+                    // Of a session that ended before this process started, the delivery may have failed then, and be
+                    // repeated later.
                     let up_since = api_now.minus(now.tick.saturating_sub(self.started));
                     let is_missed = announced == Announced::No && source != Source::Webhook && ended.at >= up_since;
                     if self.config.webhook && is_missed {
@@ -117,7 +116,7 @@ impl Core {
                 self.no_longer_pending(&facts.id, now, api_now);
                 fresh
             }
-            // It is told again, and in part; but it is watched and has not been seen whole: it is still to be asked for.
+            // It is reported again, incomplete; but it is watched and has not been seen whole: it is still to be asked for.
             CommitOutcome::AlreadyCounted if reported_by.is_some() && self.watched.is_unseen(&facts.id) => false,
             CommitOutcome::AlreadyCounted => {
                 if reported_by == Some(Source::Webhook) {
@@ -168,7 +167,7 @@ impl Core {
                     regular + listing_interval
                 }
                 Progress::Pending(Stage::Open) if is_report && facts.state == "open" => regular,
-                // It has ended since, or says neither when: it is worth a look by itself.
+                // It has ended since, and its end is not dated: it is asked for by itself.
                 Progress::Pending(Stage::Open) if is_report => Duration::ZERO,
                 Progress::Pending(Stage::Ended) if is_report => {
                     let analysed = facts.ended.as_ref().map_or(api_now, |ended| ended.at).plus(ended_interval);
@@ -184,7 +183,7 @@ impl Core {
             self.tracker.saw_open(&facts.id);
         }
         let known = self.tracker.get(&facts.id).map(|tracked| tracked.progress);
-        // What is repeated of an ended session is no news.
+        // An ended session that is reported once more has not changed.
         if !(is_report && known == Some(progress) && progress == Progress::Pending(Stage::Ended)) {
             self.tracker.settle(&facts.id, progress, now.tick, after);
         }

@@ -1,5 +1,5 @@
-//! Carries out what the core has to say: its updates and snapshots reach the page, the exporter's own metrics, the status
-//! and the log here, and nowhere else.
+//! Carries out the core's updates and shows its snapshots: here, and nowhere else, they reach the page, the exporter's own
+//! metrics, the status and the log.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Publisher {
         Self { exposition, own, status, api_clock, windows }
     }
 
-    /// Carries out what the core has to say since the last call.
+    /// Carries out the core's updates since the last call.
     pub(super) fn apply(&self, core: &mut Core) {
         let mut counted = 0;
         for update in core.drain_updates() {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{BACKOFF_CAP, backoff};
-use super::health::BROKEN;
 use crate::clock::Tick;
 
+/// So many failures in a row are not one session's, but the API's.
+pub(super) const BROKEN: u32 = 5;
 /// From so many wrong answers in a row on, over at least [`WRONG_FOR`], the route does not work.
 const WRONG: u32 = 3;
 /// A few wrong answers within a moment may be a server that restarts.
@@ -93,7 +94,7 @@ impl RouteHealth {
         }
     }
 
-    /// It was asked, and nothing came that says anything of it: `why` it is still without a good answer.
+    /// It was asked, and nothing came that is evidence for or against it; `why` it is still without a good answer.
     pub fn unheard(&mut self, why: &str, now: Tick) {
         self.count_unheard(now);
         why.clone_into(&mut self.last_trouble);
@@ -187,7 +188,7 @@ impl RouteHealth {
         self.wrong.is_some()
     }
 
-    /// Why it does not work, if it does not. `counts_silence`: that nothing at all comes says something of it.
+    /// Why it does not work, if it does not. `counts_silence`: getting no answer at all is evidence against it.
     pub fn does_not_work(&self, counts_silence: bool, now: Tick) -> Option<&str> {
         let is_wrong = self.wrong.as_ref().is_some_and(|wrong| wrong.does_not_work);
         let is_silent = counts_silence

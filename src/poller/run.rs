@@ -33,7 +33,7 @@ pub struct Reconfigure {
     pub done: oneshot::Sender<()>,
 }
 
-/// What is told to the poller while it runs.
+/// What reaches the poller while it runs.
 #[derive(Debug)]
 pub struct Inbox {
     /// Sources say which sessions they want watched.
@@ -47,7 +47,7 @@ pub struct Inbox {
 /// Why the poller stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum PollerError {
-    /// A defect: a part of the poller ended without being told to.
+    /// A defect: a part of the poller ended by itself.
     #[error("the poller has stopped ({0}); this is a defect, and a restart loses nothing")]
     Stopped(String),
 }
@@ -65,7 +65,7 @@ pub struct Poller {
     max_concurrency: usize,
     inbox: Inbox,
     requests: JoinSet<(Ask, Answer, u64)>,
-    /// Counts the clients: what an earlier one was refused says nothing of the present one.
+    /// Counts the clients: an answer to an earlier one is no evidence about the present one.
     generation: u64,
     commits: JoinSet<(Batch, Committed)>,
     /// A look at the file with the credential, which waits for its disk: whether it has changed.

@@ -136,7 +136,8 @@ impl Core {
         since.is_some_and(|since| api_now.min(now.local).since(since) > self.config.retention)
     }
 
-    /// Counts what made no sense in a session, and says it once: a session is counted when it is looked at last.
+    /// Counts what was malformed in a session. It is logged unless the session is counted already: each later request would
+    /// repeat it.
     pub(super) fn report_malformed(&mut self, facts: &Facts, request_id: Option<&str>, now: Now) {
         if facts.malformed.is_empty() {
             return;

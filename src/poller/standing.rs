@@ -10,7 +10,6 @@ use super::core::{Core, Now};
 use super::notices::{ApiNotice, ListNotice, Notice};
 use super::route_health::RouteHealth;
 use super::startup::LookBackStage;
-use crate::clock::Tick;
 use crate::status::{ApiStatus, RouteLine};
 use crate::tracker::Summary;
 
@@ -19,23 +18,13 @@ const PROGRESS: Duration = Duration::from_secs(15);
 /// The same where nobody knows how long it takes.
 const LONG_PROGRESS: Duration = Duration::from_secs(60);
 
-/// What of the standing is in the log.
-#[derive(Debug, Default)]
-pub(super) struct Reported {
-    /// The API does not answer as it should, since then, and the log says so.
-    pub(super) down_since: Option<Tick>,
-    progress_due: Option<Tick>,
-    no_listing: bool,
-    no_agents: bool,
-}
-
 impl Core {
-    /// Whether sessions are heard of without the listing.
+    /// Whether other sources than the listing are configured.
     pub(super) fn hears_elsewhere(&self) -> bool {
         self.config.elsewhere
     }
 
-    /// Whether nothing is configured that tells of sessions, since the listing is not there.
+    /// Whether no source reports sessions: there is no listing, and nothing else is configured.
     pub(super) fn hears_of_nothing(&self) -> bool {
         self.has_no_listing() && !self.hears_elsewhere()
     }
@@ -62,7 +51,7 @@ impl Core {
     /// Whether the daemon is ready, else why not and what to do, as a sentence.
     pub(super) fn readiness(&self, api: &ApiStatus, now: Now) -> Result<(), String> {
         let why = match api {
-            // An outage of a moment is told by agntix_up; what was ready is not taken out of service for it.
+            // A short outage shows in agntix_up; what was ready is not taken out of service for it.
             ApiStatus::Down(_) if self.startup.ready && !self.contact.health.is_lost(now.tick) => return Ok(()),
             ApiStatus::Down(why) => why.clone(),
             _ if self.hears_of_nothing() => format!(
@@ -84,7 +73,7 @@ impl Core {
     }
 
     fn with_trouble(&self, sentence: &str, routes: &[Route]) -> String {
-        // That nothing came at all is told once it has lasted.
+        // That nothing came at all is reported once it has lasted.
         let wrong =
             routes.iter().filter_map(|route| self.contact.health.route(*route)).filter(|route| route.is_doubtful());
         let troubles = wrong.map(|route| format!(" {}: {}.", self.contact.host, route.last_trouble()));

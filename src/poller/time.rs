@@ -14,7 +14,7 @@ use crate::observation::Moment;
 
 /// A difference between this machine's clock and the API's that is worth a line in the log.
 const WORTH_A_LINE: Duration = Duration::from_secs(10);
-/// After so long without the API's time, this machine's is shown.
+/// After so long without the API's time, this machine's is used.
 const TIME_OVERDUE: Duration = Duration::from_secs(60);
 /// While a first start waits for the API's time to be trusted, the next answer that says it is asked for this soon.
 const SOON: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ impl Core {
         Moment { now: self.api_time.now(now.tick, now.local), waited, machine: may_confirm.then_some(now.local) }
     }
 
-    /// Tells when the sources last gave what they had, as soon as the API's time is known or is not to be waited for.
+    /// Shows when each source last succeeded, as soon as the API's time is known or overdue.
     pub(super) fn show_succeeded(&mut self, now: Now) {
         if !self.api_time.is_known() && now.tick.saturating_sub(self.started) < TIME_OVERDUE {
             return;

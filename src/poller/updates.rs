@@ -1,5 +1,5 @@
-//! What the core has to say to the rest of the daemon, as values in the order in which it came about. The shell carries
-//! them out (`publish`); nothing is written, counted or shown here.
+//! What the core wants logged, counted and shown, as values in the order in which it came about. The shell carries them out
+//! (`publish`); nothing is written, counted or shown here.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -57,19 +57,19 @@ pub enum MetricUpdate {
     Throttled(Duration),
     /// So many sessions were first heard of.
     Discovered {
-        /// Who told of them.
+        /// The source.
         source: Source,
         /// How many.
         sessions: u64,
     },
     /// A session was counted so long after its end.
     CountDelay {
-        /// Who first told of it.
+        /// The source that first reported it.
         source: Source,
         /// The delay.
         delay: Duration,
     },
-    /// A session was counted of which no delivery has told.
+    /// A session was counted that no delivery has reported.
     WebhookMissed,
     /// Something made no sense in an answer about a session.
     Malformed(MalformedReason),
@@ -111,7 +111,7 @@ impl Updates {
         self.metric(MetricUpdate::Malformed(reason));
     }
 
-    /// A source was the first to tell of so many sessions.
+    /// A source was the first to report so many sessions.
     pub(super) fn discovered(&mut self, source: Source, sessions: u64) {
         self.metric(MetricUpdate::Discovered { source, sessions });
     }

@@ -63,7 +63,7 @@ impl Tracker {
         self.sessions.get(id)
     }
 
-    /// Takes up a session that the ledger remembered over a restart; it is due at once.
+    /// Tracks a session that the ledger remembered over a restart; it is due at once.
     pub fn restore(&mut self, pending: Pending, now: Tick) {
         let announced = if pending.source == Source::Webhook { Announced::Yes } else { Announced::Unknown };
         self.take_up(pending, announced, now);
@@ -95,7 +95,7 @@ impl Tracker {
         self.due_at(&pending.id, now);
     }
 
-    /// Takes up a session that was heard of; it is due at once. Whether it is new.
+    /// Tracks a session that a source has reported; it is due at once. Whether it is new.
     pub fn hear(&mut self, id: &Arc<str>, source: Source, heard: Timestamp, now: Tick) -> bool {
         if self.sessions.contains_key(id) {
             return false;
@@ -159,7 +159,7 @@ impl Tracker {
         }
     }
 
-    /// The session was looked at, and this is where it stands; it is due again `after` from `now`.
+    /// The session was read, and this is its progress; it is due again `after` from `now`.
     pub fn settle(&mut self, id: &Arc<str>, progress: Progress, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
@@ -174,7 +174,7 @@ impl Tracker {
         self.due_at(id, due);
     }
 
-    /// Fills in what a look has shown.
+    /// Fills in what an answer has shown.
     pub fn learn(&mut self, id: &str, created: Timestamp, ended: Option<Timestamp>, channel: Option<&Arc<Channel>>) {
         if let Some(tracked) = self.sessions.get_mut(id) {
             tracked.created = Some(created);
@@ -185,7 +185,7 @@ impl Tracker {
         }
     }
 
-    /// The look failed; it is due again `after` from `now`.
+    /// The request failed; the session is due again `after` from `now`.
     pub fn fail(&mut self, id: &Arc<str>, now: Tick, after: impl FnOnce(&Tracked) -> Duration) {
         self.take(id);
         let Some(tracked) = self.sessions.get_mut(id) else { return };
@@ -195,13 +195,13 @@ impl Tracker {
         self.due_at(id, due);
     }
 
-    /// The look failed by no fault of the session's; it keeps its place.
+    /// The request failed by no fault of the session's, which is due from `now` on.
     pub fn put_back(&mut self, id: &Arc<str>, now: Tick) {
         self.take(id);
         self.due_at(id, now);
     }
 
-    /// What kept failing may be there now, and with `refused` also what the API said it does not have.
+    /// Makes all sessions due whose requests kept failing; with `refused` also those that the API said it does not have.
     pub fn retry_failing(&mut self, now: Tick, refused: bool) {
         let failing =
             |tracked: &Tracked| tracked.failures > 0 && tracked.due.is_some() && (refused || !tracked.refused);
@@ -230,7 +230,7 @@ impl Tracker {
         }
     }
 
-    /// A delivery has told of the session.
+    /// A delivery has reported the session.
     pub fn note_announced(&mut self, id: &str) {
         if let Some(tracked) = self.sessions.get_mut(id) {
             tracked.announced = Announced::Yes;

@@ -15,7 +15,7 @@ const STALE_AGE: Duration = Duration::from_secs(86_400);
 const STALE_AT_MOST: Duration = Duration::from_secs(3600);
 const ENDED_AT_MOST: Duration = Duration::from_secs(120);
 const ENDED_GROWTH: f64 = 1.5;
-/// Gauges of watched sessions, and reclassifications, are looked for this often.
+/// Watched sessions are read again this often, for their gauges and for reclassifications.
 const RECHECK: Duration = Duration::from_secs(3600);
 
 /// The intervals of the configuration.

@@ -8,7 +8,7 @@ use super::{PERSISTENT, Progress, Tracked, Tracker};
 use crate::clock::{Tick, Timestamp};
 use crate::session::{Channel, Source, Stage};
 
-/// A session whose looks have failed for so long is missing in the numbers.
+/// A session whose requests have failed for so long is missing in the numbers.
 const LATE: Duration = Duration::from_secs(60);
 
 /// What the tracker holds, counted.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::{Tick, Timestamp};
 use crate::session::{Channel, Source, Stage};
 
-/// After so many failed looks in a row, a session's failures are most likely its own.
+/// After so many failed requests in a row, a session's failures are most likely its own.
 pub const PERSISTENT: u16 = 6;
 /// How far a tracked session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,21 +17,21 @@ pub enum Progress {
     Counted,
 }
 
-/// Whether a delivery has told of a session.
+/// Whether a delivery has reported a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {
     /// None has.
     No,
-    /// It was heard of elsewhere, and before the process started, which no longer knows what was delivered then.
+    /// It was found by another source before this process started, which does not know what was delivered then.
     Unknown,
     /// One has.
     Yes,
 }
 
-/// What is known of the end of a session besides its date, which is of somebody else's clock.
+/// What is known of the end of a session besides its date, which comes from the API's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndSeen {
-    /// When a look first showed that it was over.
+    /// When an answer first showed that it was over.
     pub at: Option<Tick>,
     /// It certainly ended while this process was running: it was seen open, or began after everything had been listed.
     pub is_recent: bool,
@@ -46,17 +46,17 @@ pub struct Tracked {
     pub source: Source,
     /// It is exposed one by one.
     pub watched: bool,
-    /// Looks at it in its present progress, successful ones, and failed ones in a row.
+    /// Successful requests for it in its present progress.
     pub looks: u16,
-    /// Failed looks in a row.
+    /// Failed requests for it in a row.
     pub failures: u16,
-    /// Since when every look has failed.
+    /// Since when every request for it has failed.
     pub failing_since: Option<Tick>,
-    /// Since when the API has answered every look without the session.
+    /// Since when every answer came without the session.
     pub missing_since: Option<Tick>,
     /// The listing says that it is over, but not since when: it is still to be read.
     pub end_unread: bool,
-    /// Whether a delivery has told of it.
+    /// Whether a delivery has reported it.
     pub announced: Announced,
     /// What is known of its end besides its date.
     pub end: EndSeen,
@@ -89,7 +89,7 @@ impl Tracked {
         let failing_for = self.failing_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let keeps_failing = self.failures >= LOOK_BACK_FAILURES
             || (self.failures >= LOOK_BACK_SLOW_FAILURES && failing_for >= LOOK_BACK_PATIENCE);
-        // An id that nothing else is known of may be a typing error.
+        // A configured id of which nothing else is known may be a typing error.
         let refusals = if self.progress == Progress::Pending(Stage::Known) { 1 } else { LOOK_BACK_SLOW_FAILURES };
         let is_refused = self.refused && self.failures >= refusals;
         !is_refused && !keeps_failing
