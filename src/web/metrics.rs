@@ -1,4 +1,4 @@
-//! The route of the metrics: from the request's headers to a page sent without being copied.
+//! The route of the metrics: chooses format and encoding by the request's headers, and sends the page without copying it.
 
 use std::convert::Infallible;
 use std::io;
@@ -65,7 +65,7 @@ pub async fn metrics(
     response
 }
 
-/// Rendering a large page takes milliseconds, which the connections of this thread should not wait for.
+/// Renders the page on another thread: a large one takes milliseconds, which the connections of this thread must not wait for.
 async fn make(
     exposition: Arc<Exposition>,
     format: Format,
@@ -91,7 +91,7 @@ fn failed(error: &io::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.\n").into_response()
 }
 
-/// All lines of a header as the one line that they stand for (RFC 9110, 5.2); `None` if there is none.
+/// All lines of a header, joined as RFC 9110, 5.2 says; `None` if there is none.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).collect();
     (!lines.is_empty()).then(|| lines.join(","))

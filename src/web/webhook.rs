@@ -22,13 +22,13 @@ use crate::discovery::webhook::{Deliveries, DeliveryStatus, Event};
 const MAX_BODY: usize = 1024 * 1024;
 /// A body that takes longer than this will not come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Whole deliveries at once: bounds what the disk has to swallow in one go.
+/// Complete deliveries that are handled at once. It bounds what has to be written to the disk in one go.
 const MAX_AT_ONCE: usize = 512;
-/// What all bodies may hold at once, in KiB: half of it is for the first `SMALL` of each, so that large ones, which anybody may
-/// begin and never finish, do not keep out deliveries as they are usual. It is taken as they arrive, so that a sender that is
-/// slow holds little more than what it has sent.
+/// Memory for all bodies at once, in KiB. Half of it is for the first `SMALL` of each, so that large bodies, which anybody may
+/// begin and never finish, do not keep out usual deliveries. A body takes it as it arrives, so that a slow sender holds little
+/// more than what it has sent.
 const MAX_BODIES: usize = 64 * 1024;
-/// As much as the usual delivery has, in KiB.
+/// The size of a usual delivery, in KiB.
 const SMALL: usize = 32;
 const KIB: usize = 1024;
 
@@ -42,7 +42,7 @@ struct WebhookState {
     shutdown: CancellationToken,
 }
 
-/// The webhook at `path`. From `shutdown` on, nothing is waited for that has not arrived.
+/// The webhook at `path`. From `shutdown` on, bodies that have not arrived are not waited for.
 pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shutdown: CancellationToken) -> Router {
     let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let bodies = Arc::new(Memory { first: Semaphore::new(MAX_BODIES / 2), rest: Semaphore::new(MAX_BODIES / 2) });
@@ -50,7 +50,7 @@ pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shut
     Router::new().route(path, post(receive)).with_state(state)
 }
 
-/// The routes of a listener that has nothing but the webhook and a health check.
+/// The routes of the webhook's own listener: the webhook and a health check.
 pub fn listener_routes(
     path: &str,
     deliveries: Arc<Deliveries>,
@@ -79,13 +79,13 @@ async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, An
         () = tokio::time::sleep(BODY_TIMEOUT) => return Err(Answer::CutShort),
         () = state.shutdown.cancelled() => return Err(Answer::Of(DeliveryStatus::Busy)),
     };
-    // Only what is whole takes a slot: those that never finish must not keep out those that do.
+    // Only a complete delivery takes a slot: those that never finish must not keep out those that do.
     let _slot = state.slots.try_acquire().map_err(|_| Answer::Of(DeliveryStatus::Busy))?;
     let (event, outcome) = state.deliveries.take(&SignatureHeaders::of(&head.headers), &body.bytes).await;
     Ok((event, Answer::Of(outcome)))
 }
 
-/// Svix sends `application/json`; a missing type is not worth a refusal.
+/// Svix sends `application/json`; a missing type is accepted.
 fn is_json(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_none_or(|value| {
         let media = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -97,16 +97,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 struct Memory {
     /// For the first `SMALL` of each.
     first: Semaphore,
-    /// For what is beyond.
+    /// For the rest of each.
     rest: Semaphore,
 }
 
-/// What a body holds of it.
+/// The memory that one body holds.
 #[derive(Default)]
 struct Share<'m>([Option<SemaphorePermit<'m>>; 2]);
 
 impl<'m> Share<'m> {
-    /// Makes it a share of so many KiB; whether there was room.
+    /// Makes it a share of `size` KiB; returns whether there was room.
     fn grow_to(&mut self, size: usize, memory: &'m Memory) -> bool {
         let parts = [(&memory.first, size.min(SMALL)), (&memory.rest, size.saturating_sub(SMALL))];
         parts.into_iter().zip(&mut self.0).all(|((of, size), held)| {

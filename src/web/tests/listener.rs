@@ -1,5 +1,5 @@
-//! What the listener makes of the exporter's own routes and keys. How it treats clients that behave badly is tested in
-//! `exporter-web`.
+//! The server of `exporter-web` with the exporter's own routes and configuration keys. Clients that behave badly are tested
+//! there.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn kept(client: &mut TcpStream, path: &str) -> Option<String> {
     }
 }
 
-/// The server knows the page of metrics by its mark.
+/// The route of the metrics marks its page, so that the server knows which connection scrapes.
 #[tokio::test]
 async fn connection_that_scrapes_outlives_bodies_that_never_end() {
     let listener = exporter_web::bind("127.0.0.1:0").await.unwrap();

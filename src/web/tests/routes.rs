@@ -74,7 +74,7 @@ async fn head_says_what_get_would_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn other_methods_and_paths_are_told_so() {
+async fn other_methods_and_paths_are_refused() {
     let router = routes(web_state(0).0);
     for (method, path, status, allow) in [
         (Method::POST, "/metrics", StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD"),
@@ -108,7 +108,7 @@ async fn readiness_says_why_not() {
 }
 
 #[tokio::test]
-async fn reload_answers_as_it_went() {
+async fn reload_answers_whether_it_succeeded() {
     let (state, mut requests) = web_state(0);
     let router = routes(state);
     let answers = tokio::spawn(async move {
@@ -121,7 +121,7 @@ async fn reload_answers_as_it_went() {
     assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(String::from_utf8(why).unwrap().contains("poll.open_interval"));
     answers.await.unwrap();
-    // The receiver is gone: the daemon is on its way out.
+    // The receiver is gone: the daemon is stopping.
     assert_eq!(ask(&router, Method::POST, "/-/reload", &[]).await.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 

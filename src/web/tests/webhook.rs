@@ -1,4 +1,4 @@
-//! What the webhook answers when too much is under way: at once, and without taking half of a delivery.
+//! What the webhook answers when too much is under way: at once, and never after taking half of a delivery.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn delivery(id: &str) -> Request<Body> {
 #[tokio::test]
 async fn delivery_is_taken_by_the_machines_clock_or_by_that_of_the_api() {
     let minutes = |minutes: i64| Timestamp::from_millis((NOW + minutes * 60) * 1000);
-    // This machine's clock, that of the API if it is known, and what a delivery of now is answered.
+    // This machine's clock, the API's clock if it is known, and the answer to a delivery of now.
     let cases = [
         (0, None, StatusCode::OK),
         (20, None, StatusCode::UNAUTHORIZED),
@@ -90,7 +90,7 @@ async fn deliver(routes: &Router, id: &str) -> Response<Body> {
     routes.clone().oneshot(delivery(id)).await.unwrap()
 }
 
-fn is_put_off(response: &Response<Body>) -> bool {
+fn is_deferred(response: &Response<Body>) -> bool {
     let retry_after = response.headers().get("retry-after").map(axum::http::HeaderValue::as_bytes);
     response.status() == StatusCode::SERVICE_UNAVAILABLE && retry_after == Some(b"5")
 }
@@ -99,7 +99,7 @@ fn open(config: &Config) -> (SqliteLedger, Opened) {
     SqliteLedger::open(LedgerConfig::from(config), Box::new(|_| {})).unwrap()
 }
 
-/// How many sessions of this state on disk have ended, and how many wait for something.
+/// How many sessions have ended by the state on disk, and how many of them are pending.
 fn ended_and_pending(config: &Config) -> (u64, usize) {
     let (_, opened) = open(config);
     let ended = opened.series.iter().filter(|series| series.key.family == Family::SessionsEnded);
@@ -107,7 +107,7 @@ fn ended_and_pending(config: &Config) -> (u64, usize) {
 }
 
 #[tokio::test]
-async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_it_comes_again() {
+async fn delivery_is_deferred_while_the_queue_is_full_and_counts_when_it_comes_again() {
     let state = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.state.path = state.path().into();
@@ -118,7 +118,7 @@ async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_i
         assert_eq!(deliver(&routes, id).await.status(), StatusCode::OK);
     }
     for _ in 0..3 {
-        assert!(is_put_off(&deliver(&routes, "c").await));
+        assert!(is_deferred(&deliver(&routes, "c").await));
     }
     let outcome = |outcome| own.webhook_deliveries.with_label_values(&["session.ended", outcome]).get();
     assert_eq!((outcome("counted"), outcome("busy")), (2, 3));
@@ -128,7 +128,7 @@ async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_i
 
     let (news, _) = (inbox.recv().await.unwrap(), inbox.recv().await.unwrap());
     assert!(matches!(news, News::Session { ref facts, .. } if &*facts.id == "a"));
-    assert!(inbox.recv().await.is_none(), "nobody was told of what was put off");
+    assert!(inbox.recv().await.is_none(), "the poller hears nothing of a deferred delivery");
     let (news, _inbox) = mpsc::channel(2);
     let (ledger, _) = open(&config);
     let (routes, _) = self::routes(Arc::new(ledger), news);
@@ -137,7 +137,7 @@ async fn a_delivery_that_finds_the_queue_full_is_put_off_whole_and_counts_when_i
     assert_eq!(ended_and_pending(&config), (3, 0));
 }
 
-/// A body that anybody may begin: a MiB comes, and then nothing any more. Says when all of that was read.
+/// A body of which 1 MiB comes and then nothing more. Reports when all of that was read.
 struct Stalled(mpsc::UnboundedSender<()>, usize);
 
 impl http_body::Body for Stalled {
@@ -159,7 +159,7 @@ impl http_body::Body for Stalled {
 }
 
 #[tokio::test]
-async fn large_bodies_that_stall_do_not_keep_out_the_usual_ones() {
+async fn large_bodies_that_stall_do_not_keep_out_usual_deliveries() {
     let state = tempfile::tempdir().unwrap();
     let mut config = Config::default();
     config.state.path = state.path().into();
@@ -173,17 +173,17 @@ async fn large_bodies_that_stall_do_not_keep_out_the_usual_ones() {
         let (routes, request) = (routes.clone(), Request::post(PATH).body(body).unwrap());
         refused.spawn(async move { routes.oneshot(request).await.unwrap() });
     }
-    let (mut stalling, mut put_off) = (0, 0);
-    while stalling + put_off < 100 {
+    let (mut stalling, mut deferred) = (0, 0);
+    while stalling + deferred < 100 {
         tokio::select! {
             Some(()) = stalls.recv() => stalling += 1,
             Some(response) = refused.join_next() => {
-                assert!(is_put_off(&response.unwrap()));
-                put_off += 1;
+                assert!(is_deferred(&response.unwrap()));
+                deferred += 1;
             }
         }
     }
-    assert!(stalling > 30 && put_off > 30, "{stalling} stall, {put_off} are put off");
+    assert!(stalling > 30 && deferred > 30, "{stalling} stall, {deferred} are deferred");
     assert_eq!(deliver(&routes, "a").await.status(), StatusCode::OK);
     refused.shutdown().await;
     assert_eq!(own.webhook_deliveries.with_label_values(&["session.ended", "counted"]).get(), 1);
@@ -201,7 +201,7 @@ impl Ledger for Stuck {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_disk_cannot_swallow_is_put_off_at_once_and_the_rest_before_svix_gives_up() {
+async fn deliveries_are_deferred_while_the_disk_hangs_and_answered_before_svix_gives_up() {
     let (ledger, (news, _inbox)) = (Arc::new(Stuck::default()), mpsc::channel(1_000));
     let (routes, _) = routes(Arc::clone(&ledger) as Arc<dyn Ledger>, news);
     let began = Instant::now();
@@ -209,11 +209,11 @@ async fn what_the_disk_cannot_swallow_is_put_off_at_once_and_the_rest_before_svi
     while ledger.0.load(Ordering::SeqCst) < 512 {
         tokio::task::yield_now().await;
     }
-    assert!(is_put_off(&deliver(&routes, "one too many").await));
+    assert!(is_deferred(&deliver(&routes, "one too many").await));
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(ledger.0.load(Ordering::SeqCst), 512, "it was not taken");
     for waiting in waiting {
-        assert!(is_put_off(&waiting.await.unwrap().unwrap()));
+        assert!(is_deferred(&waiting.await.unwrap().unwrap()));
     }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
