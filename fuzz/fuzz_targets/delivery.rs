@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use agntix_api::{Secret, WebhookSecretSource, WebhookSecrets};
+use agntix_exporter::catalogue::ExporterMetrics;
 use agntix_exporter::clock::{ManualClock, Timestamp};
 use agntix_exporter::config::Config;
 use agntix_exporter::discovery::News;
 use agntix_exporter::discovery::webhook::Deliveries;
-use agntix_exporter::catalogue::ExporterMetrics;
-use agntix_exporter::ledger::{Change, Commit, Ledger, Stage, CommitOutcome};
-use agntix_exporter::observation::{Channel, ObservationConfig};
+use agntix_exporter::ledger::{Change, Commit, CommitOutcome, Ledger};
+use agntix_exporter::observation::ObservationConfig;
+use agntix_exporter::session::{Channel, Stage};
 use agntix_exporter::web::webhook;
 use axum::Router;
 use axum::body::{Body, to_bytes};
