@@ -184,7 +184,7 @@ pub fn agents() -> [Agent; 3] {
             settle: HOUR,
         },
         Agent {
-            name: "middling",
+            name: "medium",
             profile: profile("agent-middling", "Web Chat", Channel::new("CHAT", "WEB", None), 4, 500.0),
             slot: 10,
             lasts: 6 * HOUR,
