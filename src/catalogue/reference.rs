@@ -10,30 +10,30 @@ use super::own::OWN;
 const INTRODUCTION: &str = "\
 # Metrics
 
-This file is generated from the catalogue that `/metrics` is written from; a test fails when it is stale
-(`UPDATE_DOCS=1 cargo test docs_metrics_is_current` writes it anew). The running exporter serves it at `/-/reference`.
+This file is generated from the same catalogue as `/metrics`; a test fails when it is out of date
+(`UPDATE_DOCS=1 cargo test docs_metrics_is_current` updates it). The running exporter serves it at `/-/reference`.
 
 ## How to read them
 
-- **Two kinds.** What the organization did (`agntix_session…`, durable: it survives restarts and crashes and never
-  decreases) and what this process did (`agntix_exporter_…`, `process_…`, reset by a restart).
-- **Label values** are the API's, in lower case where they come from a fixed list. `unknown`: the API did not say.
+- **Two kinds.** What the organization did (`agntix_session…`: durable across restarts and crashes, never decreasing)
+  and what this process did (`agntix_exporter_…`, `process_…`: reset by a restart).
+- **Label values** are those of the API, in lower case if they come from a fixed list. `unknown`: the API gave no value.
   `none`: that part of the analysis is absent, or was given up at `poll.analysis_deadline`. `other`: the label had
-  reached its bound (`metrics.max_label_values`, `metrics.max_agents`, `metrics.max_series`); `agntix_exporter_label_overflow_total` counts these.
-- **Exactly once.** An ended session adds once to every series that it belongs to, however often and from whichever
-  source the exporter hears of it. An analysis that changes later adds to `agntix_session_reclassifications_total` and to nothing else.
-- **Look-back.** What ended before the first start is in the starting values. Until that is read (or
-  `sessions.look_back_deadline` passes) the page has no session metrics at all, only the exporter's own.
-- **New series start at 0.** A series that appears later is shown at 0 for `metrics.new_series_hold` and only then rises, so that Prometheus
-  has seen the 0 and `rate()` and `increase()` miss no event. The price: the first events of a new series appear that much
-  later. Set it to no less than the longest scrape interval of your Prometheus servers.
-- **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores are negative too,
-  a sum of them could decrease, and `rate()` would take that for a restart. The mean is
+  reached its limit (`metrics.max_label_values`, `metrics.max_agents`, `metrics.max_series`); `agntix_exporter_label_overflow_total` counts these.
+- **Exactly once.** An ended session adds once to every series that it belongs to, however often and by whichever source
+  it is reported. An analysis that changes later adds only to `agntix_session_reclassifications_total`.
+- **Look-back.** Sessions that ended before the first start are in the starting values. Until they are read (or
+  `sessions.look_back_deadline` passes) the page has no session metrics, only the exporter's own.
+- **New series start at 0.** A series that appears later is exposed at 0 for `metrics.new_series_hold` before it increases, so
+  that Prometheus has seen the 0, and `rate()` and `increase()` miss no event. The cost: the first events of a new series
+  appear that much later. Set it to at least the longest scrape interval of your Prometheus servers.
+- **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores can be
+  negative, so a sum could decrease, and `rate()` would take that for a restart. The mean is
   `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
   in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
-- **OpenMetrics** adds `# UNIT`, `_created` (when a durable series really began) and exemplars with the `session_id` on
+- **OpenMetrics** adds `# UNIT`, `_created` (the time when a durable series was created) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
-- **Absent is not 0.** A value that is not known has no series.
+- **Absent is not 0.** An unknown value has no series.
 ";
 
 /// The process metrics of the `prometheus` crate, on Linux.
