@@ -21,7 +21,7 @@ use super::listing_driver::ListingDriver;
 use super::log_limit::LogLimit;
 use super::pipeline::{Batch, CommitPipeline};
 use super::reported::Reported;
-use super::startup::{LookBackStage, Startup};
+use super::startup::{Lag, LookBackStage, Startup};
 use super::unreadable::UnreadableSessions;
 use super::updates::{Update, Updates};
 use super::watched::WatchedSessions;
@@ -92,6 +92,7 @@ pub struct Core {
     pub(super) watched: WatchedSessions,
     pub(super) log_limit: LogLimit,
     pub(super) startup: Startup,
+    pub(super) lag: Lag,
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
     pub(super) half_written: HalfWritten,
@@ -153,14 +154,13 @@ impl Core {
                 first_start: opened.first_start,
                 first_contact: None,
                 look_back: if opened.look_back_done { LookBackStage::Done } else { LookBackStage::Running },
-                caught_up_at: Tick::ZERO,
                 pages: 0,
                 files_unread: !config.sessions.files.is_empty(),
                 ready: false,
                 deadline_passed: false,
                 counted,
-                lags: true,
             },
+            lag: Lag { is_behind: true, caught_up_at: Tick::ZERO },
             rng: fastrand::Rng::with_seed(seed),
             commits: CommitPipeline::default(),
             half_written: HalfWritten::default(),

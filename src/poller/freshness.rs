@@ -83,7 +83,7 @@ impl Core {
         self.report(&api, now);
         let look_back_done = self.startup.look_back == LookBackStage::Done;
         // What a start or a backlog has left to be looked at is caught up with when all of it was looked at once.
-        self.startup.lags = !look_back_done
+        self.lag.is_behind = !look_back_done
             || (self.config.listing && (!self.listing.sweep.is_caught_up() || self.listing_is_late(now)))
             || self.first_sweep_missing()
             || !self.contact.health.has_worked()
@@ -91,9 +91,9 @@ impl Core {
             || self.tracker.is_behind(now.tick, BEHIND)
             || summary.late > 0
             || self.unreadable.is_general()
-            || (self.startup.lags && summary.unlooked > 0);
-        if self.startup.lags {
-            self.startup.caught_up_at = now.tick + self.config.hold;
+            || (self.lag.is_behind && summary.unlooked > 0);
+        if self.lag.is_behind {
+            self.lag.caught_up_at = now.tick + self.config.hold;
         }
         if self.all_read(&summary) && !std::mem::replace(&mut self.startup.ready, true) {
             self.updates.notice(Notice::Ready);
@@ -101,7 +101,7 @@ impl Core {
         let ready = self.readiness(&api, now);
         let status = Standing {
             progress: self.progress(&summary, ready.is_ok(), now),
-            lagging: self.startup.lags.then(|| self.left(&summary)),
+            lagging: self.lag.is_behind.then(|| self.left(&summary)),
             missing: self.missing(),
             nothing_found: self.nothing_found(&summary),
             routes: self.route_lines(now),
@@ -116,7 +116,7 @@ impl Core {
         };
         Snapshot {
             watched: self.watched.gauges(),
-            is_catching_up: self.startup.lags || now.tick < self.startup.caught_up_at,
+            is_catching_up: self.lag.is_behind || now.tick < self.lag.caught_up_at,
             has_no_listing: self.has_no_listing(),
             status,
             summary,

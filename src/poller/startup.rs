@@ -33,8 +33,13 @@ pub(super) struct Startup {
     pub(super) deadline_passed: bool,
     /// Sessions counted since the state was begun.
     pub(super) counted: u64,
+}
+
+/// How far the session metrics lag behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lag {
     /// There are sessions that should have been counted by now.
-    pub(super) lags: bool,
+    pub(super) is_behind: bool,
     /// Until then the session metrics lag behind: what was counted late may be in the initial-zero window of its series.
     pub(super) caught_up_at: Tick,
 }
