@@ -196,7 +196,9 @@ impl Daemon {
             let committed = committed.unwrap();
             commits.with_label_values(&["success"]).inc();
             shown.apply(&committed.series, committed.exemplars);
-            committed.released.iter().for_each(|released| shown.release(released));
+            for released in &committed.released {
+                shown.release(released);
+            }
         };
         let (ledger, opened) = SqliteLedger::open(ledger_config, Box::new(observer)).unwrap();
         let (_, watched) = mpsc::channel(1);

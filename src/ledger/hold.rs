@@ -40,7 +40,9 @@ impl InitialZeroWindows {
     pub(super) fn committed(&self, zero_initialized: Vec<SeriesKey>, released: &[Arc<[SeriesKey]>]) {
         let mut windows = self.lock();
         windows.new.extend(zero_initialized);
-        released.iter().for_each(|released| windows.remove(released));
+        for released in released {
+            windows.remove(released);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Windows> {

@@ -17,6 +17,11 @@
 //! All else (the check when the file is opened, `state inspect --verify`, `state export --salvage`) goes by the
 //! declaration. Whoever forgets a function cannot open the state again.
 
+mod damage;
+mod hash;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +29,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Params, Result};
+
+pub(super) use damage::{Damage, damage, is_damage, shown};
+use damage::{Found, found_in, structure};
+use hash::id_hash;
+pub(super) use hash::{first_eight, row_hash, sound_hash};
 
 use super::{counted, schema};
 
@@ -89,35 +99,6 @@ impl Total {
             last = id;
         }
         Ok(ordered.then_some(total))
-    }
-}
-
-/// What is wrong with a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// Its structure, as SQLite says it.
-    Structure(String),
-    /// Rows that are not as they were written.
-    Rows(u64),
-    /// It has other rows than were written: so many there are, and so many there should be.
-    Missing { there: i64, written: i64 },
-    /// Its checksum itself is damaged or missing.
-    Unknown,
-}
-
-impl Damage {
-    /// In words, of `table`.
-    pub(super) fn says(&self, table: &str) -> String {
-        match self {
-            Self::Structure(what) => format!("{table}: {what}"),
-            Self::Rows(1) => format!("a row of {table} is not as it was written"),
-            Self::Rows(rows) => format!("{rows} rows of {table} are not as they were written"),
-            Self::Missing { there, written } if there == written => {
-                format!("the rows of {table} are not those written")
-            }
-            Self::Missing { there, written } => format!("{table} has {there} rows, and {written} were written"),
-            Self::Unknown => format!("the checksum of {table} is damaged or missing"),
-        }
     }
 }
 
@@ -315,49 +296,6 @@ impl Checksums {
     }
 }
 
-struct Found {
-    structure: Option<String>,
-    damaged: u64,
-    total: Total,
-}
-
-fn found_in(connection: &Connection, table: &str) -> Result<Found> {
-    let mut found = Found { structure: structure(connection, table)?, damaged: 0, total: Total::default() };
-    if found.structure.is_some() {
-        return Ok(found);
-    }
-    if table.starts_with(counted::PREFIX) {
-        match Total::of_ids(connection, table)? {
-            Some(total) => found.total = total,
-            None => found.structure = Some("its ids are not in order".into()),
-        }
-        return Ok(found);
-    }
-    let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        match sound_hash(table, row)? {
-            Some(hash) => found.total.add(hash),
-            None => found.damaged += 1,
-        }
-    }
-    Ok(found)
-}
-
-/// What SQLite finds wrong with the structure of a table.
-fn structure(connection: &Connection, table: &str) -> Result<Option<String>> {
-    let said: String = connection.query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| row.get(0))?;
-    Ok((said != "ok").then(|| shown(&said)))
-}
-
-/// The hash in the last column of a row, if its other values are those that were written with it.
-pub(super) fn sound_hash(table: &str, row: &rusqlite::Row<'_>) -> Result<Option<i64>> {
-    let last = row.as_ref().column_count().saturating_sub(1);
-    let values = (0..last).map(|column| row.get_ref(column)).collect::<Result<Vec<_>>>()?;
-    let written = row.get_ref(last)?.as_i64().ok();
-    Ok(written.filter(|hash| *hash == row_hash(table, values)))
-}
-
 /// Deletes with a statement that ends in `RETURNING row_removed('table', hash)`, and gives the number of rows.
 pub(super) fn delete(connection: &Connection, statement: &str, params: impl Params) -> Result<usize> {
     let mut statement = connection.prepare_cached(statement)?;
@@ -367,34 +305,6 @@ pub(super) fn delete(connection: &Connection, statement: &str, params: impl Para
         deleted += 1;
     }
     Ok(deleted)
-}
-
-/// A row's hash: the first 8 bytes of the SHA-256 of the name of its table and of its values, each behind its type.
-pub(super) fn row_hash<'v>(table: &str, values: impl IntoIterator<Item = ValueRef<'v>>) -> i64 {
-    let mut row = Vec::with_capacity(256);
-    row.extend_from_slice(table.as_bytes());
-    for value in values {
-        let (kind, bytes): (u8, &[u8]) = match &value {
-            ValueRef::Null => (0, &[]),
-            ValueRef::Integer(number) => (1, &number.to_le_bytes()),
-            ValueRef::Real(number) => (2, &number.to_le_bytes()),
-            ValueRef::Text(text) => (3, text),
-            ValueRef::Blob(blob) => (4, blob),
-        };
-        row.push(kind);
-        row.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        row.extend_from_slice(bytes);
-    }
-    first_eight(ring::digest::digest(&ring::digest::SHA256, &row).as_ref())
-}
-
-fn id_hash(table: &str, key: &[u8; 16], parts: i64) -> i64 {
-    row_hash(table, [ValueRef::Blob(key), ValueRef::Integer(parts)])
-}
-
-/// The first 8 bytes of a digest.
-pub(super) fn first_eight(digest: &[u8]) -> i64 {
-    digest.first_chunk().map_or(0, |eight| i64::from_le_bytes(*eight))
 }
 
 fn write_row(connection: &Connection, name: &str, total: Total) -> Result<()> {
@@ -429,128 +339,4 @@ pub(super) fn are_there(connection: &Connection) -> Result<bool> {
     let found =
         connection.query_row("SELECT 1 FROM sqlite_schema WHERE name = 'checksums'", [], |_| Ok(())).optional()?;
     Ok(found.is_some())
-}
-
-/// An error that says what is damaged.
-pub(super) fn damage(what: String) -> rusqlite::Error {
-    rusqlite::Error::UserFunctionError(what.into())
-}
-
-/// Whether an error of SQLite says that what it read is damaged.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
-    // A statement that is right, on a schema that was right: what it does not find was there.
-    matches!(error.sqlite_error_code(), None | Some(DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown))
-}
-
-/// Text from a damaged file, for a person.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn database() -> (Connection, Checksums) {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(schema::TABLES).unwrap();
-        let checksums = Checksums::of(&connection).unwrap();
-        checksums.begin(&connection).unwrap();
-        (connection, checksums)
-    }
-
-    fn meta(connection: &Connection, key: &str, value: i64) {
-        let insert = "INSERT INTO meta VALUES (?1, ?2, row_added('meta', ?1, ?2))";
-        connection.execute(insert, (key, value)).unwrap();
-    }
-
-    fn reloaded(connection: &Connection) -> Checksums {
-        let checksums = Checksums::default();
-        checksums.load(connection).unwrap();
-        checksums
-    }
-
-    #[test]
-    fn rows_that_are_added_changed_and_removed_leave_a_table_sound() {
-        let (connection, checksums) = database();
-        for (key, value) in [("a", 1), ("b", 2), ("c", 3)] {
-            meta(&connection, key, value);
-        }
-        let update =
-            "UPDATE meta SET value = value * 10, hash = row_changed('meta', hash, key, value * 10) WHERE value > 1";
-        connection.execute(update, []).unwrap();
-        let gone = "DELETE FROM meta WHERE key < ?1 RETURNING row_removed('meta', hash)";
-        assert_eq!(delete(&connection, gone, ["c"]).unwrap(), 2);
-        checksums.write(&connection).unwrap();
-        let checksums = reloaded(&connection);
-        checksums.verify_rows(&connection).unwrap();
-        delete(&connection, "DELETE FROM meta RETURNING row_removed('meta', hash)", []).unwrap();
-        assert_eq!(checksums.damage_in(&connection, "meta").unwrap(), Some(Damage::Missing { there: 0, written: 1 }));
-    }
-
-    #[test]
-    fn a_row_that_was_changed_taken_away_or_put_in_elsewhere_is_noticed() {
-        let (connection, checksums) = database();
-        meta(&connection, "a", 1);
-        meta(&connection, "b", 1);
-        checksums.write(&connection).unwrap();
-        let found = |statement: &str| {
-            connection.execute_batch(&format!("SAVEPOINT s; {statement}")).unwrap();
-            let found = reloaded(&connection).damage_in(&connection, "meta").unwrap();
-            connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
-            found
-        };
-        assert_eq!(found(""), None);
-        assert_eq!(found("UPDATE meta SET value = 2 WHERE key = 'a'"), Some(Damage::Rows(1)));
-        assert_eq!(found("UPDATE meta SET key = 'c' WHERE key = 'a'"), Some(Damage::Rows(1)));
-        assert_eq!(found("UPDATE meta SET hash = hash + 1"), Some(Damage::Rows(2)));
-        assert_eq!(found("DELETE FROM meta WHERE key = 'a'"), Some(Damage::Missing { there: 1, written: 2 }));
-    }
-
-    #[test]
-    fn a_damaged_checksum_is_no_checksum() {
-        let (connection, _) = database();
-        for statement in [
-            "UPDATE checksums SET sum = sum + 1 WHERE name = 'meta'",
-            "UPDATE checksums SET rows = 7 WHERE name = 'commits'",
-            "DELETE FROM checksums WHERE name = 'series'",
-            "DELETE FROM checksums WHERE name = 'commits'",
-            "UPDATE checksums SET name = 'mete' WHERE name = 'meta'",
-        ] {
-            connection.execute_batch(&format!("SAVEPOINT s; {statement}")).unwrap();
-            assert!(Checksums::default().load(&connection).is_err(), "{statement}");
-            connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
-        }
-    }
-
-    #[test]
-    fn values_of_other_types_and_other_borders_have_other_hashes() {
-        let text = |text: &'static str| ValueRef::Text(text.as_bytes());
-        let rows = [
-            row_hash("t", [text("ab"), text("c")]),
-            row_hash("t", [text("a"), text("bc")]),
-            row_hash("t", [text("abc")]),
-            row_hash("t", [ValueRef::Blob(b"abc")]),
-            row_hash("t", [ValueRef::Null, text("abc")]),
-            row_hash("u", [text("abc")]),
-            row_hash("t", [ValueRef::Integer(0)]),
-            row_hash("t", [ValueRef::Null]),
-        ];
-        let distinct: std::collections::BTreeSet<_> = rows.into_iter().collect();
-        assert_eq!(distinct.len(), rows.len());
-    }
-
-    #[test]
-    fn only_a_transaction_that_changes_something_is_a_commit() {
-        let (connection, checksums) = database();
-        checksums.write_counting(&connection).unwrap();
-        let before = checksums.commit();
-        checksums.write_counting(&connection).unwrap();
-        assert_eq!(checksums.commit(), before);
-        meta(&connection, "a", 1);
-        checksums.write_counting(&connection).unwrap();
-        assert_eq!(checksums.commit(), CommitNumber { number: before.number + 1, ..before });
-        assert_eq!(reloaded(&connection).commit(), checksums.commit());
-    }
 }

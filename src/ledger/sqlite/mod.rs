@@ -13,6 +13,7 @@ mod in_place;
 mod leases;
 mod mark;
 mod meta;
+mod migration;
 pub mod neighbours;
 mod pages;
 mod pending;

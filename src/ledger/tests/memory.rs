@@ -49,8 +49,8 @@ impl Memory {
 
     fn decide(&mut self, changes: &[Change]) -> Decision {
         let Stored { pending, counted, series, .. } = &self.stored;
-        let charges = self.policy.config().charges();
-        let of = |state: &SeriesState| charges.of(state.key.family, state.key.labels.as_str(), state.schema);
+        let price = self.policy.config().charges();
+        let of = |state: &SeriesState| price.of(state.key.family, state.key.labels.as_str(), state.schema);
         let mut rows = Rows { charged: series.values().map(of).sum(), ..Rows::default() };
         rows.pending = wanted_pending(changes).filter_map(|id| Some((id.clone(), pending.get(id)?.clone()))).collect();
         let counted = |(id, _): (&Arc<str>, Timestamp)| Some((Arc::clone(id), *counted.get(&session_key(id))?));

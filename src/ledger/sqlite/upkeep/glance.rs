@@ -15,7 +15,7 @@ use super::{inspect, number_in};
 use crate::catalogue::Family;
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::checksums::{self, Checksums, CommitNumber};
-use crate::ledger::sqlite::{begin, counted, mark, meta, schema};
+use crate::ledger::sqlite::{begin, counted, mark, meta, migration, schema};
 use crate::session::Stage;
 
 /// What a look at a state shows.
@@ -166,7 +166,7 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
     {
         return Ok(Err(detail));
     }
-    if let Some(missing) = schema::missing_table(&connection, format)? {
+    if let Some(missing) = migration::missing_table(&connection, format)? {
         return Ok(Err(format!("its table {missing} is missing")));
     }
     let series: Vec<(u8, String, u64)> = connection

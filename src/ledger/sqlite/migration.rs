@@ -1,0 +1,66 @@
+//! From earlier formats to the newest one.
+
+use rusqlite::Connection;
+
+use super::checksums::Checksums;
+use super::counted;
+use super::schema::{FORMAT, TABLES, declared};
+
+/// The tables of format 2 that have a hash in format 3, and their other columns.
+const HASHED_IN_3: [(&str, &str); 7] = [
+    ("meta", "key, value"),
+    ("pending", "id, created, stage, ended, channel, heard, source"),
+    ("series", "family, labels, layout, created, cells, held"),
+    ("layouts", "name, bounds"),
+    ("admitted", "label, agent, value"),
+    ("leases", "granted, count, per_window"),
+    ("additions", "number, cells"),
+];
+
+/// The first table of a format that is not there.
+pub(super) fn missing_table(connection: &Connection, format: i64) -> rusqlite::Result<Option<&'static str>> {
+    if format == FORMAT {
+        return missing_of(connection, declared().map(|(name, _)| name));
+    }
+    let names = HASHED_IN_3.iter().map(|(name, _)| *name).chain([counted::OLD]);
+    missing_of(connection, names.filter(|name| format >= 2 || *name != "additions"))
+}
+
+fn missing_of(
+    connection: &Connection,
+    names: impl Iterator<Item = &'static str>,
+) -> rusqlite::Result<Option<&'static str>> {
+    let mut find = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    for name in names {
+        if !find.exists([name])? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Brings the tables from `format` to the newest one.
+pub(super) fn migrate(connection: &Connection, format: i64, checksums: &Checksums) -> rusqlite::Result<()> {
+    if format < 2 {
+        let additions = "CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT";
+        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {additions}; PRAGMA user_version = 2; COMMIT"))?;
+    }
+    if format < 3 {
+        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {}", with_hashes()))?;
+        checksums.begin(connection)?;
+        connection.execute_batch("PRAGMA user_version = 3; COMMIT")?;
+    }
+    Ok(())
+}
+
+/// From format 2 to format 3: every table of the newest format is made anew, and what was in the old one is given its
+/// hash.
+fn with_hashes() -> String {
+    let old = || HASHED_IN_3.iter().copied().chain([("counted_old", "id, parts")]);
+    let away = old().map(|(table, _)| format!("ALTER TABLE {table} RENAME TO before_{table};"));
+    let copies = old().map(|(table, columns)| {
+        let hash = if table == "counted_old" { String::new() } else { format!(", row_added('{table}', {columns})") };
+        format!("INSERT INTO {table} SELECT {columns}{hash} FROM before_{table}; DROP TABLE before_{table};")
+    });
+    away.chain([TABLES.to_owned()]).chain(copies).collect()
+}
