@@ -62,30 +62,25 @@ pub(super) enum Taken {
 impl Queue {
     /// Adds a batch. The future ends with its answer; dropping it withdraws the batch if it was not begun.
     pub(super) fn add(self: &Arc<Self>, changes: Vec<Change>) -> impl Future<Output = Answer> + Send + use<> {
-        let (reply, answer) = oneshot::channel();
+        let awaited = self.enqueue(changes);
+        async move { awaited.map_err(Arc::new)?.await }
+    }
+
+    fn enqueue(self: &Arc<Self>, changes: Vec<Change>) -> Result<Awaited, LedgerError> {
         let mut state = self.state();
-        let refused = if state.is_closed {
-            Some(LedgerError::Closed)
-        } else if !state.batches.is_empty() && state.changes.saturating_add(changes.len()) > MOST_WAITING {
-            Some(LedgerError::Busy)
-        } else {
-            None
-        };
+        if state.is_closed {
+            return Err(LedgerError::Closed);
+        }
+        if !state.batches.is_empty() && state.changes.saturating_add(changes.len()) > MOST_WAITING {
+            return Err(LedgerError::Busy);
+        }
+        let (reply, answer) = oneshot::channel();
         let number = state.next_number;
-        if refused.is_none() {
-            state.next_number += 1;
-            state.changes += changes.len();
-            state.batches.push_back(Waiting { number, changes, reply });
-            self.changed.notify_one();
-        }
-        drop(state);
-        let awaited = Awaited { queue: Arc::clone(self), number, answer };
-        async move {
-            match refused {
-                Some(error) => Err(Arc::new(error)),
-                None => awaited.await,
-            }
-        }
+        state.next_number += 1;
+        state.changes += changes.len();
+        state.batches.push_back(Waiting { number, changes, reply });
+        self.changed.notify_one();
+        Ok(Awaited { queue: Arc::clone(self), number, answer })
     }
 
     /// Takes what waits, `most` changes and the rest of the last batch at most; waits for it for `patience` at most.
@@ -207,9 +202,11 @@ mod tests {
         let most = i64::try_from(MOST_WAITING).unwrap();
         let first = queue.add(watermarks(most + 1));
         assert!(matches!(&*queue.add(watermarks(1)).await.unwrap_err(), LedgerError::Busy));
+        let refused = queue.add(watermarks(1));
         drop(first);
         let second = queue.add(watermarks(1));
-        assert_eq!(queue.waiting(), 1);
+        drop(refused);
+        assert_eq!(queue.waiting(), 1, "who was refused has nothing to withdraw");
         drop(second);
         assert_eq!(queue.waiting(), 0);
     }
