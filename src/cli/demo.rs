@@ -96,15 +96,15 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         let deliveries = DeliveryConfig::new(&webhook, vec![secret]).map_err(Failure::running)?;
         simulator.set_deliveries(Some(deliveries)).map_err(Failure::running)?;
         print(format!(
-            "Five agents of a parcel service hold simulated conversations; in {incident} one of them stops resolving.\n\n  \
+            "Five agents of a parcel service hold simulated conversations; after {incident} one of them stops resolving sessions.\n\n  \
              landing page   {scheme}://{address}{prefix}/\n  \
              metrics        {scheme}://{address}{prefix}{path}\n  \
              the API behind http://{api}/ (x-api-key: {DEFAULT_KEY})\n  \
              webhook        {webhook}\n\n\
-             The exporter hears of sessions in three ways: it lists them, follows the event stream, and takes signed deliveries on\n\
-             the webhook. Each session is counted once: agntix_exporter_sessions_discovered_total says who told of it first,\n\
-             agntix_exporter_webhook_deliveries_total what became of each delivery.\n\n\
-             Nothing is kept. Ctrl-C ends it.\n"
+             The exporter learns of sessions in three ways: it lists them, follows the event stream, and accepts signed deliveries\n\
+             on the webhook. Each session is counted once. agntix_exporter_sessions_discovered_total shows which source reported\n\
+             sessions first, agntix_exporter_webhook_deliveries_total the result of each delivery.\n\n\
+             Nothing is kept. Stop it with Ctrl-C.\n"
         ))
     });
     stop_api.cancel();
@@ -215,7 +215,7 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
              webhooks           GET, POST http://{address}/simulator/webhooks\n  \
              event stream       http://{address}/v1/chat/events/stream\n  \
              logs               http://{address}/simulator/requests, http://{address}/simulator/deliveries\n  \
-             what must be shown http://{address}/simulator/truth\n"
+             expected metrics   http://{address}/simulator/truth\n"
         ))?;
         let shutdown = CancellationToken::new();
         // Nothing is reloaded here; SIGHUP is ignored.
