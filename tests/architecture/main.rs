@@ -83,3 +83,39 @@ fn tasks_are_spawned_by_the_tracker_only() {
         "{spawned:?}: spawn tasks with src/tasks.rs, so that a panic in them ends the daemon with an error"
     );
 }
+
+/// The files of the poller that carry out what its core says.
+const POLLERS_SHELL: [&str; 3] = ["run", "publish", "log"];
+
+#[test]
+fn the_pollers_core_is_pure() {
+    let forbidden: [&[&str]; 10] = [
+        &["tracing"],
+        &["tokio"],
+        &["std", "fs"],
+        &["std", "thread"],
+        &["Instant", "now"],
+        &["SystemTime"],
+        &["crate", "catalogue", "Exposition"],
+        &["crate", "catalogue", "ExporterMetrics"],
+        &["crate", "status", "Status"],
+        &["crate", "clock", "ApiClock"],
+    ];
+    let is_forbidden = |path: &source::NamedPath| {
+        let names: Vec<&str> = path.names.iter().map(String::as_str).collect();
+        forbidden.iter().any(|forbidden| names.starts_with(forbidden))
+    };
+    let used: Vec<_> = source::files()
+        .iter()
+        .filter(|file| file.module.first().is_some_and(|module| module == "poller"))
+        .filter(|file| file.module.get(1).is_some_and(|file| !POLLERS_SHELL.contains(&file.as_str())))
+        .flat_map(|file| file.paths.iter().map(move |path| (file, path)))
+        .filter(|(_, path)| is_forbidden(path))
+        .map(|(file, path)| format!("{}, line {}: {}", file.name, path.line, path.names.join("::")))
+        .collect();
+    assert!(
+        used.is_empty(),
+        "{used:#?}: the poller's core is given the time and returns values; what it wants logged, counted or shown is an \
+         `Update` (src/poller/updates.rs), which the shell carries out"
+    );
+}
