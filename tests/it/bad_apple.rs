@@ -2,24 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::{AgentProfile, FaultKind, FaultRule, Faults, SimulatorConfig};
+use simulator::{FaultKind, FaultRule, Faults, SimulatorConfig};
 
-use crate::support::{Api, NOON, Setup, durable, label, total, until};
+use crate::support::{Api, NOON, Setup, durable, label, standing_at_noon, total, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn simulation() -> SimulatorConfig {
-    SimulatorConfig {
-        start: NOON.minus(MINUTE * 30),
-        until: Some(NOON.minus(MINUTE * 12)),
-        now: Some(NOON),
-        speed: 0.0,
-        agents: vec![AgentProfile { sessions_per_day: 12_000.0, ..AgentProfile::default() }],
-        analysis_delay: (Duration::ZERO, Duration::ZERO),
-        no_analysis_share: 0.0,
-        rate_limit: None,
-        ..SimulatorConfig::default()
-    }
+    standing_at_noon(NOON.minus(MINUTE * 30), NOON.minus(MINUTE * 12), 12_000.0)
 }
 
 #[test]

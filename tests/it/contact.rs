@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::{AgentProfile, FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger};
+use simulator::{FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger};
 
-use crate::support::{Api, Daemon, NOON, Setup, total, until};
+use crate::support::{Api, Daemon, NOON, Setup, standing_at_noon, total, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const UP: &str = "agntix_up";
@@ -12,17 +12,7 @@ const CATCHING_UP: &str = "agntix_exporter_catching_up";
 
 /// Sessions that were over long before the start, on a clock that stands still.
 fn simulation() -> SimulatorConfig {
-    SimulatorConfig {
-        start: NOON.minus(MINUTE * 50),
-        until: Some(NOON.minus(MINUTE * 40)),
-        now: Some(NOON),
-        speed: 0.0,
-        agents: vec![AgentProfile { sessions_per_day: 9_000.0, ..AgentProfile::default() }],
-        analysis_delay: (Duration::ZERO, Duration::ZERO),
-        no_analysis_share: 0.0,
-        rate_limit: None,
-        ..SimulatorConfig::default()
-    }
+    standing_at_noon(NOON.minus(MINUTE * 50), NOON.minus(MINUTE * 40), 9_000.0)
 }
 
 fn answers_with(api: &Api, route: Option<Route>, stranger: Stranger) {

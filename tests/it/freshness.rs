@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use simulator::{AgentProfile, DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig};
+use simulator::{DEFAULT_KEY, FaultKind, FaultRule, Faults, Route, Session, SimulatorConfig};
 
-use crate::support::{Api, Daemon, NOON, Setup, durable, total, until};
+use crate::support::{Api, Daemon, NOON, Setup, durable, standing_at_noon, total, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const CATCHING_UP: &str = "agntix_exporter_catching_up";
@@ -15,15 +15,8 @@ const DELAYS: &str = r#"agntix_exporter_count_delay_seconds_count{source="listin
 /// Sessions of the ten minutes before noon, where the clock stands: some open, some waiting for their analysis.
 fn simulation() -> SimulatorConfig {
     SimulatorConfig {
-        start: NOON.minus(MINUTE * 10),
-        until: Some(NOON),
-        now: Some(NOON),
-        speed: 0.0,
-        agents: vec![AgentProfile { sessions_per_day: 30_000.0, ..AgentProfile::default() }],
         analysis_delay: (Duration::ZERO, MINUTE * 3),
-        no_analysis_share: 0.0,
-        rate_limit: None,
-        ..SimulatorConfig::default()
+        ..standing_at_noon(NOON.minus(MINUTE * 10), NOON, 30_000.0)
     }
 }
 

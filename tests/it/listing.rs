@@ -7,23 +7,13 @@ use simulator::{
     TotalPages,
 };
 
-use crate::support::{Api, NOON, Setup, durable, is_durable, total, until};
+use crate::support::{Api, NOON, Setup, durable, is_durable, standing_at_noon, total, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Some 60 sessions before noon and as many after it; all of them are over and analysed 20 minutes after noon.
 fn simulation() -> SimulatorConfig {
-    SimulatorConfig {
-        start: NOON.minus(MINUTE * 10),
-        until: Some(NOON.plus(MINUTE * 10)),
-        now: Some(NOON),
-        speed: 0.0,
-        agents: vec![AgentProfile { sessions_per_day: 9_000.0, ..AgentProfile::default() }],
-        analysis_delay: (Duration::ZERO, Duration::ZERO),
-        no_analysis_share: 0.0,
-        rate_limit: None,
-        ..SimulatorConfig::default()
-    }
+    standing_at_noon(NOON.minus(MINUTE * 10), NOON.plus(MINUTE * 10), 9_000.0)
 }
 
 fn with(lists: ListFaults) -> Faults {

@@ -101,10 +101,8 @@ impl Soak {
             .set("API__CONNECT_TIMEOUT", "2m")
             .set("STATE__PATH", &directory.display().to_string())
             .set("STREAM__ENABLED", "true")
-            .set("WEBHOOK__ENABLED", "true")
-            .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
+            .with_webhook(webhook)
             .set("WEB__LISTEN_ADDRESS", "127.0.0.1:0")
-            .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
             .env("AGNTIX_API_KEY", simulator::DEFAULT_KEY)
             .env("LD_PRELOAD", &faketime::library())
             .env("NO_FAKE_STAT", "1");

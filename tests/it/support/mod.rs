@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use agntix_exporter::catalogue::{Family, reference};
 use rustix::process::{Pid, Signal, kill_process};
-use simulator::{DEFAULT_KEY, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
+use simulator::{AgentProfile, DEFAULT_KEY, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
 use tokio_util::sync::CancellationToken;
 
 use self::wait::Wait;
@@ -40,6 +40,22 @@ pub fn free_address() -> SocketAddr {
 
 /// A moment for simulations that stand still: 2026-04-08T06:00:00Z, whole as the `Date` of an answer is.
 pub const NOON: Timestamp = Timestamp::from_millis(1_775_628_000_000);
+
+/// Sessions of one agent that start from `start` until `until`, so many a day, each analysed as soon as it has ended. The clock
+/// stands still at noon.
+pub fn standing_at_noon(start: Timestamp, until: Timestamp, sessions_per_day: f64) -> SimulatorConfig {
+    SimulatorConfig {
+        start,
+        until: Some(until),
+        now: Some(NOON),
+        speed: 0.0,
+        agents: vec![AgentProfile { sessions_per_day, ..AgentProfile::default() }],
+        analysis_delay: (Duration::ZERO, Duration::ZERO),
+        no_analysis_share: 0.0,
+        rate_limit: None,
+        ..SimulatorConfig::default()
+    }
+}
 
 /// Lets this process, and the daemons that it starts, open so many files: the usual limit is 1,024.
 pub fn allow_files(count: u64) {
