@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    // A mistake in the flags is clap's to tell; it exits with 2, as a mistake in the configuration does.
+    // clap reports a mistake in the flags and exits with 2, as we do for a mistake in the configuration.
     agntix_exporter::cli::run(agntix_exporter::cli::Cli::parse())
 }

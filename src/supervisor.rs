@@ -129,8 +129,7 @@ fn line(status: &Status) -> String {
 fn send(states: &[NotifyState<'_>]) {
     static WARNED: Once = Once::new();
     if let Err(error) = sd_notify::notify(states) {
-        WARNED
-            .call_once(|| tracing::warn!(%error, "systemd cannot be told how the exporter is; look at NOTIFY_SOCKET"));
+        WARNED.call_once(|| tracing::warn!(%error, "systemd cannot be notified; check NOTIFY_SOCKET"));
     }
 }
 

@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A task has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// It has panicked, or has ended before the daemon was told to stop.
+    /// It has panicked, or has ended before the daemon was asked to stop.
     #[error("{task} has stopped ({reason}); this is a defect, and a restart loses nothing")]
     Stopped {
         /// What the task was.

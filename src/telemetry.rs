@@ -45,7 +45,7 @@ pub fn init(config: &LogConfig) -> Result<LogLevel, Box<dyn std::error::Error>> 
     std::panic::set_hook(Box::new(|panic| {
         // Messages of panics come from this program and name places and numbers, never what was read.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, panic = panic_text(panic.payload()), "a part of the daemon failed");
+        tracing::error!(place, panic = panic_text(panic.payload()), "a part of the exporter has panicked");
     }));
     Ok(LogLevel(Some(handle)))
 }
