@@ -1,6 +1,6 @@
 //! The configuration: one struct and its `validate()` per section, with the defaults that `config.toml` states.
 //!
-//! [`load`](mod@load) reads it (flag, then environment, then file, then default) and names mistakes. Nothing in here
+//! `load` reads it (flag, then environment, then file, then default) and names mistakes. Nothing in here
 //! opens anything but the configuration file, and nothing prints a credential.
 
 mod api;

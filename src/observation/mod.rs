@@ -1,7 +1,7 @@
 //! From a session as it came over the wire to the additions it makes: pure functions of the session, the
 //! configuration and a given "now". No clock, no network, no disk.
 //!
-//! [`observe`] reads what a session says ([`Facts`]); [`additions()`] turns facts into what is added to which series.
+//! [`observe`] reads what a session says ([`Facts`](crate::session::Facts)); [`additions()`] turns facts into what is added to which series.
 //! Which steps of a session are still to be counted is the ledger's knowledge, not this module's.
 
 mod additions;

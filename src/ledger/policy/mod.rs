@@ -1,8 +1,8 @@
-//! What the ledger does with a change, given the rows that it needs: [`Policy::decide`]. Pure: no disk, no clock, no lock that
+//! What the ledger does with a change, given the rows that it needs: `Policy::decide`. Pure: no disk, no clock, no lock that
 //! is held.
 //!
-//! A backend loads the [`Rows`] that a batch of changes wants, all at once; lets the policy decide on all of the changes; and
-//! makes the [`Writes`] durable in one transaction. If that fails, it drops the policy and makes another one from what is
+//! A backend loads the `Rows` that a batch of changes wants, all at once; lets the policy decide on all of the changes; and
+//! makes the `Writes` durable in one transaction. If that fails, it drops the policy and makes another one from what is
 //! stored, since a policy that has decided has already learned from the batch. Every backend that shares the policy counts
 //! the same (promise P1).
 
