@@ -11,7 +11,7 @@ use crate::clock::Tick;
 /// Entries a page: at first the most that the API gives; fewer where a page cannot be read, so that what spoils it is
 /// left out alone. Each divides the one before it.
 const LIMITS: [u32; 5] = [100, 50, 25, 5, 1];
-/// The API gives so many entries a page if it is not told otherwise; no server's pages are smaller.
+/// The API gives so many entries a page if it is not asked for another number; no server's pages are smaller.
 const SMALLEST_PAGE: u64 = 10;
 /// A list of more pages is one without end.
 const MAX_PAGES: u32 = 20_000;

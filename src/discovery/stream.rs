@@ -68,7 +68,7 @@ impl Follower {
         Self { news, state: Reconnect::default(), path, reported_alive: None }
     }
 
-    /// A new client may be for another organization: what the old one was told where to resume says nothing there.
+    /// A new client may be for another organization, where the last event id of the old one means nothing.
     fn begin_anew(&mut self, is_same: bool, candidates: Vec<Arc<str>>) {
         if !is_same || self.path.candidates() != candidates {
             self.path = self.path.anew_among(candidates);

@@ -177,7 +177,7 @@ fn honest_list_costs_no_request_more_than_it_has_pages() {
 }
 
 #[test]
-fn contradiction_is_told_once() {
+fn contradiction_is_reported_once() {
     let mut known = ServerPages::default();
     for _ in 0..3 {
         let mut paging = Paging::default();
@@ -185,8 +185,8 @@ fn contradiction_is_told_once() {
         assert_eq!(paging.read(&claims(10, Some(25), Some(0), 2), &mut known, Tick::ZERO), Step::More);
         assert_eq!(paging.read(&claims(5, Some(25), Some(0), 3), &mut known, Tick::ZERO), Step::End);
     }
-    let told = known.take_contradiction().unwrap();
-    assert_eq!((told.page, told.claims.total, told.claims.total_pages), (1, Some(25), Some(0)));
+    let reported = known.take_contradiction().unwrap();
+    assert_eq!((reported.page, reported.claims.total, reported.claims.total_pages), (1, Some(25), Some(0)));
     assert_eq!(known.take_contradiction(), None);
 }
 

@@ -30,8 +30,8 @@ fn a_missing_stream_is_asked_for_hourly_and_a_broken_one_with_backoff() {
     }
     let good = Connection { lived: GOOD, alive: true, events: 1 };
     assert!(follower.ended(&StreamEnd::Ended, good) <= Duration::from_secs(2), "it had been good");
-    let told = Arc::<str>::from("s");
-    assert!(follower.news.try_send(News::Hint { id: told, hint: Hint::Ended }).is_ok());
+    let id = Arc::<str>::from("s");
+    assert!(follower.news.try_send(News::Hint { id, hint: Hint::Ended }).is_ok());
 }
 
 #[test]
@@ -68,7 +68,7 @@ async fn silent_server() -> (SocketAddr, mpsc::Receiver<String>) {
     server(|_| format!("{OK}id: 7\nevent: heartbeat\ndata: {{}}\n\n"), false).await
 }
 
-/// A server that answers each request as it is told, and then ends the connection or says nothing more; what it is asked.
+/// A server that answers each request as `answer` says, and then ends the connection or says nothing more; what it is asked.
 async fn server(
     mut answer: impl FnMut(&str) -> String + Send + 'static,
     ends: bool,

@@ -1,4 +1,4 @@
-//! The core with a real ledger, hand-made answers and a time that only moves when it is told to.
+//! The core with a real ledger, hand-made answers and a time that only moves when it is moved.
 
 mod budget;
 mod contact;
