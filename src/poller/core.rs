@@ -1,7 +1,7 @@
 //! What to do next: which session, page or list of agents to ask for, what to make durable, how long to wait.
 //!
 //! The state machine behind the poller. It is given the time ([`Now`]), the answers and the outcomes of commits, and returns values:
-//! what to do ([`NextAction`]), what to log, count and show ([`Update`]), how things stand ([`Snapshot`](super::snapshot)).
+//! what to do ([`NextAction`]), what to log, count and show (`Update`), how things stand (`Snapshot`).
 //! It opens nothing, sleeps nowhere, reads no clock, logs nothing, and holds nothing that anybody else holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
