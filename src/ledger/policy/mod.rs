@@ -13,107 +13,18 @@ mod overlay;
 pub(in crate::ledger) mod retention;
 pub(in crate::ledger) mod room;
 pub(in crate::ledger) mod rows;
+mod state;
 pub(in crate::ledger) mod sums;
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
-
-use admission::{Admission, Bounds};
 use batch::Batch;
-use retention::Retention;
-use room::Charges;
-use rows::{Known, Rows, Writes};
-use sums::LookBack;
+use rows::Rows;
+pub use state::PolicyConfig;
+pub(in crate::ledger) use state::{Decision, Policy};
 
-use super::{Change, CommitOutcome};
-use crate::catalogue::{SeriesKey, buckets};
-use crate::clock::Timestamp;
-use crate::config::{Config, ExtractedField};
-use crate::observation::AgentParts;
-use crate::session::Channel;
-use exposition::BucketSchemas;
-
-/// What the policy needs of the configuration.
-#[derive(Clone, Debug)]
-pub struct PolicyConfig {
-    /// `sessions.retention`
-    pub retention: Duration,
-    /// The bucket bounds.
-    pub bucket_schemas: Arc<BucketSchemas>,
-    /// `metrics.extracted`
-    pub extracted: Arc<[ExtractedField]>,
-    /// What is learned of the agents; it outlives the policy.
-    pub agents: AgentParts,
-    bounds: Bounds,
-    charges: Charges,
-}
-
-impl From<&Config> for PolicyConfig {
-    fn from(config: &Config) -> Self {
-        let bucket_schemas = Arc::new(buckets::schemas(&config.metrics));
-        Self {
-            retention: config.sessions.retention,
-            extracted: config.metrics.extracted.clone().into(),
-            agents: AgentParts::default(),
-            charges: Charges::new(&bucket_schemas, &config.metrics.extracted),
-            bucket_schemas,
-            bounds: Bounds::from(&config.metrics),
-        }
-    }
-}
-
-impl PolicyConfig {
-    /// Takes over what can change while a ledger is open.
-    pub(in crate::ledger) fn reload(&mut self, new: &Self) {
-        self.retention = new.retention;
-        self.bounds = new.bounds;
-    }
-
-    /// What series are charged.
-    pub(in crate::ledger) fn charges(&self) -> &Charges {
-        &self.charges
-    }
-}
-
-/// The policy, and what of the stored rows it keeps between the batches: few, and wanted by every one.
-#[derive(Debug)]
-pub(in crate::ledger) struct Policy {
-    config: PolicyConfig,
-    admission: Admission,
-    retention: Retention,
-    look_back: LookBack,
-    watermark: Option<Timestamp>,
-    /// The channels whose series are zero-initialized. Shared with all pending sessions: a tracker
-    /// holds 100,000 of a few hundred channels.
-    channels: HashSet<Arc<Channel>>,
-}
-
-/// What the policy has decided on a batch.
-#[derive(Debug)]
-pub(in crate::ledger) struct Decision {
-    /// One for each change, in order.
-    pub(in crate::ledger) outcomes: Vec<CommitOutcome>,
-    /// What is to be made durable.
-    pub(in crate::ledger) writes: Writes,
-    /// Label names for which a value was folded into `other`, one entry a time.
-    pub(in crate::ledger) overflow: Vec<Box<str>>,
-}
+use super::Change;
+use crate::catalogue::SeriesKey;
 
 impl Policy {
-    /// Goes on from what is stored.
-    pub(in crate::ledger) fn new(config: PolicyConfig, known: Known) -> Self {
-        config.agents.restore(known.agents);
-        Self {
-            admission: Admission::new(config.bounds, known.admitted),
-            retention: Retention::new(known.days, config.retention, (known.initial_floor, known.floor)),
-            look_back: LookBack { first_start: known.first_start, done: known.look_back_done },
-            watermark: known.watermark,
-            channels: HashSet::new(),
-            config,
-        }
-    }
-
     /// Decides on a batch of changes, in order. `exists` says whether a series is stored; it is asked only where there may
     /// not be room for all that the batch can bring.
     pub(in crate::ledger) fn decide(
@@ -125,32 +36,5 @@ impl Policy {
         let mut batch = Batch::new(self, rows, changes.len(), exists);
         let outcomes = changes.iter().map(|change| batch.apply(change)).collect();
         batch.finish(outcomes)
-    }
-
-    /// Takes a reloaded configuration into effect, but for the buckets, which need a restart.
-    pub(in crate::ledger) fn reconfigure(&mut self, config: &PolicyConfig) {
-        self.config.reload(config);
-        self.retention.set(config.retention);
-        self.admission.set_bounds(config.bounds);
-    }
-
-    /// How far back sessions are remembered.
-    pub(in crate::ledger) fn retention(&self) -> &Retention {
-        &self.retention
-    }
-
-    /// The configuration in effect.
-    pub(in crate::ledger) fn config(&self) -> &PolicyConfig {
-        &self.config
-    }
-
-    /// When the daemon first started, and whether the look-back is done.
-    pub(in crate::ledger) fn look_back(&self) -> LookBack {
-        self.look_back
-    }
-
-    /// Every session created up to here has been heard of.
-    pub(in crate::ledger) fn watermark(&self) -> Option<Timestamp> {
-        self.watermark
     }
 }

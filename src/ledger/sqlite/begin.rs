@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use super::backup;
 use super::checksums::Checksums;
 use super::mark;
-use super::schema::{self, APPLICATION_ID, FORMAT, TABLES};
+use super::schema;
+use super::tables::{APPLICATION_ID, FORMAT, TABLES};
 use crate::ledger::LedgerError;
 
 /// Begins the name of the directory in which a state is made.

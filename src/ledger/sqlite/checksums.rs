@@ -7,7 +7,7 @@
 //! sum alone: that costs no byte an id.
 //!
 //! # A new table
-//! 1. Declare it in [`TABLES`](super::schema::TABLES), with `hash INTEGER NOT NULL` as its last column.
+//! 1. Declare it in [`TABLES`](super::tables::TABLES), with `hash INTEGER NOT NULL` as its last column.
 //! 2. Write it in SQL with these functions, each of which is given the name of the table first:
 //!    `INSERT INTO t VALUES (?1, ?2, row_added('t', ?1, ?2))`,
 //!    `UPDATE t SET b = ?2, hash = row_changed('t', hash, a, ?2) WHERE a = ?1` (all values as they are afterwards, in the
@@ -21,6 +21,7 @@ mod damage;
 mod hash;
 #[cfg(test)]
 mod tests;
+mod total;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -34,8 +35,9 @@ pub(super) use damage::{Damage, damage, is_damage, shown};
 use damage::{Found, found_in, structure};
 use hash::id_hash;
 pub(super) use hash::{first_eight, row_hash, sound_hash};
+use total::Total;
 
-use super::{counted, schema};
+use super::{partitions, tables};
 
 /// The row of `checksums` that is of no table: its `rows` are the commits so far, and its `sum` tells this state from all
 /// others.
@@ -61,13 +63,6 @@ struct Entry {
     changed: bool,
 }
 
-/// What a table holds: how many rows, and the sum of their hashes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Total {
-    pub(super) rows: i64,
-    sum: i64,
-}
-
 /// Which state this is, and how often something was committed to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CommitNumber {
@@ -75,31 +70,6 @@ pub(super) struct CommitNumber {
     pub(super) state: i64,
     /// Rises with every commit of the daemon.
     pub(super) number: i64,
-}
-
-impl Total {
-    fn add(&mut self, hash: i64) {
-        (self.rows, self.sum) = (self.rows.wrapping_add(1), self.sum.wrapping_add(hash));
-    }
-
-    fn remove(&mut self, hash: i64) {
-        (self.rows, self.sum) = (self.rows.wrapping_sub(1), self.sum.wrapping_sub(hash));
-    }
-
-    /// The total of a table of ids, which must stand in their order.
-    fn of_ids(connection: &Connection, table: &str) -> Result<Option<Self>> {
-        let (mut total, mut last, mut ordered) = (Self::default(), None, true);
-        let mut statement = connection.prepare(&format!("SELECT id, parts FROM {table}"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (id, parts) = (row.get_ref(0)?, row.get_ref(1)?);
-            total.add(row_hash(table, [id, parts]));
-            let id: Option<Vec<u8>> = id.as_blob().ok().map(Into::into);
-            ordered &= id > last;
-            last = id;
-        }
-        Ok(ordered.then_some(total))
-    }
 }
 
 impl Checksums {
@@ -168,10 +138,10 @@ impl Checksums {
     /// Begins the checksums of a state that is being made, whose tables are all there.
     pub(super) fn begin(&self, connection: &Connection) -> Result<()> {
         self.state().commit = CommitNumber { state: fastrand::i64(..), number: 0 };
-        for table in schema::tables() {
+        for table in tables::tables() {
             self.change(table, |_| ());
         }
-        for (table, _) in counted::partitions(connection)? {
+        for (table, _) in partitions::all(connection)? {
             let total = Total::of_ids(connection, &table)?.ok_or_else(|| damage(format!("{table} is not in order")))?;
             self.change(&table, |known| *known = total);
         }
@@ -245,8 +215,8 @@ impl Checksums {
         }
         state.commit = commit.ok_or_else(|| damage("the number of its commits is missing".into()))?;
         state.changes = connection.total_changes();
-        let partitions = counted::partitions(connection)?.into_iter().map(|(table, _)| table);
-        let there: BTreeSet<String> = partitions.chain(schema::tables().map(Into::into)).collect();
+        let partitions = partitions::all(connection)?.into_iter().map(|(table, _)| table);
+        let there: BTreeSet<String> = partitions.chain(tables::tables().map(Into::into)).collect();
         if let Some(table) = there.iter().find(|table| !state.tables.contains_key(table.as_str())) {
             return Err(damage(Damage::Unknown.says(table)));
         }
@@ -261,7 +231,7 @@ impl Checksums {
     /// # Errors
     /// If one is damaged.
     pub(super) fn verify_rows(&self, connection: &Connection) -> Result<()> {
-        for table in schema::tables().filter(|table| !table.starts_with(counted::PREFIX)) {
+        for table in tables::tables().filter(|table| !table.starts_with(partitions::PREFIX)) {
             if let Some(found) = self.damage_in(connection, table)? {
                 return Err(damage(found.says(table)));
             }

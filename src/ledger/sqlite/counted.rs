@@ -7,14 +7,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::checksums::Checksums;
+use super::partitions::{self, OLD, PREFIX, declaration, partition};
 use crate::clock::Timestamp;
 use crate::ledger::policy::rows::{CountedRow, SessionKey, session_key};
 
 /// Routes may give a creation time with and without its fraction, so that rounding may carry it over midnight.
 const ROUNDING: Duration = Duration::from_secs(1);
-pub(super) const OLD: &str = "counted_old";
-/// Begins the name of every partition.
-pub(super) const PREFIX: &str = "counted_";
 /// Other days than a session's own in which its id is looked for, the newest ones: some 2 µs each, of which five thousand new
 /// sessions a second leave so many. Whoever changes it changes docs/operations.md.
 pub(super) const MOST_OTHER_DAYS: usize = 60;
@@ -30,32 +28,6 @@ pub(super) struct CountedTables {
     elsewhere: String,
 }
 
-/// The names of the partitions, by name, and the day of each; the one of the old sessions has none.
-pub(super) fn partitions(connection: &Connection) -> Result<Vec<(String, Option<i64>)>> {
-    connection
-        .prepare(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'counted\\_%' ESCAPE '\\' ORDER BY name",
-        )?
-        .query_map([], |row| row.get::<_, String>(0))?
-        .map(|name| name.map(|name| (name.clone(), day_of(&name))))
-        .collect()
-}
-
-/// The day of the partition of that name.
-pub(super) fn day_of(table: &str) -> Option<i64> {
-    table.strip_prefix(PREFIX).and_then(|day| day.parse().ok())
-}
-
-/// The name of a partition.
-fn partition(day: Option<i64>) -> String {
-    day.map_or_else(|| OLD.to_owned(), |day| format!("{PREFIX}{day}"))
-}
-
-/// How the partition of a day is declared.
-pub(super) fn declaration(day: i64) -> String {
-    format!("CREATE TABLE {PREFIX}{day} (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT")
-}
-
 /// Makes the partition of a day.
 pub(super) fn make_partition(connection: &Connection, day: i64, checksums: &Checksums) -> Result<String> {
     connection.execute_batch(&declaration(day))?;
@@ -67,7 +39,7 @@ pub(super) fn make_partition(connection: &Connection, day: i64, checksums: &Chec
 impl CountedTables {
     /// Reads which partitions there are.
     pub(super) fn load(connection: &Connection, checksums: &Checksums) -> Result<Self> {
-        let partitions: BTreeSet<Option<i64>> = partitions(connection)?.into_iter().map(|(_, day)| day).collect();
+        let partitions: BTreeSet<Option<i64>> = partitions::all(connection)?.into_iter().map(|(_, day)| day).collect();
         let days: BTreeSet<i64> = partitions.iter().copied().flatten().collect();
         let (checksums, elsewhere) = (checksums.clone(), elsewhere(&days));
         Ok(Self { checksums, elsewhere, days, unchecked: partitions })

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::checksums::Checksums;
-use super::counted;
-use super::schema::{FORMAT, TABLES, declared};
+use super::partitions;
+use super::tables::{FORMAT, TABLES, declared};
 
 /// The tables of format 2 that have a hash in format 3, and their other columns.
 const HASHED_IN_3: [(&str, &str); 7] = [
@@ -22,7 +22,7 @@ pub(super) fn missing_table(connection: &Connection, format: i64) -> rusqlite::R
     if format == FORMAT {
         return missing_of(connection, declared().map(|(name, _)| name));
     }
-    let names = HASHED_IN_3.iter().map(|(name, _)| *name).chain([counted::OLD]);
+    let names = HASHED_IN_3.iter().map(|(name, _)| *name).chain([partitions::OLD]);
     missing_of(connection, names.filter(|name| format >= 2 || *name != "additions"))
 }
 

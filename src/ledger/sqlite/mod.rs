@@ -16,11 +16,13 @@ mod meta;
 mod migration;
 pub mod neighbours;
 mod pages;
+mod partitions;
 mod pending;
 mod rows;
 mod schema;
 mod series;
 mod store;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -28,18 +30,16 @@ pub mod upkeep;
 mod wal;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::thread;
 
 pub use store::LedgerConfig;
 use store::Store;
-use writer::{Serving, Writer};
+pub use writer::Observer;
+use writer::{Reloaded, Serving, Writer};
 
 use super::queue::Queue;
-use super::{Change, Commit, Committed, Ledger, LedgerError, Opened, hold};
-
-/// Called with every commit before it is answered, on the writer thread; also when the file is found to be missing or back.
-pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
+use super::{Change, Commit, Ledger, LedgerError, Opened, hold};
 
 /// A ledger in an SQLite file.
 #[derive(Debug)]
@@ -48,9 +48,6 @@ pub struct SqliteLedger {
     reloaded: Arc<Reloaded>,
     writer: Option<thread::JoinHandle<()>>,
 }
-
-/// A configuration that the writer is to take into effect before its next commit.
-type Reloaded = Mutex<Option<Box<LedgerConfig>>>;
 
 impl SqliteLedger {
     /// Opens the ledger, reads what it holds, and starts its writer.

@@ -12,54 +12,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::checksums::{self, Checksums, CommitNumber};
 use super::pages::Tree;
-use super::{counted, header, mark, migration, pages, wal};
+use super::tables::{APPLICATION_ID, FORMAT, declared};
+use super::{header, mark, migration, pages, partitions, wal};
 use crate::ledger::LedgerError;
 
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
-/// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
-pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
+/// [`APPLICATION_ID`](super::tables::APPLICATION_ID) as bytes.
 const APPLICATION_BYTES: [u8; 4] = *b"Agtx";
-/// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-pub(super) const FORMAT: i64 = 3;
-
-/// Every table of the newest format but the partitions of the counted ids. A new one is declared here, with a hash as its
-/// last column ([`checksums`] says how it is written); a state of an earlier format gets it empty.
-pub(super) const TABLES: &str = "
-CREATE TABLE checksums (
-    name TEXT PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL, hash INTEGER NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE pending (
-    id TEXT PRIMARY KEY, created INTEGER, stage INTEGER NOT NULL, ended INTEGER, channel TEXT,
-    heard INTEGER NOT NULL, source INTEGER NOT NULL, hash INTEGER NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE series (
-    family INTEGER NOT NULL, labels TEXT NOT NULL, layout TEXT NOT NULL, created INTEGER NOT NULL,
-    cells BLOB NOT NULL, held BLOB, hash INTEGER NOT NULL, PRIMARY KEY (family, labels)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE layouts (name TEXT PRIMARY KEY, bounds TEXT NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE admitted (
-    label TEXT NOT NULL, agent TEXT NOT NULL, value TEXT NOT NULL, hash INTEGER NOT NULL,
-    PRIMARY KEY (label, agent, value)
-) WITHOUT ROWID, STRICT;
-CREATE TABLE leases (
-    granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL, hash INTEGER NOT NULL
-) STRICT;
-CREATE TABLE counted_old (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL, hash INTEGER NOT NULL) STRICT;
-";
-
-/// The names of [`TABLES`], but of the one with the checksums of the others.
-pub(super) fn tables() -> impl Iterator<Item = &'static str> {
-    declared().map(|(name, _)| name).filter(|name| *name != "checksums")
-}
-
-/// The names and declarations of [`TABLES`], as SQLite keeps them.
-pub(super) fn declared() -> impl Iterator<Item = (&'static str, &'static str)> {
-    TABLES.split(';').map(str::trim).filter_map(|table| Some((table.split(' ').nth(2)?, table)))
-}
-
 /// The file inside a state directory.
 pub(super) fn file_in(directory: &Path) -> PathBuf {
     directory.join(FILE)
@@ -128,7 +88,7 @@ pub(super) fn verify_copy(path: &Path) -> Result<(), LedgerError> {
         }
         checksums.load(&connection)?;
         checksums.verify_rows(&connection)?;
-        for (table, _) in counted::partitions(&connection)? {
+        for (table, _) in partitions::all(&connection)? {
             checksums.verify_ids(&connection, &table)?;
         }
         Ok(())
@@ -194,7 +154,7 @@ pub(super) fn damage_in_log(path: &Path) -> std::io::Result<Option<String>> {
 pub(super) fn damage_in_free_pages(connection: &Connection, file: &File) -> rusqlite::Result<Option<String>> {
     let mut statement = connection.prepare("SELECT rootpage, name FROM sqlite_schema")?;
     let trees = statement.query_map([], |row| {
-        let has_small_rows = row.get_ref(1)?.as_str().is_ok_and(|name| name.starts_with(counted::PREFIX));
+        let has_small_rows = row.get_ref(1)?.as_str().is_ok_and(|name| name.starts_with(partitions::PREFIX));
         Ok(Tree { root: row.get(0)?, has_small_rows })
     })?;
     let schema = Tree { root: 1, has_small_rows: false };
@@ -300,7 +260,7 @@ pub(super) fn damage_in_tables(connection: &Connection) -> rusqlite::Result<Opti
         let text = |column| row.get_ref(column).map(|value| value.as_str_or_null().ok().flatten().unwrap_or_default());
         let (kind, name, table, sql) = (text(0)?, text(1)?, text(2)?, text(3)?);
         let is_declared = missing.remove(name).is_some_and(|declaration| declaration == sql);
-        let is_partition = counted::day_of(name).is_some_and(|day| counted::declaration(day) == sql);
+        let is_partition = partitions::day_of(name).is_some_and(|day| partitions::declaration(day) == sql);
         if kind != "table" || name != table || !(is_declared || is_partition) {
             return Ok(Some("what it says of its tables is not what was written".into()));
         }

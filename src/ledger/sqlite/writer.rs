@@ -1,12 +1,11 @@
 //! The writer thread: it takes what waits, commits it, and opens the file again after a failure. Between the commits it looks
 //! after the file.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::in_place::InPlace;
 use super::store::{LedgerConfig, Store};
-use super::{Observer, Reloaded};
 use crate::ledger::hold::{self, InitialZeroWindows};
 use crate::ledger::queue::{Queue, Taken};
 use crate::ledger::{Change, CommitOutcome, Committed, LedgerError};
@@ -18,6 +17,12 @@ const MAX_BATCH: usize = 2048;
 const IDLE: Duration = Duration::from_millis(20);
 /// How often to look whether the file is still where the next start looks for it, and whether a copy of it is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Called with every commit before it is answered, on the writer thread; also when the file is found to be missing or back.
+pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
+
+/// A configuration that the writer is to take into effect before its next commit.
+pub(super) type Reloaded = Mutex<Option<Box<LedgerConfig>>>;
 
 /// The writer's side of the queue. When the writer ends, even by a panic, every waiting caller gets an error.
 pub(super) struct Serving {

@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{Total, sound_hash};
-use crate::ledger::sqlite::counted;
+use super::hash::sound_hash;
+use super::total::Total;
+use crate::ledger::sqlite::partitions;
 
 /// What is wrong with a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) fn found_in(connection: &Connection, table: &str) -> Result<Found> {
     if found.structure.is_some() {
         return Ok(found);
     }
-    if table.starts_with(counted::PREFIX) {
+    if table.starts_with(partitions::PREFIX) {
         match Total::of_ids(connection, table)? {
             Some(total) => found.total = total,
             None => found.structure = Some("its ids are not in order".into()),

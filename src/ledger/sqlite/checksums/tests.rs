@@ -4,7 +4,7 @@ use super::*;
 
 fn database() -> (Connection, Checksums) {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(schema::TABLES).unwrap();
+    connection.execute_batch(tables::TABLES).unwrap();
     let checksums = Checksums::of(&connection).unwrap();
     checksums.begin(&connection).unwrap();
     (connection, checksums)

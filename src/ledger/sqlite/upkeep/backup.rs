@@ -5,7 +5,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{State, UpkeepError, glance};
+use super::error::UpkeepError;
+use super::glance;
+use super::state::State;
 use crate::ledger::sqlite::backup::{self, Files};
 use crate::ledger::sqlite::schema;
 

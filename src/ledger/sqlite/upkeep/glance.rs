@@ -11,11 +11,11 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use super::{inspect, number_in};
+use super::query::{self, number_in};
 use crate::catalogue::Family;
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::checksums::{self, Checksums, CommitNumber};
-use crate::ledger::sqlite::{begin, counted, mark, meta, migration, schema};
+use crate::ledger::sqlite::{begin, mark, meta, migration, partitions, schema, tables};
 use crate::session::Stage;
 
 /// What a look at a state shows.
@@ -93,10 +93,10 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
     let holder = fcntl_getlk(&file, &lock).map_err(|e| unreadable(e.into()))?;
     let holder =
         holder.map(|lock| Holder { process: lock.pid.map(rustix::process::Pid::as_raw_nonzero).map(Into::into) });
-    let is_ours = header.application == schema::APPLICATION_ID;
+    let is_ours = header.application == tables::APPLICATION_ID;
     let format = is_ours.then_some(header.format);
-    if let Some(found) = format.filter(|format| *format > schema::FORMAT) {
-        return Err(LedgerError::Newer { path, found, known: schema::FORMAT });
+    if let Some(found) = format.filter(|format| *format > tables::FORMAT) {
+        return Err(LedgerError::Newer { path, found, known: tables::FORMAT });
     }
     if holder.is_none() {
         // A daemon writes both. Nobody does now, and what is damaged will not let one start.
@@ -125,7 +125,7 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
 /// The format of the state in the file at `path`, if its header says one.
 pub(super) fn format(path: &Path) -> Option<i64> {
     let header = read_header(&mut File::open(path).ok()?).ok()?.ok()??;
-    (header.application == schema::APPLICATION_ID).then_some(header.format)
+    (header.application == tables::APPLICATION_ID).then_some(header.format)
 }
 
 /// The header of an SQLite file, nothing of an empty one, or why it is no such file.
@@ -161,7 +161,7 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
     // The earlier ones have no checksums.
-    if format == schema::FORMAT
+    if format == tables::FORMAT
         && let Some(detail) = damage(&connection, marked)?
     {
         return Ok(Err(detail));
@@ -180,7 +180,7 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
             .into_iter()
             .filter_map(|(code, layout, rows)| Some((Family::from_code(code)?, layout, rows)))
             .collect(),
-        pending: inspect::pending(&connection)?,
+        pending: query::pending(&connection)?,
         paths: meta::paths(&connection)?,
     }))
 }
@@ -194,7 +194,7 @@ fn damage(connection: &Connection, marked: Option<CommitNumber>) -> rusqlite::Re
     let checksums = Checksums::default();
     let checked = checksums.load(connection).and_then(|()| {
         checksums.verify_rows(connection)?;
-        let days = counted::partitions(connection)?;
+        let days = partitions::all(connection)?;
         let mut days = days.iter().rev().take_while(|_| begun.elapsed() < PATIENCE);
         days.try_for_each(|(table, _)| checksums.verify_ids(connection, table))
     });

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{State, UpkeepError, number_in};
+use super::error::UpkeepError;
+use super::query::{number_in, pending};
+use super::state::State;
 use crate::catalogue::Family;
 use crate::clock::Timestamp;
 use crate::ledger::policy::rows::Number;
-use crate::ledger::sqlite::{counted, meta, schema};
+use crate::ledger::sqlite::{meta, partitions, tables};
 use crate::session::Stage;
 
 /// What a state remembers.
@@ -55,13 +57,13 @@ pub fn inspect(directory: &Path) -> Result<Inspection, UpkeepError> {
     state.with(|connection| {
         let number = |query: &str| connection.query_row(query, [], |row| number_in(row, 0));
         let (mut remembered, mut days) = (0, BTreeSet::new());
-        for (table, day) in counted::partitions(connection)? {
+        for (table, day) in partitions::all(connection)? {
             remembered += number(&format!("SELECT count(*) FROM {table}"))?;
             days.extend(day);
         }
         Ok(Inspection {
             path: state.path.clone(),
-            format: connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap_or(schema::FORMAT),
+            format: connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap_or(tables::FORMAT),
             bytes,
             free_bytes: number("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")?,
             first_start: meta::time(connection, Number::FirstStart)?,
@@ -78,13 +80,6 @@ pub fn inspect(directory: &Path) -> Result<Inspection, UpkeepError> {
             held: number("SELECT count(*) FROM series WHERE held IS NOT NULL")?,
         })
     })
-}
-
-pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<(Stage, u64)>> {
-    connection
-        .prepare("SELECT stage, count(*) FROM pending GROUP BY stage ORDER BY stage")?
-        .query_map([], |row| Ok((Stage::from_code(row.get(0)?), number_in(row, 1)?)))?
-        .collect()
 }
 
 fn series(connection: &Connection) -> rusqlite::Result<Vec<(&'static str, u64)>> {

@@ -5,155 +5,36 @@
 //! Nothing in here counts anything.
 
 mod backup;
+mod error;
 mod glance;
 mod inspect;
 mod lines;
+mod query;
+mod state;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::OptionalExtension as _;
+use state::State;
 
-use super::checksums::{self, Checksums};
+use super::checksums;
 use super::counted::CountedTables;
-use super::{meta, schema, totals};
+use super::meta;
 use crate::clock::Timestamp;
-use crate::ledger::LedgerError;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::policy::retention::Retention;
 use crate::ledger::policy::rows::{CountedRow, Number, session_key};
 pub use backup::{BackedUp, back_up};
+pub use error::UpkeepError;
 pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
 pub use transfer::{export, import};
 pub use verify::{Salvage, Verification, salvage, verify};
-
-/// Why something could not be done to a state.
-#[derive(Debug, thiserror::Error)]
-pub enum UpkeepError {
-    /// The state cannot be opened, read or written.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// There is none.
-    #[error("there is no state in {path}; set state.path to the directory that the exporter uses")]
-    NoState {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Something would be overwritten.
-    #[error(
-        "there is a state in {path} already, or a part of one; move the directory away, or import into another state.path"
-    )]
-    Occupied {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Looking at it would make it unreadable for the version that wrote it.
-    #[error(
-        "the state in {path} has format {found}, which the next start of the exporter turns into {known} and earlier versions then cannot read; use the version that wrote it, or start this one once"
-    )]
-    Older {
-        /// The directory.
-        path: PathBuf,
-        /// Its format.
-        found: i64,
-        /// The format of this version.
-        known: i64,
-    },
-    /// What is imported is no export, or is damaged.
-    #[error("line {line} is not one of an exported state ({detail}); nothing was imported")]
-    Line {
-        /// Counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The end of the export is missing.
-    #[error(
-        "the export ends after line {line} without its closing line, so something is missing; nothing was imported"
-    )]
-    CutShort {
-        /// The last line that was there.
-        line: u64,
-    },
-    /// A backup would overwrite something.
-    #[error("{path} exists; name another file, or remove it")]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The running exporter has the state, and does not answer.
-    #[error(
-        "the process that has the state in {path} open makes no copy of it: it has just stopped, is another program, or a version that cannot; try again, or stop it first"
-    )]
-    Unanswered {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The running exporter could not make the copy.
-    #[error("the running exporter could not copy its state ({detail})")]
-    NotCopied {
-        /// What it says.
-        detail: String,
-    },
-    /// The copy cannot be fetched or written.
-    #[error("the copy cannot be written ({0})")]
-    Copy(#[source] std::io::Error),
-    /// What is imported cannot be read, or what is exported cannot be written.
-    #[error("the exported lines cannot be transferred ({0})")]
-    Transfer(#[from] std::io::Error),
-}
-
-/// An existing state, locked.
-struct State {
-    connection: Connection,
-    checksums: Checksums,
-    path: PathBuf,
-}
-
-impl State {
-    fn open(directory: &Path) -> Result<Self, UpkeepError> {
-        let path = schema::file_in(directory);
-        if !path.exists() {
-            return Err(UpkeepError::NoState { path: directory.into() });
-        }
-        if let Some(found) = glance::format(&path).filter(|found| *found < schema::FORMAT) {
-            return Err(UpkeepError::Older { path: directory.into(), found, known: schema::FORMAT });
-        }
-        let (connection, checksums) = schema::open(directory)?;
-        let state = Self { connection, checksums, path };
-        state.with(|connection| {
-            let transaction = connection.unchecked_transaction()?;
-            totals::catch_up_after_crash(&transaction)?;
-            state.checksums.write(&transaction)?;
-            transaction.commit()
-        })?;
-        Ok(state)
-    }
-
-    /// Does something with the file, and says of an SQLite error what it means.
-    fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, UpkeepError> {
-        act(&self.connection).map_err(|e| schema::writing_error(&self.path, &e).into())
-    }
-
-    /// Bytes that the file takes.
-    fn size(&self) -> Result<u64, UpkeepError> {
-        self.with(|connection| {
-            connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
-                number_in(row, 0)
-            })
-        })
-    }
-}
-
-/// A number that cannot be negative: SQLite has signed ones only.
-fn number_in(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0))
-}
 
 /// Gives the disk back what forgotten sessions have left free: the size before and after, in bytes. It takes twice as much
 /// free space as the state is large while it runs, all of it in the directory of the state; a crash leaves the state as it

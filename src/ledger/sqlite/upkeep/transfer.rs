@@ -8,13 +8,14 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
+use super::error::UpkeepError;
 use super::lines::{Line, Pending, Series};
-use super::{State, UpkeepError};
+use super::state::State;
 use crate::catalogue::Family;
 use crate::config::Config;
 use crate::ledger::sqlite::checksums::Checksums;
 use crate::ledger::sqlite::store::{LedgerConfig, Store};
-use crate::ledger::sqlite::{begin, counted, leases, pending, schema, series};
+use crate::ledger::sqlite::{begin, counted, leases, partitions, pending, schema, series, tables};
 use crate::session::Source;
 use exposition::LabelSet;
 
@@ -31,7 +32,7 @@ pub fn export(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u64
     for (table, line) in EXPORTED {
         out.rows(&state, table, line)?;
     }
-    for (table, day) in state.with(counted::partitions)? {
+    for (table, day) in state.with(partitions::all)? {
         state.with(|connection| state.checksums.verify_ids(connection, &table))?;
         out.rows(&state, &table, |row| counted_line(row, day))?;
     }
@@ -68,7 +69,7 @@ impl<'o> Output<'o> {
     ) -> Result<Self, UpkeepError> {
         let mut out = Self { to, lines: 0, digest: ring::digest::Context::new(&ring::digest::SHA256), progress };
         let version = env!("CARGO_PKG_VERSION").into();
-        out.line(&Line::AgntixExporterState { format: schema::FORMAT, version, salvaged })?;
+        out.line(&Line::AgntixExporterState { format: tables::FORMAT, version, salvaged })?;
         Ok(out)
     }
 
@@ -262,9 +263,9 @@ fn read_all(
         }
         let line = Line::read(&text).map_err(wrong)?;
         match (number, &line) {
-            (0, Line::AgntixExporterState { format, .. }) if *format <= schema::FORMAT => {}
+            (0, Line::AgntixExporterState { format, .. }) if *format <= tables::FORMAT => {}
             (0, Line::AgntixExporterState { format, .. }) => {
-                let known = schema::FORMAT;
+                let known = tables::FORMAT;
                 return Err(wrong(format!("its format is {format}, and this version knows up to {known}")));
             }
             (0, _) => return Err(wrong("the first line must name the format".into())),
@@ -370,7 +371,7 @@ fn write(
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => place.insert(match day {
                     Some(day) => counted::make_partition(to, day, checksums)?,
-                    None => counted::OLD.to_owned(),
+                    None => partitions::OLD.to_owned(),
                 }),
             };
             to.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![key, parts])?;

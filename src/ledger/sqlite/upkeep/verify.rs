@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
 
+use super::error::UpkeepError;
+use super::glance;
 use super::lines::Line;
 use super::transfer::{EXPORTED, Output, counted_line, series_line};
-use super::{UpkeepError, glance};
 use crate::ledger::LedgerError;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::sqlite::checksums::{self, Checksums, sound_hash};
-use crate::ledger::sqlite::{counted, mark, schema, totals};
+use crate::ledger::sqlite::{mark, partitions, schema, tables, totals};
 
 /// What a whole check of a state has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,8 +50,8 @@ impl Suspect {
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
         }
-        if let Some(found) = glance::format(&path).filter(|found| *found < schema::FORMAT) {
-            return Err(UpkeepError::Older { path: directory.into(), found, known: schema::FORMAT });
+        if let Some(found) = glance::format(&path).filter(|found| *found < tables::FORMAT) {
+            return Err(UpkeepError::Older { path: directory.into(), found, known: tables::FORMAT });
         }
         let mut damage: Vec<String> = schema::damage_in_header(&path)?.into_iter().collect();
         let connection = schema::open_unchanged(directory)?;
@@ -58,8 +59,8 @@ impl Suspect {
         // Takes the lock, and says whether it is a database at all.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(unreadable)?;
         let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unreadable)?;
-        if format > schema::FORMAT {
-            let known = schema::FORMAT;
+        if format > tables::FORMAT {
+            let known = tables::FORMAT;
             return Err(LedgerError::Newer { path, found: format, known }.into());
         }
         damage.extend(schema::damage_in_log(&path)?);
@@ -78,7 +79,7 @@ impl Suspect {
 
     fn partitions(&self) -> Vec<(String, Option<i64>)> {
         // Of a damaged list what can be read of it was said before.
-        counted::partitions(&self.connection).unwrap_or_default()
+        partitions::all(&self.connection).unwrap_or_default()
     }
 }
 
@@ -94,13 +95,13 @@ pub fn verify(directory: &Path) -> Result<Verification, UpkeepError> {
     if structure != "ok" {
         found.damage.push(checksums::shown(&structure));
     }
-    let tables = schema::tables().filter(|table| !table.starts_with(counted::PREFIX)).map(ToOwned::to_owned);
+    let tables = tables::tables().filter(|table| !table.starts_with(partitions::PREFIX)).map(ToOwned::to_owned);
     for table in tables.chain(state.partitions().into_iter().map(|(table, _)| table)) {
         let table = &*table;
         let damage = state.checksums.damage_in(&state.connection, table).map_err(|e| state.unreadable(&e))?;
         if let Some(damage) = damage {
             found.damage.push(damage.says(table));
-        } else if table.starts_with(counted::PREFIX) {
+        } else if table.starts_with(partitions::PREFIX) {
             found.ids += state.checksums.rows(table);
         } else {
             found.rows += state.checksums.rows(table);

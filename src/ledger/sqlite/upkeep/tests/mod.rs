@@ -10,7 +10,8 @@ use crate::catalogue::Family;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use crate::ledger::{Change, CommitOutcome, Lease, Ledger as _, Opened};
+use crate::ledger::sqlite::{schema, tables};
+use crate::ledger::{Change, CommitOutcome, Lease, Ledger as _, LedgerError, Opened};
 use crate::session::{Channel, Ended, Facts, Outcome};
 use crate::session::{Source, Stage};
 
@@ -121,7 +122,7 @@ fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
     };
     let there = files();
     let seen = glance(place.path()).unwrap().unwrap();
-    assert_eq!((seen.format, seen.holder, seen.log_bytes), (Some(schema::FORMAT), None, 0));
+    assert_eq!((seen.format, seen.holder, seen.log_bytes), (Some(tables::FORMAT), None, 0));
     let contents = seen.contents.unwrap();
     let inspection = inspect(place.path()).unwrap();
     assert_eq!((contents.agents, &contents.pending), (inspection.agents, &inspection.pending));
@@ -257,7 +258,7 @@ fn an_inspection_says_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
     let found = inspect(directory.path()).unwrap();
-    assert_eq!((found.format, found.counted, found.agents), (schema::FORMAT, 40, 1));
+    assert_eq!((found.format, found.counted, found.agents), (tables::FORMAT, 40, 1));
     assert_eq!(found.pending, [(Stage::Known, 1), (Stage::Open, 1), (Stage::Ended, 1)]);
     assert_eq!((found.first_start, found.watermark, found.oldest_ended), (Some(at(-1_000)), Some(at(50)), Some(at(9))));
     assert_eq!(found.counted_since.unwrap().day(), at(0).day());

@@ -1,0 +1,53 @@
+//! A state that is locked for as long as something is done to it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::error::UpkeepError;
+use super::glance;
+use super::query::number_in;
+use crate::ledger::sqlite::checksums::Checksums;
+use crate::ledger::sqlite::{schema, tables, totals};
+
+/// An existing state, locked.
+pub(super) struct State {
+    pub(super) connection: Connection,
+    pub(super) checksums: Checksums,
+    pub(super) path: PathBuf,
+}
+
+impl State {
+    pub(super) fn open(directory: &Path) -> Result<Self, UpkeepError> {
+        let path = schema::file_in(directory);
+        if !path.exists() {
+            return Err(UpkeepError::NoState { path: directory.into() });
+        }
+        if let Some(found) = glance::format(&path).filter(|found| *found < tables::FORMAT) {
+            return Err(UpkeepError::Older { path: directory.into(), found, known: tables::FORMAT });
+        }
+        let (connection, checksums) = schema::open(directory)?;
+        let state = Self { connection, checksums, path };
+        state.with(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            totals::catch_up_after_crash(&transaction)?;
+            state.checksums.write(&transaction)?;
+            transaction.commit()
+        })?;
+        Ok(state)
+    }
+
+    /// Does something with the file, and says of an SQLite error what it means.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, UpkeepError> {
+        act(&self.connection).map_err(|e| schema::writing_error(&self.path, &e).into())
+    }
+
+    /// Bytes that the file takes.
+    pub(super) fn size(&self) -> Result<u64, UpkeepError> {
+        self.with(|connection| {
+            connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+                number_in(row, 0)
+            })
+        })
+    }
+}
