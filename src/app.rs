@@ -5,6 +5,7 @@ mod commits;
 mod reload;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agntix_api::Client;
@@ -24,8 +25,8 @@ use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded};
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, Watched, stream};
-use crate::ledger::sqlite::{LedgerConfig, SqliteLedger, neighbours};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::sqlite::{LedgerConfig, Observer, SqliteLedger, neighbours};
+use crate::ledger::{Ledger, LedgerError, Opened};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
 use crate::poller::{Inbox, Poller, Reconfigure};
@@ -137,15 +138,7 @@ impl App {
             Arc::new(Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone()));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
-        // Waits for a predecessor that is just stopping, which must not hold up this thread.
-        let directory = config.state.path.clone();
-        let (ledger, opened, begun) = tokio::task::spawn_blocking(move || {
-            let (ledger, opened) = SqliteLedger::open(ledger_config, observer)?;
-            // Other directories are looked into, which a slow disk must not make this thread wait for either.
-            let begun = opened.begun.then(|| neighbours::look(&directory));
-            Ok::<_, LedgerError>((ledger, opened, begun))
-        })
-        .await??;
+        let (ledger, opened, begun) = open_state(ledger_config, config.state.path.clone(), observer).await?;
         let ledger = Arc::new(ledger);
         exposition.apply(&opened.series, Vec::new());
         let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
@@ -161,12 +154,7 @@ impl App {
             "the state is open"
         );
         if let Some(place) = begun {
-            let path = place.directory.display();
-            if let Some(warning) = place.warning() {
-                tracing::warn!(%path, "a new state was begun, and counting starts at 0; {warning}");
-            } else {
-                tracing::info!(%path, "a new state was begun, and counting starts at 0");
-            }
+            log_new_state(&place);
         }
         let (watched, watched_inbox) = mpsc::channel(INBOX);
         let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
@@ -329,6 +317,30 @@ impl App {
     }
 }
 
+/// Opens the state in `directory`, and looks at where it was begun if it is new.
+async fn open_state(
+    config: LedgerConfig,
+    directory: PathBuf,
+    observer: Observer,
+) -> Result<(SqliteLedger, Opened, Option<neighbours::Place>), AppError> {
+    // It waits for a predecessor that is just stopping, and looks into other directories: neither may hold up this thread.
+    let opened = tokio::task::spawn_blocking(move || {
+        let (ledger, opened) = SqliteLedger::open(config, observer)?;
+        let begun = opened.begun.then(|| neighbours::look(&directory));
+        Ok::<_, LedgerError>((ledger, opened, begun))
+    });
+    Ok(opened.await??)
+}
+
+fn log_new_state(place: &neighbours::Place) {
+    let path = place.directory.display();
+    if let Some(warning) = place.warning() {
+        tracing::warn!(%path, "a new state was begun, and counting starts at 0; {warning}");
+    } else {
+        tracing::info!(%path, "a new state was begun, and counting starts at 0");
+    }
+}
+
 async fn listen(config: &Config, sockets: Vec<std::net::TcpListener>) -> Result<Vec<TcpListener>, AppError> {
     if !sockets.is_empty() {
         return Ok(exporter_web::adopt(sockets).map_err(WebError::from)?);
@@ -363,10 +375,11 @@ mod tests {
         ]);
         let loaded = load(None, &environment, &Overrides::default()).unwrap();
         let reloader: Reloader = Arc::new(|| Err("a test has nothing to reload".into()));
-        let app = App::build(loaded, reloader, LogLevel::fixed(), Arc::new(SystemClock), Vec::new()).await.unwrap();
+        let build = App::build(loaded, reloader, LogLevel::fixed(), Arc::new(SystemClock), Vec::new());
+        let app = Box::pin(build).await.unwrap();
         let shutdown = CancellationToken::new();
         spawn(app.tasks(), &shutdown);
-        let run = app.run_until_stopped(shutdown.clone());
+        let run = Box::pin(app.run_until_stopped(shutdown.clone()));
         let ended = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
         (ended.unwrap_err().to_string(), shutdown)
     }
