@@ -54,9 +54,9 @@ fn no_modules_use_each_other_in_a_circle() {
     let mut left = edges::modules();
     // What uses nothing that is left, or is used by nothing that is left, is in no circle, and is taken away.
     let is_free = |name: &String, left: &BTreeSet<String>| {
-        let uses = used.iter().any(|edge| edge.from == *name && left.contains(&edge.to));
+        let leads_on = used.iter().any(|edge| edge.from == *name && left.contains(&edge.to));
         let is_used = used.iter().any(|edge| edge.to == *name && left.contains(&edge.from));
-        !uses || !is_used
+        !leads_on || !is_used
     };
     while let Some(free) = left.iter().find(|name| is_free(name, &left)).cloned() {
         left.remove(&free);

@@ -18,7 +18,7 @@ use crate::ledger::LedgerError;
 
 /// The file's name inside `state.path`.
 const FILE: &str = "ledger.sqlite";
-/// [`APPLICATION_ID`](super::tables::APPLICATION_ID) as bytes.
+/// [`APPLICATION_ID`] as bytes.
 const APPLICATION_BYTES: [u8; 4] = *b"Agtx";
 /// The file inside a state directory.
 pub(super) fn file_in(directory: &Path) -> PathBuf {
