@@ -15,7 +15,7 @@ fn statuses(address: std::net::SocketAddr, authorization: Option<&str>, paths: &
 fn webhook_address(daemon: &Daemon) -> std::net::SocketAddr {
     until("the address of the webhook's listener", || {
         let log = daemon.log();
-        let line = log.lines().find(|line| line.contains("deliveries are taken on a listener"))?;
+        let line = log.lines().find(|line| line.contains("deliveries have a listener of their own"))?;
         line.split_once("address=")?.1.split_whitespace().next()?.trim_matches('"').parse().ok()
     })
 }
