@@ -46,8 +46,9 @@ fn is_well(daemon: &Daemon) -> Option<()> {
 
 /// Down, not ready, and saying why; how the page says it.
 fn is_down(daemon: &Daemon, words: &str) -> Option<String> {
-    let (status, text) = daemon.get("/-/ready");
+    // What the page says, readiness says from then on; the other way round, a change in between would be missed.
     let page = daemon.get("/").1.replace("&#60;", "<").replace("&#62;", ">");
+    let (status, text) = daemon.get("/-/ready");
     let says = text.contains(words) && page.contains(words) && page.contains("Agntix does not answer");
     (status == 503 && daemon.sample(UP) == Some(0.0) && says).then_some(text)
 }
