@@ -7,19 +7,12 @@ use std::sync::Arc;
 
 use super::*;
 use crate::catalogue::Family;
-use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::ledger::sqlite::{schema, tables};
+use crate::ledger::tests::{at, facts};
 use crate::ledger::{Change, CommitOutcome, Lease, Ledger as _, LedgerError, Opened};
-use crate::session::{Channel, Ended, Facts, Outcome};
 use crate::session::{Source, Stage};
-
-const T0: i64 = 1_775_000_000_000;
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millis(T0 + ms)
-}
 
 fn configuration(directory: &Path) -> Config {
     let mut config = Config::default();
@@ -37,29 +30,9 @@ fn commit(config: &Config, changes: Vec<Change>) -> Vec<CommitOutcome> {
 }
 
 fn session(id: &str, ended: Option<i64>, intent: Option<&str>) -> Change {
-    let facts = Facts {
-        id: id.into(),
-        created: at(0),
-        channel: Channel {
-            agent_id: "A \"quoted\"".into(),
-            session_type: "voice".into(),
-            platform: "phone".into(),
-            direction: "inbound".into(),
-        },
-        state: "closed".into(),
-        last_activity: None,
-        updated: None,
-        ended: ended.map(|ms| Ended { at: at(ms), duration_ms: u64::try_from(ms).ok() }),
-        outcome: intent.map(|intent| Outcome {
-            resolution: Some("resolved".into()),
-            sentiment: Some("positive".into()),
-            sentiment_score: Some(300_000),
-            intent: Some(intent.into()),
-            ..Outcome::default()
-        }),
-        parts: crate::session::Parts::counted(false),
-        malformed: Vec::new(),
-    };
+    // What has to be escaped must survive the lines as well.
+    let mut facts = Arc::unwrap_or_clone(facts(id, ended, intent));
+    facts.channel.agent_id = "A \"quoted\"".into();
     Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(3_600_000) }
 }
 
