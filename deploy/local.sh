@@ -10,7 +10,7 @@
 #
 # In the environment:
 #   EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT    9899, 9090, 9093; 0 for a free one
-#   PAGE_URL, TICKET_URL                                 webhooks for what must be seen at once, and for what may wait, in place of
+#   ON_CALL_URL, TEAM_URL                                webhooks for what must be seen at once, and for what may wait, in place of
 #                                                        those of alertmanager.yml
 #   AGNTIX_EXPORTER, PROMETHEUS_3, PROMTOOL_3, ALERTMANAGER, AMTOOL    programs to use instead
 set -euo pipefail
@@ -151,8 +151,8 @@ if [ -e "$share/prometheus/alertmanager/default.tmpl" ] && ! [ -e /usr/share/pro
         'mount -t overlay -o "lowerdir=$1:/usr/share" overlay /usr/share && shift && exec setpriv --pdeathsig TERM -- "$@"' sh "$share")
 fi
 cp "$root/deploy/alertmanager/alertmanager.yml" "$data/alertmanager.yml"
-[ -z "${PAGE_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/page "$PAGE_URL"
-[ -z "${TICKET_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/ticket "$TICKET_URL"
+[ -z "${ON_CALL_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/on-call "$ON_CALL_URL"
+[ -z "${TEAM_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/team "$TEAM_URL"
 start alertmanager "${installed[@]}" "$ALERTMANAGER" --config.file="$data/alertmanager.yml" --storage.path="$data/alertmanager" \
     --web.listen-address="127.0.0.1:${ALERTMANAGER_PORT:-9093}" --cluster.listen-address=
 await_address

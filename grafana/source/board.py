@@ -111,7 +111,7 @@ def _alerts() -> dashboard.AnnotationQuery:
     Not how long they fired: Grafana shades such spans over the graph, and the shades of an incident's several alerts add up
     until they hide it.
     """
-    query = queries.begun(queries.alerts('alertstate="firing"', 'severity="page"'), "1m")
+    query = queries.begun(queries.alerts('alertstate="firing"', 'severity="critical"'), "1m")
     target = prometheus.Dataquery().expr(query).ref_id("Anno").datasource(style.DATASOURCE).interval("1m")
     return (
         dashboard.AnnotationQuery()

@@ -156,7 +156,7 @@ async fn every_alert_says_what_a_reader_needs_and_has_its_runbook() {
     let overview = text(&repository("docs/alerting.md"));
     for (name, alert) in &alerts {
         let labels = &alert["labels"];
-        assert!(["page", "ticket"].contains(&labels["severity"].as_str().unwrap()), "{name}");
+        assert!(["critical", "warning"].contains(&labels["severity"].as_str().unwrap()), "{name}");
         assert!(["sessions", "exporter"].contains(&labels["component"].as_str().unwrap()), "{name}");
         assert!(labels["scope"].is_string(), "{name}");
         let annotation =

@@ -87,8 +87,8 @@ impl Stack {
             .env("ALERTMANAGER", tool::locate("ALERTMANAGER", "alertmanager/usr/bin/prometheus-alertmanager"))
             .env("AMTOOL", tool::locate("AMTOOL", "alertmanager/usr/bin/amtool"))
             .envs(["EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"].map(|port| (port, "0")))
-            .env("PAGE_URL", format!("http://{}/page", pager.address))
-            .env_remove("TICKET_URL")
+            .env("ON_CALL_URL", format!("http://{}/page", pager.address))
+            .env_remove("TEAM_URL")
             .env_remove("AGNTIX_API_KEY")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -167,7 +167,7 @@ fn a_simulated_incident_pages_within_the_promised_time() {
     println!("{name} {:?} after the incident began", started.elapsed().saturating_sub(UNTIL_INCIDENT / SPEED));
 
     assert!(matches!(name.as_str(), "AgntixUnresolvedSpike" | "AgntixResolutionBudgetBurnFast"), "{page:?}");
-    assert_eq!((page.labels["signal"].as_str(), page.labels["severity"].as_str()), ("unresolved", "page"));
+    assert_eq!((page.labels["signal"].as_str(), page.labels["severity"].as_str()), ("unresolved", "critical"));
     let annotation =
         |name: &str| page.annotations.get(name).unwrap_or_else(|| panic!("no {name} in {page:?}")).as_str();
     assert!(annotation("summary").contains("Delivery Desk"), "{page:?}");

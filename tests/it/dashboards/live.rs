@@ -78,8 +78,8 @@ fn daemon(api: &Api, directory: &std::path::Path) -> Daemon {
 /// Scrapes the daemon each second, with rules that make alerts of all kinds fire.
 async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Path) -> Prometheus {
     let rules = json!({ "groups": [{ "name": "test", "rules": [
-        { "alert": "AgntixTestOfAll", "expr": "sum(agntix_up) == 1", "labels": { "severity": "page" } },
-        { "alert": "AgntixTestOfAgents", "expr": "sum by (agent_id) (agntix_sessions_open) >= 0", "labels": { "severity": "ticket" } },
+        { "alert": "AgntixTestOfAll", "expr": "sum(agntix_up) == 1", "labels": { "severity": "critical" } },
+        { "alert": "AgntixTestOfAgents", "expr": "sum by (agent_id) (agntix_sessions_open) >= 0", "labels": { "severity": "warning" } },
     ] }] });
     let file = directory.join("rules.yml");
     std::fs::write(&file, rules.to_string()).unwrap();
