@@ -100,7 +100,7 @@ macro_rules! alerts_behave {
     };
 }
 
-alerts_behave! { absence details exporter flood handle_time never past_weeks paused shares slow volume volume_slow }
+alerts_behave! { absence details exporter flood handle_time never organizations past_weeks paused shares slow volume volume_slow }
 
 /// The rules as a server sees them after it has evaluated each of them, which is every second here. An empty server: what is
 /// checked is that no expression is in error by itself, and what the rules consist of.
