@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::float_cmp, reason = "the samples are whole numbers of units")]
 
+mod alert_settings;
 mod bad_apple;
 mod bad_input;
 mod bounded;

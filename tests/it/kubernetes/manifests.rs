@@ -4,14 +4,24 @@ use super::*;
 use crate::support::prometheus::Version;
 use crate::support::promtool;
 
-/// Rules of all files, as a `PrometheusRule` holds them.
+/// Rules of all files of the repository, as a `PrometheusRule` holds them.
 fn groups() -> Vec<Value> {
+    groups_in(&repository("deploy/prometheus/rules"))
+}
+
+/// Rules of all files of a directory.
+fn groups_in(directory: &Path) -> Vec<Value> {
     let python = tool::locate("KUBERNETES_PYTHON", "kubernetes-python/bin/python");
     let read = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin)['groups'], sys.stdout)";
     let of = |text: String| -> Vec<Value> {
         serde_json::from_str(&ask(Command::new(&python).args(["-c", read]), &text).unwrap()).unwrap()
     };
-    files("deploy/prometheus/rules").into_values().flat_map(of).collect()
+    files(directory.to_str().unwrap()).into_values().flat_map(of).collect()
+}
+
+/// The rules of all groups.
+fn rules_of(groups: &[Value]) -> Vec<Value> {
+    groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
 }
 
 fn check_operator(objects: &[Value]) -> usize {
@@ -88,12 +98,9 @@ fn rules_and_dashboards_are_the_very_files() {
 fn a_threshold_a_link_and_a_disabled_alert_change_that_rule_alone() {
     let all = everything();
     let changed = only(&all, "PrometheusRule")["spec"]["groups"].as_array().unwrap();
-    let rules = |groups: &[Value]| -> Vec<Value> {
-        groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
-    };
-    let (mut old, new) = (rules(&groups()), rules(changed));
+    let (mut old, new) = (rules_of(&groups()), rules_of(changed));
     old.retain(|rule| rule["alert"] != "AgntixWatchedSessionIdle");
-    assert_eq!(old.len() + 1, rules(&groups()).len());
+    assert_eq!(old.len() + 1, rules_of(&groups()).len());
     assert_eq!(old.len(), new.len());
     let other: Vec<&Value> = new.iter().zip(&old).filter(|(new, old)| new != old).map(|(new, _)| new).collect();
     let said: Vec<String> = other.iter().map(|rule| format!("{} {}", rule["record"], rule["expr"])).collect();
@@ -117,6 +124,65 @@ fn a_threshold_a_link_and_a_disabled_alert_change_that_rule_alone() {
 
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
+fn severities_labels_and_alerts_are_set_by_the_names_of_alerts_yml_and_alike() {
+    let settings = serde_json::json!({
+        "severities": {"critical": "P1", "warning": "P3"},
+        "additionalRuleLabels": {"team": "support", "cost": "12"},
+        "alerts": {
+            "AgntixUnresolvedSpike": {"enabled": false},
+            "AgntixNegativeElevated": {"enabled": false},
+            "AgntixSessionsSilent": {"severity": "warning", "for": "7m", "keepFiringFor": "1h"},
+            "AgntixExporterDown": {"keepFiringFor": "2m", "severity": "info"},
+            "AgntixUnresolvedElevated": {"labels": {"team": "delivery", "queue": "{{ $labels.agent_id }}"}},
+        },
+    });
+    let place = tempfile::tempdir().unwrap();
+    let values = place.path().join("values.yaml");
+    let mut rules = settings.clone();
+    rules["enabled"] = true.into();
+    std::fs::write(&values, serde_json::json!({"demo": true, "rules": rules}).to_string()).unwrap();
+    let of_chart = chart(&["--values", values.to_str().unwrap()]);
+    let of_chart = rules_of(only(&of_chart, "PrometheusRule")["spec"]["groups"].as_array().unwrap());
+
+    // Its mappings are YAML's, on one line.
+    let plain = settings.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let file = place.path().join("alerts.yml");
+    std::fs::write(&file, plain.collect::<String>()).unwrap();
+    let mut apply = Command::new("python3");
+    apply.arg(repository("deploy/prometheus/apply")).arg("--settings").arg(&file);
+    ask(apply.arg("--output").arg(place.path().join("out")), "").unwrap();
+    let written = rules_of(&groups_in(&place.path().join("out/rules")));
+    assert_eq!(of_chart, written);
+
+    let by_name = |name: &str| of_chart.iter().find(|rule| rule["alert"] == name);
+    assert!(by_name("AgntixUnresolvedSpike").is_none() && by_name("AgntixNegativeElevated").is_none());
+    let silent = by_name("AgntixSessionsSilent").unwrap();
+    assert_eq!((&silent["for"], &silent["keep_firing_for"]), (&"7m".into(), &"1h".into()));
+    assert_eq!((&silent["labels"]["severity"], &silent["labels"]["team"]), (&"P3".into(), &"support".into()));
+    let down = by_name("AgntixExporterDown").unwrap();
+    assert_eq!((&down["labels"]["severity"], &down["keep_firing_for"]), (&"info".into(), &"2m".into()));
+    let elevated = by_name("AgntixUnresolvedElevated").unwrap();
+    assert_eq!(elevated["labels"]["team"], "delivery");
+    assert_eq!(elevated["labels"]["queue"], "{{ $labels.agent_id }}");
+    let spike = by_name("AgntixNegativeSpike").unwrap();
+    assert_eq!(spike["labels"]["severity"], "P1");
+    let shipped = rules_of(&groups());
+    let old = shipped.iter().find(|rule| rule["alert"] == "AgntixNegativeSpike").unwrap();
+    assert_eq!(spike["annotations"], old["annotations"], "a text that it shared with one that is left out");
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn dashboards_mark_what_is_called_critical() {
+    let renamed = chart(&["--set", "demo=true,dashboards.enabled=true,rules.severities.critical=P1"]);
+    let texts = renamed.iter().filter(|object| object["kind"] == "ConfigMap").map(|object| object["data"].to_string());
+    let all: String = texts.collect();
+    assert!(!all.contains("critical\\"), "a dashboard selects alerts by another word");
+    assert!(all.contains("P1\\"));
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
 fn mistakes_are_refused_in_words() {
     let mistakes = [
         (&[][..], "name a Secret that holds the organization's API key, or set demo=true"),
@@ -127,6 +193,20 @@ fn mistakes_are_refused_in_words() {
         (&["--set", "demo=true,extraVolumes[0].name=a,extraVolumes[0].hostPath.path=/"], "hostPath"),
         (&["--set", "demo=true,podLabels.app\\.kubernetes\\.io/name=x"], "app.kubernetes.io/name"),
         (&["--set", "demo=true,rules.enabled=true,rules.disabled[0]=AgntixNone"], "there is no alert AgntixNone"),
+        (&["--set", "demo=true,rules.enabled=true,rules.alerts.AgntixNone.for=3m"], "there is no alert AgntixNone"),
+        (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.fro=3m"], "fro"),
+        (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.severity=warnign"], "severity"),
+        (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.for=3x"], "for"),
+        (&["--set", "demo=true,rules.severities.critcal=P1"], "critcal"),
+        (&["--set", "demo=true,rules.enabled=true,rules.severities.critical=warning"], "two have the same word"),
+        (
+            &["--set", "demo=true,rules.enabled=true,rules.additionalRuleLabels.severity=P1"],
+            "severity of AgntixExporterDown is set",
+        ),
+        (
+            &["--set", "demo=true,rules.enabled=true,rules.alerts.AgntixSessionsSilent.labels.job=a"],
+            "job of AgntixSessionsSilent is set",
+        ),
         (&["--set", "demo=true,persistence.accessModes[0]=ReadWriteMany"], "accessModes"),
         (
             &[
