@@ -19,8 +19,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiSetupError};
-use crate::catalogue::ExporterMetrics;
-use crate::catalogue::{Exposition, Family};
+use crate::catalogue::{self, ExporterMetrics, Exposition, Family};
 use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, Loaded};
 use crate::discovery::webhook::Deliveries;
@@ -136,6 +135,7 @@ impl App {
         };
         let exposition =
             Arc::new(Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone()));
+        exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
         let (ledger, opened, begun) = open_state(ledger_config, config.state.path.clone(), observer).await?;
@@ -255,7 +255,7 @@ impl App {
         } = self;
         let (reload_sender, reload_requests) = self.reload;
         let web_state = WebState {
-            exposition,
+            exposition: Arc::clone(&exposition),
             status: Arc::clone(&status),
             reload: reload_sender,
             clock: Arc::clone(&clock),
@@ -293,6 +293,7 @@ impl App {
             config,
             reloader: self.reloader,
             clock,
+            exposition,
             own,
             log_level: self.log_level,
             guards,

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
-use crate::catalogue::ExporterMetrics;
+use crate::catalogue::{self, ExporterMetrics, Exposition};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, restart_only_changes};
 use crate::discovery::Watched;
@@ -69,6 +69,7 @@ pub(super) struct Reload {
     pub(super) config: Config,
     pub(super) reloader: Reloader,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) exposition: Arc<Exposition>,
     pub(super) own: ExporterMetrics,
     pub(super) log_level: LogLevel,
     pub(super) guards: Guards,
@@ -120,6 +121,7 @@ impl Reload {
         if let Some(deliveries) = &self.deliveries {
             deliveries.reconfigure(ObservationConfig::from(&config));
         }
+        self.exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         // There is no receiver unless the stream is followed.
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);

@@ -11,9 +11,18 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+use exposition::LabelSet;
+
+use crate::config::MetricsConfig;
 pub use family::{CHANNEL, Family, GaugeFamily};
 pub use own::{ExporterMetrics, OWN};
 pub use reference::reference;
+
+/// The labels of `metrics.static_labels`, which every sample of every page carries. The ledger's keys do not have them.
+pub fn static_labels(config: &MetricsConfig) -> LabelSet {
+    let names: Vec<&str> = config.static_labels.keys().map(String::as_str).collect();
+    LabelSet::new(&names, config.static_labels.values().map(String::as_str))
+}
 
 /// The pages of `/metrics`.
 pub type Exposition = exposition::Exposition<Family, GaugeFamily>;

@@ -33,6 +33,7 @@ This file is generated from the same catalogue as `/metrics`; a test fails when 
   in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
 - **OpenMetrics** adds `# UNIT`, `_created` (the time when a durable series was created) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
+- **Static labels.** Every series of an exporter, `process_…` included, also carries the labels of `metrics.static_labels`.
 - **Absent is not 0.** An unknown value has no series.
 ";
 

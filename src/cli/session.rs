@@ -8,7 +8,7 @@ use exposition::Kind;
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
 use crate::api;
-use crate::catalogue::buckets;
+use crate::catalogue::{self, buckets};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ApiConfig, Config};
 use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
@@ -76,12 +76,16 @@ impl Admit for Unbounded {
 
 fn report(facts: &Facts, config: &Config) -> String {
     let schemas = buckets::schemas(&config.metrics);
+    let static_labels = match catalogue::static_labels(&config.metrics).as_str() {
+        "" => String::new(),
+        labels => format!(",{labels}"),
+    };
     let mut lines = vec![format!("# session {} ({})", facts.id, standing(facts))];
     lines.extend(facts.malformed.iter().map(|reason| format!("# left out as malformed: {}", reason.as_str())));
     for step in [Step::Started, Step::Ended, Step::Outcome] {
         let additions =
             observation::additions(facts, step, &facts.channel, &schemas, &config.metrics.extracted, &mut Unbounded);
-        lines.extend(additions.iter().map(line));
+        lines.extend(additions.iter().map(|addition| line(addition, &static_labels)));
     }
     lines.push(String::new());
     lines.join("\n")
@@ -96,7 +100,7 @@ fn standing(facts: &Facts) -> &'static str {
     }
 }
 
-fn line(addition: &Addition) -> String {
+fn line(addition: &Addition, static_labels: &str) -> String {
     let descriptor = addition.key.family.descriptor();
     #[expect(clippy::cast_precision_loss, reason = "an amount of one session is far below 2^53")]
     let scaled = |units: u64| units as f64 / addition.key.family.scale() as f64;
@@ -105,7 +109,7 @@ fn line(addition: &Addition) -> String {
         (Kind::Histogram { .. }, None) => format!("observes {}", scaled(addition.sum)),
         _ => format!("+{}", scaled(addition.amount)),
     };
-    format!("{}{{{}}} {what}", descriptor.name, addition.key.labels.as_str())
+    format!("{}{{{}{static_labels}}} {what}", descriptor.name, addition.key.labels.as_str())
 }
 
 #[cfg(test)]
@@ -135,5 +139,9 @@ mod tests {
                  agntix_session_resolution_confidence{{agent_id=\"A\",resolution=\"resolved\"}} observes 0.88\n"
             )
         );
+        let mut named = config.clone();
+        named.metrics.static_labels.insert("organization".into(), "acme".into());
+        let started = format!("agntix_sessions_started_total{{{channel},organization=\"acme\"}} +1\n");
+        assert!(report(&facts, &named).contains(&started));
     }
 }

@@ -6,7 +6,7 @@ use super::{Config, keys};
 
 /// The keys that a reload brings into effect: the code that reads them is given the new configuration. A key that is not
 /// listed needs a restart, so a new key needs one until it is added here.
-const RELOADABLE: [&str; 29] = [
+const RELOADABLE: [&str; 30] = [
     "api.base_url",
     "api.key_file",
     "api.bearer_token_file",
@@ -31,6 +31,7 @@ const RELOADABLE: [&str; 29] = [
     "poll.listing_interval",
     "poll.agents_interval",
     "poll.analysis_deadline",
+    "metrics.static_labels",
     "metrics.max_label_values",
     "metrics.max_agents",
     "metrics.new_series_hold",

@@ -109,8 +109,16 @@ fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
             let numbers: Result<Vec<_>, _> = items().map(|item| number(item).map(Value::from)).collect();
             ValueKind::Array(numbers.map_err(|_| "must be a list of numbers, such as 1,2.5,10".to_owned())?)
         }
+        Shape::TextTable => typing::text_table(&items().map(entry).collect::<Result<Vec<_>, _>>()?)?,
         Shape::Tables(_) => return Err("must be set in the configuration file; text cannot hold it".into()),
     })
+}
+
+/// An entry of a table, written `name=value`.
+fn entry(text: &str) -> Result<(&str, &str), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("must be a list of names and values, such as organization=acme,region=eu")?;
+    Ok((name.trim_end(), value.trim_start()))
 }
 
 fn unknown(variable: &str) -> ConfigError {
@@ -183,6 +191,16 @@ mod tests {
                 "AGNTIX_EXPORTER__METRICS__EXTRACTED",
                 "[]",
                 "environment variable AGNTIX_EXPORTER__METRICS__EXTRACTED: metrics.extracted is \"[]\"; it must be set in the configuration file; text cannot hold it",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__STATIC_LABELS",
+                "acme",
+                "environment variable AGNTIX_EXPORTER__METRICS__STATIC_LABELS: metrics.static_labels is \"acme\"; it must be a list of names and values, such as organization=acme,region=eu",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__STATIC_LABELS",
+                "region=eu, region=us",
+                "environment variable AGNTIX_EXPORTER__METRICS__STATIC_LABELS: metrics.static_labels is \"region=eu, region=us\"; it must name each label once",
             ),
             (
                 "AGNTIX_EXPORTER__LOG__LEVEL",

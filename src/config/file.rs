@@ -12,6 +12,7 @@ use super::error::{ConfigError, credential_advice, may_name_a_credential, shown,
 use super::keys::{self, Key, Shape};
 use super::layer::Layer;
 use super::origin::ConfigOrigin;
+use super::typing;
 
 /// A longer file is a mistake, such as a device or a log file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -83,6 +84,12 @@ impl Reader<'_> {
                     let rule = format!("must be a list of tables, each written [[{}]] on a line of its own", key.name);
                     Err(self.wrong(&key.name, value, rule))
                 }
+                (DeValue::Table(_), Shape::TextTable) => Ok(()),
+                (_, Shape::TextTable) => {
+                    let rule =
+                        format!("must be a table of names and texts, written {} = {{ name = \"text\" }}", key.leaf);
+                    Err(self.wrong(&key.name, value, rule))
+                }
                 (DeValue::Table(_), _) => {
                     let rule = format!("must be a single value, written {} = … under [{}]", key.leaf, key.section);
                     Err(self.wrong(&key.name, value, rule))
@@ -122,6 +129,7 @@ impl Reader<'_> {
             DeValue::Array(items) => {
                 ValueKind::Array(items.iter().map(|item| self.value(key, item)).collect::<Result<_, _>>()?)
             }
+            DeValue::Table(fields) if key.shape == Shape::TextTable => self.text_table(key, fields)?,
             DeValue::Table(fields) => {
                 let fields =
                     fields.iter().map(|(name, field)| Ok((name.get_ref().to_string(), self.value(key, field)?)));
@@ -129,6 +137,20 @@ impl Reader<'_> {
             }
         };
         Ok(Value::new(self.origin(value).to_tag().as_ref(), kind))
+    }
+
+    fn text_table(&self, key: &Key, fields: &DeTable) -> Result<ValueKind, ConfigError> {
+        let entry = |(name, text): (&Spanned<toml::de::DeString>, &Spanned<DeValue>)| match text.get_ref() {
+            DeValue::String(text) => Ok((name.get_ref().to_string(), text.to_string())),
+            _ => Err(self.wrong(
+                &shown_name(&format!("{}.{}", key.name, name.get_ref())),
+                text,
+                "must be text in quotes".into(),
+            )),
+        };
+        let entries = in_order(fields).map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries: Vec<_> = entries.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        typing::text_table(&entries).map_err(ConfigError::Internal)
     }
 
     fn origin<T>(&self, spanned: &Spanned<T>) -> ConfigOrigin {
@@ -253,6 +275,18 @@ mod tests {
             (
                 "[[metrics.extracted]]\nfield = \"x\"\nknd = \"enum\"",
                 "c.toml, line 3: metrics.extracted.knd is not a key; did you mean kind?",
+            ),
+            (
+                "[metrics]\nstatic_labels = \"organization=acme\"",
+                "c.toml, line 2: metrics.static_labels is \"organization=acme\"; it must be a table of names and texts, written static_labels = { name = \"text\" }",
+            ),
+            (
+                "[metrics.static_labels]\norganization = \"acme\"\nfloor = 5",
+                "c.toml, line 3: metrics.static_labels.floor is 5; it must be text in quotes",
+            ),
+            (
+                "[metrics.static_labels]\n\"sk_live_42 \" = [\"x\"]",
+                "c.toml, line 2: something that looks like a credential (not shown) is a list; it must be text in quotes",
             ),
             (
                 "[log]\nlevel = 2024-01-01",

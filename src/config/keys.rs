@@ -42,6 +42,8 @@ pub(super) enum Shape {
     Numbers,
     /// A list of tables with these keys; only a file can hold it.
     Tables(Vec<String>),
+    /// A table of texts under names that the operator chooses.
+    TextTable,
 }
 
 impl Key {
@@ -136,7 +138,8 @@ fn shape(default: &Value) -> Shape {
             Some(Value::Object(fields)) => Shape::Tables(fields.keys().cloned().collect()),
             _ => Shape::Texts,
         },
-        Value::Null | Value::String(_) | Value::Object(_) => Shape::Text,
+        Value::Object(_) => Shape::TextTable,
+        Value::Null | Value::String(_) => Shape::Text,
     }
 }
 
@@ -199,6 +202,7 @@ mod tests {
         assert_eq!(shape("sessions.files"), Shape::Texts);
         assert_eq!(shape("sessions.listing"), Shape::Boolean);
         assert_eq!(shape("metrics.duration_buckets"), Shape::Numbers);
+        assert_eq!(shape("metrics.static_labels"), Shape::TextTable);
         let Shape::Tables(mut fields) = shape("metrics.extracted") else { panic!("not a list of tables") };
         fields.sort();
         assert_eq!(fields, ["buckets", "field", "kind"]);

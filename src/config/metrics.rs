@@ -1,6 +1,6 @@
 //! `[metrics]`: what is exposed, and how much of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::duration;
 use super::error::{Violation, shown};
 use super::rules::{self, HOUR};
+use super::static_labels;
 
 /// Longer names of extracted fields are a mistake.
 const MAX_FIELD: usize = 256;
@@ -18,6 +19,9 @@ const MIN_SERIES: u64 = 1_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
+    /// Labels that every series of this exporter carries beside its own.
+    #[serde(deserialize_with = "static_labels::read")]
+    pub static_labels: BTreeMap<String, String>,
     /// Values of one label per agent; further ones are folded into `other`.
     pub max_label_values: usize,
     /// Agents, at most; further ones are folded into `other`.
@@ -67,6 +71,7 @@ pub enum ExtractedKind {
 impl Default for MetricsConfig {
     fn default() -> Self {
         Self {
+            static_labels: BTreeMap::new(),
             max_label_values: 100,
             max_agents: 1000,
             max_series: 250_000,
@@ -88,6 +93,7 @@ impl MetricsConfig {
     /// # Errors
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
+        static_labels::validate(&self.static_labels)?;
         rules::check(self.max_label_values >= 1, "metrics.max_label_values", "0", "must be 1 or more")?;
         rules::check(self.max_agents >= 1, "metrics.max_agents", "0", "must be 1 or more")?;
         let least = MIN_SERIES;

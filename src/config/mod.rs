@@ -23,6 +23,7 @@ mod root;
 mod rules;
 mod sessions;
 mod state;
+mod static_labels;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use poll::PollConfig;
 pub use root::Config;
 pub use sessions::SessionsConfig;
 pub use state::StateConfig;
+pub use static_labels::METRIC_LABELS;
 pub use stream::StreamConfig;
 pub use web::{FIXED_PATHS, WebConfig};
 pub use webhook::WebhookConfig;

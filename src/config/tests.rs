@@ -122,6 +122,30 @@ fn the_environment_is_typed_by_the_key() {
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
+#[test]
+fn static_labels_of_a_variable_replace_those_of_the_file() {
+    let file = File::new("[metrics]\n\n[metrics.static_labels]\nregion = \"eu\"\n\"organization\" = 'a=\"b\", c'");
+    let labels = |variables: &[(&str, &str)]| {
+        let loaded = file.load(variables, &Overrides::default()).unwrap();
+        let origin = file.without_directory(&loaded.origins.get("metrics.static_labels").to_string());
+        let report = file.without_directory(&loaded.report());
+        let line = report.lines().find(|line| line.starts_with("metrics.static_labels")).unwrap().to_owned();
+        assert_eq!(File::new(&report).load(&[KEY], &Overrides::default()).unwrap().config, loaded.config);
+        (loaded.config.metrics.static_labels.into_iter().collect::<Vec<_>>(), origin, line)
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let (from_file, origin, line) = labels(&[KEY]);
+    assert_eq!(from_file, [pair("organization", "a=\"b\", c"), pair("region", "eu")]);
+    assert_eq!(origin, "config.toml, line 3");
+    assert_eq!(line, "metrics.static_labels = { organization = 'a=\"b\", c', region = \"eu\" }  # config.toml:3");
+    let variable = "AGNTIX_EXPORTER__METRICS__STATIC_LABELS";
+    let (from_variable, origin, _) = labels(&[KEY, (variable, " organization = acme=west , site=a b,")]);
+    assert_eq!(from_variable, [pair("organization", "acme=west"), pair("site", "a b")]);
+    assert_eq!(origin, format!("environment variable {variable}"));
+    let refused = file.load(&[KEY, (variable, "job=x")], &Overrides::default()).unwrap_err();
+    assert!(refused.starts_with("environment variable AGNTIX_EXPORTER__METRICS__STATIC_LABELS: metrics.static_labels is a table with the label job in it; it must not name job: "), "{refused}");
+}
+
 /// A key whose default is misread as another kind of value would fail here.
 #[test]
 fn every_default_can_be_set_by_its_variable() {
@@ -131,6 +155,7 @@ fn every_default_can_be_set_by_its_variable() {
         let text = match value {
             toml::Value::String(text) => text.clone(),
             toml::Value::Array(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            toml::Value::Table(entries) if entries.is_empty() => String::new(),
             value => value.to_string(),
         };
         let variable = key.variable();

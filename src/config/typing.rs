@@ -1,5 +1,7 @@
 //! From merged values to the structs, and from serde's errors to sentences for an operator.
 
+use std::collections::HashSet;
+
 use ::config::{Value, ValueKind};
 use serde_path_to_error::{Path, Segment};
 
@@ -17,6 +19,17 @@ pub(super) fn read(values: &Value) -> Result<Config, ConfigError> {
         let known = keys::find(name.split('[').next().unwrap_or(&name));
         ConfigError::Value { origin, key: name, value: shown_value(value), rule: rule(error.inner().message(), known) }
     })
+}
+
+/// A table of texts on its way through the layers: a list of pairs, since the `config` crate would mix the entries of tables
+/// from several layers and forget where they came from.
+pub(super) fn text_table(entries: &[(&str, &str)]) -> Result<ValueKind, String> {
+    let mut names = HashSet::new();
+    if !entries.iter().all(|(name, _)| names.insert(*name)) {
+        return Err("must name each label once".into());
+    }
+    let pair = |(name, text): &(&str, &str)| Value::from(vec![*name, *text]);
+    Ok(ValueKind::Array(entries.iter().map(pair).collect()))
 }
 
 /// What the key must hold, given what serde expected there.

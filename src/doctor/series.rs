@@ -5,7 +5,7 @@
 
 use super::Finding;
 use super::finding::{grouped, many};
-use crate::catalogue::{Family, GaugeFamily, buckets};
+use crate::catalogue::{self, Family, GaugeFamily, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
 use crate::observation::zero_initialized;
@@ -156,6 +156,11 @@ pub(super) fn judge(inputs: &Inputs, config: &Config) -> Vec<Finding> {
     } else {
         Finding::ok(CHECK, says)
     }];
+    let labels = catalogue::static_labels(metrics);
+    if !labels.as_str().is_empty() {
+        let says = format!("every series carries {{{}}} (metrics.static_labels)", labels.as_str());
+        findings.push(Finding::ok("static-labels", says));
+    }
     if let Some(agents) = inputs.agents.filter(|agents| *agents > metrics.max_agents as u64) {
         let says = format!(
             "the organization has {}, but metrics.max_agents is {}: further ones are counted together as agent_id=\"other\"",
@@ -209,6 +214,16 @@ mod tests {
         );
         assert!(judged(Some(10)).starts_with("about 2,750 series"), "{}", judged(Some(10)));
         assert!(judged(Some(2)).starts_with("about 1,250 series"), "what is there stays");
+    }
+
+    #[test]
+    fn static_labels_are_shown() {
+        let mut config = Config::default();
+        assert_eq!(judge(&Inputs::default(), &config).len(), 1);
+        config.metrics.static_labels.insert("organization".into(), "acme".into());
+        let finding = judge(&Inputs::default(), &config).remove(1);
+        assert_eq!((finding.check, finding.status), ("static-labels", Status::Ok));
+        assert_eq!(finding.says, "every series carries {organization=\"acme\"} (metrics.static_labels)");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use agntix_exporter::config::WebConfig;
 use agntix_exporter::status::Status;
 use agntix_exporter::web::{self, WebState};
 use exporter_web::{Server, WebConfigFile};
+use exposition::LabelSet;
 use exposition::negotiation::{Encoding, Format};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,22 @@ fn promtool_finds_nothing_to_say_of_any_metric() {
     let present = GaugeFamily::ALL.map(GaugeFamily::descriptor);
     for metric in session.iter().chain(&present).chain(OWN) {
         assert!(page.contains(&format!("\n# TYPE {} ", metric.name)), "{} is not on the page", metric.name);
+    }
+    for version in [Version::V2, Version::V3] {
+        assert_eq!(promtool::check_metrics(version, page.as_bytes()), "", "{version:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs Prometheus from .ci/tools"]
+fn promtool_finds_nothing_to_say_of_static_labels() {
+    let exposition = full();
+    exposition.set_constant_labels(LabelSet::new(&["organization"], ["Acme \"West\" \\ Co"]));
+    let page = text(&exposition, Format::Text);
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    assert!(samples.clone().all(|line| line.contains(r#"organization="Acme \"West\" \\ Co""#)), "{page}");
+    for name in ["agntix_up{", "process_open_fds{", "agntix_session_duration_seconds_bucket{"] {
+        assert!(samples.clone().any(|line| line.starts_with(name)), "{name}");
     }
     for version in [Version::V2, Version::V3] {
         assert_eq!(promtool::check_metrics(version, page.as_bytes()), "", "{version:?}");

@@ -4,17 +4,28 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use crate::buckets::{BucketSchemaId, BucketSchemas};
 use crate::descriptor::{Descriptor, Family, Kind};
+use crate::labels::ConstantLabels;
 use crate::negotiation::Format;
 use crate::series::SeriesState;
 use crate::{number, writer};
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
+
+/// What the lines of all families share.
+#[derive(Debug)]
+pub struct Spelled {
+    /// The bounds of the buckets.
+    pub bounds: BoundTexts,
+    /// What every line carries behind its own labels.
+    pub constant: Arc<ConstantLabels>,
+}
 
 /// The bounds of every bucket schema as they stand between the quotes of `le`, `+Inf` last.
 #[derive(Debug)]
@@ -198,19 +209,14 @@ impl FamilySeries {
 
     /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large. It is
     /// generic, and the numbers are inlined, since a call for each line is felt on a large page.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        bounds: &BoundTexts,
-        format: Format,
-        hand_on: &mut impl FnMut(&mut Vec<u8>),
-    ) {
+    pub fn write(&self, out: &mut Vec<u8>, spelled: &Spelled, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
         if self.entries.is_empty() {
             return;
         }
         let Descriptor { name, kind, help, .. } = self.descriptor;
         writer::header(out, name, kind, help, format);
         let base = writer::family_name(name, kind, Format::OpenMetrics);
+        let constant = &*spelled.constant;
         for (series, entry) in (0_u32..).zip(&self.entries) {
             let labels = self.labels_of(entry);
             let held = if self.held.is_empty() { None } else { self.held.get(&series) };
@@ -223,17 +229,17 @@ impl FamilySeries {
                 (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);
             match kind {
                 Kind::Histogram { sum } => {
-                    let bounds = bounds.of(entry.schema);
-                    self.write_histogram(out, name, labels, counts, bounds, (sum, format), exemplars);
+                    let bounds = spelled.bounds.of(entry.schema);
+                    self.write_histogram(out, name, (labels, constant), counts, bounds, (sum, format), exemplars);
                 }
                 Kind::Counter | Kind::Gauge => {
-                    writer::sample(out, name, "", labels);
+                    writer::sample(out, name, "", labels, constant);
                     number::scaled(out, counts.first().copied().unwrap_or(0), self.scale);
                     self.end_line(out, exemplars, 0);
                 }
             }
             if format == Format::OpenMetrics {
-                writer::created(out, base, labels, entry.created_ms);
+                writer::created(out, base, labels, entry.created_ms, constant);
             }
             if out.len() >= CHUNK {
                 hand_on(out);
@@ -246,7 +252,7 @@ impl FamilySeries {
         &self,
         out: &mut Vec<u8>,
         name: &str,
-        labels: &[u8],
+        (labels, constant): (&[u8], &ConstantLabels),
         counts: &[u64],
         bounds: &[Box<[u8]>],
         (sum, format): (bool, Format),
@@ -255,18 +261,18 @@ impl FamilySeries {
         let mut count = 0_u64;
         for (bucket, (bound, observed)) in (0_u16..).zip(bounds.iter().zip(counts)) {
             count = count.saturating_add(*observed);
-            writer::bucket(out, name, labels, bound);
+            writer::bucket(out, name, labels, bound, constant);
             number::integer(out, count);
             self.end_line(out, exemplars, bucket);
         }
         if sum {
-            writer::sample(out, name, "_sum", labels);
+            writer::sample(out, name, "_sum", labels, constant);
             number::scaled(out, counts.last().copied().unwrap_or(0), self.scale);
             out.push(b'\n');
         }
         // OpenMetrics 1.0 has no `_count` without `_sum`; there, the `+Inf` bucket tells it.
         if sum || format == Format::Text {
-            writer::sample(out, name, "_count", labels);
+            writer::sample(out, name, "_count", labels, constant);
             number::integer(out, count);
             out.push(b'\n');
         }

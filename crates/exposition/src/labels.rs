@@ -57,6 +57,44 @@ impl LabelSet {
     }
 }
 
+/// Labels that every sample of a page carries behind its own, spelled once for all lines of all pages to come.
+#[derive(Clone, Debug)]
+pub struct ConstantLabels {
+    labels: LabelSet,
+    /// What ends the labels of a series and stands before its value.
+    pub(crate) end: Box<[u8]>,
+    /// The same for a series without labels of its own.
+    pub(crate) alone: Box<[u8]>,
+    /// What leads from the labels of a series to the bound of a bucket.
+    pub(crate) to_bound: Box<[u8]>,
+    /// The same for a series without labels of its own.
+    pub(crate) to_bound_alone: Box<[u8]>,
+}
+
+impl ConstantLabels {
+    /// Spells them; an empty set adds nothing to a page.
+    pub fn new(labels: LabelSet) -> Self {
+        let text = labels.as_str();
+        let (comma, end, alone) = match text {
+            "" => ("", "} ".to_owned(), " ".to_owned()),
+            text => (",", format!(",{text}}} "), format!("{{{text}}} ")),
+        };
+        let bytes = |text: String| text.into_bytes().into_boxed_slice();
+        Self {
+            end: bytes(end),
+            alone: bytes(alone),
+            to_bound: bytes(format!("{comma}{text},le=\"")),
+            to_bound_alone: bytes(format!("{text}{comma}le=\"")),
+            labels,
+        }
+    }
+
+    /// What was spelled.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+}
+
 /// Appends `value` with backslash, double quote and line feed escaped.
 pub fn escape_into(text: &mut String, value: &str) {
     if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::buckets::BucketSchemas;
 use crate::descriptor::{Family, Kind};
-use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries};
-use crate::labels::LabelSet;
+use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries, Spelled};
+use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
 use crate::series::{Exemplar, SeriesKey, SeriesState};
 use crate::{number, writer};
@@ -16,7 +16,7 @@ use crate::{number, writer};
 #[derive(Debug)]
 pub struct SeriesMemory<F, G> {
     schemas: Arc<BucketSchemas>,
-    bounds: BoundTexts,
+    spelled: Spelled,
     /// By their places in `F`.
     families: Vec<FamilySeries>,
     of: PhantomData<F>,
@@ -36,7 +36,10 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     /// Nothing counted, nothing published.
     pub fn new(schemas: Arc<BucketSchemas>) -> Self {
         Self {
-            bounds: BoundTexts::new(&schemas),
+            spelled: Spelled {
+                bounds: BoundTexts::new(&schemas),
+                constant: Arc::new(ConstantLabels::new(LabelSet::default())),
+            },
             schemas,
             families: F::ALL.iter().map(|family| FamilySeries::new(*family)).collect(),
             of: PhantomData,
@@ -54,6 +57,19 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     /// Whether the series are on the page.
     pub fn is_published(&self) -> bool {
         self.published
+    }
+
+    /// What every line of the page carries behind its own labels.
+    pub fn constant_labels(&self) -> Arc<ConstantLabels> {
+        Arc::clone(&self.spelled.constant)
+    }
+
+    /// Puts these labels on every line of the page, in place of those before.
+    pub fn set_constant_labels(&mut self, labels: LabelSet) {
+        if *self.spelled.constant.labels() != labels {
+            self.spelled.constant = Arc::new(ConstantLabels::new(labels));
+            self.generation += 1;
+        }
     }
 
     /// How many series of counters and histograms there are.
@@ -138,7 +154,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             return;
         }
         for family in &self.families {
-            family.write(out, &self.bounds, format, hand_on);
+            family.write(out, &self.spelled, format, hand_on);
         }
         for Gauges { family, series } in &self.gauges {
             if series.is_empty() {
@@ -147,7 +163,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             let descriptor = family.descriptor();
             writer::header(out, descriptor.name, Kind::Gauge, descriptor.help, format);
             for (labels, value) in series {
-                writer::sample(out, descriptor.name, "", labels.as_str().as_bytes());
+                writer::sample(out, descriptor.name, "", labels.as_str().as_bytes(), &self.spelled.constant);
                 number::float(out, *value);
                 out.push(b'\n');
                 if out.len() >= CHUNK {

@@ -11,7 +11,7 @@ use crate::buckets::BucketSchemas;
 use crate::compress::{self, FirstPart, PartCompressor};
 use crate::descriptor::Family;
 use crate::family_series::CHUNK;
-use crate::labels::LabelSet;
+use crate::labels::{ConstantLabels, LabelSet};
 use crate::memory::SeriesMemory;
 use crate::negotiation::{Encoding, Format};
 use crate::registry;
@@ -87,6 +87,13 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.write_memory(|m| m.apply(series, exemplars));
     }
 
+    /// Puts these labels on every sample of every page from here on, behind its own: those of the series in memory, and those of
+    /// the registry. None of them may have the name of a label that a sample has already. They are part of the page only;
+    /// keys, states and gauges are handed over without them.
+    pub fn set_constant_labels(&self, labels: LabelSet) {
+        self.write_memory(|m| m.set_constant_labels(labels));
+    }
+
     /// Puts the series on every page from here on. To be called once the series have their starting values.
     pub fn publish(&self) {
         self.write_memory(SeriesMemory::publish);
@@ -115,11 +122,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
     /// The page as it is now, if the part of the series is ready: that takes microseconds, and waits for nobody.
     pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
         let wanted = variant(format, encoding);
-        let current = self.memory.try_read().ok()?.generation();
+        let (current, constant) = {
+            let memory = self.memory.try_read().ok()?;
+            (memory.generation(), memory.constant_labels())
+        };
         let page = {
             let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
             let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
-            rendered.page(encoding, self.registry_part(format), now).ok()?
+            rendered.page(encoding, self.registry_part(&constant, format), now).ok()?
         };
         self.forget_unused(wanted, now);
         Some(page)
@@ -132,14 +142,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
     pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
         let wanted = variant(format, encoding);
         self.forget_unused(wanted, now);
-        let registry = self.registry_part(format);
+        let registry = self.registry_part(&self.read_memory(SeriesMemory::constant_labels), format);
         let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
         self.with_series(&mut lock(slot), (format, encoding), registry, now)
     }
 
-    fn registry_part(&self, format: Format) -> Vec<u8> {
+    fn registry_part(&self, constant: &ConstantLabels, format: Format) -> Vec<u8> {
         let mut out = Vec::with_capacity(8 * 1024);
-        registry::write(&mut out, &self.registry, format);
+        registry::write(&mut out, &self.registry, constant, format);
         out
     }
 

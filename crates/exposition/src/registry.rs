@@ -4,21 +4,21 @@ use prometheus::Registry;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::descriptor::Kind;
-use crate::labels::LabelSet;
+use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
 use crate::{number, writer};
 
 /// Appends every family of the registry, and what ends the page.
-pub fn write(out: &mut Vec<u8>, registry: &Registry, format: Format) {
+pub fn write(out: &mut Vec<u8>, registry: &Registry, constant: &ConstantLabels, format: Format) {
     for family in &registry.gather() {
-        write_family(out, family, format);
+        write_family(out, family, constant, format);
     }
     if format == Format::OpenMetrics {
         out.extend_from_slice(b"# EOF\n");
     }
 }
 
-fn write_family(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {
+fn write_family(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, format: Format) {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => Kind::Counter,
         MetricType::HISTOGRAM => Kind::Histogram { sum: true },
@@ -37,17 +37,17 @@ fn write_family(out: &mut Vec<u8>, family: &MetricFamily, format: Format) {
             Kind::Counter => metric.get_counter().get_value(),
             Kind::Gauge => metric.get_gauge().get_value(),
             Kind::Histogram { .. } => {
-                write_histogram(out, name, labels, metric);
+                write_histogram(out, name, labels, metric, constant);
                 continue;
             }
         };
-        writer::sample(out, name, "", labels);
+        writer::sample(out, name, "", labels, constant);
         number::float(out, value);
         out.push(b'\n');
     }
 }
 
-fn write_histogram(out: &mut Vec<u8>, name: &str, labels: &[u8], metric: &Metric) {
+fn write_histogram(out: &mut Vec<u8>, name: &str, labels: &[u8], metric: &Metric, constant: &ConstantLabels) {
     let histogram = metric.get_histogram();
     let finite = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
     let buckets =
@@ -55,14 +55,14 @@ fn write_histogram(out: &mut Vec<u8>, name: &str, labels: &[u8], metric: &Metric
     for (bound, count) in buckets {
         let mut text = Vec::with_capacity(8);
         number::canonical(&mut text, bound);
-        writer::bucket(out, name, labels, &text);
+        writer::bucket(out, name, labels, &text, constant);
         number::integer(out, count);
         out.push(b'\n');
     }
-    writer::sample(out, name, "_sum", labels);
+    writer::sample(out, name, "_sum", labels, constant);
     number::float(out, histogram.get_sample_sum());
     out.push(b'\n');
-    writer::sample(out, name, "_count", labels);
+    writer::sample(out, name, "_count", labels, constant);
     number::integer(out, histogram.get_sample_count());
     out.push(b'\n');
 }

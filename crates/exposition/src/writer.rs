@@ -3,7 +3,7 @@
 //! The series in memory and the metrics of a registry are both written by it, so that the two cannot differ.
 
 use crate::descriptor::{Kind, base_name, unit};
-use crate::labels::escape_into;
+use crate::labels::{ConstantLabels, escape_into};
 use crate::negotiation::Format;
 use crate::number;
 
@@ -50,37 +50,35 @@ fn put(out: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// Appends `name{labels}` and a space.
+/// Appends `name{labels}`, the constant labels among them, and a space.
 #[inline]
-pub fn sample(out: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8]) {
+pub fn sample(out: &mut Vec<u8>, name: &str, suffix: &str, labels: &[u8], constant: &ConstantLabels) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(suffix.as_bytes());
-    if !labels.is_empty() {
+    if labels.is_empty() {
+        out.extend_from_slice(&constant.alone);
+    } else {
         out.push(b'{');
         out.extend_from_slice(labels);
-        out.push(b'}');
+        out.extend_from_slice(&constant.end);
     }
-    out.push(b' ');
 }
 
-/// Appends `name_bucket{labels,le="bound"}` and a space; `bound` is canonical.
+/// Appends `name_bucket{labels,le="bound"}`, the constant labels among them, and a space; `bound` is canonical.
 #[inline]
-pub fn bucket(out: &mut Vec<u8>, name: &str, labels: &[u8], bound: &[u8]) {
+pub fn bucket(out: &mut Vec<u8>, name: &str, labels: &[u8], bound: &[u8], constant: &ConstantLabels) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"_bucket{");
-    if !labels.is_empty() {
-        out.extend_from_slice(labels);
-        out.push(b',');
-    }
-    out.extend_from_slice(b"le=\"");
+    out.extend_from_slice(labels);
+    out.extend_from_slice(if labels.is_empty() { &constant.to_bound_alone } else { &constant.to_bound });
     out.extend_from_slice(bound);
     out.extend_from_slice(b"\"} ");
 }
 
 /// Appends the line that says when a series began to count; OpenMetrics only.
 #[inline]
-pub fn created(out: &mut Vec<u8>, family: &str, labels: &[u8], at_ms: i64) {
-    sample(out, family, "_created", labels);
+pub fn created(out: &mut Vec<u8>, family: &str, labels: &[u8], at_ms: i64, constant: &ConstantLabels) {
+    sample(out, family, "_created", labels, constant);
     number::timestamp(out, at_ms);
     out.push(b'\n');
 }

@@ -1,9 +1,10 @@
 //! The reload transaction on its own: the test takes the place of the poller and of the event stream.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agntix_api::install_crypto_provider;
+use exposition::negotiation::{Encoding, Format};
 
 use super::*;
 use crate::api;
@@ -50,12 +51,15 @@ impl Fixture {
         let (watched_sender, watched) = mpsc::channel(8);
         let (tasks, failures) = Tasks::new();
         let shutdown = CancellationToken::new();
+        let own = ExporterMetrics::without_process().unwrap();
+        let schemas = Arc::clone(&LedgerConfig::from(&loaded.config).policy.bucket_schemas);
         let reload = Reload {
             guards: Guards::open(&loaded.config).unwrap().0,
             config: loaded.config,
             reloader: Arc::new(move || read(&path, &pairs.lock().unwrap())),
             clock: Arc::new(SystemClock),
-            own: ExporterMetrics::without_process().unwrap(),
+            exposition: Arc::new(Exposition::new(schemas, own.registry.clone())),
+            own,
             log_level: LogLevel::fixed(),
             ledger: Arc::new(ledger),
             deliveries: None,
@@ -90,6 +94,7 @@ async fn new_configuration_reaches_every_part() {
     let ids = fixture.directory.path().join("ids");
     std::fs::write(&ids, "a\nb\n").unwrap();
     fixture.set("SESSIONS__FILES", &ids.display().to_string());
+    fixture.set("METRICS__STATIC_LABELS", "organization=acme");
     let poller = async {
         let reconfigure = fixture.reconfigured.recv().await.unwrap();
         assert_eq!(reconfigure.config.sessions.files, [ids]);
@@ -102,6 +107,8 @@ async fn new_configuration_reaches_every_part() {
     let watched = tokio::time::timeout(Duration::from_secs(60), fixture.watched.recv()).await.unwrap().unwrap();
     assert_eq!(watched.ids, ["a".into(), "b".into()]);
     assert_eq!(fixture.reload.own.config_last_reload_successful.get(), 1);
+    let page = fixture.reload.exposition.page(Format::Text, Encoding::Identity, Instant::now()).unwrap().to_vec();
+    assert!(String::from_utf8(page).unwrap().contains("\nagntix_up{organization=\"acme\"} 0\n"));
     fixture.shutdown.cancel();
 }
 

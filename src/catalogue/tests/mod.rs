@@ -6,8 +6,8 @@ use std::time::Instant;
 use exposition::negotiation::{Encoding, Format};
 use exposition::{BucketSchemaId, LabelSet};
 
-use super::{Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, SeriesKey, SeriesState, buckets};
-use crate::config::MetricsConfig;
+use super::{Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, OWN, SeriesKey, SeriesState, buckets};
+use crate::config::{METRIC_LABELS, MetricsConfig};
 
 const CHANNEL: [&str; 4] = ["support", "chat", "web", "inbound"];
 
@@ -105,6 +105,16 @@ fn the_exporters_own_metrics_end_the_page() {
     assert!(open.contains("# UNIT agntix_exporter_count_delay_seconds seconds\n"));
     assert!(open.contains("agntix_exporter_count_delay_seconds_bucket{source=\"webhook\",le=\"60.0\"} 0\n"));
     assert!(open.ends_with("\n# EOF\n") && open.matches("# EOF").count() == 1);
+}
+
+/// `config` may not use the catalogue, and so has a list of its own.
+#[test]
+fn the_names_that_static_labels_cannot_have_are_those_of_the_metrics() {
+    let families = Family::ALL.map(Family::descriptor);
+    let gauges = GaugeFamily::ALL.map(GaugeFamily::descriptor);
+    let all = families.iter().chain(&gauges).chain(OWN);
+    let names: std::collections::BTreeSet<&str> = all.flat_map(|descriptor| descriptor.labels).copied().collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), METRIC_LABELS);
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 /// A larger page is not read to its end.
 const MAX_BYTES: usize = 256 << 20;
-const SAVES: &[u8] = b"agntix_exporter_state_writable ";
+const SAVES: &[u8] = b"agntix_exporter_state_writable";
 const STARTED: &[u8] = b"agntix_sessions_started_total{agent_id=\"";
 
 /// What a page shows.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Samples about sessions and agents.
+    /// Samples about sessions and agents, without those about watched sessions.
     pub series: u64,
     /// Agents among them.
     pub agents: u64,
@@ -49,10 +49,13 @@ impl Page {
     }
 
     fn line_of(&mut self, line: &[u8]) {
-        if let Some(value) = line.strip_prefix(SAVES) {
-            self.saves = Some(value.trim_ascii() != b"0");
+        // It has labels only if there are static ones.
+        if let Some(rest) = line.strip_prefix(SAVES).filter(|rest| rest.starts_with(b" ") || rest.starts_with(b"{")) {
+            self.saves = Some(!rest.trim_ascii_end().ends_with(b" 0"));
         }
-        if !line.starts_with(b"agntix_") || line.starts_with(b"agntix_exporter_") {
+        // Watched sessions belong to no agent; the estimate adds them by their configured number.
+        let others: [&[u8]; 2] = [b"agntix_exporter_", b"agntix_watched_"];
+        if !line.starts_with(b"agntix_") || others.iter().any(|name| line.starts_with(name)) {
             return;
         }
         self.series += 1;
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn samples_and_agents_are_counted_across_chunks() {
-        let text = b"# HELP agntix_up x\nagntix_up 1\nagntix_exporter_catching_up 0\nprocess_x 1\n\
+        let text = b"# HELP agntix_up x\nagntix_up 1\nagntix_exporter_catching_up 0\nprocess_x 1\nagntix_watched_session_info{session_id=\"s\"} 1\n\
             agntix_exporter_state_writable 0\n\
             agntix_sessions_started_total{agent_id=\"a\",x=\"1\"} 1\nagntix_sessions_started_total{agent_id=\"a\",x=\"2\"} 1\n\
             agntix_sessions_started_total{agent_id=\"b\"} 1\n";
@@ -80,5 +83,11 @@ mod tests {
             text.chunks(size).for_each(|chunk| page.take(chunk));
             assert_eq!((page.series, page.agents, page.saves), (4, 2, Some(false)), "in pieces of {size}");
         }
+        let mut page = Page::default();
+        page.take(
+            b"agntix_exporter_state_writable{organization=\"a b 0\"} 1\n\
+              agntix_sessions_started_total{agent_id=\"a\",organization=\"a b 0\"} 1\n",
+        );
+        assert_eq!((page.series, page.agents, page.saves), (1, 1, Some(true)), "with static labels");
     }
 }

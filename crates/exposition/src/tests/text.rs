@@ -74,6 +74,34 @@ fn the_registry_ends_the_page() {
 }
 
 #[test]
+fn constant_labels_are_on_every_sample_and_nowhere_else() {
+    let constant = [("site".to_owned(), "a\"b\\c\nd".to_owned()), ("zone".to_owned(), "é".to_owned())];
+    let labels = || LabelSet::new(&["site", "zone"], constant.iter().map(|(_, value)| value.as_str()));
+    for format in Format::ALL {
+        let exposition = filled();
+        let whole = || String::from_utf8(page(&exposition, format, Encoding::Identity).to_vec()).unwrap();
+        let without = whole();
+        exposition.set_constant_labels(labels());
+        let with = whole();
+        let (bare, labelled) = (parse::samples(&without), parse::samples(&with));
+        assert!(bare.len() > 20 && bare.iter().any(|sample| sample.labels.is_empty()));
+        assert_eq!(bare.len(), labelled.len());
+        for (bare, labelled) in bare.iter().zip(&labelled) {
+            let mut own = labelled.labels.clone();
+            own.retain(|label| !constant.contains(label));
+            assert_eq!(own.len() + constant.len(), labelled.labels.len(), "{labelled:?}");
+            assert_eq!((&bare.name, &bare.labels, &bare.value), (&labelled.name, &own, &labelled.value));
+        }
+        assert_eq!(with.matches("# {trace_id=").count(), without.matches("# {trace_id=").count());
+        assert_eq!(with.replace(&format!(",{}", labels().as_str()), "").matches("site=").count(), 1, "{with}");
+        let ready = exposition.ready_page(format, Encoding::Identity, Instant::now()).unwrap().to_vec();
+        assert_eq!(String::from_utf8(ready).unwrap(), with);
+        exposition.set_constant_labels(LabelSet::default());
+        assert_eq!(whole(), without);
+    }
+}
+
+#[test]
 fn every_family_is_on_the_page_once_with_its_lines_together() {
     for format in Format::ALL {
         let text = String::from_utf8(page(&filled(), format, Encoding::Identity).to_vec()).unwrap();
