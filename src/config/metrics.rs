@@ -76,7 +76,7 @@ impl Default for MetricsConfig {
             max_agents: 1000,
             max_series: 250_000,
             new_series_hold: Duration::from_secs(60),
-            watch_recent: 0,
+            watch_recent: 50,
             duration_buckets: vec![
                 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 420.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0, 7200.0,
             ],

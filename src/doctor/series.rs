@@ -210,10 +210,10 @@ mod tests {
         let judged = |agents| judge(&Inputs { known, agents, listed: None }, &Config::default()).remove(0).says;
         assert!(
             judged(None)
-                .starts_with("about 1,250 series are to be expected (1,000 of 4 agents are known to the state now)")
+                .starts_with("about 1,500 series are to be expected (1,000 of 4 agents are known to the state now)")
         );
-        assert!(judged(Some(10)).starts_with("about 2,750 series"), "{}", judged(Some(10)));
-        assert!(judged(Some(2)).starts_with("about 1,250 series"), "what is there stays");
+        assert!(judged(Some(10)).starts_with("about 3,000 series"), "{}", judged(Some(10)));
+        assert!(judged(Some(2)).starts_with("about 1,500 series"), "what is there stays");
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn configured_listed_and_filed_sessions_are_the_same_sessions() {
     let file = state.path().join("ids");
     std::fs::write(&file, ids[..100].join("\n")).unwrap();
     let setup = Setup::new(api.address, &state.path().join("state"))
+        .set("METRICS__WATCH_RECENT", "0")
         .set("SESSIONS__IDS", &ids[50..150].join(","))
         .set("SESSIONS__FILES", &file.display().to_string());
     let truth = api.truth();

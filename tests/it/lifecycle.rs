@@ -156,7 +156,7 @@ impl Reloadable {
 
 #[test]
 fn a_reload_takes_all_of_a_good_file_and_nothing_of_a_bad_one() {
-    let world = Reloadable::start("[log]\nlevel = \"info\"\n", |setup| setup);
+    let world = Reloadable::start("[log]\nlevel = \"info\"\n", |setup| setup.set("METRICS__WATCH_RECENT", "0"));
     let (daemon, ids) = (&world.daemon, ids(&world.api));
     assert_eq!((daemon.sample(RELOADED), watched(daemon).len()), (Some(1.0), 0));
     assert_eq!(daemon.lines_with("level=debug"), 0);
@@ -278,7 +278,9 @@ fn files_of_ids_are_followed_and_a_broken_one_keeps_its_last_good_list() {
     let files = ["one", "two"].map(|name| place.path().join(name));
     let paths = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
     std::fs::write(&files[0], &ids[0]).unwrap();
-    let setup = Setup::new(api.address, &place.path().join("state")).set("SESSIONS__LISTING", "false");
+    let setup = Setup::new(api.address, &place.path().join("state"))
+        .set("SESSIONS__LISTING", "false")
+        .set("METRICS__WATCH_RECENT", "0");
     let daemon = setup.set("SESSIONS__FILES", &paths).start();
     let shows = |expected: &[String]| {
         until("the sessions of the files", || (watched(&daemon) == set(expected)).then_some(()));
