@@ -23,7 +23,9 @@ export async function serve({ dashboards, prometheus, port = 0 }) {
     try {
       const { pathname, search } = new URL(request.url, 'http://localhost');
       if (pathname.startsWith('/prometheus/api/v1/')) {
-        const answer = await fetch(prometheus.replace(/\/$/, '') + pathname.slice('/prometheus'.length) + search);
+        const { method, headers } = request;
+        const form = method === 'POST' && { body: Buffer.concat(await request.toArray()), headers: { 'Content-Type': headers['content-type'] } };
+        const answer = await fetch(prometheus.replace(/\/$/, '') + pathname.slice('/prometheus'.length) + search, { method, ...form });
         response.writeHead(answer.status, { 'Content-Type': answer.headers.get('Content-Type') ?? 'text/plain' });
         response.end(Buffer.from(await answer.arrayBuffer()));
         return;

@@ -19,6 +19,7 @@ from .queries import (
     TONED,
     UNRESOLVED,
     count,
+    expected_share,
     gauge,
     mean_score,
     named,
@@ -31,6 +32,7 @@ from .queries import (
 from .style import (
     BLUE,
     CLOCK,
+    DASHED,
     GREY,
     ORANGE,
     PER_MINUTE,
@@ -66,18 +68,18 @@ BOARD.top(
         [Query(select("agntix_agent_info"))],
         [
             Column("agent_name", "Agent"),
-            Column("agent_id", "ID", width=285),
+            Column("agent_id", "ID", width=310),
             Column("language", "Language", width=85),
             Column("active", "Active", width=65, texts=YES_NO),
             Column("voice_enabled", "Voice", width=60, texts=YES_NO),
             *(Column(name, name, hidden=True) for name in ("Value", "__name__", "instance", "job")),
         ],
-        width=11,
-        height=7,
+        width=19,
+        height=5,
         empty="The API lists no such agent",
     ),
-    alerts_table(width=9, height=7),
-    freshness(width=4, height=7),
+    freshness(width=5, height=5),
+    alerts_table(),
 )
 BOARD.row(
     "In the time range",
@@ -146,16 +148,21 @@ BOARD.row(
     beside(
         course(
             "Do more sessions go wrong?",
-            "Unresolved among assessed sessions, and negative among those whose sentiment is known. Grey bars: how many assessed sessions "
-            "a minute that is. A gap: no session.",
+            "Unresolved among assessed sessions, and negative among those whose sentiment is known. Dashed: what the alert rules expect of these "
+            "agents on all their channels. Grey bars: how many assessed sessions a minute that is. A gap: no session.",
             [
                 Query(share(OUTCOMES, UNRESOLVED, ASSESSED, window=RATE), "unresolved", step=STEADY),
                 Query(share(OUTCOMES, NEGATIVE, TONED, window=RATE), "negative", step=STEADY),
+                Query(expected_share("unresolved"), "unresolved, expected", step=STEADY),
+                Query(expected_share("negative"), "negative, expected", step=STEADY),
                 Query(per_minute(OUTCOMES, "", ASSESSED), "sessions", step=STEADY),
             ],
             unit=SHARE,
             width=8,
-        ).override_by_name("negative", [fixed(ORANGE)]),
+        )
+        .override_by_name("negative", [fixed(ORANGE)])
+        .override_by_name("unresolved, expected", [fixed(VERMILLION), *DASHED])
+        .override_by_name("negative, expected", [fixed(ORANGE), *DASHED]),
         "sessions",
     ),
     course(

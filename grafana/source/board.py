@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard, prometheus
 from grafana_foundation_sdk.models import dashboard as model
 
-from . import queries, style
+from . import alerts, queries, style
 
 TAG = "agntix"
 TITLES = {
@@ -54,9 +54,17 @@ def _variables(expressions: list[str]):
         .current(model.VariableOption(selected=True, text="Prometheus", value="prometheus"))
         .hide(model.VariableHide.DONT_HIDE),
         _variable(
+            "organization",
+            "Organization",
+            "label_values(agntix_exporter_build_info, organization)",
+            "The organization, by the label that metrics.static_labels or the scrape configuration sets. Without that label there is only All.",
+            ".*",
+            False,
+        ),
+        _variable(
             "job",
             "Job",
-            "label_values(agntix_exporter_build_info, job)",
+            'label_values(agntix_exporter_build_info{organization=~"$organization"}, job)',
             "The scrape job of the exporter.",
             ".+",
             False,
@@ -64,7 +72,7 @@ def _variables(expressions: list[str]):
         _variable(
             "instance",
             "Instance",
-            'label_values(agntix_exporter_build_info{job=~"$job"}, instance)',
+            'label_values(agntix_exporter_build_info{organization=~"$organization", job=~"$job"}, instance)',
             "The exporter. Each exporter of one organization counts all of its sessions: choose one of them.",
             ".+",
             False,
@@ -102,16 +110,29 @@ def _variables(expressions: list[str]):
             ".*",
             unused("language"),
         ),
+        dashboard.CustomVariable("signal")
+        .label("Signal")
+        .description("What is wrong with the session: it is unresolved, or its sentiment is negative. All: watched for whatever reason.")
+        .values("unresolved,negative")
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        .hide(model.VariableHide.HIDE_VARIABLE if unused("signal") else model.VariableHide.DONT_HIDE),
     ]
 
 
+# Severities of what may wait, by the names in use: deploy/prometheus/alerts.yml may rename those of the rules.
+NOT_URGENT = "(?i)(warn|ticket|info|minor|moderate|low|none|p-?[3-9]|sev-?[3-9]).*"
+
+
 def _alerts() -> dashboard.AnnotationQuery:
-    """Marks where alerts that page began to fire.
+    """Marks where urgent alerts began to fire, with what came and what was expected.
 
     Not how long they fired: Grafana shades such spans over the graph, and the shades of an incident's several alerts add up
     until they hide it.
     """
-    query = queries.begun(queries.alerts('alertstate="firing"', 'severity="critical"'), "1m")
+    query = alerts.beginnings(f'severity!~"{NOT_URGENT}"')
     target = prometheus.Dataquery().expr(query).ref_id("Anno").datasource(style.DATASOURCE).interval("1m")
     return (
         dashboard.AnnotationQuery()
@@ -122,14 +143,14 @@ def _alerts() -> dashboard.AnnotationQuery:
         .expr(query)
         .step("1m")
         .title_format("{{alertname}}")
-        .text_format("{{agent_id}} {{severity}}")
+        .text_format("{{about}}: {{came}}")
         .tag_keys("severity")
         .target(target)
     )
 
 
 # What the description of a panel adds where the dashboard has a variable that the panel cannot follow.
-EXCEPT = {"agent": "agent", "session_type": "type", "channel": "channel", "language": "language"}
+EXCEPT = {"agent": "agent", "session_type": "type", "channel": "channel", "language": "language", "signal": "signal"}
 
 
 class Board:

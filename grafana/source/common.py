@@ -1,5 +1,6 @@
 """Panels that stand on several dashboards."""
 
+from .alerts import rows
 from .queries import (
     ASSESSED,
     DURATION,
@@ -11,7 +12,6 @@ from .queries import (
     RATE,
     TONED,
     UNRESOLVED,
-    alerts,
     count,
     gauge,
     named,
@@ -77,27 +77,38 @@ def freshness(width: int = 4, height: int = 4):
     )
 
 
-def alerts_table(width: int = 9, height: int = 8):
-    """Alerts that fire or are about to."""
-    one = "alertname, alertstate, severity, agent_id"
-    found = f"max by ({one}) ({alerts()})"
+def alerts_table(*matchers: str, width: int = 24, height: int = 6):
+    """Alerts that fire or are about to, and the ways from there."""
+    of_row = {name: field(f"its {name}") for name in ("agent", "job", "signal")}
+    of_row["organization"] = field("its organization", ":percentencode")
     return grid(
         "Which alerts?",
-        "Agntix alerts that are firing, or pending: their condition holds, but not yet for long enough. Those about the chosen "
-        "jobs and agents, and those about none in particular; instance is not followed.",
-        [Query(f"{named(found)} or on ({one}) {found}")],
+        "Agntix alerts that are firing, or pending: their condition holds since then, but not yet for long enough. Those about the chosen "
+        "organizations, jobs and agents, and those about none in particular; instance is not followed. A click on an alert opens its runbook, on what "
+        "it is about the dashboard of that, and on the sessions those that are watched, with the time range kept.",
+        [Query(rows(*matchers))],
         [
             Column(
                 "alertstate",
                 "State",
-                width=90,
+                width=80,
                 texts={"firing": ("firing", VERMILLION), "pending": ("pending", ORANGE)},
             ),
-            Column("alertname", "Alert", width=240),
-            Column("severity", "Severity", width=80),
-            Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
-            Column("agent_id", "Agent ID", hidden=True),
-            Column("Value", "Value", hidden=True),
+            Column(
+                "severity",
+                "Severity",
+                width=85,
+                texts={"critical": ("critical", VERMILLION), "warning": ("warning", ORANGE)},
+            ),
+            Column("alertname", "Alert", width=290, link=("Runbook", f"{field('Runbooks')}/${{__value.raw}}.md")),
+            Column("about", "About", width=260, link=("Its dashboard", link_to(field("Board"), **of_row))),
+            Column("came", "What came, and what was expected"),
+            Column("behind", "Sessions", width=165, link=("The sessions behind it", link_to("agntix-sessions", **of_row))),
+            Column("Value", "Since", "dateTimeAsLocal", width=165),
+            Column("organization", "Organization", width=130),
+            *(Column(f"its_{name}", f"its {name}", hidden=True) for name in of_row),
+            Column("board", "Board", hidden=True),
+            Column("runbook_url", "Runbooks", hidden=True),
         ],
         width=width,
         height=height,

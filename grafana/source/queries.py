@@ -7,8 +7,9 @@ A count over the whole time range of the dashboard is an `increase` over `$__ran
 RANGE = "$__range"
 RATE = "$__rate_interval"
 
-# What a selector is narrowed by: the variables whose labels the metric has.
-EXPORTER = 'job=~"$job", instance=~"$instance"'
+# What a selector is narrowed by: the variables whose labels the metric has. A series without an organization is in the choice of all of them.
+TARGET = 'job=~"$job", instance=~"$instance"'
+EXPORTER = 'organization=~"$organization", ' + TARGET
 AGENT = EXPORTER + ', agent_id=~"$agent"'
 CHANNEL = AGENT + ', session_type=~"$session_type", platform=~"$channel"'
 LANGUAGE = AGENT + ', language=~"$language"'
@@ -36,6 +37,9 @@ BY_AGENT = {
     "agntix_agent_info",
 }
 
+# What Prometheus says of a target by itself: labels of the exporter's own pages are not on it.
+OF_TARGETS = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
+
 CHANNEL_PARTS = ("session_type", "platform", "direction")
 PER_CHANNEL = ", ".join(CHANNEL_PARTS)
 
@@ -54,9 +58,17 @@ RESOLVED = 'resolution="resolved"'
 TONED = 'sentiment=~"positive|neutral|negative"'
 NEGATIVE = 'sentiment="negative"'
 
-# The alerts of deploy/prometheus about the chosen jobs and agents, or about none in particular.
-ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", job=~"$job|", agent_id=~"$agent|"'
+# The alerts of deploy/prometheus about the chosen organizations, jobs and agents, or about none in particular.
+ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", organization=~"$organization|", job=~"$job|", agent_id=~"$agent|"'
 
+# What the rules of deploy/prometheus record of agents has no instance; without an agent it is of all of them together.
+RECORDED = 'organization=~"$organization", job=~"$job", agent_id=~"$agent", agent_id!=""'
+
+# Links of agntix-settings.yml, as they are there.
+LINKS = {
+    "app_url": "https://app.agntix.ai/en/logs-history",
+    "runbook_url": "https://agntix-exporter.example/docs/runbooks",
+}
 
 # Scores and confidences end at the last bound, so that the row above it would always be empty.
 NO_INFINITY = 'le!="+Inf"'
@@ -75,6 +87,8 @@ def select(metric: str, *matchers: str) -> str:
         scope = LANGUAGE
     elif family == "agntix_watched_session_info":
         scope = WATCHED
+    elif family in OF_TARGETS:
+        scope = TARGET
     else:
         scope = EXPORTER
     return f"{metric}{{{', '.join((scope, *matchers))}}}"
@@ -151,14 +165,14 @@ def named(expr: str) -> str:
     return f"({expr}) * on (agent_id) group_left (agent_name) {agent_names()}"
 
 
-def alerts(*matchers: str) -> str:
+def named_ones(expr: str) -> str:
+    """One series an agent of `expr`, with its name: also for agents that no exporter knows, and without a name for what is of no agent."""
+    return f'({agent_names()} or on (agent_id) label_replace(group by (agent_id) ({expr}), "agent_name", "$1", "agent_id", "(.*)"))'
+
+
+def alerts(*matchers: str, metric: str = "ALERTS") -> str:
     """A selector of alerts."""
-    return f"ALERTS{{{', '.join((ALERTS_OF_CHOICE, *matchers))}}}"
-
-
-def begun(selector: str, window: str) -> str:
-    """What is there now and was not so long ago."""
-    return f"{selector} unless {selector} offset {window}"
+    return f"{metric}{{{', '.join((ALERTS_OF_CHOICE, *matchers))}}}"
 
 
 def of_exporters(metric: str, over: str = "") -> str:
@@ -168,6 +182,29 @@ def of_exporters(metric: str, over: str = "") -> str:
     """
     exporter = select("agntix_exporter_build_info")
     return f"{select(metric)} and on (job, instance) {f'last_over_time({exporter}[{over}])' if over else exporter}"
+
+
+def expected_share(signal: str) -> str:
+    """The share that the alert rules expect of the chosen agents: of several the mean, weighted by how many sessions of the last hour were judged."""
+    agent = "organization, job, agent_id"
+    each = f'agntix:sessions_bad_share:expected{{{RECORDED}, signal="{signal}", pace="fast"}}'
+    judged = f'agntix:sessions_judged:increase{{{RECORDED}, signal="{signal}", window="1h"}}'
+    # An agent without sessions weighs as if it had one, so that the line does not end when there are none.
+    weight = f"clamp_min({judged}, 1)"
+    return f"sum({each} * on ({agent}) {weight}) / sum({weight} and on ({agent}) {each})"
+
+
+def labelled(expr: str, *steps: tuple[str, str, str, str]) -> str:
+    """Sets labels one after another: name, value, and the label and the pattern (of all of its value) that it is set for."""
+    for name, value, source, pattern in steps:
+        expr = f'label_replace({expr}, "{name}", "{value}", "{source}", "{pattern}")'
+    return expr
+
+
+def settings(*labels: str) -> str:
+    """One series with these of the links of agntix-settings.yml as labels; the built-in ones where the rules are not loaded."""
+    built_in = labelled("vector(1)", *((label, LINKS[label], "", "") for label in labels))
+    return f"(topk(1, agntix:setting:links{{}}) or on () {built_in})"
 
 
 def channels(expr: str) -> str:

@@ -1,13 +1,12 @@
 """Sessions: the watched ones, one by one."""
 
 from .board import Board
-from .queries import CHANNEL_PARTS, channels, named, select
+from .queries import CHANNEL_PARTS, channels, named, select, settings
 from .style import (
     BLUE,
     CLOCK,
     GREY,
     ORANGE,
-    SESSION_PAGE,
     SHARE,
     VERMILLION,
     Column,
@@ -22,13 +21,22 @@ from .style import (
 )
 
 INFO = "agntix_watched_session_info"
-NONE = "No session is watched"
+NONE = "None is watched"
+HOW_TO_WATCH = (
+    "No such session is watched. metrics.watch_recent in the exporter's configuration says how many recent unresolved or negative ones are "
+    "(0: none of them), and sessions.ids or sessions.files which others."
+)
 LABELS = "session_id, agent_id, session_type, platform, direction, state, intent, resolution, sentiment, language"
+
+
+def chosen(*matchers: str) -> str:
+    """The chosen sessions: a signal is the name of a resolution or of a sentiment."""
+    return " or ".join(select(INFO, f'{part}=~"$signal"', *matchers) for part in ("resolution", "sentiment"))
 
 
 def watched(*matchers: str) -> str:
     """The chosen sessions, once each, whatever the number of exporters."""
-    return f"max by (session_id) ({select(INFO, *matchers)})"
+    return f"max by (session_id) ({chosen(*matchers)})"
 
 
 def how_many(matcher: str) -> str:
@@ -38,13 +46,13 @@ def how_many(matcher: str) -> str:
 
 def measured(metric: str) -> str:
     """A value of the chosen sessions."""
-    return f"max by (session_id) ({select(metric)}) and on (session_id) {select(INFO)}"
+    return f"max by (session_id) ({select(metric)}) and on (session_id) ({chosen()})"
 
 
 BOARD = Board(
     "agntix-sessions",
     "Watched sessions, one by one: those of sessions.ids and sessions.files, and metrics.watch_recent recent unresolved or negative ones. "
-    "A click on a session opens it in Agntix.",
+    "Alerts lead here, with their agent and signal chosen. A click on a session opens it in Agntix.",
 )
 BOARD.top(
     figure("Watched", "Sessions that are exposed one by one now.", [Query(f"count({watched()})")], width=4, empty=NONE),
@@ -74,9 +82,9 @@ BOARD.top(
         empty="None has ended",
     ),
 )
-_INFO = f"max by ({LABELS}) ({select(INFO)})"
+_INFO = f"max by ({LABELS}) ({chosen()})"
 _VALUES = [
-    Query(channels(f"{named(_INFO)} or on (session_id) {_INFO}")),
+    Query(channels(f"({named(_INFO)} or on (session_id) {_INFO}) * on () group_left (app_url) {settings('app_url')}")),
     Query("1000 * (" + measured("agntix_watched_session_last_activity_timestamp_seconds") + ")"),
     Query(measured("agntix_watched_session_duration_seconds")),
     Query(measured("agntix_watched_session_sentiment_score")),
@@ -91,7 +99,8 @@ BOARD.row(
         _VALUES,
         [
             Column(value(1, 5), "Last active", "dateTimeAsLocal", width=165),
-            Column("session_id", "Session", link=("Open in Agntix", SESSION_PAGE + "${__value.raw}"), width=310),
+            Column("session_id", "Session", link=("Open in Agntix", f"{field('Page')}?opened=${{__value.raw}}"), width=320),
+            Column("app_url", "Page", hidden=True),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
             Column("channel", "Channel", width=180),
@@ -113,7 +122,7 @@ BOARD.row(
         width=24,
         height=16,
         sort="Last active",
-        empty=NONE,
+        empty=HOW_TO_WATCH,
         without=CHANNEL_PARTS,
     ),
 )
@@ -122,7 +131,7 @@ BOARD.row(
     grid(
         "Which intents?",
         "Watched sessions by intent.",
-        [Query("count by (intent) (max by (session_id, intent) (" + select(INFO) + "))")],
+        [Query(f"count by (intent) (max by (session_id, intent) ({chosen()}))")],
         [Column("intent", "Intent"), Column("Value", "Sessions", decimals=0, width=100)],
         width=8,
         sort="Sessions",
@@ -131,13 +140,13 @@ BOARD.row(
     bars(
         "Which resolutions?",
         "Watched sessions by resolution.",
-        [Query("count by (resolution) (max by (session_id, resolution) (" + select(INFO) + "))", "{{resolution}}")],
+        [Query(f"count by (resolution) (max by (session_id, resolution) ({chosen()}))", "{{resolution}}")],
         empty=NONE,
     ),
     bars(
         "Which sentiments?",
         "Watched sessions by sentiment.",
-        [Query("count by (sentiment) (max by (session_id, sentiment) (" + select(INFO) + "))", "{{sentiment}}")],
+        [Query(f"count by (sentiment) (max by (session_id, sentiment) ({chosen()}))", "{{sentiment}}")],
         empty=NONE,
     ),
     folded=True,

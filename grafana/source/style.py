@@ -30,9 +30,18 @@ CLOCK = "dthms"
 NO_SESSIONS = "No sessions in this window"
 
 DATASOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-SESSION_PAGE = "https://app.agntix.ai/en/logs-history?opened="
 # What every link between the dashboards takes along; a target that sets a variable itself leaves it out here.
-VARIABLES = ("datasource", "job", "instance", "agent", "session_type", "channel", "language")
+VARIABLES = (
+    "datasource",
+    "organization",
+    "job",
+    "instance",
+    "agent",
+    "session_type",
+    "channel",
+    "language",
+    "signal",
+)
 
 
 def link_to(uid: str, **values: str) -> str:
@@ -42,9 +51,9 @@ def link_to(uid: str, **values: str) -> str:
     return f"/d/{uid}?" + "&".join([*given, *kept, "${__url_time_range}"])
 
 
-def field(name: str) -> str:
-    """The value of another field in the row that is clicked."""
-    return f'${{__data.fields["{name}"]}}'
+def field(name: str, form: str = "") -> str:
+    """The value of another field in the row that is clicked. `form` is how Grafana writes it, as :percentencode."""
+    return f'${{__data.fields["{name}"]{form}}}'
 
 
 class Query(prometheus.Dataquery):
@@ -73,6 +82,10 @@ def prop(name: str, value: object) -> model.DynamicConfigValue:
 def fixed(colour: str) -> model.DynamicConfigValue:
     """A colour of a field."""
     return prop("color", {"mode": "fixed", "fixedColor": colour})
+
+
+# What is expected, beside what came.
+DASHED = [prop("custom.lineStyle", {"fill": "dash", "dash": [8, 8]}), prop("custom.lineWidth", 1), prop("custom.showPoints", "never")]
 
 
 def thresholds(*steps: tuple[float | None, str]) -> dashboard.ThresholdsConfig:
@@ -288,7 +301,8 @@ class Column:
             self.properties.append(prop("custom.width", width))
         if link:
             title, url = link
-            blank = url.startswith("https://")
+            # What is not a dashboard opens beside it.
+            blank = not url.startswith("/d/")
             self.properties.append(prop("links", [{"title": title, "url": url, "targetBlank": blank}]))
         if hidden:
             # Grafana 12.1 and newer read the first, older ones the second. The field must stay for the links to use.

@@ -1,6 +1,6 @@
 /** What became of a dashboard: for the program that takes the picture, and for whoever reads what it prints. */
 
-import { LoadingState } from '@grafana/data';
+import { LoadingState, type DataFrame } from '@grafana/data';
 import {
   MultiValueVariable,
   sceneGraph,
@@ -27,6 +27,8 @@ export interface PanelReport {
 export interface Report {
   panels: PanelReport[];
   variables: Array<{ name: string; values: number; error?: string }>;
+  /** What the marks in the graphs say, which Grafana shows when the pointer is on one. */
+  marks: string[];
 }
 
 declare global {
@@ -75,7 +77,14 @@ export function reportOf(dashboard: Dashboard, scene: EmbeddedScene): Report {
     values: variable instanceof MultiValueVariable ? variable.state.options.length : 1,
     error: variable.state.error ? String(variable.state.error) : undefined,
   }));
-  return { panels, variables };
+  const answers = sceneGraph.findAllObjects(scene, (object) => object instanceof VizPanel).map(({ state: { $data } }) => $data);
+  const marks = answers.flatMap((provider) => (provider as SceneDataProvider | undefined)?.state.data?.annotations?.flatMap(marksOf) ?? []);
+  return { panels, variables, marks: [...new Set(marks)].sort() };
+}
+
+function marksOf(frame: DataFrame): string[] {
+  const values = (name: string) => frame.fields.find((field) => field.name === name)?.values ?? [];
+  return values('title').map((title, row) => `${new Date(values('time')[row]).toISOString()} ${title}: ${values('text')[row]}`);
 }
 
 function isAnswered(provider: SceneDataProvider): boolean {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::promql::parts;
 use super::{Dashboard, Panel, is_row, list, none, text, texts};
 
 const UIDS: [&str; 7] = [
@@ -15,6 +16,10 @@ const UIDS: [&str; 7] = [
     "agntix-quality",
     "agntix-sessions",
 ];
+
+/// Every dashboard has them, and every link between dashboards takes them along.
+const VARIABLES: [&str; 9] =
+    ["datasource", "organization", "job", "instance", "agent", "session_type", "channel", "language", "signal"];
 
 /// Okabe and Ito's colours, and two greys.
 const PALETTE: [&str; 8] = ["#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#999999", "#6E6E6E"];
@@ -37,7 +42,7 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
         dashboard.variables().iter().map(shown).collect::<Vec<_>>()
     };
     let names: Vec<_> = dashboards[0].variables().iter().map(|variable| text(&variable["name"])).collect();
-    assert_eq!(names, ["datasource", "job", "instance", "agent", "session_type", "channel", "language"]);
+    assert_eq!(names, VARIABLES);
     for dashboard in &dashboards {
         assert_eq!(variables(dashboard), variables(&dashboards[0]), "{}", dashboard.uid);
         assert_eq!(dashboard.annotations(), dashboards[0].annotations(), "{}", dashboard.uid);
@@ -49,7 +54,7 @@ fn a_variable_is_shown_where_something_follows_it() {
     for dashboard in Dashboard::all() {
         let all: String =
             dashboard.panels().iter().flat_map(Panel::targets).map(|t| t.expr.to_owned() + "\n").collect();
-        for variable in dashboard.variables().iter().skip(3) {
+        for variable in dashboard.variables().iter().skip(4) {
             let name = text(&variable["name"]);
             let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
             assert_eq!(variable["hide"] == 0, followed, "{}, {name}", dashboard.uid);
@@ -178,36 +183,51 @@ fn links_lead_to_dashboards_that_exist_and_take_time_and_variables_along() {
         assert_eq!(reached, UIDS, "{} links to all others", dashboard.uid);
         for panel in dashboard.panels() {
             let mut urls = Vec::new();
-            let wanted = &mut |text: &str| text.starts_with("/d/") || text.starts_with("http");
+            let wanted =
+                &mut |text: &str| text.starts_with("/d/") || text.starts_with("http") || text.starts_with("${");
             texts(&panel.json["fieldConfig"], wanted, &mut urls);
             for url in urls {
                 clicks += 1;
-                if let Some(rest) = url.strip_prefix("/d/") {
-                    let (uid, query) = rest.split_once('?').unwrap();
-                    assert!(UIDS.contains(&uid), "{}: {url}", panel.place());
-                    for variable in ["datasource", "job", "instance", "agent", "session_type", "channel", "language"] {
-                        let kept = query.contains(&format!("${{{variable}:queryparam}}"));
-                        let set = query.contains(&format!("var-{variable}="));
-                        assert!(kept ^ set, "{}: {variable} in {url}", panel.place());
-                    }
-                    assert!(query.ends_with("${__url_time_range}"), "{}: {url}", panel.place());
-                    uses_a_column(panel.json, url);
-                } else {
-                    assert_eq!(url, "https://app.agntix.ai/en/logs-history?opened=${__value.raw}", "{}", panel.place());
+                uses_columns(panel.json, url);
+                let Some(rest) = url.strip_prefix("/d/") else {
+                    assert!(ELSEWHERE.contains(&url), "{}: {url}", panel.place());
+                    continue;
+                };
+                let (uid, query) = rest.split_once('?').unwrap();
+                assert!(UIDS.contains(&uid) || uid == OF_ROW, "{}: {url}", panel.place());
+                for variable in VARIABLES {
+                    let kept = query.contains(&format!("${{{variable}:queryparam}}"));
+                    let set = query.contains(&format!("var-{variable}="));
+                    assert!(kept ^ set, "{}: {variable} in {url}", panel.place());
                 }
+                assert!(query.ends_with("${__url_time_range}"), "{}: {url}", panel.place());
             }
         }
     }
     assert!(clicks > 10, "{clicks}");
 }
 
-/// `${__data.fields["Agent ID"]}` names a column that the table has after its columns are renamed.
-fn uses_a_column(panel: &Value, url: &str) {
-    let Some((_, rest)) = url.split_once("${__data.fields[\"") else { return };
-    let (column, _) = rest.split_once('"').unwrap();
-    let organize = list(&panel["transformations"]).iter().find(|step| step["id"] == "organize").unwrap();
-    let renamed = organize["options"]["renameByName"].as_object().unwrap();
-    assert!(renamed.values().any(|name| name == column), "{}: {column}", panel["title"]);
+/// The dashboard that a row names.
+const OF_ROW: &str = "${__data.fields[\"Board\"]}";
+/// Links to pages that are no dashboards: the beginning of each is a link of agntix-settings.yml.
+const ELSEWHERE: [&str; 2] =
+    ["${__data.fields[\"Page\"]}?opened=${__value.raw}", "${__data.fields[\"Runbooks\"]}/${__value.raw}.md"];
+
+/// `${__data.fields["Agent ID"]}` names a column that the table has after its columns are renamed, and that is made of a label
+/// that its query gives every row.
+fn uses_columns(panel: &Value, url: &str) {
+    for rest in url.split("${__data.fields[\"").skip(1) {
+        let (column, _) = rest.split_once('"').unwrap();
+        let organize = list(&panel["transformations"]).iter().find(|step| step["id"] == "organize").unwrap();
+        let renamed = organize["options"]["renameByName"].as_object().unwrap();
+        let label = renamed.iter().find(|(_, name)| *name == column).map(|(label, _)| label);
+        let label = label.unwrap_or_else(|| panic!("{}: no column {column}", panel["title"]));
+        let made = list(&panel["targets"]).iter().any(|target| {
+            let parts = parts(text(&target["expr"]));
+            parts.labels.iter().chain(&parts.texts).any(|known| known == label)
+        });
+        assert!(made, "{}: no query gives {label}", panel["title"]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use agntix_exporter::catalogue::reference;
 use serde_json::Value;
 
 use super::promql::{Selector, parts};
-use super::{Dashboard, Panel, list, none, text};
+use super::{Dashboard, Panel, directory, list, none, text};
 
 /// Grafana's units that the linter knows; of these, those that the dashboards use.
 const UNITS: [&str; 9] =
@@ -15,7 +15,19 @@ const UNITS: [&str; 9] =
 const OWN_UNITS: [&str; 1] = ["suffix:/min"];
 
 /// Alerts come from rules that sum over instances, and some over jobs: they are matched by `$job|`.
-const WITHOUT_JOB: [&str; 1] = ["ALERTS"];
+const ALERTS: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
+
+/// What the rules of `deploy/prometheus` record, by name.
+fn recorded() -> BTreeSet<String> {
+    let rules = directory().join("../deploy/prometheus/rules");
+    let files = std::fs::read_dir(rules).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let names = |file: String| {
+        file.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let found: BTreeSet<_> = files.flat_map(names).collect();
+    assert!(found.len() > 30, "{found:?}");
+    found
+}
 
 fn selectors(panel: &Panel<'_>) -> Vec<Selector> {
     panel.targets().iter().flat_map(|target| parts(target.expr).selectors).collect()
@@ -128,15 +140,32 @@ fn ranges_are_those_of_the_panel() {
     }));
 }
 
+/// Beyond the linter: the organization, too, except of what Prometheus itself says of a target.
 #[test]
 fn target_job_rule_and_target_instance_rule() {
     none(&complaints(|panel| {
         let mut wrong = Vec::new();
-        for selector in selectors(panel).iter().filter(|selector| !WITHOUT_JOB.contains(&selector.name.as_str())) {
-            for label in ["job", "instance"] {
-                let wanted = (label.to_owned(), "=~".to_owned(), format!("${label}"));
-                if !selector.matchers.contains(&wanted) {
-                    wrong.push(format!("{} has no matcher of the variable {label}", selector.name));
+        for target in panel.targets() {
+            let selectors = parts(target.expr).selectors;
+            // What is recorded has no instance, and beside alerts it is found by their labels.
+            let of_alerts = selectors.iter().any(|selector| ALERTS.contains(&selector.name.as_str()));
+            for selector in &selectors {
+                let name = selector.name.as_str();
+                let (alert, recorded, setting) =
+                    (ALERTS.contains(&name), name.contains(':'), name.starts_with("agntix:setting:"));
+                let labels: &[&str] = match (alert, recorded) {
+                    (true, _) => &["organization", "job", "agent_id"],
+                    (_, true) if of_alerts || setting => &[],
+                    (_, true) => &["organization", "job", "agent_id"],
+                    _ if OF_PROMETHEUS.iter().any(|(own, _)| *own == name) => &["job", "instance"],
+                    _ => &["organization", "job", "instance"],
+                };
+                for label in labels {
+                    let variable = label.trim_end_matches("_id");
+                    let value = format!("${variable}{}", if alert { "|" } else { "" });
+                    if !selector.matchers.contains(&((*label).to_owned(), "=~".to_owned(), value)) {
+                        wrong.push(format!("{name} has no matcher of the variable {variable}"));
+                    }
                 }
             }
         }
@@ -191,13 +220,16 @@ fn catalogue() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What Prometheus itself adds.
-const OF_PROMETHEUS: [(&str, &[&str]); 4] = [
+const OF_PROMETHEUS: [(&str, &[&str]); 5] = [
     ("up", &[]),
     ("scrape_duration_seconds", &[]),
     ("scrape_samples_scraped", &[]),
-    // severity is what the rules of deploy/prometheus say of an alert.
-    ("ALERTS", &["alertname", "alertstate", "severity", "agent_id"]),
+    ("ALERTS", &["alertname", "alertstate"]),
+    ("ALERTS_FOR_STATE", &["alertname"]),
 ];
+
+/// What the rules of `deploy/prometheus` add to alerts, and what only recorded series have.
+const OF_RULES: [&str; 6] = ["severity", "component", "signal", "window", "pace", "week"];
 
 #[test]
 fn every_metric_and_label_is_in_the_catalogue() {
@@ -205,7 +237,14 @@ fn every_metric_and_label_is_in_the_catalogue() {
     for (name, labels) in OF_PROMETHEUS {
         known.insert(name.into(), labels.iter().map(ToString::to_string).collect());
     }
-    let target_labels = ["job", "instance"];
+    let of_rules: BTreeSet<String> = known.values().flatten().cloned().chain(OF_RULES.map(str::to_owned)).collect();
+    for name in recorded() {
+        known.insert(name, of_rules.clone());
+    }
+    for (name, _) in OF_PROMETHEUS.iter().filter(|(name, _)| ALERTS.contains(name)) {
+        known.get_mut(*name).unwrap().extend(of_rules.clone());
+    }
+    let target_labels = ["organization", "job", "instance"];
     let everywhere: BTreeSet<&str> = known.values().flatten().map(String::as_str).chain(target_labels).collect();
     let mut used = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -231,7 +270,7 @@ fn every_metric_and_label_is_in_the_catalogue() {
         let named = parts.labels.iter().map(String::as_str).chain(shown);
         wrong.extend(
             named
-                .filter(|label| !everywhere.contains(label))
+                .filter(|label| !everywhere.contains(label) && !parts.texts.iter().any(|made| made == label))
                 .map(|label| format!("{place}: no metric has a label {label}")),
         );
     };
@@ -248,7 +287,8 @@ fn every_metric_and_label_is_in_the_catalogue() {
         }
     }
     none(&wrong);
-    let unused: BTreeSet<_> = known.keys().filter(|name| !used.contains(*name)).map(String::as_str).collect();
+    let unused = known.keys().filter(|name| !used.contains(*name) && !name.contains(':'));
+    let unused: BTreeSet<_> = unused.map(String::as_str).collect();
     let reasons = BTreeMap::from(NOT_SHOWN);
     assert_eq!(unused, reasons.keys().copied().collect(), "metrics that no dashboard shows, each with a reason");
 }

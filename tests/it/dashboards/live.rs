@@ -16,7 +16,7 @@ use crate::support::{Api, Daemon, NOON, Setup, label, number, total, until};
 /// What is chosen in the variables, as Grafana writes it into a regular expression.
 struct Choice {
     name: &'static str,
-    values: [(&'static str, String); 6],
+    values: [(&'static str, String); 8],
 }
 
 /// Panels that this run leaves empty, and why.
@@ -75,21 +75,47 @@ fn daemon(api: &Api, directory: &std::path::Path) -> Daemon {
         .start()
 }
 
-/// Scrapes the daemon each second, with rules that make alerts of all kinds fire.
+/// Scrapes the daemon each second, with rules that make alerts of all kinds fire, and record what the dashboards show beside them.
 async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Path) -> Prometheus {
-    let rules = json!({ "groups": [{ "name": "test", "rules": [
-        { "alert": "AgntixTestOfAll", "expr": "sum(agntix_up) == 1", "labels": { "severity": "critical" } },
-        { "alert": "AgntixTestOfAgents", "expr": "sum by (agent_id) (agntix_sessions_open) >= 0", "labels": { "severity": "warning" } },
-    ] }] });
+    let recorded = |name, expr: &str, signal, pace, window| {
+        let expr = format!("sum by (organization, job, agent_id) (0 * agntix_sessions_open) + {expr}");
+        let labels: BTreeMap<_, _> = [("signal", signal), ("pace", pace), ("window", window)].into();
+        json!({ "record": name, "expr": expr, "labels": labels })
+    };
+    let of_signal = |signal| {
+        [
+            recorded("agntix:sessions_bad_share:expected", "0.3", signal, "fast", ""),
+            recorded("agntix:sessions_judged:increase", "20", signal, "fast", "1h"),
+        ]
+    };
+    let mut rules = vec![
+        json!({ "alert": "AgntixTestOfAll", "expr": "sum(agntix_up) == 1", "labels": { "severity": "critical" } }),
+        json!({ "alert": "AgntixTestOfAgents", "expr": "sum by (agent_id) (agntix_sessions_open) >= 0",
+                "labels": { "severity": "warning" } }),
+        // It begins to fire when the simulation goes on.
+        json!({ "alert": "AgntixTestOfMarks", "labels": { "severity": "critical" },
+                "expr": "sum(agntix_sessions_ended_total) > sum(agntix_sessions_ended_total offset 3s)" }),
+    ];
+    rules.extend(["unresolved", "negative"].into_iter().flat_map(of_signal));
+    let rules = json!({ "groups": [{ "name": "test", "rules": rules }] });
     let file = directory.join("rules.yml");
     std::fs::write(&file, rules.to_string()).unwrap();
     let mut setup = Scrape::scraping(daemon.address).flag("--enable-feature=exemplar-storage");
     setup.top.insert("rule_files".into(), json!([file]));
+    if let Some(organization) = organization(version) {
+        let target = json!([{ "targets": setup.targets, "labels": { "organization": organization } }]);
+        setup.job.insert("static_configs".into(), target);
+    }
     let prometheus = Prometheus::start(version, setup).await;
     prometheus
         .query_until("count_over_time(agntix_up[1m])", |found| found.first().is_some_and(|f| f.value >= 2.0))
         .await;
     prometheus
+}
+
+/// What one of the servers says of the target; on the other there is no such label.
+fn organization(version: Version) -> Option<&'static str> {
+    (version == Version::V3).then_some("acme")
 }
 
 /// When the last scrape was, in Unix time.
@@ -116,8 +142,8 @@ impl Witness {
         values.extend(choice.values.iter().map(|(name, value)| (*name, value.as_str())));
         let filled =
             values.iter().fold(expr.to_owned(), |expr, (name, value)| expr.replace(&format!("${name}"), value));
-        // `$1` is for Prometheus.
-        let left = filled.split('$').skip(1).any(|rest| !rest.starts_with('1'));
+        // `$1` and the like are for Prometheus.
+        let left = filled.split('$').skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
         assert!(!left, "a variable is left in {filled}");
         filled
     }
@@ -170,7 +196,9 @@ impl Witness {
             if call == "label_values" {
                 let (selector, wanted) = inner.rsplit_once(", ").unwrap();
                 let series = self.prometheus.series(selector).await;
-                assert!(series.iter().any(|labels| labels.contains_key(wanted)), "{:?}: {query}", self.version);
+                let offered = series.iter().any(|labels| labels.contains_key(wanted));
+                let there = wanted != "organization" || organization(self.version).is_some();
+                assert_eq!(offered, there, "{:?}: {query}", self.version);
                 continue;
             }
             assert_eq!((call, &variable["name"]), ("query_result", &json!("agent")));
@@ -359,23 +387,24 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
 
     let dashboards = Dashboard::all();
     let target = daemon.address.to_string();
-    let choice = |name, instance: &str, [agent, session_type, channel, language]: [&str; 4]| {
-        let job = if instance == ".+" { ".+" } else { "agntix" };
-        let values = [job, instance, agent, session_type, channel, language].map(str::to_owned);
-        let names = ["job", "instance", "agent", "session_type", "channel", "language"];
-        let mut values = values.into_iter();
-        Choice { name, values: names.map(|name| (name, values.next().unwrap())) }
-    };
+    let choice =
+        |name, organization: &str, instance: &str, [agent, session_type, channel, language, signal]: [&str; 5]| {
+            let job = if instance == ".+" { ".+" } else { "agntix" };
+            let values =
+                [organization, job, instance, agent, session_type, channel, language, signal].map(str::to_owned);
+            let names = ["organization", "job", "instance", "agent", "session_type", "channel", "language", "signal"];
+            let mut values = values.into_iter();
+            Choice { name, values: names.map(|name| (name, values.next().unwrap())) }
+        };
     let shop = "b1a7d7a2-0d5f-4f0e-9d0c-2f4e9f1f7c22";
-    let all = choice("all", ".+", [".*"; 4]);
-    let one = choice("one of each", &target, [shop, "chat", "web", "en"]);
-    let several = choice(
-        "several agents",
-        &target,
-        [&format!("({shop}|7c0f2b6e-51d4-4c53-8f0a-6f6a6f3f1e11)"), ".*", ".*", ".*"],
-    );
+    let all = choice("all", ".*", ".+", [".*"; 5]);
+    let one_of = |organization| choice("one of each", organization, &target, [shop, "chat", "web", "en", "negative"]);
+    let two_agents = format!("({shop}|7c0f2b6e-51d4-4c53-8f0a-6f6a6f3f1e11)");
+    let several =
+        choice("several agents and signals", ".*", &target, [&two_agents, ".*", ".*", ".*", "(unresolved|negative)"]);
     runtime.block_on(async {
         for (version, from, prometheus) in started {
+            let one = one_of(organization(version).unwrap_or(".*"));
             let shown = last_scrape(&prometheus).await;
             // The page is complete by now, so that one more scrape sees all of it.
             let after = prometheus

@@ -1,5 +1,6 @@
 //! The dashboards of `grafana/dashboards`: what can be said of them without a Grafana server.
 
+mod alerts;
 mod layout;
 mod lint;
 mod live;

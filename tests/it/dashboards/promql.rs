@@ -18,6 +18,8 @@ pub struct Parts {
     pub selectors: Vec<Selector>,
     /// Labels named by `by`, `on` and the like.
     pub labels: Vec<String>,
+    /// Texts outside of selectors: among them the labels that `label_replace`, `label_join` and `count_values` make.
+    pub texts: Vec<String>,
     /// Words that are followed by nothing that makes them a selector or a call.
     pub words: Vec<String>,
 }
@@ -102,7 +104,7 @@ pub fn parts(expr: &str) -> Parts {
                 last = None;
             }
             Token::Sign(_) => last = None,
-            Token::Text(_) => {}
+            Token::Text(text) => parts.texts.push(text.clone()),
         }
     }
     parts
@@ -161,4 +163,5 @@ fn an_expression_is_taken_apart() {
     );
     assert_eq!(parts.labels, names(&["le", "agent_id", "c"]));
     assert_eq!(parts.words, names(&["60", "sum", "and", "bool", "1"]));
+    assert_eq!(super::promql::parts(r#"label_replace(up{}, "a", "$1", "b", "(.*)")"#).texts, ["a", "$1", "b", "(.*)"]);
 }

@@ -25,14 +25,14 @@ export class PrometheusApi {
   constructor(private readonly root: string) {}
 
   async range(query: string, span: Span, step: number): Promise<Series[]> {
-    const data = await this.get<{ result: Series[] }>('query_range', { query, ...text(span), step: String(step) });
+    const data = await this.post<{ result: Series[] }>('query_range', { query, ...text(span), step: String(step) });
     return data.result;
   }
 
   /** An instant query; a scalar is a series without labels. */
   async instant(query: string, time: number): Promise<Series[]> {
     type Result = { resultType: 'vector'; result: Array<{ metric: Labels; value: Sample }> } | { resultType: 'scalar'; result: Sample };
-    const data = await this.get<Result>('query', { query, time: String(time) });
+    const data = await this.post<Result>('query', { query, time: String(time) });
     if (data.resultType === 'scalar') {
       return [{ metric: {}, values: [data.result] }];
     }
@@ -40,7 +40,7 @@ export class PrometheusApi {
   }
 
   exemplars(query: string, span: Span): Promise<Exemplars[]> {
-    return this.get('query_exemplars', { query, ...text(span) });
+    return this.post('query_exemplars', { query, ...text(span) });
   }
 
   labelNames(span: Span, match?: string): Promise<string[]> {
@@ -51,8 +51,17 @@ export class PrometheusApi {
     return this.get(`label/${encodeURIComponent(label)}/values`, { ...text(span), ...(match && { 'match[]': match }) });
   }
 
-  private async get<T>(path: string, parameters: Record<string, string>): Promise<T> {
-    const response = await fetch(`${this.root}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+  private get<T>(path: string, parameters: Record<string, string>): Promise<T> {
+    return this.answer(path, fetch(`${this.root}/api/v1/${path}?${new URLSearchParams(parameters)}`));
+  }
+
+  /** As the provisioned data source has it: a query may be longer than an address. */
+  private post<T>(path: string, parameters: Record<string, string>): Promise<T> {
+    return this.answer(path, fetch(`${this.root}/api/v1/${path}`, { method: 'POST', body: new URLSearchParams(parameters) }));
+  }
+
+  private async answer<T>(path: string, asked: Promise<Response>): Promise<T> {
+    const response = await asked;
     const body = await response.text();
     let answer: { status?: string; error?: string; data?: T };
     try {
