@@ -148,6 +148,9 @@ impl App {
         // Until the poller has seen that nothing is left to catch up with.
         own.catching_up.set(1);
         own.config_last_reload_successful.set(1);
+        if let Some(url) = config.web.external_address() {
+            own.web_info.with_label_values(&[url]).set(1);
+        }
         own.config_last_reload_success.set(clock.now().as_seconds_f64());
         tracing::info!(
             path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),

@@ -129,6 +129,10 @@ exporter_metrics! {
         "agntix_exporter_web_config_last_reload_successful", ["listener"],
         "1 while the web configuration file and its certificates are in effect as they were last read, 0 while that was refused; by listener: metrics or webhook. Absent without a file."
     );
+    web_info: IntGaugeVec = (
+        "agntix_exporter_web_info", ["external_url"],
+        "Where people reach the exporter, as web.external_url says; always 1. Absent without a whole URL there."
+    );
     web_certificate_not_after: GaugeVec = (
         "agntix_exporter_web_certificate_not_after_timestamp_seconds", ["listener"],
         "When the certificate that a listener shows expires, Unix time; by listener: metrics or webhook. Absent without TLS."

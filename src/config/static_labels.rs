@@ -21,13 +21,14 @@ const OF_RULES: [&str; 7] = ["alertname", "alertstate", "pace", "severity", "sig
 
 /// The labels that the exporter's own metrics have, in the order of the alphabet. A static label of the same name would be on
 /// a line twice. A test of the catalogue keeps the list current.
-pub const METRIC_LABELS: [&str; 26] = [
+pub const METRIC_LABELS: [&str; 27] = [
     "active",
     "agent_id",
     "agent_name",
     "code",
     "direction",
     "event",
+    "external_url",
     "field",
     "intent",
     "label",

@@ -118,6 +118,11 @@ impl WebConfig {
         prefix.trim_end_matches('/')
     }
 
+    /// Where people reach the exporter, if `external_url` says more than a path.
+    pub fn external_address(&self) -> Option<&str> {
+        self.external_url.as_deref().filter(|url| !url.starts_with('/'))
+    }
+
     /// What all links begin with: empty, or a path that ends with no slash. Other than the routes where a proxy takes a
     /// part of the path away.
     pub fn link_prefix(&self) -> &str {
@@ -206,6 +211,11 @@ mod tests {
         assert_eq!(prefixes(Some("https://x:1/a/b/"), None), pair("/a/b", "/a/b"));
         assert_eq!(prefixes(Some("https://x/a"), Some("/")), pair("", "/a"));
         assert_eq!(prefixes(None, Some("/a/")), pair("/a", "/a"));
+        let address = |url: &str| {
+            WebConfig { external_url: Some(url.into()), ..WebConfig::default() }.external_address().map(str::to_owned)
+        };
+        assert_eq!(address("https://x:1/a/"), Some("https://x:1/a/".into()));
+        assert_eq!((address("/a/"), WebConfig::default().external_address()), (None, None));
         for bad in ["x", "ftp://x", "https://", "https://me@x/", "https:///a", "https://x/a?b", "https://x/{a}"] {
             let config = WebConfig { external_url: Some(bad.into()), ..WebConfig::default() };
             assert!(config.validate().is_err(), "{bad}");

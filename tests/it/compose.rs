@@ -122,6 +122,12 @@ fn the_services_find_each_other() {
         let (name, port) = target.split_once(':').unwrap();
         assert_eq!(config["services"][name]["ports"][0]["target"].to_string(), port, "{name}");
     }
+    let exporter = &config["services"]["exporter"];
+    assert_eq!(
+        exporter["environment"]["AGNTIX_EXPORTER__WEB__EXTERNAL_URL"],
+        format!("http://localhost:{}/", exporter["ports"][0]["published"].as_str().unwrap()),
+        "the alerts lead to where a browser finds the runbooks"
+    );
     let flags = texts(&config["services"]["prometheus"]["command"]);
     assert!(flags.contains(&"--storage.tsdb.retention.time=40d"), "the rules look back for four weeks and more");
     assert!(flags.contains(&"--enable-feature=exemplar-storage"), "the dashboards link exemplars to sessions");

@@ -41,6 +41,7 @@ fn every_metric_of_the_reference_is_served() {
         .set("SESSIONS__IDS", &format!("{},no-such-session", analysed.id))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "1s")
         .set("METRICS__MAX_LABEL_VALUES", "1")
+        .set("WEB__EXTERNAL_URL", "http://exporter.example:9899/")
         .start();
     let reference = reference();
     let names: BTreeSet<&str> =

@@ -100,7 +100,7 @@ macro_rules! alerts_behave {
     };
 }
 
-alerts_behave! { absence details exporter flood handle_time never organizations past_weeks paused shares slow volume volume_slow }
+alerts_behave! { absence details exporter flood handle_time links never organizations past_weeks paused shares slow volume volume_slow }
 
 /// The rules as a server sees them after it has evaluated each of them, which is every second here. An empty server: what is
 /// checked is that no expression is in error by itself, and what the rules consist of.
@@ -163,7 +163,9 @@ async fn every_alert_says_what_a_reader_needs_and_has_its_runbook() {
             |key: &str| alert["annotations"][key].as_str().unwrap_or_else(|| panic!("{name} has no {key}"));
         assert!(annotation("summary").contains("{{"), "the summary of {name} names nobody");
         assert!(annotation("description").len() > annotation("summary").len(), "{name}");
-        assert!(annotation("runbook_url").ends_with(&format!("/{name}.md")), "{name}");
+        for end in [format!(r#"reReplaceAll "[{{]alert[}}]" "{name}" }}}}"#), format!("/{name}.md{{{{ end }}}}")] {
+            assert!(annotation("runbook_url").contains(&end), "{name}: {end}");
+        }
         assert!(annotation("dashboard_url").contains("/d/agntix-"), "{name}");
         let page = text(&repository(&format!("docs/runbooks/{name}.md")));
         assert!(page.starts_with(&format!("# {name}\n")), "the runbook of {name} has another heading");

@@ -172,7 +172,7 @@ fn a_simulated_incident_pages_within_the_promised_time() {
         |name: &str| page.annotations.get(name).unwrap_or_else(|| panic!("no {name} in {page:?}")).as_str();
     assert!(annotation("summary").contains("Delivery Desk"), "{page:?}");
     assert!(annotation("description").contains("Slot-"), "its intents: {page:?}");
-    assert!(annotation("runbook_url").ends_with(&format!("/{name}.md")), "{page:?}");
+    assert!(annotation("runbook_url").ends_with(&format!("/-/runbooks/{name}")), "{page:?}");
     assert!(annotation("dashboard_url").contains(AGENT), "{page:?}");
 
     // A warning that comes back at each scrape would hide the one that matters.

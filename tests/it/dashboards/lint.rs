@@ -294,7 +294,7 @@ fn every_metric_and_label_is_in_the_catalogue() {
 }
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 10] = [
+const NOT_SHOWN: [(&str, &str); 11] = [
     (
         "agntix_exporter_api_rate_limit_reset_timestamp_seconds",
         "the window is a minute, shorter than a look at a dashboard",
@@ -307,6 +307,7 @@ const NOT_SHOWN: [(&str, &str); 10] = [
         "agntix_exporter_web_certificate_not_after_timestamp_seconds",
         "there is none without TLS, and an alert before it",
     ),
+    ("agntix_exporter_web_info", "the links of the alerts are made of it"),
     ("agntix_session_extracted_value_bucket", "fields differ too much to share an axis; the mean is shown"),
     ("agntix_session_intent_confidence_bucket", "the mean is shown"),
     ("process_threads", "it follows the number of cores"),

@@ -19,6 +19,12 @@ fn groups_in(directory: &Path) -> Vec<Value> {
     files(directory.to_str().unwrap()).into_values().flat_map(of).collect()
 }
 
+/// The labels of the rule that says where annotations lead.
+fn links(groups: &mut [Value]) -> &mut Value {
+    let mut rules = groups.iter_mut().flat_map(|group| group["rules"].as_array_mut().unwrap());
+    &mut rules.find(|rule| rule["record"] == "agntix:setting:links").unwrap()["labels"]
+}
+
 /// The rules of all groups.
 fn rules_of(groups: &[Value]) -> Vec<Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
@@ -82,7 +88,9 @@ fn every_object_is_as_kubernetes_and_prometheus_operator_want_it() {
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn rules_and_dashboards_are_the_very_files() {
     let plain = chart(&["--set", "demo=true,rules.enabled=true,dashboards.enabled=true"]);
-    assert_eq!(only(&plain, "PrometheusRule")["spec"]["groups"], Value::from(groups()));
+    let mut expected = groups();
+    links(&mut expected)["exporter_url"] = "http://acme-agntix-exporter.agntix.svc:9899".into();
+    assert_eq!(only(&plain, "PrometheusRule")["spec"]["groups"], Value::from(expected));
     let held: BTreeMap<String, String> = plain
         .iter()
         .filter(|object| object["kind"] == "ConfigMap")
@@ -113,6 +121,7 @@ fn a_threshold_a_link_and_a_disabled_alert_change_that_rule_alone() {
         ]
     );
     assert_eq!(other[0]["labels"]["grafana_url"], "https://grafana.example");
+    assert_eq!(other[0]["labels"]["exporter_url"], "https://exporter.example/agntix");
     assert_eq!(other[2]["labels"]["pace"], "fast");
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("rules.yml");
@@ -142,7 +151,10 @@ fn severities_labels_and_alerts_are_set_by_the_names_of_alerts_yml_and_alike() {
     rules["enabled"] = true.into();
     std::fs::write(&values, serde_json::json!({"demo": true, "rules": rules}).to_string()).unwrap();
     let of_chart = chart(&["--values", values.to_str().unwrap()]);
-    let of_chart = rules_of(only(&of_chart, "PrometheusRule")["spec"]["groups"].as_array().unwrap());
+    let mut of_chart = only(&of_chart, "PrometheusRule")["spec"]["groups"].as_array().unwrap().clone();
+    // The chart knows where its exporter is.
+    links(&mut of_chart)["exporter_url"] = "".into();
+    let of_chart = rules_of(&of_chart);
 
     // Its mappings are YAML's, on one line.
     let plain = settings.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {value}\n"));

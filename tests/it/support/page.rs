@@ -88,6 +88,7 @@ fn own() -> ExporterMetrics {
     own.sessions_discovered.with_label_values(&["listing"]).inc();
     own.oldest_pending.with_label_values::<&str>(&[]).set(1.5);
     own.source_last_success.with_label_values(&["listing"]).set(1.5);
+    own.web_info.with_label_values(&["https://monitoring.example/agntix/"]).set(1);
     own.web_config_last_reload_successful.with_label_values(&["metrics"]).set(1);
     own.web_certificate_not_after.with_label_values(&["metrics"]).set(1.5);
     own.malformed_sessions.with_label_values(&["state"]).inc();

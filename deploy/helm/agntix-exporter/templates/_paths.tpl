@@ -27,6 +27,16 @@
 {{- regexReplaceAll "/+$" $prefix "" -}}
 {{- end }}
 
+{{/* Where people reach the exporter: what web.external_url says if that is more than a path, else the Service, for who is in the cluster. */}}
+{{- define "agntix-exporter.address" -}}
+{{- $web := fromJson (include "agntix-exporter.web" .) -}}
+{{- $url := hasKey $web "external_url" | ternary (toString $web.external_url) "" -}}
+{{- if not (hasPrefix "http" $url) -}}
+{{- $url = printf "%s://%s.%s.svc:%v%s" (include "agntix-exporter.scheme" .) (include "agntix-exporter.fullname" .) .Release.Namespace .Values.service.port (include "agntix-exporter.prefix" .) -}}
+{{- end -}}
+{{- regexReplaceAll "/+$" $url "" -}}
+{{- end }}
+
 {{/* The whole path of the metrics. */}}
 {{- define "agntix-exporter.metricsPath" -}}
 {{- $web := fromJson (include "agntix-exporter.web" .) -}}
