@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The stack of compose.yaml without Grafana and without containers: the exporter, Prometheus with the rules, and Alertmanager,
-# on loopback, until Ctrl-C. The servers are Debian's, unpacked under target/tools by .ci/tools, which this runs if need be.
+# The stack of compose.yaml without Grafana and without containers: the exporter, Prometheus with the rules, Alertmanager, and the
+# receiver that shows what would be sent, on loopback, until Ctrl-C. The servers are Debian's, unpacked under target/tools by
+# .ci/tools, which this runs if need be.
 #
 #     deploy/local.sh [--speed FACTOR] [--data DIRECTORY]
 #
@@ -10,8 +11,7 @@
 #
 # In the environment:
 #   EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT    9899, 9090, 9093; 0 for a free one
-#   ON_CALL_URL, TEAM_URL                                webhooks for what must be seen at once, and for what may wait, in place of
-#                                                        those of alertmanager.yml
+#   RECEIVER_PORT                                        9095, for the page that shows what would be sent
 #   AGNTIX_EXPORTER, PROMETHEUS_3, PROMTOOL_3, ALERTMANAGER, AMTOOL    programs to use instead
 set -euo pipefail
 
@@ -150,11 +150,23 @@ if [ -e "$share/prometheus/alertmanager/default.tmpl" ] && ! [ -e /usr/share/pro
     installed=(unshare --map-root-user --mount sh -c
         'mount -t overlay -o "lowerdir=$1:/usr/share" overlay /usr/share && shift && exec setpriv --pdeathsig TERM -- "$@"' sh "$share")
 fi
+# While nobody has set receivers of their own.
+start receiver python3 "$root/deploy/alertmanager/receiver.py" --listen "127.0.0.1:${RECEIVER_PORT:-9095}" --smtp 127.0.0.1:0
+await_address
+receiver_at=$listens
+mail_at=$(sed -n 's/.* smtp=//p' "$data/receiver.log")
+
 cp "$root/deploy/alertmanager/alertmanager.yml" "$data/alertmanager.yml"
-[ -z "${ON_CALL_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/on-call "$ON_CALL_URL"
-[ -z "${TEAM_URL:-}" ] || put "$data/alertmanager.yml" http://localhost:9095/team "$TEAM_URL"
+ln -sfn "$root/deploy/alertmanager/templates" "$data/templates"
+if grep -q receiver:9095 "$data/alertmanager.yml"; then
+    put "$data/alertmanager.yml" receiver:9095 "$receiver_at"
+    put "$data/alertmanager.yml" receiver:9025 "$mail_at"
+fi
+# Links in messages lead there. A free port is not known yet.
+external=()
+[ "${ALERTMANAGER_PORT:-9093}" = 0 ] || external=(--web.external-url="http://localhost:${ALERTMANAGER_PORT:-9093}")
 start alertmanager "${installed[@]}" "$ALERTMANAGER" --config.file="$data/alertmanager.yml" --storage.path="$data/alertmanager" \
-    --web.listen-address="127.0.0.1:${ALERTMANAGER_PORT:-9093}" --cluster.listen-address=
+    --web.listen-address="127.0.0.1:${ALERTMANAGER_PORT:-9093}" --cluster.listen-address= "${external[@]}"
 await_address
 alertmanager_at=$listens
 
@@ -172,13 +184,14 @@ cat <<END
   exporter       http://$exporter_at/
   Prometheus     http://$prometheus_at/
   Alertmanager   http://$alertmanager_at/
+  what is sent   http://$receiver_at/
 
-Debian's servers have no pages to look at. What fires, and what was sent on:
+Debian's servers have no pages to look at. What fires, and what Alertmanager knows of it:
 
   $PROMTOOL_3 query instant http://$prometheus_at ALERTS
   $AMTOOL alert query --alertmanager.url=http://$alertmanager_at
 
-Logs and data are in $data. Ctrl-C stops all of it.
+Logs and data are in $data, what was sent also in receiver.log. Ctrl-C stops all of it.
 END
 
 # Until one of them ends, which none should.

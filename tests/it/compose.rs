@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::tool;
 
-const SERVICES: [&str; 4] = ["alertmanager", "exporter", "grafana", "prometheus"];
+const SERVICES: [&str; 5] = ["alertmanager", "exporter", "grafana", "prometheus", "receiver"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -128,6 +128,11 @@ fn the_services_find_each_other() {
         format!("http://localhost:{}/", exporter["ports"][0]["published"].as_str().unwrap()),
         "the alerts lead to where a browser finds the runbooks"
     );
+    let alertmanager = read("deploy/alertmanager/alertmanager.yml");
+    assert!(alertmanager.contains("http://receiver:9095/") && alertmanager.contains("smarthost: receiver:9025"));
+    let receiver = texts(&config["services"]["receiver"]["command"]);
+    assert!(receiver.contains(&"--listen=0.0.0.0:9095") && receiver.contains(&"--smtp=0.0.0.0:9025"), "{receiver:?}");
+    assert_eq!(config["services"]["receiver"]["volumes"][0]["target"], receiver[2]);
     let flags = texts(&config["services"]["prometheus"]["command"]);
     assert!(flags.contains(&"--storage.tsdb.retention.time=40d"), "the rules look back for four weeks and more");
     assert!(flags.contains(&"--enable-feature=exemplar-storage"), "the dashboards link exemplars to sessions");

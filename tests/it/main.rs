@@ -23,6 +23,7 @@ mod late_analysis;
 mod lifecycle;
 mod listing;
 mod new_series;
+mod notifications;
 mod odd_json;
 mod packaging;
 mod personal_data;

@@ -1,4 +1,4 @@
-//! A real Alertmanager with the example's configuration: what it inhibits.
+//! A real Alertmanager with the example's configuration: what it inhibits, and what it sends.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -54,12 +54,17 @@ impl Alertmanager {
 
     /// Fires alerts, each given by its labels.
     pub async fn fire(&self, alerts: &[Labels]) {
-        let body: Vec<_> = alerts.iter().map(|labels| json!({ "labels": labels })).collect();
+        let alerts: Vec<_> = alerts.iter().map(|labels| json!({ "labels": labels })).collect();
+        self.post(&Value::from(alerts)).await;
+    }
+
+    /// Posts alerts as Prometheus does.
+    pub async fn post(&self, alerts: &Value) {
         let answer = self
             .client
             .post(format!("http://{}/api/v2/alerts", self.address))
             .header("content-type", "application/json")
-            .body(Value::from(body).to_string())
+            .body(alerts.to_string())
             .send()
             .await
             .unwrap();

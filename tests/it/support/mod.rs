@@ -8,6 +8,7 @@ pub mod https;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
+pub mod receiver;
 pub mod tool;
 pub mod wait;
 
