@@ -4,7 +4,7 @@ Grafana reads no annotations of alerts, and in the text of a mark it can use lab
 deploy/prometheus become labels here, within the query, by count_values; no series with such labels is stored.
 """
 
-from .queries import alerts, labelled, named_ones, settings
+from .queries import alerts, labelled, named_ones
 
 # What distinguishes one alert from another; and of these, what its recorded numbers have, too.
 ALERT = "alertname, severity, component, organization, job, instance, agent_id, signal, intent, session_type, session_id, source, reason, label, listener"
@@ -138,13 +138,23 @@ def _told(found: str) -> str:
     return labelled(joined, ("about", "$1", "about", "(.+), "))
 
 
+def _runbooks() -> str:
+    """Where runbooks are: one series with the label `url`. All exporters have the same, so that any will do; of one that is down the last address."""
+    recorded = "agntix:runbook:url"
+    of_choice = f"{recorded}{{organization=~{chr(34)}$organization|{chr(34)}, job=~{chr(34)}$job|{chr(34)}}}"
+    known = (of_choice, f"{recorded}{{}}", f"last_over_time({recorded}{{}}[$__range])")
+    return f"({' or on () '.join(f'topk(1, {one})' for one in known)} or on () vector(1))"
+
+
 def rows(*matchers: str) -> str:
     """Alerts that fire or are pending, with the time since when their condition holds, in milliseconds, and with labels for links."""
     found = f"max by (alertstate, {ALERT}) ({alerts(*matchers)})"
     since = f"1000 * max by ({ALERT}) ({alerts(*matchers, metric='ALERTS_FOR_STATE')})"
     timed = f"({_told(found)}) * on ({ALERT}) group_left () ({since} or on ({ALERT}) NaN * max by ({ALERT}) ({alerts(*matchers)}))"
     linked = labelled(
-        f"{timed} * on () group_left (runbook_url) {settings('runbook_url')}",
+        f"{timed} * on () group_left (url) {_runbooks()}",
+        # The address has the alert's name in place of {alert}.
+        *((part, f"${number}", "url", "(.*)[{]alert[}](.*)") for number, part in enumerate(("before", "after"), 1)),
         # In an address All is a choice; an empty value would be none.
         *((f"its_{name}", "All", "", "") for name in ("agent", "organization", "job", "signal")),
         ("its_agent", "$1", "agent_id", "(.+)"),
@@ -159,9 +169,8 @@ def rows(*matchers: str) -> str:
         ("behind", "watched sessions", "component", "sessions"),
         ("behind", "$1 sessions", "its_signal", "(unresolved|negative)"),
     )
-    shown = (
-        "alertstate, alertname, severity, organization, about, came, behind, board, its_agent, its_organization, its_job, its_signal, runbook_url"
-    )
+    linked = f'label_join({linked}, "runbook", "", "before", "alertname", "after")'
+    shown = "alertstate, alertname, severity, organization, about, came, behind, board, its_agent, its_organization, its_job, its_signal, runbook"
     return f"max by ({shown}) ({linked})"
 
 

@@ -65,10 +65,7 @@ ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", organization=~"$organization|", job=~
 RECORDED = 'organization=~"$organization", job=~"$job", agent_id=~"$agent", agent_id!=""'
 
 # Links of agntix-settings.yml, as they are there.
-LINKS = {
-    "app_url": "https://app.agntix.ai/en/logs-history",
-    "runbook_url": "https://agntix-exporter.example/docs/runbooks",
-}
+LINKS = {"app_url": "https://app.agntix.ai/en/logs-history"}
 
 # Scores and confidences end at the last bound, so that the row above it would always be empty.
 NO_INFINITY = 'le!="+Inf"'

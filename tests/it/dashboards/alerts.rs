@@ -196,8 +196,14 @@ fn every_alert_about_sessions_has_its_row_here() {
 
 /// With everything chosen, as Grafana fills it in.
 fn filled(expr: &str) -> String {
-    let values =
-        [("$organization", ".*"), ("$job", ".+"), ("$instance", ".+"), ("$agent", ".*"), ("$__interval", "1m")];
+    let values = [
+        ("$organization", ".*"),
+        ("$job", ".+"),
+        ("$instance", ".+"),
+        ("$agent", ".*"),
+        ("$__interval", "1m"),
+        ("$__range", "5m"),
+    ];
     values.iter().fold(expr.to_owned(), |expr, (name, value)| expr.replace(name, value))
 }
 
@@ -211,13 +217,19 @@ fn series(name: &str, labels: &[&str], value: f64) -> Value {
 fn told(version: Version, named: &str) {
     let of_job = [r#"job="agntix""#, named];
     let every_alert = every_alert();
+    let url = r#"url="https://exporter.example/-/runbooks/{alert}""#;
+    let mut runbooks = series("agntix:runbook:url", &[&of_job[..], &[url]].concat(), 1.0);
+    if !named.is_empty() {
+        // The last exporter has gone down: its address is remembered.
+        runbooks["values"] = json!("_x4 1+0x1 stale");
+    }
     let mut input: Vec<_> = RECORDED
         .iter()
         .map(|(name, labels, value)| series(name, &[&of_job[..], &[labels]].concat(), *value))
         .chain([
             series("agntix:sessions_open:sum", &[&of_job[..], &[DESK]].concat(), 12.0),
             series("agntix:threshold:resolution_objective", &[], 0.8),
-            series("agntix:setting:links", &[r#"runbook_url="https://runbooks.example/x""#], 1.0),
+            runbooks,
             series(
                 "agntix_agent_info",
                 &[&of_job[..], &[r#"instance="exporter:9899""#, DESK, r#"agent_name="Delivery Desk""#]].concat(),
@@ -262,7 +274,7 @@ fn told(version: Version, named: &str) {
                 format!(r#"its_organization="{}""#, organization.unwrap_or("All")),
                 r#"its_job="agntix""#.to_owned(),
                 format!(r#"its_signal="{signal}""#),
-                r#"runbook_url="https://runbooks.example/x""#.to_owned(),
+                format!(r#"runbook="https://exporter.example/-/runbooks/{}""#, row.alert),
             ],
         ]
         .concat();

@@ -209,9 +209,8 @@ fn links_lead_to_dashboards_that_exist_and_take_time_and_variables_along() {
 
 /// The dashboard that a row names.
 const OF_ROW: &str = "${__data.fields[\"Board\"]}";
-/// Links to pages that are no dashboards: the beginning of each is a link of agntix-settings.yml.
-const ELSEWHERE: [&str; 2] =
-    ["${__data.fields[\"Page\"]}?opened=${__value.raw}", "${__data.fields[\"Runbooks\"]}/${__value.raw}.md"];
+/// Links to pages that are no dashboards: what `agntix-settings.yml` says of them is in a column.
+const ELSEWHERE: [&str; 2] = ["${__data.fields[\"Page\"]}?opened=${__value.raw}", "${__data.fields[\"Runbook\"]}"];
 
 /// `${__data.fields["Agent ID"]}` names a column that the table has after its columns are renamed, and that is made of a label
 /// that its query gives every row.

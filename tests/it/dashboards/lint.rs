@@ -229,7 +229,7 @@ const OF_PROMETHEUS: [(&str, &[&str]); 5] = [
 ];
 
 /// What the rules of `deploy/prometheus` add to alerts, and what only recorded series have.
-const OF_RULES: [&str; 6] = ["severity", "component", "signal", "window", "pace", "week"];
+const OF_RULES: [&str; 7] = ["severity", "component", "signal", "window", "pace", "week", "url"];
 
 #[test]
 fn every_metric_and_label_is_in_the_catalogue() {
