@@ -18,33 +18,37 @@ def _recorded(name: str, *matchers: str) -> str:
     return f"{name}{{{', '.join(matchers)}}}"
 
 
-def _said(by: str, text: str, words: tuple[str, ...] = (), **numbers: str) -> str:
-    """One series for each of `by`, with the label `came`: `text`, where $1, $2 and so on are the numbers, rounded, and then the labels `words`."""
+def _said(text: str, words: tuple[str, ...], **numbers: tuple[str, str]) -> str:
+    """Series with the label `came`: `text`, where $1, $2 and so on are the numbers, rounded, and then the labels `words`.
 
-    def number(name: str, expr: str) -> str:
+    Each number comes with the labels by which it is found. There is a series for each of the first one.
+    """
+
+    def number(name: str, by: str, expr: str) -> str:
         # One series at most, so that no other one is in the way of the join.
         return f'count_values by ({by}) ("{name}", max by ({by}) (round({expr})))'
 
-    (first, expr), *rest = numbers.items()
-    joined = number(first, expr)
-    for name, expr in rest:
-        joined = f"{joined} * on ({by}) group_left ({name}) {number(name, expr)}"
+    (first, (by, expr)), *rest = numbers.items()
+    joined = number(first, by, expr)
+    for name, (by, expr) in rest:
+        joined = f"{joined} * on ({by}) group_left ({name}) {number(name, by, expr)}"
     parts = (*numbers, *words)
     joined = f'label_join({joined}, "came", " ", {", ".join(f"{chr(34)}{part}{chr(34)}" for part in parts)})'
     return labelled(joined, ("came", text, "came", " ".join(["(.*)"] * len(parts))))
 
 
-def _share(windows: str) -> str:
-    """Of the windows the one whose share is most surely high."""
-    by, window = f"{AGENT}, signal", f'window=~"{windows}"'
-    surest = f"topk by ({by}) (1, {_recorded('agntix:sessions_bad_share:lower', window)} >= 0)"
+def _share(pace: str) -> str:
+    """The window that the alert is about: of those in excess that of the highest share. Where none is so any more, that whose share is most surely high."""
+    by = f"{AGENT}, signal"
+    about = " or on ({by}) ".join(
+        f"topk by ({{by}}) (1, {_recorded(f'agntix:sessions_bad_share:{name}', pace)} >= 0)" for name in ("excess", "lower")
+    ).replace("{by}", by)
     return _said(
-        by,
-        "$1 % of $2 $4, $3 % expected",
-        ("signal",),
-        share=f"100 * {_recorded('agntix:sessions_bad_share:ratio', window)} and {surest}",
-        n=f"{_recorded('agntix:sessions_judged:increase', window)} and {surest}",
-        expected=f"100 * {_recorded('agntix:sessions_bad_share:expected')} and on ({by}, pace) {surest}",
+        "$1 % of $2 $4 in $5, $3 % expected",
+        ("signal", "window"),
+        share=(f"{by}, window, pace", f"100 * {_recorded('agntix:sessions_bad_share:ratio', pace)} and ({about})"),
+        n=(f"{by}, window", _recorded("agntix:sessions_judged:increase", pace)),
+        expected=(f"{by}, pace", f"100 * {_recorded('agntix:sessions_bad_share:expected', pace)}"),
     )
 
 
@@ -52,56 +56,65 @@ def _burn(window: str) -> str:
     by, of = f"{AGENT}, signal", ('signal="unresolved"', f'window="{window}"')
     share = _recorded("agntix:sessions_bad_share:ratio", *of)
     return _said(
-        by,
-        "$1 % of $2 unresolved, $3 % allowed",
-        share=f"100 * {share} >= 0",
-        n=_recorded("agntix:sessions_judged:increase", *of),
-        allowed=f"100 * (1 - scalar(agntix:threshold:resolution_objective{{}})) + 0 * {share}",
+        f"$1 % of $2 unresolved in {window}, $3 % allowed",
+        (),
+        share=(by, f"100 * {share} >= 0"),
+        n=(by, _recorded("agntix:sessions_judged:increase", *of)),
+        allowed=(by, f"100 * (1 - scalar(agntix:threshold:resolution_objective{{}})) + 0 * {share}"),
     )
 
 
 def _volume(windows: str, extreme: str) -> str:
     """Of the windows the one that differs most from past weeks: `extreme` is topk or bottomk."""
-    window = f'window=~"{windows}"'
+    by, window = f"{AGENT}, window", f'window=~"{windows}"'
     came = _recorded("agntix:sessions_started:increase", window)
     usual = f"avg without (week) ({_recorded('agntix:sessions_started:past_weeks', window)})"
-    most = f"{extreme} by ({AGENT}) (1, {came} / ({usual} > 0))"
-    return _said(AGENT, "$1 started, $2 expected", started=f"{came} and {most}", expected=f"{usual} and {most}")
+    return _said(
+        "$1 started in $3, $2 expected",
+        ("window",),
+        started=(by, f"{came} and {extreme} by ({AGENT}) (1, {came} / ({usual} > 0))"),
+        expected=(by, usual),
+    )
 
 
 def _handle_time() -> str:
-    by = f"{AGENT}, session_type"
+    of = f"{AGENT}, session_type"
     came, usual = (_recorded(f"agntix:session_duration_seconds:{name}") for name in ("median", "median_before"))
-    most = f"topk by ({by}) (1, abs({came} - {usual}) / {usual} >= 0)"
-    return _said(by, "median $1 s, $2 s expected", came=f"{came} and {most}", expected=f"{usual} and {most}")
+    most = f"topk by ({of}) (1, abs({came} - {usual}) / {usual} >= 0)"
+    return _said(
+        "median $1 s in $3, $2 s expected",
+        ("window",),
+        came=(f"{of}, window", f"{came} and {most}"),
+        expected=(f"{of}, window", usual),
+    )
 
 
 def _intent() -> str:
-    by = f"{AGENT}, intent"
+    of = f"{AGENT}, intent"
     bad, judged = (_recorded(f"agntix:intent_sessions_{name}:increase") for name in ("unresolved", "judged"))
-    surest = f"topk by ({by}) (1, {_recorded('agntix:intent_unresolved_share:lower')} >= 0)"
+    surest = f"topk by ({of}) (1, {_recorded('agntix:intent_unresolved_share:lower')} >= 0)"
     return _said(
-        by,
-        "$1 % of $2 unresolved, $3 % expected",
-        share=f"100 * {bad} / {judged} and {surest}",
-        n=f"{judged} and {surest}",
-        expected=f"100 * {_recorded('agntix:intent_unresolved_share:expected')}",
+        "$1 % of $2 unresolved in $4, $3 % expected",
+        ("window",),
+        share=(f"{of}, window", f"100 * {bad} / {judged} and {surest}"),
+        n=(f"{of}, window", judged),
+        expected=(of, f"100 * {_recorded('agntix:intent_unresolved_share:expected')}"),
     )
 
 
 def _open_long() -> str:
     return _said(
-        AGENT,
         "at least $1 of $2 open for more than 4 h",
-        long=_recorded("agntix:sessions_open_long:lower"),
-        open=_recorded("agntix:sessions_open:sum"),
+        (),
+        long=(AGENT, _recorded("agntix:sessions_open_long:lower")),
+        open=(AGENT, _recorded("agntix:sessions_open:sum")),
     )
 
 
 # What came and what was expected, by the kind of alert, and the alerts of that kind by name.
 SAID = {
-    "spike": ("Agntix(Organization)?(Unresolved|Negative)Spike", _share("5m|15m|1h|2h")),
-    "elevated": ("Agntix(Organization)?(Unresolved|Negative)Elevated", _share("6h|1d|3d")),
+    "spike": ("Agntix(Organization)?(Unresolved|Negative)Spike", _share('pace="fast"')),
+    "elevated": ("Agntix(Organization)?(Unresolved|Negative)Elevated", _share('pace!="fast"')),
     "burn fast": ("AgntixResolutionBudgetBurnFast", _burn("6h")),
     "burn slow": ("AgntixResolutionBudgetBurnSlow", _burn("3d")),
     "silent": ("Agntix(Organization)?SessionsSilent", _volume("30m|2h|6h", "bottomk")),
