@@ -100,7 +100,7 @@ macro_rules! alerts_behave {
     };
 }
 
-alerts_behave! { absence details exporter flood handle_time links never organizations past_weeks paused shares slow volume volume_slow }
+alerts_behave! { absence details exporter flood handle_time links never objective organizations past_weeks paused shares slow texts volume volume_slow }
 
 /// The rules as a server sees them after it has evaluated each of them, which is every second here. An empty server: what is
 /// checked is that no expression is in error by itself, and what the rules consist of.
@@ -162,11 +162,17 @@ async fn every_alert_says_what_a_reader_needs_and_has_its_runbook() {
         let annotation =
             |key: &str| alert["annotations"][key].as_str().unwrap_or_else(|| panic!("{name} has no {key}"));
         assert!(annotation("summary").contains("{{"), "the summary of {name} names nobody");
-        assert!(annotation("description").len() > annotation("summary").len(), "{name}");
+        assert!(annotation("description").len() > 100, "the description of {name} says little");
         for end in [format!(r#"reReplaceAll "[{{]alert[}}]" "{name}" }}}}"#), format!("/{name}.md{{{{ end }}}}")] {
             assert!(annotation("runbook_url").contains(&end), "{name}: {end}");
         }
         assert!(annotation("dashboard_url").contains("/d/agntix-"), "{name}");
+        if labels["component"] == "sessions" {
+            assert!(annotation("sessions_url").contains("/d/agntix-sessions?"), "{name} does not lead to its sessions");
+        }
+        for key in ["summary", "description"] {
+            assert!(!annotation(key).contains("{{ $labels.job }}"), "the {key} of {name} says the scrape job's name");
+        }
         let page = text(&repository(&format!("docs/runbooks/{name}.md")));
         assert!(page.starts_with(&format!("# {name}\n")), "the runbook of {name} has another heading");
         for part in
@@ -179,6 +185,63 @@ async fn every_alert_says_what_a_reader_needs_and_has_its_runbook() {
     for page in files("docs/runbooks", "md") {
         let name = page.file_stem().unwrap().to_str().unwrap().to_owned();
         assert!(alerts.contains_key(name.as_str()), "no alert belongs to {}", page.display());
+    }
+}
+
+/// An alert that a file of tests expects: its scrape job, organization and component, and its texts.
+struct Expected {
+    job: String,
+    organization: String,
+    component: String,
+    texts: BTreeMap<String, String>,
+}
+
+/// The value of a label in `{a: b, c: d}`.
+fn label(labels: &str, name: &str) -> String {
+    let value = labels.split(['{', ',']).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix(": "));
+    value.unwrap_or_default().trim_end_matches('}').to_owned()
+}
+
+fn expected_alerts() -> Vec<Expected> {
+    let mut expected: Vec<Expected> = Vec::new();
+    for file in files("deploy/prometheus/tests", "yml") {
+        let mut key = String::new();
+        for line in text(&file).lines() {
+            if let Some(labels) = line.trim().strip_prefix("- exp_labels: ") {
+                let [job, organization, component] =
+                    ["job", "organization", "component"].map(|name| label(labels, name));
+                expected.push(Expected { job, organization, component, texts: BTreeMap::new() });
+            } else if let Some(name) = line.strip_prefix("              ").and_then(|line| line.strip_suffix(": >-")) {
+                name.clone_into(&mut key);
+            } else if let (Some(words), Some(alert)) = (line.strip_prefix("                "), expected.last_mut())
+                && !key.is_empty()
+            {
+                let text = alert.texts.entry(key.clone()).or_default();
+                *text = format!("{text} {words}").trim().to_owned();
+            } else {
+                key.clear();
+            }
+        }
+    }
+    assert!(expected.len() > 50, "{} alerts are expected", expected.len());
+    expected
+}
+
+#[test]
+fn expected_summaries_have_a_number_and_no_text_has_the_name_of_the_scrape_job() {
+    for alert in expected_alerts() {
+        let (summary, description) = (&alert.texts["summary"], &alert.texts["description"]);
+        // What stands before the colon names who it is, which may have digits too.
+        let said = summary.split_once(": ").map_or(summary.as_str(), |(_, said)| said);
+        let counts = if alert.component == "sessions" { said } else { summary };
+        assert!(counts.contains(|c: char| c.is_ascii_digit()), "no number in: {summary}");
+        assert!(summary.chars().count() < 200, "a pager shows less than: {summary}");
+        for text in [summary, description] {
+            let named = alert.job.is_empty() || alert.job == alert.organization || !text.contains(&alert.job);
+            assert!(named, "{} is a job in: {text}", alert.job);
+            assert!(!text.contains("  ") && !text.contains("error expanding"), "{text}");
+        }
+        assert_eq!(alert.component == "sessions", alert.texts.contains_key("sessions_url"), "{summary}");
     }
 }
 
