@@ -3,16 +3,20 @@
 //!
 //! `cargo bench --bench alert_quality -- --seeds 5`. Options: `--seeds N` (1), `--first-seed N` (1), `--weeks N` (8), `--warm-up N` (4, the weeks
 //! before the first incident, from which the rules learn what is usual), `--by-day` (incidents begin on working days), `--rules DIRECTORY` (`deploy/prometheus/rules`),
-//! `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
+//! `nuisance` (how the rules about shares stand what is not constant, in a model of them: half a minute a seed), `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
 //! gigabytes below `target/`, and minutes a seed.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up should stop")]
 
+mod judging;
+mod model;
+mod nuisance;
 mod organization;
 mod prometheus;
 mod rules;
 mod score;
+mod sequential;
 mod series;
 
 use std::collections::HashSet;
@@ -43,12 +47,14 @@ struct Options {
     by_day: bool,
     rules: PathBuf,
     keep: bool,
+    nuisance: bool,
 }
 
 impl Options {
     fn read() -> Self {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-        let mut options = Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, by_day: false, rules, keep: false };
+        let mut options =
+            Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, by_day: false, rules, keep: false, nuisance: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
@@ -60,6 +66,7 @@ impl Options {
                 "--rules" => options.rules = value().into(),
                 "--by-day" => options.by_day = true,
                 "--keep" => options.keep = true,
+                "nuisance" => options.nuisance = true,
                 "--bench" => {}
                 _ => panic!("{argument} is not an option"),
             }
@@ -84,10 +91,14 @@ fn main() {
     std::fs::create_dir_all(&top).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut rules = runtime.block_on(rules::read(&options.files()));
+    let seeds = options.first_seed..options.first_seed + options.seeds;
+    if options.nuisance {
+        println!("Seeds {} to {}.\n\n{}", seeds.start, seeds.end - 1, judging::measure(&rules, seeds.clone()));
+        return;
+    }
     rules.retain(|rule| rule.r#type == Type::Recording || score::classify(rule).is_some());
     let agents = organization::agents();
     let mut score = Score::default();
-    let seeds = options.first_seed..options.first_seed + options.seeds;
     for seed in seeds.clone() {
         runtime.block_on(measure(seed, &options, &top.join(format!("seed-{seed}")), &rules, &agents, &mut score));
         // What is known so far, so that a run that is broken off was not for nothing.
