@@ -112,7 +112,7 @@ def alerts_table(*matchers: str, width: int = 24, height: int = 6):
         ],
         width=width,
         height=height,
-        sort="State",
+        sort=("State", "Severity"),
         descending=False,
         empty="No alert is pending or firing",
     )

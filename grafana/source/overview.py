@@ -84,7 +84,7 @@ BOARD.top(
     ),
     freshness(width=4),
 )
-BOARD.row("Where is it?", alerts_table(), agents_table(width=24))
+BOARD.row("Where is it?", alerts_table(height=7), agents_table(width=24))
 BOARD.row(
     "Since when?",
     outcome_course(width=12),

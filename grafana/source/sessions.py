@@ -23,8 +23,8 @@ from .style import (
 INFO = "agntix_watched_session_info"
 NONE = "None is watched"
 HOW_TO_WATCH = (
-    "No such session is watched. metrics.watch_recent in the exporter's configuration says how many recent unresolved or negative ones are "
-    "(0: none of them), and sessions.ids or sessions.files which others."
+    "No such session is watched. Set metrics.watch_recent to how many recent unresolved or negative sessions are to be watched (0: none), "
+    "or name sessions in sessions.ids or sessions.files."
 )
 LABELS = "session_id, agent_id, session_type, platform, direction, state, intent, resolution, sentiment, language"
 

@@ -360,7 +360,9 @@ def grid(
         if column.properties:
             panel.override_by_name(column.name, column.properties)
     if sort:
-        panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
+        # Where Grafana sorts by one column only, it is the first.
+        by = [sort] if isinstance(sort, str) else sort
+        panel.sort_by([common.TableSortByFieldState().display_name(name).desc(descending) for name in by])
     return panel
 
 

@@ -95,6 +95,33 @@ function drawEvents(plot: uPlot, frame: DataFrame, theme: GrafanaTheme2) {
       ctx.stroke();
     }
   }
+  if (SHOWS_TEXTS) {
+    for (let row = 0; row < frame.length; row++) {
+      const at = plot.valToPos(valuesOf(frame, 'time')[row], 'x', true);
+      drawText(plot, at, row, [valuesOf(frame, 'title')[row], valuesOf(frame, 'text')[row]], theme);
+    }
+  }
+}
+
+/** Grafana shows what a mark says when the pointer is on it; a picture has no pointer. */
+const SHOWS_TEXTS = new URLSearchParams(location.search).has('mark_texts');
+
+/** A box beside the mark, left of it where the right side is too narrow; those of several marks stand one below the other. */
+function drawText({ ctx, bbox }: uPlot, at: number, row: number, lines: string[], theme: GrafanaTheme2) {
+  const [size, space] = [12 * devicePixelRatio, 6 * devicePixelRatio];
+  ctx.font = `${size}px ${theme.typography.fontFamily}`;
+  const width = Math.max(...lines.map((line) => ctx.measureText(line).width)) + 2 * space;
+  const height = lines.length * (size + space) + space;
+  const left = at + space + width <= bbox.left + bbox.width ? at + space : Math.max(at - space - width, bbox.left);
+  const top = bbox.top + space + row * (height + space);
+  ctx.fillStyle = theme.colors.background.elevated;
+  ctx.fillRect(left, top, width, height);
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'top';
+  lines.forEach((line, index) => {
+    ctx.fillStyle = index === 0 ? theme.colors.text.secondary : theme.colors.text.primary;
+    ctx.fillText(line, left + space, top + space + index * (size + space));
+  });
 }
 
 /** Diamonds at their values, and at the edge of the graph where they are outside of it. */
