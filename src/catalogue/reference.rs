@@ -10,8 +10,8 @@ use super::own::OWN;
 const INTRODUCTION: &str = "\
 # Metrics
 
-This file is generated from the same catalogue as `/metrics`; a test fails when it is out of date
-(`UPDATE_DOCS=1 cargo test docs_metrics_is_current` updates it). The running exporter serves it at `/-/reference`.
+Every metric that the exporter serves, with its labels and its meaning. A running exporter shows this page at `/-/reference`. It is generated from the same
+catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writes it again after a change of the catalogue.
 
 ## How to read them
 

@@ -10,15 +10,14 @@ use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::status::{LookBack, Mood, RouteLine, StatusSnapshot, Summary};
 
-/// Only the style inside the page is allowed: no scripts, no images, no frames, no requests to anywhere.
-const HEADERS: [(HeaderName, &str); 4] = [
+/// For every page: only the style inside it is allowed; no scripts, no images, no frames, no requests to anywhere.
+pub const SAFE: [(HeaderName, &str); 3] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
 ];
 
 #[derive(Template)]
@@ -53,7 +52,7 @@ pub fn page(state: &WebState, links: &Links) -> Response {
     let status = state.status.snapshot();
     let transport = state.security.summary();
     match render(&status, links, transport, state.exposition.series(), state.clock.now()) {
-        Ok(html) => (HEADERS, Html(html)).into_response(),
+        Ok(html) => (SAFE, [(header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
         Err(error) => {
             tracing::error!(%error, "the landing page could not be made");
             (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; the log says why.\n").into_response()

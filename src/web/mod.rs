@@ -8,6 +8,7 @@ mod error;
 pub mod guards;
 pub(crate) mod landing;
 mod metrics;
+mod pages;
 mod reach;
 mod router;
 mod state;

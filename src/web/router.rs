@@ -1,4 +1,4 @@
-//! The routes: landing page, metrics, health, readiness, reload.
+//! The routes: landing page, metrics, health, readiness, reload, runbooks and reference.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::error::WebError;
 use super::landing::{self, Links};
 use super::metrics::{MetricsState, metrics};
+use super::pages;
 use super::state::WebState;
-use crate::catalogue;
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::lifecycle::ReloadRequest;
 
@@ -47,8 +47,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     let mut router = Router::new()
         .route(&at("/-/healthy"), get(|| async { "Healthy.\n" }))
         .route(&at("/-/ready"), get(ready))
-        .route(&at("/-/reload"), post(reload))
-        .route(&at("/-/reference"), get(|| async { catalogue::reference() }));
+        .route(&at("/-/reload"), post(reload));
     if path != "/" {
         let links = Arc::new(Links { prefix: config.link_prefix().to_owned(), telemetry_path: path.to_owned() });
         let page = get(move |State(s): State<WebState>| async move { landing::page(&s, &links) });
@@ -62,6 +61,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     let elsewhere = format!("Nothing is here; the landing page is at {}.\n", at("/"));
     Ok(router
         .with_state(state)
+        .merge(pages::routes(prefix, config.link_prefix()))
         .route(&at(path), get(metrics).with_state(scrape))
         .fallback(|| async { (StatusCode::NOT_FOUND, elsewhere) }))
 }

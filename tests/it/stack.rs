@@ -126,6 +126,9 @@ async fn a_simulated_incident_is_told_within_the_promised_time() {
     assert!(page.title.contains("Delivery Desk") && page.text.contains("Severity: critical"), "{page:#?}");
     assert!(page.text.contains("Slot-"), "its intents: {page:#?}");
     assert!(page.link("Runbook").contains("/-/runbooks/Agntix"), "{page:#?}");
+    let runbook = receiver::client().get(page.link("Runbook")).send().await.unwrap();
+    let (status, runbook) = (runbook.status(), runbook.text().await.unwrap());
+    assert!(status == 200 && runbook.contains("Check in a minute"), "{status}: {runbook}");
 
     // A warning that comes back at each scrape would hide the one that matters.
     let log = stack.logs(Some("prometheus"));

@@ -1,6 +1,7 @@
 //! The routes without a network, and the listener on the loopback interface.
 
 mod listener;
+mod pages;
 mod routes;
 mod webhook;
 

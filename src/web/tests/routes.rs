@@ -14,7 +14,12 @@ use crate::config::WebConfig;
 use crate::status::ApiStatus;
 use crate::web::{WebError, WebState, router};
 
-async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)]) -> (Response<()>, Vec<u8>) {
+pub(super) async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (Response<()>, Vec<u8>) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -24,7 +29,7 @@ async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str
     (Response::from_parts(parts, ()), to_bytes(body, usize::MAX).await.unwrap().to_vec())
 }
 
-fn header<'a>(answer: &'a Response<()>, name: &str) -> &'a str {
+pub(super) fn header<'a>(answer: &'a Response<()>, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |v| v.to_str().unwrap())
 }
 
@@ -155,7 +160,7 @@ async fn too_many_scrapes_are_turned_away_at_once() {
 
 #[test]
 fn a_path_that_cannot_be_a_route_is_refused() {
-    for path in ["metrics", "", "/-/ready", "/{x}", "/a?b", "/:id"] {
+    for path in ["metrics", "", "/-/ready", "/-/runbooks", "/{x}", "/a?b", "/:id"] {
         let config = WebConfig { telemetry_path: path.into(), ..WebConfig::default() };
         let refused = router(web_state(0).0, &config);
         assert!(matches!(refused, Err(WebError::TelemetryPath { .. })), "{path}");

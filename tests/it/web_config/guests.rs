@@ -28,6 +28,8 @@ fn every_path_but_the_probes_asks_for_a_user() {
         "/metrics",
         "/",
         "/-/reference",
+        "/-/runbooks",
+        "/-/runbooks/AgntixApiDown",
         "/-/reload",
         "/nothing",
         "/-/healthy",
