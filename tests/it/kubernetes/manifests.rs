@@ -101,6 +101,28 @@ fn rules_and_dashboards_are_the_very_files() {
     assert_eq!(held, files("grafana/dashboards"));
 }
 
+/// Name, labels and expression of the rules that say what the objective is.
+fn objectives(groups: &[Value]) -> Vec<(Value, Value)> {
+    let rules = rules_of(groups).into_iter().filter(|rule| rule["record"] == "agntix:threshold:resolution_objective");
+    rules.map(|mut rule| (rule["labels"].take(), rule["expr"].take())).collect()
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn nobody_has_an_objective_unless_values_set_one_for_all_or_for_an_agent() {
+    assert_eq!(objectives(&groups()), [(Value::Null, "vector(0) > 0".into())]);
+    let wish = |labels: Value, value: f64| serde_json::json!({"record": "agntix:threshold:resolution_objective", "labels": labels, "value": value});
+    let own = serde_json::json!({"agent_id": "agnt_sales"});
+    let (one, all) = (wish(own.clone(), 0.6), wish(serde_json::json!({}), 0.8));
+    for (wishes, of_all) in [(vec![one.clone()], "vector(0) > 0"), (vec![one, all], "vector(0.8)")] {
+        // --set knows no fractions.
+        let thresholds = format!("rules.thresholds={}", Value::from(wishes));
+        let rendered = chart(&["--set", "demo=true,rules.enabled=true", "--set-json", &thresholds]);
+        let groups = only(&rendered, "PrometheusRule")["spec"]["groups"].as_array().unwrap().clone();
+        assert_eq!(objectives(&groups), [(Value::Null, of_all.into()), (own.clone(), "vector(0.6)".into())]);
+    }
+}
+
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn a_threshold_a_link_and_a_disabled_alert_change_that_rule_alone() {
@@ -226,6 +248,22 @@ fn mistakes_are_refused_in_words() {
                 "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:min_sessions,rules.thresholds[0].value=4",
             ],
             "agntix-settings.yml has no agntix:threshold:min_sessions with exactly the labels {}",
+        ),
+        (
+            &[
+                "--set",
+                "demo=true,rules.enabled=true,rules.thresholds[0].record=agntix:threshold:resolution_objective,rules.thresholds[0].value=80",
+            ],
+            "the objective 80 is no share",
+        ),
+        (
+            &[
+                "--set",
+                "demo=true,rules.enabled=true",
+                "--set-json",
+                r#"rules.thresholds=[{"record":"agntix:threshold:resolution_objective","labels":{"agent":"a1"},"value":0.8}]"#,
+            ],
+            r#"with exactly the labels {"agent":"a1"}"#,
         ),
     ];
     for helm in helms() {
