@@ -245,6 +245,44 @@ fn expected_summaries_have_a_number_and_no_text_has_the_name_of_the_scrape_job()
     }
 }
 
+/// What stands between the fences of PromQL in a runbook.
+fn queries(page: &str) -> Vec<String> {
+    let blocks = page.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(|block| block.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs Prometheus from .ci/tools"]
+async fn queries_of_the_runbooks_can_be_asked_and_name_what_exists() {
+    let prometheus = Prometheus::start(Version::V3, Setup::default()).await;
+    let known =
+        reference() + &files("deploy/prometheus/rules", "yml").iter().map(|file| text(file)).collect::<String>();
+    let known: BTreeSet<&str> = metrics(&known).collect();
+    let mut asked = 0;
+    for file in files("docs/runbooks", "md") {
+        let page = text(&file);
+        for name in metrics(&page) {
+            let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(
+                known.contains(name) || base.is_some_and(|base| known.contains(base)),
+                "{}: {name}",
+                file.display()
+            );
+        }
+        for query in queries(&page) {
+            assert_eq!(prometheus.query(&query).await.len(), 0, "{}: {query}", file.display());
+            let is_about_all = query.contains("by (job, organization");
+            let selectors = query.matches(r#"job="JOB""#).count();
+            let of_targets =
+                query.matches(r#"up{job="JOB"}"#).count() - query.matches(r#"agntix_up{job="JOB"}"#).count();
+            let of_organization = query.matches(r#"job="JOB", organization="ORGANIZATION""#).count();
+            assert!(is_about_all || selectors == of_organization + of_targets, "{}: {query}", file.display());
+            asked += 1;
+        }
+    }
+    assert!(asked > 60, "{asked} queries");
+}
+
 /// How each alert is tested: whether some test has it fire, and some has it silent.
 fn tested() -> BTreeMap<String, (bool, bool)> {
     let mut tested: BTreeMap<String, (bool, bool)> = BTreeMap::new();
