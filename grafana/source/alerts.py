@@ -60,7 +60,7 @@ def _burn(window: str) -> str:
         (),
         share=(by, f"100 * {share} >= 0"),
         n=(by, _recorded("agntix:sessions_judged:increase", *of)),
-        allowed=(by, f"100 * (1 - scalar(agntix:threshold:resolution_objective{{}})) + 0 * {share}"),
+        allowed=(by, f"100 * {_recorded('agntix:sessions_bad_share:allowed')}"),
     )
 
 
@@ -82,7 +82,7 @@ def _handle_time() -> str:
     came, usual = (_recorded(f"agntix:session_duration_seconds:{name}") for name in ("median", "median_before"))
     most = f"topk by ({of}) (1, abs({came} - {usual}) / {usual} >= 0)"
     return _said(
-        "median $1 s in $3, $2 s expected",
+        "median $1 s in $3, $2 s before",
         ("window",),
         came=(f"{of}, window", f"{came} and {most}"),
         expected=(f"{of}, window", usual),

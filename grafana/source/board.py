@@ -122,17 +122,14 @@ def _variables(expressions: list[str]):
     ]
 
 
-# Severities of what may wait, by the names in use: deploy/prometheus/alerts.yml may rename those of the rules.
-NOT_URGENT = "(?i)(warn|ticket|info|minor|moderate|low|none|p-?[3-9]|sev-?[3-9]).*"
-
-
 def _alerts() -> dashboard.AnnotationQuery:
-    """Marks where urgent alerts began to fire, with what came and what was expected.
+    """Marks where critical alerts began to fire, with what came and what was expected.
 
     Not how long they fired: Grafana shades such spans over the graph, and the shades of an incident's several alerts add up
     until they hide it.
     """
-    query = alerts.beginnings(f'severity!~"{NOT_URGENT}"')
+    # The chart, and whoever renames severities with deploy/prometheus/apply, replaces this very text.
+    query = alerts.beginnings('severity="critical"')
     target = prometheus.Dataquery().expr(query).ref_id("Anno").datasource(style.DATASOURCE).interval("1m")
     return (
         dashboard.AnnotationQuery()

@@ -81,7 +81,7 @@ const ROWS: [Row; 24] = [
         "AgntixHandleTimeShift",
         r#"agent_id="desk", session_type="voice""#,
         "Delivery Desk, voice",
-        "median 412 s in 1h, 210 s expected",
+        "median 412 s in 1h, 210 s before",
     ),
     row(
         "AgntixIntentUnresolved",
@@ -232,7 +232,11 @@ fn told(version: Version, named: &str) {
         .map(|(name, labels, value)| series(name, &[&of_job[..], &[labels]].concat(), *value))
         .chain([
             series("agntix:sessions_open:sum", &[&of_job[..], &[DESK]].concat(), 12.0),
-            series("agntix:threshold:resolution_objective", &[], 0.8),
+            series(
+                "agntix:sessions_bad_share:allowed",
+                &[&of_job[..], &[DESK, r#"signal="unresolved""#]].concat(),
+                0.2,
+            ),
             runbooks,
             series(
                 "agntix_agent_info",

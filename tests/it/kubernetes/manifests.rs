@@ -208,11 +208,14 @@ fn severities_labels_and_alerts_are_set_by_the_names_of_alerts_yml_and_alike() {
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn dashboards_mark_what_is_called_critical() {
-    let renamed = chart(&["--set", "demo=true,dashboards.enabled=true,rules.severities.critical=P1"]);
+    let words = "rules.severities.critical=P1,rules.severities.warning=P3";
+    let renamed = chart(&["--set", &format!("demo=true,dashboards.enabled=true,{words}")]);
     let texts = renamed.iter().filter(|object| object["kind"] == "ConfigMap").map(|object| object["data"].to_string());
     let all: String = texts.collect();
-    assert!(!all.contains("critical\\"), "a dashboard selects alerts by another word");
-    assert!(all.contains("P1\\"));
+    for (word, new) in [("critical\\", "P1\\"), ("warning\\", "P3\\")] {
+        assert!(!all.contains(word), "a dashboard knows alerts by another word");
+        assert!(all.contains(new));
+    }
 }
 
 #[test]
