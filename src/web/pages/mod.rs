@@ -29,6 +29,8 @@ struct Document<'a> {
     title: &'a str,
     prefix: &'a str,
     version: &'static str,
+    /// Whether it has tables that need the room.
+    wide: bool,
     /// The file that the page is made of.
     source: &'a str,
     body: &'a str,
@@ -135,7 +137,7 @@ impl Library {
             source.strip_suffix(".md").map_or(source, |file| file.rsplit_once('/').map_or("", |(to, _)| to));
         let body = markdown::render(text, directory, self);
         let (prefix, version) = (self.prefix.as_str(), env!("CARGO_PKG_VERSION"));
-        match (Document { title, prefix, version, source, body: &body }.render()) {
+        match (Document { title, prefix, version, wide: text.contains("\n| --- |"), source, body: &body }.render()) {
             Ok(html) => Some(Page { tag: tag(&html), html: html.into() }),
             Err(error) => {
                 tracing::error!(%error, page = title, "a page could not be made");
