@@ -5,7 +5,8 @@
 #
 #     deploy/local.sh [--speed FACTOR] [--data DIRECTORY]
 #
-# Without an account it shows the demo; with AGNTIX_API_KEY, or the files that config.toml knows, an organization.
+# Without an account it shows the demo, with two invented days before it, so that the alerts know what is usual; with AGNTIX_API_KEY, or the
+# files that config.toml knows, an organization.
 #   --speed FACTOR      simulated time passes so many times as fast
 #   --data DIRECTORY    keep everything there; without it nothing is kept
 #
@@ -174,6 +175,13 @@ cp "$root/deploy/prometheus/prometheus.yml" "$data/prometheus.yml"
 ln -sfn "$root/deploy/prometheus/rules" "$data/rules"
 put "$data/prometheus.yml" exporter:9899 "$exporter_at"
 put "$data/prometheus.yml" alertmanager:9093 "$alertmanager_at"
+if $demo && [ "${#speed[@]}" -eq 0 ] && [ ! -e "$data/prometheus" ]; then
+    # An alert compares an agent with its past, and the demo has none.
+    "$root/deploy/prometheus/demo-history" "http://$exporter_at/metrics" agntix "$exporter_at" >"$data/history.om"
+    "$PROMTOOL_3" tsdb create-blocks-from openmetrics "$data/history.om" "$data/prometheus" >"$data/history.log" 2>&1 ||
+        die "promtool cannot read $data/history.om: $(tail -n 1 "$data/history.log")"
+    rm "$data/history.om"
+fi
 start prometheus "$PROMETHEUS_3" --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/prometheus" \
     --storage.tsdb.retention.time=40d --enable-feature=exemplar-storage --web.listen-address="127.0.0.1:${PROMETHEUS_PORT:-9090}"
 await_address

@@ -1,6 +1,7 @@
 //! `deploy/local.sh`, which is the stack of `deploy/compose.yaml` on loopback: from the simulated incident to the receiver, through
 //! the rules, the routes and the templates as they are shipped.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -8,21 +9,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::prometheus::Labels;
 use crate::support::receiver::{self, Message};
 use crate::support::{PATIENCE, signal, tool, until};
 
 /// The agent of the demo that stops resolving.
 const AGENT: &str = "40235145-aa3d-443e-9d0c-841dd0716a2f";
-/// Simulated time passes so many times as fast. The rules keep their own: of the up to eight minutes that this takes, nearly all is
-/// their intervals (five minutes for what is expected), the time that a condition must hold, and Alertmanager's wait for more of
-/// the same. The agent is a busy one, of about 40 sessions a minute then, and its incident lasts nearly as long.
-const SPEED: u32 = 1;
-/// After so much simulated time it does so.
+/// After so long it does so.
 const UNTIL_INCIDENT: Duration = Duration::from_secs(180);
 /// How soon the incident of a busy agent is to be known.
-const PROMISE: Duration = Duration::from_secs(15 * 60);
+const PROMISE: Duration = Duration::from_secs(6 * 60);
+/// How many clicks it may take from a message to the page of a session behind it.
+const CLICKS: usize = 3;
 
 /// The script, and what it has started.
 struct Stack {
@@ -31,14 +33,15 @@ struct Stack {
     temporary: TempDir,
     /// The exporter's, Prometheus', Alertmanager's and the receiver's.
     addresses: Vec<SocketAddr>,
+    /// Before any of it was started.
+    started: Instant,
 }
 
 impl Stack {
     fn start() -> Self {
-        let temporary = tempfile::tempdir().unwrap();
+        let (temporary, started) = (tempfile::tempdir().unwrap(), Instant::now());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local.sh");
         let mut script = Command::new(script)
-            .args(["--speed", &SPEED.to_string()])
             .env("TMPDIR", temporary.path())
             .env("AGNTIX_EXPORTER", env!("CARGO_BIN_EXE_agntix-exporter"))
             .env("PROMETHEUS_3", tool::locate("PROMETHEUS_3", "prometheus3/usr/bin/prometheus"))
@@ -59,7 +62,7 @@ impl Stack {
                 let _ = sender.send(line);
             }
         });
-        let mut stack = Self { script, temporary, addresses: Vec::new() };
+        let mut stack = Self { script, temporary, addresses: Vec::new(), started };
         while stack.addresses.len() < 4 {
             let line = lines.recv_timeout(PATIENCE).expect("the script prints four addresses");
             stack.addresses.extend(
@@ -111,12 +114,80 @@ async fn first_messages(stack: &Stack, deadline: Instant) -> [Message; 2] {
     }
 }
 
+/// What Prometheus answers, each series by its labels.
+async fn ask(prometheus: SocketAddr, query: &str) -> Vec<Labels> {
+    let url = format!("http://{prometheus}/api/v1/query");
+    let url = Url::parse_with_params(&url, [("query", query)]).unwrap();
+    let text = receiver::client().get(url).send().await.unwrap().text().await.unwrap();
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let series = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {text}"));
+    series.iter().map(|one| serde_json::from_value(one["metric"].clone()).unwrap()).collect()
+}
+
+/// A query of a dashboard as Grafana sends it: variables that the link does not set stand for everything.
+fn with_variables(query: &str, chosen: &BTreeMap<String, String>) -> String {
+    let mut parts = query.split('$');
+    let mut filled = parts.next().unwrap().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+        // $1 is of label_replace.
+        if part.starts_with(|c: char| c.is_ascii_digit()) {
+            filled.push('$');
+            filled.push_str(part);
+        } else {
+            filled.push_str(chosen.get(&part[..end]).map_or(".*", String::as_str));
+            filled.push_str(&part[end..]);
+        }
+    }
+    filled
+}
+
+/// The page of a session in Agntix that the table of a dashboard links to, and the session: the first row, as Grafana shows it.
+async fn page_of_first_session(dashboard: &Url, prometheus: SocketAddr) -> (String, Labels) {
+    let uid = dashboard.path().rsplit('/').next().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards").join(uid).with_extension("json");
+    let board: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let chosen: BTreeMap<String, String> = dashboard
+        .query_pairs()
+        .filter_map(|(name, value)| Some((name.strip_prefix("var-")?.to_owned(), value.into_owned())))
+        .collect();
+    for variable in chosen.keys() {
+        let known = board["templating"]["list"].as_array().unwrap().iter().any(|one| one["name"] == *variable);
+        assert!(known, "{uid} has no variable {variable}");
+    }
+    let panels = board["panels"].as_array().unwrap();
+    let panel = panels.iter().find(|panel| panel.to_string().contains("Open in Agntix")).expect("a table of sessions");
+    let link = panel["fieldConfig"]["overrides"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|of| of["properties"].as_array().unwrap())
+        .flat_map(|property| property["value"].as_array().into_iter().flatten())
+        .find_map(|link| (link["title"] == "Open in Agntix").then(|| link["url"].as_str().unwrap()))
+        .unwrap();
+    let query = with_variables(panel["targets"][0]["expr"].as_str().unwrap(), &chosen);
+    let rows = ask(prometheus, &query).await;
+    let session = rows.into_iter().next().unwrap_or_else(|| panic!("no session is listed by {query}"));
+    // Columns have names of their own.
+    let renamed = panel["transformations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|step| step["options"]["renameByName"].as_object().into_iter().flatten());
+    let mut page = link.replace("${__value.raw}", &session["session_id"]);
+    for (label, column) in renamed {
+        let field = format!("${{__data.fields[{column}]}}");
+        page = page.replace(&field, session.get(label).map_or("", String::as_str));
+    }
+    (page, session)
+}
+
 #[tokio::test]
 #[ignore = "needs Prometheus and Alertmanager from .ci/tools"]
-async fn a_simulated_incident_is_told_within_the_promised_time() {
+async fn a_simulated_incident_is_told_within_the_promised_time_and_leads_to_its_sessions() {
     let mut stack = Stack::start();
-    // The simulation started before.
-    let incident = Instant::now() + UNTIL_INCIDENT / SPEED;
+    // At the earliest: the simulation starts after the script.
+    let incident = stack.started + UNTIL_INCIDENT;
     let [slack, page] = first_messages(&stack, incident + PROMISE).await;
     let after = Instant::now().checked_duration_since(incident).expect("a message before there was a reason for one");
     println!("{after:?} after the incident began:\n{}", stack.logs(Some("receiver")));
@@ -129,6 +200,23 @@ async fn a_simulated_incident_is_told_within_the_promised_time() {
     let runbook = receiver::client().get(page.link("Runbook")).send().await.unwrap();
     let (status, runbook) = (runbook.status(), runbook.text().await.unwrap());
     assert!(status == 200 && runbook.contains("Check in a minute"), "{status}: {runbook}");
+
+    let runbook = receiver::client().get(page.link("Runbook")).send().await.unwrap();
+    assert!(runbook.status().is_success() && runbook.text().await.unwrap().contains("What to do"), "{page:#?}");
+
+    // The first click is on the message, the second on a session in the table.
+    for message in [slack, page] {
+        let mut clicks = vec![message.link("Sessions").to_owned()];
+        let (session_page, session) = page_of_first_session(&Url::parse(&clicks[0]).unwrap(), stack.addresses[1]).await;
+        clicks.push(session_page);
+        println!("{}: {}", message.kind, clicks.join("\n  → "));
+        assert!(clicks.len() <= CLICKS);
+        let id = &session["session_id"];
+        assert_eq!(clicks[1], format!("https://app.agntix.ai/en/logs-history?opened={id}"));
+        assert_eq!(session["resolution"], "unresolved", "{session:?}");
+        let of_agent = format!("agntix_watched_session_info{{agent_id=\"{AGENT}\",session_id=\"{id}\"}}");
+        assert!(!ask(stack.addresses[1], &of_agent).await.is_empty(), "{id} is not behind the message");
+    }
 
     // A warning that comes back at each scrape would hide the one that matters.
     let log = stack.logs(Some("prometheus"));

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 impl SimulatorConfig {
     /// Five agents of a parcel service and its neighbours, as busy as on a weekday's afternoon at any hour, since half an hour
     /// before `now`; 3 minutes after it the delivery desk stops resolving, 6 minutes after it the hotline's customers turn unhappy,
-    /// for half an hour each: the alerts must distinguish it from the half hour before.
+    /// for half an hour each: the alerts must distinguish it from the half hour before, and be sure of it though they know no more.
     pub fn demo(now: Timestamp) -> Self {
         let agents = vec![delivery_desk(), service_hotline(), shop_assistant(), appointments(), payment_reminder()];
         let incident = |agent: usize, after: u32, kind| {
@@ -22,7 +22,7 @@ impl SimulatorConfig {
             agents.get(agent).map(|agent| Incident { agent: agent.id.clone(), from, to: from.plus(MINUTE * 30), kind })
         };
         let incidents =
-            [incident(0, 3, IncidentKind::UnresolvedShare(0.8)), incident(1, 6, IncidentKind::NegativeWave(0.75))];
+            [incident(0, 3, IncidentKind::UnresolvedShare(0.95)), incident(1, 6, IncidentKind::NegativeWave(0.9))];
         Self {
             seed: 2026,
             start: now.minus(MINUTE * 30),
