@@ -198,6 +198,33 @@ fn every_alert_about_sessions_has_its_row_here() {
     assert!(unknown.is_empty(), "there are no such alerts: {unknown:?}");
 }
 
+/// `/d/agntix-sessions?var-job=…&var-agent=…`, as the rules write it into the texts of alerts.
+#[test]
+fn links_of_alerts_name_dashboards_and_variables_that_there_are() {
+    let dashboards = Dashboard::all();
+    let mut links = 0;
+    for file in ["agntix-sessions.yml", "agntix-exporter.yml"] {
+        let rules = std::fs::read_to_string(directory().join("../deploy/prometheus/rules").join(file)).unwrap();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let names = |mark: &str| {
+            let rest = rules.split(mark).skip(1);
+            rest.map(|rest| rest.split(|c| !is_name(c)).next().unwrap().to_owned()).collect::<BTreeSet<_>>()
+        };
+        for uid in names("/d/") {
+            links += 1;
+            // The rest of the name may depend on the alert's labels.
+            let fits = |known: &str| known == uid || (uid.ends_with('-') && known.starts_with(&uid));
+            assert!(dashboards.iter().any(|dashboard| fits(&dashboard.uid)), "{file}: no dashboard {uid}");
+        }
+        // All dashboards have the same ones.
+        for variable in names("var-") {
+            let there_is = dashboards[0].variables().iter().any(|known| known["name"] == variable);
+            assert!(there_is, "{file}: no variable {variable}");
+        }
+    }
+    assert!(links > 3, "{links}");
+}
+
 /// With everything chosen, as Grafana fills it in.
 fn filled(expr: &str) -> String {
     let values = [
