@@ -1,5 +1,5 @@
 //! What people are sent: `deploy/alertmanager/alertmanager.yml` and its templates, through a real Alertmanager, to the receiver that
-//! shows what Slack, PagerDuty and a mailbox would.
+//! shows it as they would see it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

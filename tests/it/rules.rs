@@ -217,7 +217,7 @@ fn expected_alerts() -> Vec<Expected> {
                 && !key.is_empty()
             {
                 let text = alert.texts.entry(key.clone()).or_default();
-                *text = format!("{text} {words}").trim().to_owned();
+                format!("{text} {words}").trim().clone_into(text);
             } else {
                 key.clear();
             }
@@ -245,7 +245,7 @@ fn expected_summaries_have_a_number_and_no_text_has_the_name_of_the_scrape_job()
     }
 }
 
-/// What stands between the fences of PromQL in a runbook.
+/// What stands between the fences of `PromQL` in a runbook.
 fn queries(page: &str) -> Vec<String> {
     let blocks = page.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.map(|block| block.split_whitespace().collect::<Vec<_>>().join(" ")).collect()

@@ -13,7 +13,7 @@ use super::PATIENCE;
 /// A message as its service would show it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Message {
-    /// Slack, PagerDuty, webhook or e-mail.
+    /// The service, or webhook, or e-mail.
     pub kind: String,
     /// The channel, the incident, the receiver or the address.
     pub to: String,
