@@ -49,6 +49,14 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
     }
 }
 
+/// `docs/kubernetes.md` puts all of them into one ConfigMap, which holds 1 MiB at most.
+#[test]
+fn all_of_them_fit_into_a_config_map() {
+    let files = std::fs::read_dir(super::directory().join("dashboards")).unwrap();
+    let size: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(size < 1_000_000, "{size} bytes");
+}
+
 #[test]
 fn a_variable_is_shown_where_something_follows_it() {
     for dashboard in Dashboard::all() {
