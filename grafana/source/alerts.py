@@ -33,8 +33,8 @@ def _said(text: str, words: tuple[str, ...], **numbers: tuple[str, str]) -> str:
     for name, (by, expr) in rest:
         joined = f"{joined} * on ({by}) group_left ({name}) {number(name, by, expr)}"
     parts = (*numbers, *words)
-    joined = f'label_join({joined}, "came", " ", {", ".join(f"{chr(34)}{part}{chr(34)}" for part in parts)})'
-    return labelled(joined, ("came", text, "came", " ".join(["(.*)"] * len(parts))))
+    joined = f'label_join({joined}, "came", ";", {", ".join(f"{chr(34)}{part}{chr(34)}" for part in parts)})'
+    return labelled(joined, ("came", text, "came", ";".join(["(.*)"] * len(parts))))
 
 
 def _share(pace: str) -> str:
@@ -93,10 +93,17 @@ def _intent() -> str:
     of = f"{AGENT}, intent"
     bad, judged = (_recorded(f"agntix:intent_sessions_{name}:increase") for name in ("unresolved", "judged"))
     surest = f"topk by ({of}) (1, {_recorded('agntix:intent_unresolved_share:lower')} >= 0)"
+    share = f"({bad} / {judged} and {surest})"
+    # These windows are recorded before they have been seen as a whole.
+    known = _recorded("agntix:sessions_judged:sum", 'signal="unresolved"')
+    whole = " or ".join(
+        f'label_replace({known} offset {window}, "window", "{window}", "", "")' for window in ("6h", "3d")
+    )
+    in_whole = labelled(f"({share} and on ({AGENT}, window) ({whole}))", ("span", "in $1", "window", "(.+)"))
     return _said(
-        "$1 % of $2 unresolved in $4, $3 % expected",
-        ("window",),
-        share=(f"{of}, window", f"100 * {bad} / {judged} and {surest}"),
+        "$1 % of $2 unresolved $4, $3 % expected",
+        ("span",),
+        share=(f"{of}, window, span", f"100 * ({in_whole} or on ({of}) {labelled(share, ('span', 'so far', '', ''))})"),
         n=(f"{of}, window", judged),
         expected=(of, f"100 * {_recorded('agntix:intent_unresolved_share:expected')}"),
     )

@@ -141,7 +141,7 @@ def _alerts() -> dashboard.AnnotationQuery:
         .step("1m")
         .title_format("{{alertname}}")
         .text_format("{{about}}: {{came}}")
-        .tag_keys("severity")
+        .tag_keys("severity,organization")
         .target(target)
     )
 

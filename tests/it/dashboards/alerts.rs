@@ -87,7 +87,7 @@ const ROWS: [Row; 24] = [
         "AgntixIntentUnresolved",
         r#"agent_id="desk", intent="Refund, late""#,
         "Delivery Desk, Refund, late",
-        "70 % of 50 unresolved in 6h, 30 % expected",
+        "70 % of 50 unresolved so far, 30 % expected",
     ),
     row("AgntixSessionsOpenLong", DESK, "Delivery Desk", "at least 5 of 12 open for more than 4 h"),
     row(
@@ -241,7 +241,7 @@ fn filled(expr: &str) -> String {
 fn series(name: &str, labels: &[&str], value: f64) -> Value {
     let labels: Vec<_> = labels.iter().copied().filter(|label| !label.is_empty()).collect();
     // A gauge, from the fourth minute on.
-    json!({ "series": format!("{name}{{{}}}", labels.join(", ")), "values": format!("_x4 {value}+0x10") })
+    json!({ "series": format!("{name}{{{}}}", labels.join(", ")), "values": format!("_x4 {value}+0x400") })
 }
 
 /// What promtool finds when the alerts fire from the fourth minute on; `named` is the label of their organization, or nothing.
@@ -258,6 +258,7 @@ fn told(version: Version, named: &str) {
         .iter()
         .map(|(name, labels, value)| series(name, &[&of_job[..], &[labels]].concat(), *value))
         .chain([
+            series("agntix:sessions_judged:sum", &[&of_job[..], &[DESK, r#"signal="unresolved""#]].concat(), 9.0),
             series("agntix:sessions_open:sum", &[&of_job[..], &[DESK]].concat(), 12.0),
             series(
                 "agntix:sessions_bad_share:allowed",
@@ -325,12 +326,20 @@ fn told(version: Version, named: &str) {
     let mark = filled(text(&overview.annotations()[0]["expr"]));
     // What Grafana shows of a mark.
     let mark = format!("max by (alertname, about, came) ({mark})");
-    let file = json!({ "evaluation_interval": "1m", "tests": [{ "interval": "1m", "input_series": input, "promql_expr_test": [
-        { "expr": filled(overview.panel("Which alerts?").target("A").expr), "eval_time": "8m", "exp_samples": rows },
+    let table = filled(overview.panel("Which alerts?").target("A").expr);
+    let mut file = json!({ "evaluation_interval": "1m", "tests": [{ "interval": "1m", "input_series": input, "promql_expr_test": [
+        { "expr": table, "eval_time": "8m", "exp_samples": rows },
         { "expr": mark, "eval_time": "4m", "exp_samples": marks },
         // They fired before.
         { "expr": mark, "eval_time": "5m", "exp_samples": [] },
     ] }] });
+    if named.is_empty() {
+        // The windows of intents have been seen as a whole by then.
+        let later = json!(rows).to_string().replace("unresolved so far", "unresolved in 6h");
+        let later: Value = serde_json::from_str(&later).unwrap();
+        let tests = file["tests"][0]["promql_expr_test"].as_array_mut().unwrap();
+        tests.push(json!({ "expr": table, "eval_time": "6h10m", "exp_samples": later }));
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("alerts.yml");
     std::fs::write(&path, file.to_string()).unwrap();
