@@ -3,21 +3,38 @@
 //!
 //! `cargo bench --bench alert_quality -- --seeds 5`. Options: `--seeds N` (1), `--first-seed N` (1), `--weeks N` (8), `--warm-up N` (4, the weeks
 //! before the first incident, from which the rules learn what is usual), `--by-day` (incidents begin on working days), `--rules DIRECTORY` (`deploy/prometheus/rules`),
-//! `nuisance` (how the rules about shares stand what is not constant, in a model of them: half a minute a seed), `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
+//! `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
 //! gigabytes below `target/`, and minutes a seed.
+
+//!
+//! Other measurements, about life that is not constant, take `--seeds` and `--first-seed` too. In models of the rules: `nuisance` (shares, half a minute a seed), `signals`
+//! (volume, handle time and intents, half a minute a seed), `pager` (fifty agents, a minute a seed), `month` (the first month of a company, seconds). With the rule files in a real
+//! Prometheus, on one seed: `replay` (whether the models say the same, ten minutes on two cores), `month-replayed` (an hour on two cores).
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up should stop")]
 
+mod activity;
+mod exposed;
+mod handle_time;
+mod intents;
 mod judging;
 mod model;
+mod modelled;
+mod month;
 mod nuisance;
 mod organization;
+mod pager;
 mod prometheus;
+mod replay;
+mod routing;
 mod rules;
 mod score;
 mod sequential;
 mod series;
+mod signals;
+mod spans;
+mod volume;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -47,14 +64,15 @@ struct Options {
     by_day: bool,
     rules: PathBuf,
     keep: bool,
-    nuisance: bool,
+    /// A measurement other than the one with the simulator's incidents.
+    task: Option<String>,
 }
 
 impl Options {
     fn read() -> Self {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
         let mut options =
-            Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, by_day: false, rules, keep: false, nuisance: false };
+            Self { first_seed: 1, seeds: 1, weeks: 8, warm_up: 4, by_day: false, rules, keep: false, task: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
@@ -66,7 +84,9 @@ impl Options {
                 "--rules" => options.rules = value().into(),
                 "--by-day" => options.by_day = true,
                 "--keep" => options.keep = true,
-                "nuisance" => options.nuisance = true,
+                "nuisance" | "signals" | "month" | "month-replayed" | "pager" | "replay" => {
+                    options.task = Some(argument)
+                }
                 "--bench" => {}
                 _ => panic!("{argument} is not an option"),
             }
@@ -92,8 +112,16 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut rules = runtime.block_on(rules::read(&options.files()));
     let seeds = options.first_seed..options.first_seed + options.seeds;
-    if options.nuisance {
-        println!("Seeds {} to {}.\n\n{}", seeds.start, seeds.end - 1, judging::measure(&rules, seeds.clone()));
+    if let Some(task) = &options.task {
+        let directory = top.join(task);
+        let measured = match task.as_str() {
+            "nuisance" => judging::measure(&rules, seeds.clone()),
+            "signals" => signals::measure(seeds.clone()),
+            "pager" => pager::measure(&model::Model::new(&rules), seeds.clone()),
+            "replay" => runtime.block_on(replay::measure(&rules, seeds.start, &directory, START)),
+            task => runtime.block_on(month::measure(&rules, seeds.start, task == "month-replayed", &directory, START)),
+        };
+        println!("Seeds {} to {}.\n\n{measured}", seeds.start, seeds.end - 1);
         return;
     }
     rules.retain(|rule| rule.r#type == Type::Recording || score::classify(rule).is_some());

@@ -17,8 +17,7 @@ const OF_PROMETHEUS: [&str; 2] = ["instance", "job"];
 /// Histograms and summaries have these on some of their lines.
 const OF_FORMATS: [&str; 2] = ["le", "quantile"];
 /// The alert rules that come with the exporter give these to their own series.
-const OF_RULES: [&str; 9] =
-    ["alertname", "alertstate", "component", "pace", "scope", "severity", "signal", "week", "window"];
+const OF_RULES: [&str; 7] = ["alertname", "alertstate", "pace", "severity", "signal", "week", "window"];
 
 /// The labels that the exporter's own metrics have, in the order of the alphabet. A static label of the same name would be on
 /// a line twice. A test of the catalogue keeps the list current.
