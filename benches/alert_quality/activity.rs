@@ -24,8 +24,6 @@ const WORSE: [f64; 8] = [0.8, 1.3, 1.1, 0.9, 1.0, 0.7, 1.2, 1.0];
 pub enum Trouble {
     /// So many times the usual share stays unresolved.
     Unresolved(f64),
-    /// So many times the usual share is negative.
-    Negative(f64),
     /// So many times the usual sessions.
     Volume(f64),
     /// So many times the usual handle time.
@@ -85,11 +83,10 @@ impl Activity {
             let times = |of: &dyn Fn(Trouble) -> Option<f64>| on().filter_map(of).product::<f64>();
             let rate = moment.rate * times(&|trouble| if let Trouble::Volume(x) = trouble { Some(x) } else { None });
             let worse = times(&|trouble| if let Trouble::Unresolved(x) = trouble { Some(x) } else { None });
-            let unhappy = times(&|trouble| if let Trouble::Negative(x) = trouble { Some(x) } else { None });
             let slower = times(&|trouble| if let Trouble::Slow(x) = trouble { Some(x) } else { None });
             let broken = on().find_map(|trouble| if let Trouble::Intent(n, x) = trouble { Some((n, x)) } else { None });
             let median = MEDIAN * slower * moment.share / usual;
-            let unhappy = (moment.share / usual * negative * unhappy).min(0.95);
+            let unhappy = (moment.share / usual * negative).min(0.95);
             for _ in 0..poisson(rate, rng) {
                 let intent = pick_intent(intents, minute, rng);
                 let share = match broken {

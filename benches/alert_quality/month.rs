@@ -154,7 +154,11 @@ fn table(agents: &[Exposed], alerts: &[Alert], sent: &[Notification], text: &mut
 /// The alert, and what its summary would say: sessions and shares of the hour (a rise: of the day) before.
 fn said(agents: &[Exposed], alert: &Alert, at: usize) -> String {
     let name = alert.name.trim_start_matches("Agntix");
-    let minutes = if alert.critical { HOUR } else { DAY };
+    let (minutes, window) = match (alert.critical, alert.name.contains("Sessions")) {
+        (true, true) => (HOUR / 2, "30m"),
+        (true, false) => (HOUR, "1h"),
+        (false, _) => (DAY, "1d"),
+    };
     let sum = |of: &dyn Fn(&Activity) -> &Vec<u32>| -> u32 {
         let mine = agents.iter().filter(|agent| alert.agent.is_empty() || agent.agent == alert.agent);
         mine.map(|agent| of(&agent.activity)[at.saturating_sub(minutes)..at].iter().sum::<u32>()).sum()
@@ -174,7 +178,7 @@ fn said(agents: &[Exposed], alert: &Alert, at: usize) -> String {
     } else if name.contains("Negative") {
         share(sum(&|activity| &activity.negative))
     } else if name.contains("Sessions") {
-        format!("{name}: {started} in {}", if alert.critical { "1h" } else { "1d" })
+        format!("{name}: {started} in {window}")
     } else {
         name.to_owned()
     }

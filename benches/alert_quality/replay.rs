@@ -6,10 +6,10 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::activity::Activity;
+use super::activity::{Activity, Fault, Trouble};
 use super::exposed::{self, Exposed};
 use super::model::Model;
-use super::nuisance::{Counts, Life, Nuisance, WEEK};
+use super::nuisance::{Counts, DAY, Life, Nuisance, WEEK};
 use super::prometheus::Labels;
 use super::routing::Alert;
 use super::rules::{self, Rule, Type};
@@ -80,10 +80,17 @@ pub fn with_objective(mut rules: Vec<Rule>, organization: &str, objective: f64) 
 }
 
 /// An organization for each kind of nuisance, a week of which is scored after four to learn from.
-const KINDS: [Nuisance; 1] = [Nuisance::Everything];
+const KINDS: [Nuisance; 2] = [Nuisance::None, Nuisance::Everything];
 const SHARE: f64 = 0.3;
 const LEARNED: usize = 4;
 const SCORED: usize = 1;
+
+/// What is wrong in the organization without a nuisance, for six hours each on Monday to Thursday from 10:00 on.
+fn faults(nuisance: Nuisance) -> Vec<Fault> {
+    let troubles = [Trouble::Slow(2.0), Trouble::Intent(0, 0.85), Trouble::Volume(0.0), Trouble::Volume(6.0)];
+    let on = |(day, trouble): (usize, Trouble)| Fault { trouble, from: LEARNED * WEEK + day * DAY + 600, minutes: 360 };
+    if nuisance == Nuisance::None { troubles.into_iter().enumerate().map(on).collect() } else { Vec::new() }
+}
 
 /// What the rules say, and how far the models agree.
 pub async fn measure(rules: &[Rule], seed: u64, directory: &Path, start: u64) -> String {
@@ -97,7 +104,7 @@ pub async fn measure(rules: &[Rule], seed: u64, directory: &Path, start: u64) ->
             let (name, sessions_per_day, intents) = AGENTS[number];
             let mut rng = Rng::with_seed(seed * 10_000 + nuisance as u64 * 100 + number as u64);
             let life = Life { nuisance, share: SHARE, sessions_per_day, minutes, calm: from, incident: None };
-            let activity = Activity::draw(&life, intents, &[], &mut rng);
+            let activity = Activity::draw(&life, intents, &faults(nuisance), &mut rng);
             agents.push(Exposed { organization: organization.clone(), agent: name.to_owned(), activity });
         }
     }

@@ -46,7 +46,6 @@ pub struct Notification {
     pub firing: Vec<usize>,
     /// Those of them that the group had not told of before.
     pub new: Vec<usize>,
-    pub organization: String,
     pub agent: String,
 }
 
@@ -103,9 +102,9 @@ pub fn notifications(alerts: &[Alert], end: usize) -> Vec<Notification> {
                 None
             };
             if let Some(why) = why {
-                let (organization, agent) = ((*organization).to_owned(), (*agent).to_owned());
+                let agent = (*agent).to_owned();
                 let firing = heard.iter().copied().collect();
-                sent.push(Notification { at: minute, critical: *critical, why, firing, new, organization, agent });
+                sent.push(Notification { at: minute, critical: *critical, why, firing, new, agent });
                 (group.told, group.told_at) = (heard, minute);
             }
             !all.is_empty()

@@ -158,6 +158,6 @@ fn fires(trouble: Trouble, activity: &Activity) -> Spans {
             let volume = volume::judge(&activity.started, from);
             if times > 1.0 { volume.flood } else { [volume.silent, volume.missing].concat() }
         }
-        Trouble::Unresolved(_) | Trouble::Negative(_) => Vec::new(),
+        Trouble::Unresolved(_) => Vec::new(),
     }
 }
