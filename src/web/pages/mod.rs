@@ -4,6 +4,7 @@
 mod markdown;
 mod runbooks;
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use askama::Template;
@@ -179,6 +180,11 @@ impl markdown::Pages for Library {
 /// A strong validator of exactly this page.
 fn tag(html: &str) -> HeaderValue {
     let hash = digest(&SHA256, html.as_bytes());
-    let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    let mut quoted = String::from("\"");
+    for byte in hash.as_ref().iter().take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(quoted, "{byte:02x}");
+    }
+    quoted.push('"');
+    HeaderValue::from_str(&quoted).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
