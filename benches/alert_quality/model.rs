@@ -172,11 +172,13 @@ impl Model {
         let mut following: [Vec<Option<f64>>; 3] = Default::default();
         let mut dispersion = vec![1.0; self.windows.len()];
         let mut deviations: Vec<WeeklyMean> = self.windows.iter().map(|_| WeeklyMean::new()).collect();
-        let mut settled = false;
+        let (mut settled, mut known) = (false, false);
         for now in 1..=counts.judged.len() {
             if now % BASELINES == 0 || now == 1 {
                 expected = self.expected(&totals, now, &mut following);
-                settled = now >= DAY && totals.before(now, WEEK, 60).0 >= self.settled_sessions;
+                let recent = totals.before(now, WEEK, 60).0;
+                settled = now >= DAY && recent >= self.settled_sessions;
+                known = recent > self.prior_sessions;
                 for (dispersion, deviations) in dispersion.iter_mut().zip(&deviations) {
                     *dispersion = deviations.get().map_or(1.0, |mean| (2.0 * mean).max(1.0));
                 }
@@ -192,7 +194,7 @@ impl Model {
                 }
                 let lower = self.lower(window, judged, bad, *dispersion);
                 let is_sure = lower > self.unsettled_share && lower / self.unsettled_ratio > expected;
-                if lower / window.ratio > expected && (settled || is_sure || window.pace != Pace::Fast) {
+                if lower / window.ratio > expected && (settled || is_sure || known && window.pace == Pace::Slow) {
                     let minutes = if window.pace == Pace::Fast { &mut excess.critical } else { &mut excess.warning };
                     if minutes.last() != Some(&now) {
                         minutes.push(now);
@@ -214,7 +216,7 @@ impl Model {
             let following = &mut following[pace as usize];
             following.push(followed);
             let hours_ago = |hours: usize| following.iter().rev().nth(hours * 60 / BASELINES).copied().flatten();
-            let basis = if pace == Pace::Slow && week.0 > weeks.0 { fast } else { recent };
+            let basis = if pace == Pace::Slow && weeks.0 < self.prior_sessions { fast } else { recent };
             let yesterday = (pace != Pace::Slow && now > 360)
                 .then(|| drawn(totals.before(now, DAY, 360), self.past_sessions, recent));
             [yesterday, followed, hours_ago(1), hours_ago(2)].into_iter().flatten().fold(basis, f64::max)
