@@ -85,7 +85,7 @@ impl Options {
                 "--by-day" => options.by_day = true,
                 "--keep" => options.keep = true,
                 "nuisance" | "signals" | "month" | "month-replayed" | "pager" | "replay" => {
-                    options.task = Some(argument)
+                    options.task = Some(argument);
                 }
                 "--bench" => {}
                 _ => panic!("{argument} is not an option"),

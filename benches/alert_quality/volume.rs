@@ -61,14 +61,8 @@ impl Window {
         Self { sessions, fewest, most }
     }
 
-    /// The values of past weeks, an hour before and after included.
-    fn past<'a>(&self, of: &'a [f64], at: usize) -> impl Iterator<Item = f64> + 'a {
-        (1..=4).filter_map(move |week| Some(of[(at + AROUND).checked_sub(week * WEEK)?]))
-    }
-
     fn is_silent(&self, at: usize) -> bool {
-        let (sum, weeks) =
-            self.past(&self.fewest, at).fold((0.0, 0.0), |(sum, weeks), fewest| (sum + fewest, weeks + 1.0));
+        let (sum, weeks) = past(&self.fewest, at).fold((0.0, 0.0), |(sum, weeks), fewest| (sum + fewest, weeks + 1.0));
         weeks > 0.0 && ((self.sessions[at] + 1.0).sqrt() + Z / 2.0).powi(2) < SILENCE_RATIO * sum / weeks
     }
 
@@ -76,9 +70,14 @@ impl Window {
         if self.sessions[at] < FLOOD_SESSIONS || at < 2 * WEEK {
             return false;
         }
-        let most = self.past(&self.most, at).fold(0.0, f64::max);
+        let most = past(&self.most, at).fold(0.0, f64::max);
         (self.sessions[at].sqrt() - Z / 2.0).max(0.0).powi(2) > FLOOD_RATIO * most
     }
+}
+
+/// The values of past weeks, an hour before and after included.
+fn past(of: &[f64], at: usize) -> impl Iterator<Item = f64> {
+    (1..=4).filter_map(move |week| Some(of[(at + AROUND).checked_sub(week * WEEK)?]))
 }
 
 /// Of each minute the best of the two hours that end with it.

@@ -49,7 +49,7 @@ fn there_are_seven_with_fixed_uids_and_the_same_variables() {
     }
 }
 
-/// `docs/kubernetes.md` puts all of them into one ConfigMap, which holds 1 MiB at most.
+/// `docs/kubernetes.md` puts all of them into one `ConfigMap`, which holds 1 MiB at most.
 #[test]
 fn all_of_them_fit_into_a_config_map() {
     let files = std::fs::read_dir(super::directory().join("dashboards")).unwrap();
