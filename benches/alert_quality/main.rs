@@ -5,11 +5,10 @@
 //! before the first incident, from which the rules learn what is usual), `--by-day` (incidents begin on working days), `--rules DIRECTORY` (`deploy/prometheus/rules`),
 //! `--keep` (leave samples and answers on disk, and use them again where neither the script nor the rules have changed). It needs Prometheus 3 from `.ci/tools`, some
 //! gigabytes below `target/`, and minutes a seed.
-
 //!
-//! Other measurements, about life that is not constant, take `--seeds` and `--first-seed` too. In models of the rules: `nuisance` (shares, half a minute a seed), `signals`
-//! (volume, handle time and intents, half a minute a seed), `pager` (fifty agents, a minute a seed), `month` (the first month of a company, seconds). With the rule files in a real
-//! Prometheus, on one seed: `replay` (whether the models say the same, ten minutes on two cores), `month-replayed` (an hour on two cores).
+//! Other measurements, about life that is not constant, take `--seeds` and `--first-seed` too. In models of the rules, of processor time a seed: `nuisance` (shares, 9 s), `signals` (volume,
+//! handle time and intents, 9 s), `pager` (fifty agents, 3 s), `month` (the first month of a company, 1 s). With the rule files in a real Prometheus, on one seed: `replay` (whether the models say the
+//! same, ten minutes on two cores), `month-replayed` (longer).
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up should stop")]
