@@ -231,5 +231,5 @@ fn exemplars_name_real_sessions() {
     }
     let names: Vec<&str> = found.keys().copied().collect();
     assert_eq!(names, WITH_EXEMPLARS);
-    assert!(!daemon.get("/metrics").1.contains("session_id=\""), "text 0.0.4 has no exemplars");
+    assert!(!daemon.get("/metrics").1.contains(" # {session_id=\""), "text 0.0.4 has no exemplars");
 }
