@@ -8,7 +8,7 @@
 //!
 //! Other measurements, about life that is not constant, take `--seeds` and `--first-seed` too. In models of the rules, of processor time a seed: `nuisance` (shares, 9 s), `signals` (volume,
 //! handle time and intents, 9 s), `pager` (fifty agents, 3 s), `month` (the first month of a company, 1 s). With the rule files in a real Prometheus, on one seed: `replay` (whether the models say the
-//! same, ten minutes on two cores), `month-replayed` (longer).
+//! same, three minutes on two cores), `month-replayed` (longer).
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up should stop")]
