@@ -3,6 +3,7 @@
 //! Thresholds are those of `agntix-settings.yml`. `replay` holds it against the rules in a real Prometheus.
 
 use super::activity::{Activity, SLOT};
+use super::model::lower_bound;
 use super::nuisance::DAY;
 use super::spans::{Spans, firing};
 
@@ -148,14 +149,7 @@ fn is_unresolved(intent: &Totals, at: usize, agent: &Expected) -> bool {
             return false;
         }
         let worth = 1.0 / (1.0 + judged / MOST_EFFECTIVE) / agent.dispersion;
-        lower(judged, bad, worth.max(1.0 / (1.0 + judged / LEAST_EFFECTIVE))) > expected
+        let worth = worth.max(1.0 / (1.0 + judged / LEAST_EFFECTIVE));
+        lower_bound(judged, bad, judged * worth, Z) > expected
     })
-}
-
-/// The lower Wilson bound with a continuity correction, each session worth so much.
-fn lower(judged: f64, bad: f64, worth: f64) -> f64 {
-    let share = (bad - 0.5).max(0.0) / judged;
-    let n = judged * worth;
-    let square = Z * Z;
-    (share * n + square / 2.0 - Z * (share * n * (1.0 - share) + square / 4.0).sqrt()) / (n + square)
 }

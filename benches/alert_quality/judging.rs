@@ -6,7 +6,7 @@ use std::ops::Range;
 use fastrand::Rng;
 
 use super::model::{Excess, Model};
-use super::nuisance::{Counts, DAY, Incident, Life, Nuisance, WEEK};
+use super::nuisance::{Counts, DAY, Incident, Life, Nuisance, WEEK, seeded};
 use super::prometheus::{Labels, Series};
 use super::rules::{self, Rule};
 use super::sequential::Sequential;
@@ -63,19 +63,14 @@ pub fn measure(rules: &[Rule], seeds: Range<u64>) -> String {
     text
 }
 
-/// The seed of a case: what differs in anything has nothing in common.
-fn seeded(seed: u64, case: [usize; 3]) -> Rng {
-    let mixed = case.iter().fold(seed, |mixed, part| mixed.wrapping_mul(1_000_003).wrapping_add(*part as u64 + 1));
-    Rng::with_seed(mixed)
-}
-
 fn life(nuisance: Nuisance, share: f64, sessions_per_day: f64) -> Life {
     let minutes = (LEARNED + SCORED) * WEEK;
     Life { nuisance, share, sessions_per_day, minutes, calm: LEARNED * WEEK, incident: None }
 }
 
+/// So many of each.
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-fn per(count: usize, of: usize) -> f64 {
+pub fn per(count: usize, of: usize) -> f64 {
     count as f64 / of as f64
 }
 

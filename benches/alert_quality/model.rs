@@ -230,11 +230,15 @@ impl Model {
 
     fn lower(&self, window: &Window, judged: f64, bad: f64, dispersion: f64) -> f64 {
         let divisor = ((1.0 + judged / self.most) * dispersion).min(1.0 + judged / self.at_least);
-        let (effective, share) = (judged / divisor, (bad - 0.5).max(0.0) / judged);
-        let (z, z2) = (window.z, window.z * window.z);
-        let spread = (share * effective * (1.0 - share) + z2 / 4.0).sqrt();
-        (share * effective + z2 / 2.0 - z * spread) / (effective + z2)
+        lower_bound(judged, bad, judged / divisor, window.z)
     }
+}
+
+/// The lower Wilson bound with a continuity correction, of a share that is worth `effective` sessions.
+pub fn lower_bound(judged: f64, bad: f64, effective: f64, z: f64) -> f64 {
+    let (share, square) = ((bad - 0.5).max(0.0) / judged, z * z);
+    let spread = (share * effective * (1.0 - share) + square / 4.0).sqrt();
+    (share * effective + square / 2.0 - z * spread) / (effective + square)
 }
 
 /// The window that begins now, in past weeks; on past days where there is no such week.

@@ -257,6 +257,12 @@ fn since(now: usize, then: usize) -> f64 {
     f64::from(u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX))
 }
 
+/// Randomness of a case of a seed: cases that differ in anything have nothing in common.
+pub fn seeded(seed: u64, case: [usize; 3]) -> Rng {
+    let mixed = case.iter().fold(seed, |mixed, part| mixed.wrapping_mul(1_000_003).wrapping_add(*part as u64 + 1));
+    Rng::with_seed(mixed)
+}
+
 /// From a standard normal distribution (Box and Muller).
 pub fn normal(rng: &mut Rng) -> f64 {
     let radius = (-2.0 * rng.f64().max(f64::MIN_POSITIVE).ln()).sqrt();

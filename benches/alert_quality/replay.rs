@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use super::activity::{Activity, Fault, Trouble};
 use super::exposed::{self, Exposed};
+use super::judging::per;
 use super::model::Model;
 use super::nuisance::{Counts, DAY, Life, Nuisance, WEEK};
 use super::prometheus::Labels;
@@ -113,11 +114,6 @@ pub async fn measure(rules: &[Rule], seed: u64, directory: &Path, start: u64) ->
     false_alarms(&given, &mut text);
     agreement(rules, &agents, &given, from, &mut text);
     text
-}
-
-#[expect(clippy::cast_precision_loss, reason = "some hundreds")]
-fn per(count: usize, of: usize) -> f64 {
-    count as f64 / of as f64
 }
 
 /// Alarms a week by kind, agent and alert: what fires again within the interval of a group is one.

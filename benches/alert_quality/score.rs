@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::organization::{Agent, Scripted, Trouble, is_by_day};
 use super::prometheus::Series;
 use super::rules::{self, Rule};
+use super::spans::merged;
 
 /// Firings of one signal that are less apart are one alarm; so long does Alertmanager wait before it tells of a change.
 const GROUP_INTERVAL: u64 = 300;
@@ -142,18 +143,6 @@ pub struct Score {
 }
 
 type Spans = Vec<(u64, u64)>;
-
-fn merged(mut spans: Spans, gap: u64) -> Spans {
-    spans.sort_unstable();
-    let mut merged: Spans = Vec::new();
-    for span in spans {
-        match merged.last_mut() {
-            Some(last) if span.0 <= last.1 + gap => last.1 = last.1.max(span.1),
-            _ => merged.push(span),
-        }
-    }
-    merged
-}
 
 impl Score {
     /// Adds one seed: what each alert gave (as the rules are ordered), and what was wrong with which agent from `from` to

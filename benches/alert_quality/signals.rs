@@ -6,7 +6,8 @@ use std::ops::Range;
 use fastrand::Rng;
 
 use super::activity::{Activity, Fault, Trouble};
-use super::nuisance::{DAY, Life, Nuisance, WEEK};
+use super::judging::per;
+use super::nuisance::{DAY, Life, Nuisance, WEEK, seeded};
 use super::replay::AGENTS;
 use super::spans::{self, Spans};
 use super::{handle_time, intents, volume};
@@ -20,16 +21,6 @@ const INCIDENTS: [(usize, usize); 3] = [(120, 60), (360, 360), (2 * DAY, DAY)];
 const TROUBLES: [Trouble; 4] =
     [Trouble::Slow(2.0), Trouble::Intent(1, 0.85), Trouble::Volume(0.0), Trouble::Volume(4.0)];
 const INCIDENTS_A_SEED: usize = 4;
-
-#[expect(clippy::cast_precision_loss, reason = "some thousands")]
-fn per(count: usize, of: usize) -> f64 {
-    count as f64 / of as f64
-}
-
-fn seeded(seed: u64, case: [usize; 3]) -> Rng {
-    let mixed = case.iter().fold(seed, |mixed, part| mixed.wrapping_mul(1_000_003).wrapping_add(*part as u64 + 1));
-    Rng::with_seed(mixed)
-}
 
 /// Both tables, over these seeds.
 pub fn measure(seeds: Range<u64>) -> String {

@@ -1,5 +1,7 @@
 //! From the minutes in which a condition holds to the spans in which its alert fires.
 
+use std::ops::Add;
+
 /// From when until when, in minutes.
 pub type Spans = Vec<(usize, usize)>;
 
@@ -18,10 +20,10 @@ pub fn firing(on: &[usize], wait: usize, keep: usize) -> Spans {
     spans
 }
 
-/// Spans that are at most `gap` apart are one.
-pub fn merged(mut spans: Spans, gap: usize) -> Spans {
+/// Spans that are at most `gap` apart are one, whatever they are counted in.
+pub fn merged<T: Copy + Ord + Add<Output = T>>(mut spans: Vec<(T, T)>, gap: T) -> Vec<(T, T)> {
     spans.sort_unstable();
-    let mut merged: Spans = Vec::new();
+    let mut merged: Vec<(T, T)> = Vec::new();
     for span in spans {
         match merged.last_mut() {
             Some(last) if span.0 <= last.1 + gap => last.1 = last.1.max(span.1),
