@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use crate::catalogue::{ExporterMetrics, Exposition};
-use crate::ledger::sqlite::Observer;
-use crate::ledger::{Committed, LedgerError};
+use crate::ledger::{Committed, LedgerError, Observer};
 use crate::status::Status;
 
 /// Shows what a commit has made durable, and whether commits succeed. The log says when they begin to fail, no matter which

@@ -7,6 +7,7 @@
 //! A session's id is the key (promise P1). Nothing of a session is stored but its id, its times, its channel and, once
 //! counted, a hash of its id and of its classifications.
 
+mod encoding;
 mod hold;
 pub mod policy;
 mod queue;
@@ -29,6 +30,9 @@ use crate::session::{Channel, Facts, Source, Stage};
 
 /// A commit under way.
 pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<CommitOutcome>, Arc<LedgerError>>> + Send>>;
+
+/// Called with every commit before it is answered, on the thread that writes; also when the store is found to be gone or back.
+pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
 
 /// Takes batches of changes and makes them durable.
 pub trait Ledger: Send + Sync {

@@ -10,7 +10,7 @@ use super::*;
 use crate::api;
 use crate::clock::SystemClock;
 use crate::config::{Environment, Overrides, load};
-use crate::ledger::sqlite::Observer;
+use crate::ledger::Observer;
 use crate::tasks::TaskError;
 
 /// A reload with everything that it passes the new configuration on to.

@@ -3,31 +3,15 @@
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use crate::clock::Timestamp;
+use crate::ledger::encoding;
 use crate::ledger::policy::rows::Number;
 use agntix_api::paths::ApiPath;
-
-/// The key of a number in the table.
-const fn key(number: Number) -> &'static str {
-    match number {
-        Number::FirstStart => "first_start",
-        Number::LookBackDone => "look_back_done",
-        Number::Watermark => "watermark",
-        Number::OpenListed => "open_listed",
-        Number::InitialFloor => "initial_floor",
-        Number::Floor => "floor",
-        Number::ApiLimit => "api_limit",
-        Number::Path(ApiPath::Session) => "session_path",
-        Number::Path(ApiPath::List) => "list_path",
-        Number::Path(ApiPath::Agents) => "agents_path",
-        Number::Path(ApiPath::Stream) => "stream_path",
-    }
-}
 
 /// A number, if it was ever set.
 pub(super) fn get(connection: &Connection, number: Number) -> Result<Option<i64>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key(number)], |row| row.get(0))
+        .query_row([encoding::number(number)], |row| row.get(0))
         .optional()
 }
 
@@ -52,7 +36,7 @@ pub(super) fn paths(connection: &Connection) -> Result<[Option<u32>; ApiPath::AL
 
 /// Sets a number.
 pub(super) fn set(connection: &Connection, number: Number, value: i64) -> Result<()> {
-    write(connection, key(number), value)
+    write(connection, encoding::number(number), value)
 }
 
 fn write(connection: &Connection, key: &str, value: i64) -> Result<()> {

@@ -35,11 +35,10 @@ use std::thread;
 
 pub use store::LedgerConfig;
 use store::Store;
-pub use writer::Observer;
 use writer::{Reloaded, Serving, Writer};
 
 use super::queue::Queue;
-use super::{Change, Commit, Ledger, LedgerError, Opened, hold};
+use super::{Change, Commit, Ledger, LedgerError, Observer, Opened, hold};
 
 /// A ledger in an SQLite file.
 #[derive(Debug)]

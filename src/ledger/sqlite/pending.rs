@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::checksums;
-use crate::catalogue::CHANNEL;
 use crate::clock::Timestamp;
 use crate::ledger::Pending;
+use crate::ledger::encoding;
 use crate::session::{Channel, Source, Stage};
 
 /// Writes a row.
@@ -55,17 +55,14 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Pending> {
     })
 }
 
-/// The channel is stored as a JSON array of its values.
 fn channel_from(text: &str) -> Result<Channel> {
-    let values = serde_json::from_str::<[String; CHANNEL.len()]>(text)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, e.into()))?;
-    let [agent_id, session_type, platform, direction] = values;
-    Ok(Channel { agent_id, session_type, platform, direction })
+    encoding::read_channel(text)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, e.into()))
 }
 
 /// Writes a session that has no row.
 pub(super) fn insert(connection: &Connection, pending: &Pending) -> Result<()> {
-    let channel = pending.channel.as_ref().map(|channel| serde_json::json!(channel.values()).to_string());
+    let channel = pending.channel.as_ref().map(|channel| encoding::channel(channel));
     connection.prepare_cached(INSERT)?.execute((
         &*pending.id,
         pending.created.map(Timestamp::as_millis),

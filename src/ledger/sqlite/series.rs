@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use crate::catalogue::Family;
 use crate::catalogue::{SeriesKey, SeriesState};
+use crate::ledger::encoding;
 use crate::ledger::policy::room::Charges;
 use crate::ledger::policy::sums::add_all;
+use exposition::BucketSchemas;
 use exposition::LabelSet;
-use exposition::{BucketSchema, BucketSchemas};
 
 /// A series that is not in the table yet.
 pub(super) const INSERT: &str =
@@ -21,8 +22,8 @@ pub(super) fn insert(connection: &Connection, state: &SeriesState, bucket_schema
         state.key.labels.as_str(),
         bucket_schemas.get(state.schema).map_or("", |schema| &schema.name),
         state.created_ms,
-        encode(&state.counts),
-        state.held_counts.as_deref().map(encode),
+        encoding::counts(&state.counts),
+        state.held_counts.as_deref().map(encoding::counts),
     ))?;
     Ok(())
 }
@@ -39,8 +40,8 @@ pub(super) fn update(connection: &Connection, state: &SeriesState) -> Result<()>
             state.key.family.code(),
             state.key.labels.as_str(),
             state.created_ms,
-            encode(&state.counts),
-            state.held_counts.as_deref().map(encode),
+            encoding::counts(&state.counts),
+            state.held_counts.as_deref().map(encoding::counts),
         ))?;
     Ok(())
 }
@@ -54,10 +55,10 @@ pub(super) fn raise_all(connection: &Connection, mut raised: impl FnMut(u8, &str
         let (family, labels) = (row.get(0)?, row.get_ref(1)?.as_str()?);
         let Some(by) = raised(family, labels) else { continue };
         let blob = row.get_ref(2)?.as_blob()?;
-        let counts = decode(blob, blob.len() / 8).filter(|counts| counts.len() >= by.len());
+        let counts = encoding::read_counts(blob, blob.len() / 8).filter(|counts| counts.len() >= by.len());
         let mut counts = counts.ok_or_else(|| damaged(2, "cells of the wrong length"))?;
         add_all(&mut counts, &by);
-        new.push((family, labels.to_owned(), encode(&counts)));
+        new.push((family, labels.to_owned(), encoding::counts(&counts)));
     }
     let mut update = connection.prepare(
         "UPDATE series SET cells = ?3, hash = row_changed('series', hash, family, labels, layout, created, ?3, held)
@@ -130,10 +131,11 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
     let Some(family) = Family::from_code(row.get(0)?) else { return Err(damaged(0, "unknown family")) };
     let Some(schema) = bucket_schemas.by_name(row.get_ref(2)?.as_str()?) else { return Ok(None) };
     let width = bucket_schemas.width(schema);
-    let counts = decode(row.get_ref(4)?.as_blob()?, width).ok_or_else(|| damaged(4, "cells of the wrong length"))?;
+    let counts = encoding::read_counts(row.get_ref(4)?.as_blob()?, width)
+        .ok_or_else(|| damaged(4, "cells of the wrong length"))?;
     let held_counts = match row.get_ref(5)?.as_blob_or_null()? {
         None => None,
-        Some(blob) => Some(decode(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
+        Some(blob) => Some(encoding::read_counts(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
     };
     let labels = LabelSet::parse(family.descriptor().labels, row.get_ref(1)?.as_str()?);
     Ok(Some(SeriesState {
@@ -145,22 +147,10 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
     }))
 }
 
-pub(super) fn encode(counts: &[u64]) -> Vec<u8> {
-    counts.iter().flat_map(|bucket| bucket.to_le_bytes()).collect()
-}
-
-pub(super) fn decode(blob: &[u8], width: usize) -> Option<Box<[u64]>> {
-    let (chunks, rest) = blob.as_chunks::<8>();
-    (rest.is_empty() && chunks.len() == width).then(|| chunks.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
-}
-
 /// Carries the histograms over to the bounds of the configuration, where they differ from those they were counted with.
-///
-/// What was in a bucket goes to the smallest new bucket that certainly holds it, so that a bound that stays keeps its
-/// exact count, and no cumulative count that is still served ever falls.
 pub(super) fn carry_over(connection: &Connection, bucket_schemas: &BucketSchemas) -> Result<()> {
     for (_, schema) in bucket_schemas.iter().skip(1) {
-        let bounds = text(&schema.bounds);
+        let bounds = encoding::bounds(&schema.bounds);
         let before: Option<String> = connection
             .query_row("SELECT bounds FROM layouts WHERE name = ?1", [&schema.name], |row| row.get(0))
             .optional()?;
@@ -168,14 +158,15 @@ pub(super) fn carry_over(connection: &Connection, bucket_schemas: &BucketSchemas
             continue;
         }
         if let Some(before) = before {
-            let old: Vec<f64> = before.split_whitespace().filter_map(|bound| bound.parse().ok()).collect();
+            let old = encoding::read_bounds(&before);
             let mut rows = Vec::new();
             let mut statement =
                 connection.prepare("SELECT family, labels, cells, held FROM series WHERE layout = ?1")?;
             let mut query = statement.query([&schema.name])?;
             while let Some(row) = query.next()? {
-                let counts = decode(row.get_ref(2)?.as_blob()?, old.len() + 2);
-                let held = row.get_ref(3)?.as_blob_or_null()?.and_then(|blob| decode(blob, old.len() + 2));
+                let counts = encoding::read_counts(row.get_ref(2)?.as_blob()?, old.len() + 2);
+                let held =
+                    row.get_ref(3)?.as_blob_or_null()?.and_then(|blob| encoding::read_counts(blob, old.len() + 2));
                 rows.push((row.get::<_, u8>(0)?, row.get::<_, String>(1)?, counts, held));
             }
             let mut update = connection.prepare(
@@ -189,8 +180,13 @@ pub(super) fn carry_over(connection: &Connection, bucket_schemas: &BucketSchemas
                     let text = format!("the buckets of {labels} have the wrong length").into();
                     return Err(rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Blob, text));
                 };
-                let counts = encode(&moved(&counts, &old, schema));
-                update.execute((family, labels, counts, held.map(|held| encode(&moved(&held, &old, schema)))))?;
+                let counts = encoding::counts(&encoding::carried_over(&counts, &old, schema));
+                update.execute((
+                    family,
+                    labels,
+                    counts,
+                    held.map(|held| encoding::counts(&encoding::carried_over(&held, &old, schema))),
+                ))?;
             }
         }
         let known = connection.execute(
@@ -205,42 +201,4 @@ pub(super) fn carry_over(connection: &Connection, bucket_schemas: &BucketSchemas
         }
     }
     Ok(())
-}
-
-fn text(bounds: &[f64]) -> String {
-    bounds.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
-}
-
-fn moved(counts: &[u64], old: &[f64], schema: &BucketSchema) -> Vec<u64> {
-    let mut new = vec![0_u64; schema.width()];
-    for (index, count) in counts.iter().take(counts.len().saturating_sub(1)).enumerate() {
-        let to = old.get(index).map_or(schema.bounds.len(), |bound| usize::from(schema.bucket(*bound)));
-        if let Some(bucket) = new.get_mut(to) {
-            *bucket = bucket.saturating_add(*count);
-        }
-    }
-    if let (Some(to), Some(sum)) = (new.last_mut(), counts.last()) {
-        *to = *sum;
-    }
-    new
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_move_to_the_smallest_new_bucket_that_holds_them() {
-        let schema = BucketSchema { name: "x".into(), bounds: [2.0, 5.0, 7.0].into() };
-        // Old buckets: ≤1, ≤5, ≤10, +Inf, and the sum.
-        assert_eq!(moved(&[3, 4, 5, 6, 99], &[1.0, 5.0, 10.0], &schema), [3, 4, 0, 11, 99]);
-    }
-
-    #[test]
-    fn counts_survive_their_encoding() {
-        let counts = [0, 1, u64::MAX];
-        assert_eq!(decode(&encode(&counts), 3).as_deref(), Some(&counts[..]));
-        assert_eq!(decode(&encode(&counts), 2), None);
-        assert_eq!(decode(&[1, 2, 3], 1), None);
-    }
 }

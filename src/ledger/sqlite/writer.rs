@@ -8,7 +8,7 @@ use super::in_place::InPlace;
 use super::store::{LedgerConfig, Store};
 use crate::ledger::hold::{self, InitialZeroWindows};
 use crate::ledger::queue::{Queue, Taken};
-use crate::ledger::{Change, CommitOutcome, Committed, LedgerError};
+use crate::ledger::{Change, CommitOutcome, Committed, LedgerError, Observer};
 
 /// Changes that one transaction takes at most; the rest waits for the next.
 const MAX_BATCH: usize = 2048;
@@ -17,9 +17,6 @@ const MAX_BATCH: usize = 2048;
 const IDLE: Duration = Duration::from_millis(20);
 /// How often to look whether the file is still where the next start looks for it, and whether a copy of it is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Called with every commit before it is answered, on the writer thread; also when the file is found to be missing or back.
-pub type Observer = Box<dyn FnMut(Result<Committed, &LedgerError>) + Send>;
 
 /// A configuration that the writer is to take into effect before its next commit.
 pub(super) type Reloaded = Mutex<Option<Box<LedgerConfig>>>;

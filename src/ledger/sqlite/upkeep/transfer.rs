@@ -13,6 +13,7 @@ use super::lines::{Line, Pending, Series};
 use super::state::State;
 use crate::catalogue::Family;
 use crate::config::Config;
+use crate::ledger::encoding;
 use crate::ledger::sqlite::checksums::Checksums;
 use crate::ledger::sqlite::store::{LedgerConfig, Store};
 use crate::ledger::sqlite::{begin, counted, leases, partitions, pending, schema, series, tables};
@@ -129,7 +130,9 @@ pub(super) fn series_line(row: &Row<'_>) -> rusqlite::Result<Series> {
     };
     let cells = |column| -> rusqlite::Result<Option<Vec<u64>>> {
         let Some(blob) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(None) };
-        series::decode(blob, blob.len() / 8).map(|cells| Some(cells.into())).ok_or_else(|| damaged(column, "cells"))
+        encoding::read_counts(blob, blob.len() / 8)
+            .map(|cells| Some(cells.into()))
+            .ok_or_else(|| damaged(column, "cells"))
     };
     let family = Family::from_code(row.get(0)?).ok_or_else(|| damaged(0, "unknown family"))?;
     Ok(Series {
@@ -348,7 +351,7 @@ fn write(
             if LabelSet::parse(family.descriptor().labels, &labels).is_none() {
                 return Err(Refusal::Line(format!("they are no labels of {metric}")));
             }
-            let (cells, held) = (series::encode(&cells), held.as_deref().map(series::encode));
+            let (cells, held) = (encoding::counts(&cells), held.as_deref().map(encoding::counts));
             to.prepare_cached(series::INSERT)?.execute((family.code(), labels, layout, created, cells, held))?;
         }
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {

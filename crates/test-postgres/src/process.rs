@@ -1,0 +1,175 @@
+//! Programs of PostgreSQL: where they are, as whom they run, and how they are ended.
+
+use std::ffi::OsStr;
+use std::fs::{File, Permissions};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process, kill_process_group};
+
+/// PostgreSQL refuses to run as root; where the tests do, its servers run as nobody.
+const NOBODY: u32 = 65_534;
+/// A machine that is busy with other tests needs this long for what takes a tenth of a second.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a server can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// End at once, as if the machine had failed.
+    Kill,
+    /// Do nothing for now.
+    Stop,
+    /// Go on.
+    Continue,
+    /// End, with what is needed for a clean start.
+    End,
+    /// Read the configuration again.
+    Reload,
+}
+
+impl Signal {
+    fn native(self) -> rustix::process::Signal {
+        match self {
+            Self::Kill => rustix::process::Signal::KILL,
+            Self::Stop => rustix::process::Signal::STOP,
+            Self::Continue => rustix::process::Signal::CONT,
+            Self::End => rustix::process::Signal::INT,
+            Self::Reload => rustix::process::Signal::HUP,
+        }
+    }
+}
+
+/// The directory with the server's programs, and the program of PgBouncer.
+///
+/// # Panics
+/// If they are not there: a test that skips itself proves nothing.
+pub fn programs() -> (PathBuf, PathBuf) {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/postgres/usr");
+    let of = |variable: &str, under_tools: &str| {
+        let program = std::env::var_os(variable).map_or_else(|| tools.join(under_tools), PathBuf::from);
+        assert!(
+            program.is_file(),
+            "{} is not there; run `.ci/tools` once, or set {variable} to the program",
+            program.display()
+        );
+        program.canonicalize().unwrap()
+    };
+    let postgres = of("POSTGRES", "lib/postgresql/15/bin/postgres");
+    (postgres.parent().unwrap().to_owned(), of("PGBOUNCER", "sbin/pgbouncer"))
+}
+
+/// A command that runs `program` as somebody who is not root, with the libraries beside it.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
+        // The test's thread is gone before its servers are only if the whole process was killed.
+        command.args(["--pdeathsig=KILL", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let root = program.ancestors().find(|path| path.ends_with("usr")).unwrap_or(program);
+    let libraries = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let libraries: Vec<_> = libraries.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect();
+    // The machine's own need no word, and a word would put them before what other programs bring along.
+    if root != Path::new("/usr") {
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap());
+    }
+    command.env("LC_ALL", "C").env_remove("PGPASSWORD").stdin(Stdio::null());
+    command
+}
+
+/// Runs `program` to its end, and gives what it has written.
+pub(crate) fn run(program: &Path, arguments: &[&OsStr]) -> String {
+    let output = command(program).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{} failed: {errors}", program.display());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Gives a file or directory, with all that is in it, to the user of the servers.
+pub(crate) fn hand_over(path: &Path) {
+    if is_root() {
+        let mut command = Command::new("chown");
+        assert!(command.arg("-R").arg(format!("{NOBODY}:{NOBODY}")).arg(path).status().unwrap().success());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A program that runs until it is ended.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+    group: bool,
+}
+
+impl Running {
+    /// Starts it, with what it writes in `log`.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+        let file = File::options().create(true).append(true).open(log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        Self { child: command.spawn().unwrap(), log: log.to_owned(), group: false }
+    }
+
+    /// Signals go to its children as well.
+    pub(crate) fn with_children(mut self) -> Self {
+        self.group = true;
+        self
+    }
+
+    /// Waits until `is_ready`. `false`: it has ended by itself.
+    pub(crate) fn becomes(&mut self, what: &str, mut is_ready: impl FnMut() -> bool) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while !is_ready() {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(Instant::now() < until, "it does not become {what}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// Signals it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Some(pid) = Pid::from_raw(i32::try_from(self.child.id()).unwrap()) else { return };
+        // It has ended already if it cannot be found.
+        let _ = if self.group { kill_process_group(pid, signal.native()) } else { kill_process(pid, signal.native()) };
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// What it has written.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::Kill);
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether somebody listens there.
+pub(crate) fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
