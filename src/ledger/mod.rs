@@ -10,6 +10,7 @@
 mod encoding;
 mod hold;
 pub mod policy;
+pub mod postgres;
 mod queue;
 pub mod sqlite;
 #[cfg(test)]
@@ -272,6 +273,9 @@ pub enum LedgerError {
         /// What SQLite said.
         detail: String,
     },
+    /// The database that replicas share.
+    #[error(transparent)]
+    Postgres(#[from] postgres::PostgresError),
     /// Too much waits to be written.
     #[error("the state takes changes more slowly than they come, and too many are waiting")]
     Busy,

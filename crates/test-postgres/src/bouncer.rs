@@ -1,4 +1,4 @@
-//! PgBouncer before a server, in transaction mode: what a client says in one transaction and in the next may come to two
+//! `PgBouncer` before a server, in transaction mode: what a client says in one transaction and in the next may come to two
 //! connections of the server.
 
 use tempfile::TempDir;

@@ -1,4 +1,4 @@
-//! Throw-away PostgreSQL servers on loopback, for tests: a primary, a standby of it, and PgBouncer before it. All of them end
+//! Throw-away PostgreSQL servers on loopback, for tests: a primary, a standby of it, and `PgBouncer` before it. All of them end
 //! with the value that started them, and leave nothing behind.
 //!
 //! The programs are those that `.ci/tools` fetches, or those that `POSTGRES` and `PGBOUNCER` name. Nothing here knows what is

@@ -42,7 +42,7 @@ impl Signal {
     }
 }
 
-/// The directory with the server's programs, and the program of PgBouncer.
+/// The directory with the server's programs, and the program of `PgBouncer`.
 ///
 /// # Panics
 /// If they are not there: a test that skips itself proves nothing.

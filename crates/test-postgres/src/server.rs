@@ -98,6 +98,7 @@ impl Server {
     }
 
     /// A standby of this server. It follows by itself; this server waits for nobody.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let directory = TempDir::with_prefix("postgres-standby-").unwrap();
         hand_over(directory.path());
@@ -119,6 +120,7 @@ impl Server {
     }
 
     /// A standby without which this server acknowledges nothing.
+    #[must_use]
     pub fn synchronous_standby(&self) -> Self {
         let standby = self.standby();
         self.reconfigure("synchronous_standby_names = 'standby'");

@@ -51,6 +51,11 @@ impl Retention {
         self.initial_floor.is_some_and(|initial| created.day() < initial) || self.is_forgotten(created)
     }
 
+    /// Whether sessions are remembered under that day.
+    pub(in crate::ledger) fn remembers(&self, day: i64) -> bool {
+        self.days.contains(&day)
+    }
+
     /// Under which day a session created then is to be remembered from now on, if under any, and whether none was before.
     pub(in crate::ledger) fn remember(&mut self, created: Timestamp) -> (Option<i64>, bool) {
         if self.is_old(created) {

@@ -4,6 +4,7 @@
 
 mod counting;
 mod memory;
+mod postgres;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::session::{Channel, Ended, Facts, Outcome, Parts, Source};
 use memory::Memory;
+use postgres::Postgres;
 
 const T0: i64 = 1_775_000_000_000;
 
@@ -132,6 +134,13 @@ macro_rules! on_each_backend {
         }
         mod on_sqlite {
             $(#[test] fn $test() { super::counting::$test::<super::Sqlite>(); })*
+        }
+        mod on_postgres {
+            $(
+                #[test]
+                #[ignore = "needs PostgreSQL (.ci/tools)"]
+                fn $test() { super::counting::$test::<super::Postgres>(); }
+            )*
         }
     };
 }

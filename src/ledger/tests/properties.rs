@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::memory::Memory;
-use super::{Backend, Sqlite, at, facts, session, totals};
+use super::{Backend, Postgres, Sqlite, at, facts, session, totals};
 use crate::config::Config;
 use crate::ledger::{Change, Lease};
 use crate::session::{Ended, Facts, Source};
@@ -176,35 +176,72 @@ proptest! {
     }
 
     #[test]
-    fn sqlite_counts_as_the_policy_alone_does(
-        batches in prop::collection::vec((prop::collection::vec(change(), 1..20), any::<bool>(), any::<bool>()), 1..10),
-        max_series in 1_000..4_000_u64,
-        retention_days in 2..40_u32,
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn any_order_repetition_and_batching_gives_the_same_totals_on_postgres(
+        news in prop::collection::vec((0..SESSIONS, 0..4_u8), 1..40),
+        cuts in prop::collection::vec((1..6_usize, after()), 40),
+        looked_back in any::<bool>(),
     ) {
-        let config = narrow(max_series, retention_days);
-        let (mut memory, mut sqlite) = (Memory::begin(config.clone()), Sqlite::begin(config));
-        for (batch, release, restart) in batches {
-            prop_assert_eq!(memory.commit(batch.clone()), sqlite.commit(batch));
-            if restart {
-                let (alone, stored) = (memory.reopen(), sqlite.reopen());
-                prop_assert_eq!(&alone.series, &stored.series);
-                if release {
-                    let keys: Arc<[_]> = alone.series.iter().step_by(2).map(|series| series.key.clone()).collect();
-                    memory.commit(vec![Change::Release(keys.clone())]);
-                    sqlite.commit(vec![Change::Release(keys)]);
-                }
+        let restart = |ledger: &mut Postgres, _: &[Change]| drop(ledger.reopen());
+        let plain = totals_of::<Memory>(&[], &[], looked_back, |_, _| ());
+        prop_assert_eq!(totals_of::<Postgres>(&news, &cuts, looked_back, restart), plain);
+    }
+
+    #[test]
+    fn sqlite_counts_as_the_policy_alone_does(history in history()) {
+        counts_as_the_policy_alone_does::<Sqlite>(history)?;
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn postgres_counts_as_the_policy_alone_does(history in history()) {
+        counts_as_the_policy_alone_does::<Postgres>(history)?;
+    }
+}
+
+/// Batches, each with whether the ledger is opened again after it and whether some windows end then; under which bounds.
+#[derive(Clone, Debug)]
+struct History {
+    batches: Vec<(Vec<Change>, bool, bool)>,
+    max_series: u64,
+    retention_days: u32,
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let batches = prop::collection::vec((prop::collection::vec(change(), 1..20), any::<bool>(), any::<bool>()), 1..10);
+    (batches, 1_000..4_000_u64, 2..40_u32).prop_map(|(batches, max_series, retention_days)| History {
+        batches,
+        max_series,
+        retention_days,
+    })
+}
+
+fn counts_as_the_policy_alone_does<B: Backend>(history: History) -> Result<(), TestCaseError> {
+    let History { batches, max_series, retention_days } = history;
+    let config = narrow(max_series, retention_days);
+    let (mut memory, mut backend) = (Memory::begin(config.clone()), B::begin(config));
+    for (batch, release, restart) in batches {
+        prop_assert_eq!(memory.commit(batch.clone()), backend.commit(batch));
+        if restart {
+            let (alone, stored) = (memory.reopen(), backend.reopen());
+            prop_assert_eq!(&alone.series, &stored.series);
+            if release {
+                let keys: Arc<[_]> = alone.series.iter().step_by(2).map(|series| series.key.clone()).collect();
+                memory.commit(vec![Change::Release(keys.clone())]);
+                backend.commit(vec![Change::Release(keys)]);
             }
         }
-        prop_assert_eq!(memory.take_overflow(), sqlite.take_overflow());
-        let (alone, stored) = (memory.reopen(), sqlite.reopen());
-        prop_assert_eq!(alone.series, stored.series);
-        prop_assert_eq!(alone.pending, stored.pending);
-        prop_assert_eq!(alone.leases, stored.leases);
-        prop_assert_eq!(alone.watermark, stored.watermark);
-        prop_assert_eq!((alone.first_start, alone.look_back_done), (stored.first_start, stored.look_back_done));
-        for agent in 0..3 {
-            let agent = format!("agent {agent}");
-            prop_assert_eq!(alone.agents.of(&agent), stored.agents.of(&agent));
-        }
     }
+    prop_assert_eq!(memory.take_overflow(), backend.take_overflow());
+    let (alone, stored) = (memory.reopen(), backend.reopen());
+    prop_assert_eq!(alone.series, stored.series);
+    prop_assert_eq!(alone.pending, stored.pending);
+    prop_assert_eq!(alone.leases, stored.leases);
+    prop_assert_eq!(alone.watermark, stored.watermark);
+    prop_assert_eq!((alone.first_start, alone.look_back_done), (stored.first_start, stored.look_back_done));
+    for agent in 0..3 {
+        let agent = format!("agent {agent}");
+        prop_assert_eq!(alone.agents.of(&agent), stored.agents.of(&agent));
+    }
+    Ok(())
 }

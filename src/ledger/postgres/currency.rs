@@ -1,0 +1,64 @@
+//! Whether the page in memory is current: nothing newer was shown before, by whichever replica.
+//!
+//! The replica that counts is the only one that changes what is counted. While it certainly has the lease and no commit of its
+//! own is under way, what it has in memory is all there is.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{RwLock, RwLockWriteGuard};
+
+use super::lease::{Uptime, uptime};
+
+/// What the replica that counts knows of its own page.
+#[derive(Debug, Default)]
+pub(super) struct Currency {
+    /// In milliseconds; 0 while it does not count.
+    certain_until: AtomicU64,
+    /// Held while a commit may be durable and not yet shown here.
+    committing: RwLock<()>,
+    /// The number of the last commit that was shown.
+    sequence: AtomicI64,
+}
+
+impl Currency {
+    /// Until when this replica certainly counts.
+    pub(super) fn certain_until(&self, until: Option<Uptime>) {
+        let ms = until.map_or(0, |until| u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+        self.certain_until.store(ms, Ordering::Release);
+    }
+
+    /// This replica counts no more.
+    pub(super) fn lost(&self) {
+        self.certain_until(None);
+    }
+
+    /// The commit of that number is shown.
+    pub(super) fn counted(&self, sequence: i64) {
+        self.sequence.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    /// The number of the last commit of this replica's own that was shown.
+    pub(super) fn sequence(&self) -> i64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Whether this replica certainly counts at this moment.
+    pub(super) fn is_certain(&self) -> bool {
+        uptime() < Duration::from_millis(self.certain_until.load(Ordering::Acquire))
+    }
+
+    /// To be held from before a commit is sent until it is shown.
+    pub(super) async fn commit_under_way(&self) -> RwLockWriteGuard<'_, ()> {
+        self.committing.write().await
+    }
+
+    /// Waits for the end of a commit that is under way. Whether what is in memory then is current.
+    pub(super) async fn is_current(&self) -> bool {
+        if !self.is_certain() {
+            return false;
+        }
+        drop(self.committing.read().await);
+        self.is_certain()
+    }
+}

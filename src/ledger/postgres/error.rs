@@ -1,0 +1,150 @@
+//! What can be wrong with the database, and what to do about it.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::SqlState;
+
+/// Why the shared ledger cannot be used, or not now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostgresError {
+    /// The URL cannot be used.
+    #[error("state.url cannot be used ({detail}); it must look like postgres://user@host/database?sslmode=verify-full")]
+    Url {
+        /// What is wrong; nothing of user or password.
+        detail: String,
+    },
+    /// No server could be connected to, or one did not answer.
+    #[error("the database {database} cannot be reached ({detail})")]
+    Unreachable {
+        /// Which.
+        database: Box<str>,
+        /// What happened.
+        detail: String,
+    },
+    /// The server has refused a statement.
+    #[error("the database {database} has refused a statement ({detail})")]
+    Refused {
+        /// Which.
+        database: Box<str>,
+        /// What it said.
+        detail: String,
+        /// The five characters of SQLSTATE.
+        code: Box<str>,
+    },
+    /// It is a standby, or whatever is in between sends reads to one.
+    #[error(
+        "the database {database} answers as a standby, whose data may be old; name all servers in state.url, or have the pooler send this user to the primary"
+    )]
+    Standby {
+        /// Which.
+        database: Box<str>,
+    },
+    /// The server is too old.
+    #[error("the database {database} runs PostgreSQL {found}; 13 or newer is needed")]
+    TooOld {
+        /// Which.
+        database: Box<str>,
+        /// Its version.
+        found: String,
+    },
+    /// The user may not make or change the tables.
+    #[error(
+        "this user may not make the tables in the database {database} ({detail}); run the following as its owner, and start again:\n{statements}"
+    )]
+    Rights {
+        /// Which.
+        database: Box<str>,
+        /// What it said.
+        detail: String,
+        /// What makes them.
+        statements: String,
+    },
+    /// A later version has made the tables what they are.
+    #[error(
+        "the tables in schema {schema} of {database} are of a newer version (format {found}, this version knows up to {known}); run that version"
+    )]
+    Newer {
+        /// Which.
+        database: Box<str>,
+        /// In which schema.
+        schema: Box<str>,
+        /// Their format.
+        found: i32,
+        /// The newest format known here.
+        known: i32,
+    },
+    /// What is stored makes no sense.
+    #[error("what is stored in the database {database} is damaged ({detail}); restore it from a backup")]
+    Damaged {
+        /// Which.
+        database: Box<str>,
+        /// What was found.
+        detail: String,
+    },
+    /// The histograms are counted with other buckets than this replica is configured with.
+    #[error(
+        "the replica that counts has other buckets for {buckets} than this one; give all replicas the same configuration"
+    )]
+    OtherBuckets {
+        /// The name of the buckets.
+        buckets: String,
+    },
+    /// Commits that were shown are not in the database any more.
+    #[error("the database {database} has lost commits that were acknowledged ({detail})")]
+    Lost {
+        /// Which.
+        database: Box<str>,
+        /// What is missing.
+        detail: String,
+    },
+    /// Another replica counts by now.
+    #[error("another replica has taken over counting")]
+    Superseded,
+}
+
+impl PostgresError {
+    /// What an error of the library means.
+    pub(super) fn of(database: &str, error: &tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            // The server is going away, or is not there yet: as if it could not be reached.
+            Some(db) if is_of_the_connection(db.code()) => {
+                Self::Unreachable { database: database.into(), detail: db.message().to_owned() }
+            }
+            // Not the `DETAIL` of the server: it may show a row.
+            Some(db) => Self::Refused {
+                database: database.into(),
+                detail: db.message().to_owned(),
+                code: db.code().code().into(),
+            },
+            None => Self::Unreachable { database: database.into(), detail: chain(error) },
+        }
+    }
+
+    /// Whether the same transaction may succeed if it is tried again.
+    pub(super) fn is_transient(&self) -> bool {
+        self.has_code(&SqlState::T_R_SERIALIZATION_FAILURE) || self.has_code(&SqlState::T_R_DEADLOCK_DETECTED)
+    }
+
+    /// Whether the server said this.
+    pub(super) fn has_code(&self, code: &SqlState) -> bool {
+        matches!(self, Self::Refused { code: found, .. } if **found == *code.code())
+    }
+}
+
+/// Classes 08 (connection exception), 53 (out of resources) and 57 (operator intervention), and a server that cannot be
+/// written to, as a primary is that has become a standby.
+fn is_of_the_connection(code: &SqlState) -> bool {
+    let class = code.code().get(..2).unwrap_or_default();
+    matches!(class, "08" | "57" | "53") || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+}
+
+/// An error with all of its causes: the library's own text says only what kind it is.
+pub(super) fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

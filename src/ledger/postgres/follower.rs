@@ -1,0 +1,218 @@
+//! A replica that does not count: it reads what was committed since it last looked, and so knows what to show.
+//!
+//! It reads from a server that can be written to, in one statement, so that it sees every commit that was acknowledged before it
+//! asked. What it has read fits together without gaps: the number of each commit follows that of the one before, and the last
+//! one that was read is still there as it was. Else everything is read again.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use super::connect::{Connection, Database};
+use super::error::PostgresError;
+use super::snapshot::{self, COMMIT_ID, CommitId, Position, Snapshot, commit_id};
+use super::totals::Totals;
+use crate::ledger::policy::PolicyConfig;
+use crate::ledger::{Committed, encoding};
+
+/// How long a read may take; a scrape waits for it.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What a read has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What is new.
+    pub(super) committed: Committed,
+    /// Whether the page is shown: the look-back is done.
+    pub(super) is_published: bool,
+    /// Nobody has the lease.
+    pub(super) is_free: bool,
+    /// Who has it, or had it last.
+    pub(super) holder: String,
+    /// Commits that were shown are not there any more, and what is there is taken for what it is.
+    pub(super) has_lost: bool,
+}
+
+/// What was read so far.
+#[derive(Debug)]
+pub(super) struct Follower {
+    database: Database,
+    connection: Option<Connection>,
+    config: PolicyConfig,
+    /// `None` before everything was read.
+    known: Option<Known>,
+    /// The number of the last commit that was ever read.
+    newest: i64,
+    is_published: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    totals: Totals,
+    /// The last commit that was read; `None` if it is not in the table, as after a fresh start.
+    last: Option<CommitId>,
+    sequence: i64,
+}
+
+/// What one statement says.
+struct Look {
+    position: Position,
+    is_free: bool,
+    holder: String,
+    is_standby: bool,
+    is_published: bool,
+    commits: Vec<(CommitId, Vec<u8>)>,
+}
+
+impl Follower {
+    /// Nothing is read yet.
+    pub(super) fn new(database: Database, config: PolicyConfig) -> Self {
+        Self { database, connection: None, config, known: None, newest: 0, is_published: false }
+    }
+
+    /// The number of the last commit that was read.
+    pub(super) fn sequence(&self) -> Option<i64> {
+        self.known.as_ref().map(|known| known.sequence)
+    }
+
+    /// Everything is to be read again: this replica has counted meanwhile, up to the commit of that number.
+    pub(super) fn forget(&mut self, counted_up_to: i64) {
+        self.known = None;
+        self.newest = self.newest.max(counted_up_to);
+    }
+
+    /// Takes a reloaded configuration into effect.
+    pub(super) fn reconfigure(&mut self, config: &PolicyConfig) {
+        self.config.reload(config);
+    }
+
+    /// Reads what is new. `accepts_loss`: what is in the database is taken for what there is, even if more was read before.
+    ///
+    /// # Errors
+    /// If it is not certain that everything was read that was acknowledged before the call.
+    pub(super) async fn read(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
+        let read = self.read_new(accepts_loss).await;
+        if read.is_err() {
+            self.connection = None;
+        }
+        read
+    }
+
+    async fn read_new(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.connection().await?,
+        };
+        let connection = self.connection.insert(connection);
+        let from = self.known.as_ref().map_or(i64::MAX, |known| known.sequence);
+        let look = look(connection, from).await?;
+        if look.is_standby {
+            return Err(PostgresError::Standby { database: self.database.name().into() });
+        }
+        let has_lost =
+            look.position.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
+        if has_lost && !accepts_loss {
+            let detail = format!("commit {} was read, the last one is {}", self.newest, look.position.sequence);
+            return Err(PostgresError::Lost { database: self.database.name().into(), detail });
+        }
+        let mut found = Found {
+            is_free: look.is_free,
+            holder: look.holder.clone(),
+            has_lost,
+            is_published: look.is_published,
+            committed: Committed::default(),
+        };
+        let known = self.known.take().filter(|known| !has_lost && known.is_followed_by(&look));
+        let (known, committed) = match known {
+            Some(known) => match known.learn(look, &self.config) {
+                Learning::Done(learned) => *learned,
+                Learning::ReadAll => load(connection, &self.config).await?,
+                Learning::Damaged => {
+                    let detail = "a row of commits makes no sense, or is of a newer version".into();
+                    return Err(PostgresError::Damaged { database: self.database.name().into(), detail });
+                }
+            },
+            None => load(connection, &self.config).await?,
+        };
+        self.newest = known.sequence;
+        self.is_published = found.is_published;
+        found.committed = committed;
+        self.known = Some(known);
+        Ok(found)
+    }
+}
+
+/// What came of the rows that are new.
+enum Learning {
+    Done(Box<(Known, Committed)>),
+    ReadAll,
+    Damaged,
+}
+
+impl Known {
+    /// Whether what was read is not there any more, or is something else.
+    fn is_gone(&self, look: &Look) -> bool {
+        let first = look.commits.first().map(|(id, _)| *id).filter(|id| id.sequence == self.sequence);
+        matches!((self.last, first), (Some(last), Some(first)) if last != first)
+    }
+
+    /// Whether the rows go on where this ends. The row of the last commit is there as well, unless nobody needs it any more.
+    fn is_followed_by(&self, look: &Look) -> bool {
+        let rest = look.commits.iter().filter(|(id, _)| id.sequence > self.sequence);
+        let numbers = rest.map(|(id, _)| id.sequence);
+        numbers.eq(self.sequence + 1..=look.position.sequence)
+    }
+
+    fn learn(mut self, look: Look, config: &PolicyConfig) -> Learning {
+        let mut committed = Committed::default();
+        for (id, news) in look.commits {
+            if id.sequence > self.sequence {
+                let Some(learned) = self.totals.learn(&news, &config.bucket_schemas, config.charges()) else {
+                    return Learning::Damaged;
+                };
+                if learned.is_stale {
+                    return Learning::ReadAll;
+                }
+                committed.absorb(learned.committed);
+            }
+            (self.sequence, self.last) = (id.sequence, Some(id));
+        }
+        Learning::Done(Box::new((self, committed)))
+    }
+}
+
+async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, Committed), PostgresError> {
+    let Snapshot { position, last, totals, buckets } = snapshot::load(connection, config).await?;
+    for (_, schema) in config.bucket_schemas.iter().skip(1) {
+        if buckets.get(&*schema.name).is_some_and(|bounds| *bounds != encoding::bounds(&schema.bounds)) {
+            return Err(PostgresError::OtherBuckets { buckets: schema.name.to_string() });
+        }
+    }
+    let committed = Committed { series: totals.all(), ..Committed::default() };
+    Ok((Known { totals, last, sequence: position.sequence }, committed))
+}
+
+async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError> {
+    let schema = connection.database().schema();
+    let query = format!(
+        "SELECT l.epoch, l.sequence, l.folded, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
+         EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
+         {COMMIT_ID}, c.news \
+         FROM {schema}.lease l LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
+    );
+    let rows =
+        connection.ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8)]).await }).await?;
+    let Some(row) = rows.first() else {
+        let detail = "the row of the lease is missing".into();
+        return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
+    };
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 7)?, row.get(10)));
+    Ok(Look {
+        position: Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) },
+        is_free: row.get(3),
+        holder: row.get(4),
+        is_standby: row.get(5),
+        is_published: row.get(6),
+        commits: rows.iter().filter_map(commit).collect(),
+    })
+}

@@ -1,0 +1,118 @@
+//! The ledger on PostgreSQL, which any number of replicas share: one of them counts, all of them show what is counted.
+//!
+//! It loads rows for the [policy](super::policy) and writes those that the policy gives, as [`sqlite`](super::sqlite) does. What
+//! lives here besides: who may count ([`lease`]), how the others learn of it ([`news`]), and whether a page is current
+//! ([`currency`]).
+//!
+//! Nothing relies on what a connection remembers but within a transaction, so that poolers may be in between, and only plain SQL
+//! is spoken: no advisory locks, no triggers, no extensions.
+
+mod connect;
+mod currency;
+mod error;
+mod follower;
+mod lease;
+mod lease_row;
+mod news;
+mod replica;
+mod rows;
+mod schema;
+mod snapshot;
+mod statements;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod totals;
+mod writer;
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use connect::Database;
+use currency::Currency;
+pub use error::PostgresError;
+use lease::{Term, Uptime};
+pub use replica::{NotCurrent, PageReader, Replica, Standing};
+use store::Store;
+pub use store::StoreConfig;
+use writer::{Serving, Writer};
+
+use super::queue::Queue;
+use super::{Change, Commit, Ledger, LedgerError, Observer, Opened, hold};
+
+/// The ledger of the replica that counts.
+#[derive(Debug)]
+pub struct PostgresLedger {
+    queue: Arc<Queue>,
+    lost: CancellationToken,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl PostgresLedger {
+    /// Reads everything, and starts the writer. `epoch` is that of the lease, which was asked for at `sent`.
+    async fn open(
+        database: &Database,
+        (epoch, sent): (i64, Uptime),
+        mut configs: watch::Receiver<StoreConfig>,
+        currency: Arc<Currency>,
+        observer: Observer,
+    ) -> Result<(Self, Opened), LedgerError> {
+        let config = configs.borrow_and_update().clone();
+        let (store, opened) = Store::open(database, epoch, config.clone()).await?;
+        opened.windows.read(hold::stored(&opened.series));
+        let mut term = Term::new(config.lease);
+        term.confirmed(sent);
+        if let Some(sent) = store.extended() {
+            term.confirmed(sent);
+        }
+        currency.certain_until(term.certain_until());
+        let (queue, lost) = (Arc::<Queue>::default(), CancellationToken::new());
+        let serving = Serving { queue: Arc::clone(&queue), configs, lost: lost.clone() };
+        let writer = Writer {
+            database: database.clone(),
+            runtime: Handle::current(),
+            store: Some(store),
+            epoch,
+            term,
+            config,
+            currency,
+            observer,
+            windows: opened.windows.clone(),
+            reread: None,
+        };
+        let builder = thread::Builder::new().name("ledger".into());
+        let spawned = builder.spawn(move || writer.run(serving));
+        let writer = spawned.map_err(|error| PostgresError::Unreachable {
+            database: database.name().into(),
+            detail: format!("no thread for the writer: {error}"),
+        })?;
+        Ok((Self { queue, lost, writer: Some(writer) }, opened))
+    }
+
+    /// Is cancelled when this replica counts no more.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+}
+
+impl Ledger for PostgresLedger {
+    fn commit(&self, changes: Vec<Change>) -> Commit {
+        Box::pin(self.queue.add(changes))
+    }
+}
+
+impl Drop for PostgresLedger {
+    /// Commits what waits, and gives the lease up. It waits for that, so that it must not be dropped on a thread of the runtime.
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One of the replicas that share the ledger: it counts while it has the lease, and follows while another one has it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::Database;
+use super::currency::Currency;
+use super::error::PostgresError;
+use super::follower::{Follower, Found};
+use super::lease::{Uptime, uptime};
+use super::lease_row::{self, Asked};
+use super::store::StoreConfig;
+use super::{PostgresLedger, schema};
+use crate::ledger::{Committed, LedgerError, Observer, Opened};
+
+/// Of a lease: how much of it passes between two looks at what is new and whether it is free. A replica that stops gives it up,
+/// and another one is to count within a second.
+const LOOKS_A_LEASE: u32 = 20;
+/// Scrapes that may wait for a read; further ones are told at once that they cannot be answered.
+const MOST_WAITING: usize = 1024;
+/// How long a scrape waits for a read.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long lost commits are waited for: whoever made them commits them again.
+const LOSS_ACCEPTED_AFTER: Duration = Duration::from_secs(10);
+
+/// What a scrape is answered with if the page may be older than one that was shown before.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the page cannot be known to be current ({0})")]
+pub struct NotCurrent(Arc<LedgerError>);
+
+type Reply = oneshot::Sender<Result<(), NotCurrent>>;
+
+/// Says whether the page in memory is current, and makes it so. Clones do so for the same page.
+#[derive(Clone, Debug)]
+pub struct PageReader {
+    currency: Arc<Currency>,
+    reads: mpsc::Sender<Reply>,
+    standing: Arc<Mutex<Standing>>,
+    config: watch::Sender<StoreConfig>,
+}
+
+/// How this replica stands among the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Which replica counts, or did last.
+    pub holder: String,
+    /// The number of the last commit that this one has shown.
+    pub sequence: i64,
+}
+
+impl PageReader {
+    /// Whether this replica counts.
+    pub fn is_active(&self) -> bool {
+        self.currency.is_certain()
+    }
+
+    /// How this replica stands among the others, as it was seen last.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a reloaded configuration into effect, but for the buckets and the database, which need a restart.
+    pub fn reconfigure(&self, config: StoreConfig) {
+        self.config.send_replace(config);
+    }
+
+    /// Comes back when the page in memory holds everything that any replica has shown before the call.
+    ///
+    /// # Errors
+    /// If that cannot be had now.
+    pub async fn current(&self) -> Result<(), NotCurrent> {
+        if self.currency.is_current().await {
+            return Ok(());
+        }
+        let unanswered = || NotCurrent(Arc::new(LedgerError::Busy));
+        let (reply, answer) = oneshot::channel();
+        self.reads.try_send(reply).map_err(|_| unanswered())?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(unanswered()),
+        }
+    }
+}
+
+/// A replica. Its tables are there.
+pub struct Replica {
+    database: Database,
+    name: Box<str>,
+    config: watch::Receiver<StoreConfig>,
+    currency: Arc<Currency>,
+    follower: Follower,
+    observer: Arc<Mutex<Observer>>,
+    on_published: Box<dyn FnMut() + Send>,
+    reads: mpsc::Receiver<Reply>,
+    standing: Arc<Mutex<Standing>>,
+    /// Since when commits that were shown are missing.
+    lost_since: Option<Uptime>,
+}
+
+impl Replica {
+    /// Makes or upgrades the tables. `name` tells this replica from the others. What is counted is shown by `observer`;
+    /// `on_published` is called when the page may show it.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or used.
+    pub async fn start(
+        database: Database,
+        name: &str,
+        config: StoreConfig,
+        observer: Observer,
+        on_published: Box<dyn FnMut() + Send>,
+    ) -> Result<(Self, PageReader), LedgerError> {
+        schema::prepare(&database).await?;
+        let (reads, waiting) = mpsc::channel(MOST_WAITING);
+        let (currency, standing) = (Arc::<Currency>::default(), Arc::<Mutex<Standing>>::default());
+        let follower = Follower::new(database.clone(), config.policy.clone());
+        let (config, configs) = watch::channel(config);
+        let replica = Self {
+            follower,
+            database,
+            name: name.into(),
+            config: configs,
+            currency: Arc::clone(&currency),
+            observer: Arc::new(Mutex::new(observer)),
+            on_published,
+            reads: waiting,
+            standing: Arc::clone(&standing),
+            lost_since: None,
+        };
+        Ok((replica, PageReader { currency, reads, standing, config }))
+    }
+
+    /// Follows, and counts whenever nobody else does: `count` is given the ledger and what it holds, and comes back when it has
+    /// stopped counting, which it must when the ledger is [lost](PostgresLedger::lost), and when it is to end.
+    pub async fn run<F, C>(mut self, mut count: F, shutdown: CancellationToken)
+    where
+        F: FnMut(PostgresLedger, Opened) -> C,
+        C: Future<Output = ()>,
+    {
+        let every = self.config.borrow().lease / LOOKS_A_LEASE;
+        let mut waiting = Vec::new();
+        while !shutdown.is_cancelled() {
+            if self.config.has_changed().is_ok_and(|has_changed| has_changed) {
+                self.follower.reconfigure(&self.config.borrow_and_update().policy);
+            }
+            let free = match Box::pin(self.read(std::mem::take(&mut waiting))).await {
+                Ok(found) => found.is_free,
+                // It may be free, but what is stored cannot be read.
+                Err(()) => false,
+            };
+            if free && let Some((ledger, opened)) = Box::pin(self.ask()).await {
+                count(ledger, opened).await;
+                self.currency.lost();
+                self.follower.forget(self.currency.sequence());
+                // Another one may be in a better position.
+                continue;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+                reply = self.reads.recv() => waiting.extend(reply),
+            }
+            while let Ok(reply) = self.reads.try_recv() {
+                waiting.push(reply);
+            }
+        }
+    }
+
+    /// Reads what is new, shows it, and answers those who waited for that.
+    async fn read(&mut self, waiting: Vec<Reply>) -> Result<Found, ()> {
+        let accepts_loss = self.lost_since.is_some_and(|since| uptime().saturating_sub(since) >= LOSS_ACCEPTED_AFTER);
+        let read = self.follower.read(accepts_loss).await;
+        let answer = match read {
+            Ok(mut found) => {
+                self.lost_since = None;
+                *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Standing {
+                    holder: std::mem::take(&mut found.holder),
+                    sequence: self.follower.sequence().unwrap_or_default(),
+                };
+                if found.has_lost {
+                    tracing::error!("commits that were acknowledged are not in the database any more");
+                }
+                self.show(Ok(std::mem::take(&mut found.committed)));
+                if found.is_published {
+                    (self.on_published)();
+                }
+                Ok(found)
+            }
+            Err(error) => {
+                if matches!(error, PostgresError::Lost { .. }) {
+                    self.lost_since.get_or_insert_with(uptime);
+                }
+                let error = LedgerError::from(error);
+                self.show(Err(&error));
+                Err(error)
+            }
+        };
+        let (answer, found) = match answer {
+            Ok(found) => (Ok(()), Ok(found)),
+            Err(error) => (Err(NotCurrent(Arc::new(error))), Err(())),
+        };
+        for reply in waiting {
+            // Whoever went does not need the answer.
+            let _ = reply.send(answer.clone());
+        }
+        found
+    }
+
+    fn show(&self, result: Result<Committed, &LedgerError>) {
+        (self.observer.lock().unwrap_or_else(PoisonError::into_inner))(result);
+    }
+
+    /// Asks for the right to count.
+    async fn ask(&mut self) -> Option<(PostgresLedger, Opened)> {
+        let lease = self.config.borrow().lease;
+        let asked = lease_row::ask(&self.database, &self.name, lease).await;
+        let (epoch, sent) = match asked {
+            Ok(Asked::Granted { epoch, sent }) => (epoch, sent),
+            Ok(Asked::HeldBy { holder }) => {
+                tracing::debug!(holder, "another replica was first to count");
+                return None;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the lease could not be asked for");
+                return None;
+            }
+        };
+        let observer = Arc::clone(&self.observer);
+        let observer: Observer = Box::new(move |result| {
+            (observer.lock().unwrap_or_else(PoisonError::into_inner))(result);
+        });
+        let (config, currency) = (self.config.clone(), Arc::clone(&self.currency));
+        match PostgresLedger::open(&self.database, (epoch, sent), config, currency, observer).await {
+            Ok((ledger, opened)) => {
+                self.standing.lock().unwrap_or_else(PoisonError::into_inner).holder = self.name.to_string();
+                Some((ledger, opened))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "this replica may count, but cannot");
+                None
+            }
+        }
+    }
+}

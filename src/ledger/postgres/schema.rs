@@ -1,0 +1,200 @@
+//! Makes the tables, and brings them to the newest format, however many replicas start at once.
+//!
+//! Both happen in one transaction, which fails as a whole if another replica was first; then it is looked again. A user who may
+//! not make tables gets the statements that somebody else can run.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::connect::{Connection, Database};
+use super::error::PostgresError;
+use super::tables::{COMPATIBLE, FORMAT, TABLES, UPGRADES};
+
+/// How long making the tables may take: another replica may be at it.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often another replica may be first.
+const MOST_TRIES: u32 = 5;
+/// The oldest PostgreSQL that is supported, as `server_version_num` says it.
+const OLDEST: i32 = 130_000;
+
+/// What is there before anything is made.
+#[derive(Debug)]
+struct Found {
+    user: String,
+    has_schema: bool,
+    /// The format of the tables, and the oldest program that can use them; `None` if there are none.
+    format: Option<(i32, i32)>,
+}
+
+/// Makes the tables if they are missing, and brings them to the newest format.
+///
+/// # Errors
+/// If the server is too old or a standby, the tables are newer, or the user may not make them.
+pub(super) async fn prepare(database: &Database) -> Result<(), PostgresError> {
+    bring_to(database, FORMAT, &UPGRADES).await
+}
+
+async fn bring_to(database: &Database, format: i32, upgrades: &[&str]) -> Result<(), PostgresError> {
+    let mut tries = 0;
+    loop {
+        // After a failed statement the next look needs another one.
+        let connection = database.connection().await?;
+        let found = look(&connection).await?;
+        let statements = match found.format {
+            Some((version, compatible)) if version > format && compatible > format => {
+                let (name, schema) = (database.name().into(), database.schema().into());
+                return Err(PostgresError::Newer { database: name, schema, found: version, known: format });
+            }
+            Some((version, _)) if version >= format => return Ok(()),
+            Some((version, _)) => upgrade(database, version, format, upgrades),
+            None => make(database, found.has_schema),
+        };
+        let made = connection.ask(LIMIT, |client| client.batch_execute(&statements)).await;
+        tries += 1;
+        match made {
+            Ok(()) => {
+                tracing::info!(
+                    database = database.name(),
+                    schema = database.schema(),
+                    "the tables were made or upgraded"
+                );
+                return Ok(());
+            }
+            Err(error) if is_of_another_replica(&error) && tries < MOST_TRIES => {}
+            Err(PostgresError::Refused { detail, code, .. }) if *code == *SqlState::INSUFFICIENT_PRIVILEGE.code() => {
+                let statements = format!("{statements}{}", grants(database, &found.user));
+                return Err(PostgresError::Rights { database: database.name().into(), detail, statements });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn look(connection: &Connection) -> Result<Found, PostgresError> {
+    let schema = connection.database().schema();
+    let table = format!("{schema}.format");
+    let query = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
+                 pg_is_in_recovery(), current_user::text, to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&schema, Type::TEXT), (&table, Type::TEXT)];
+    let row = connection.ask(LIMIT, |client| client.query_typed_one(query, &parameters)).await?;
+    let database = || connection.database().name().into();
+    let version: i32 = row.get(0);
+    if version < OLDEST {
+        return Err(PostgresError::TooOld { database: database(), found: row.get(1) });
+    }
+    if row.get(2) {
+        return Err(PostgresError::Standby { database: database() });
+    }
+    let (user, has_schema, has_tables): (String, bool, bool) = (row.get(3), row.get(4), row.get(5));
+    let format = if has_tables {
+        let query = format!("SELECT version, compatible FROM {table}");
+        let row = connection.ask(LIMIT, |client| client.query_typed_one(&query, &[])).await?;
+        Some((row.get(0), row.get(1)))
+    } else {
+        None
+    };
+    Ok(Found { user, has_schema, format })
+}
+
+fn make(database: &Database, has_schema: bool) -> String {
+    let schema = database.schema();
+    // Who may use a schema need not be allowed to make one, and is refused even if it is there.
+    let begin = if has_schema { String::new() } else { format!("CREATE SCHEMA {schema};\n") };
+    let tables = TABLES.replace("{s}", schema);
+    format!("{begin}{tables}INSERT INTO {schema}.format VALUES ({FORMAT}, {COMPATIBLE});\n")
+}
+
+fn upgrade(database: &Database, from: i32, to: i32, upgrades: &[&str]) -> String {
+    let schema = database.schema();
+    let first = usize::try_from(from - 1).unwrap_or(0);
+    let steps = upgrades.iter().skip(first).map(|step| step.replace("{s}", schema));
+    // Takes the row, so that replicas upgrade one after the other, and fails if another one has done it.
+    let turn = format!("UPDATE {schema}.format SET version = CASE WHEN version = {from} THEN {to} END;\n");
+    let end = format!("UPDATE {schema}.format SET compatible = {COMPATIBLE};\n");
+    [turn].into_iter().chain(steps).chain([end]).collect()
+}
+
+/// What lets `user` use tables that somebody else has made.
+fn grants(database: &Database, user: &str) -> String {
+    let (schema, user) = (database.schema(), user.replace('"', "\"\""));
+    format!(
+        "GRANT USAGE ON SCHEMA {schema} TO \"{user}\";\n\
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO \"{user}\";\n"
+    )
+}
+
+/// Whether a statement failed since another replica made or upgraded the tables at the same time.
+fn is_of_another_replica(error: &PostgresError) -> bool {
+    let codes = [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_SCHEMA,
+        SqlState::DUPLICATE_TABLE,
+        SqlState::NOT_NULL_VIOLATION,
+    ];
+    error.is_transient() || codes.iter().any(|code| error.has_code(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use test_postgres::Server;
+
+    use super::*;
+    use crate::ledger::postgres::tests::{database, runtime};
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn replicas_that_start_at_once_make_the_tables_once() {
+        let server = Server::start();
+        runtime().block_on(async {
+            let start = |_| {
+                let database = database(&server.url());
+                tokio::spawn(async move { prepare(&database).await })
+            };
+            for started in (0..8).map(start).collect::<Vec<_>>() {
+                started.await.unwrap().unwrap();
+            }
+        });
+        assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.lease").trim(), "1");
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn user_without_rights_gets_the_statements_that_help() {
+        let server = Server::start();
+        server.sql("CREATE ROLE exporter LOGIN; REVOKE CREATE ON DATABASE postgres FROM PUBLIC");
+        let database = database(&server.url().replace("postgres@", "exporter@"));
+        let error = runtime().block_on(prepare(&database)).unwrap_err();
+        let PostgresError::Rights { statements, .. } = error else { panic!("{error}") };
+        server.sql(&statements);
+        runtime().block_on(prepare(&database)).unwrap();
+        let update = "UPDATE agntix_exporter.lease SET holder = 'me'";
+        let changed =
+            async { database.connection().await?.ask(LIMIT, |client| client.execute_typed(update, &[])).await };
+        assert_eq!(runtime().block_on(changed), Ok(1));
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn tables_are_upgraded_once_and_an_older_program_goes_on_only_if_it_can() {
+        let server = Server::start();
+        let database = database(&server.url());
+        let steps = ["CREATE TABLE {s}.further (a integer);\n"];
+        runtime().block_on(async {
+            prepare(&database).await.unwrap();
+            let start = |_| {
+                let database = database.clone();
+                tokio::spawn(async move { bring_to(&database, 2, &steps).await })
+            };
+            for started in (0..4).map(start).collect::<Vec<_>>() {
+                started.await.unwrap().unwrap();
+            }
+            prepare(&database).await.unwrap();
+        });
+        server.sql("UPDATE agntix_exporter.format SET compatible = 2");
+        let error = runtime().block_on(prepare(&database)).unwrap_err();
+        assert!(matches!(error, PostgresError::Newer { found: 2, known: 1, .. }), "{error}");
+    }
+}

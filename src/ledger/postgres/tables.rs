@@ -1,0 +1,61 @@
+//! The tables, and the number of their format.
+//!
+//! What comes from outside is kept as bytes: text in PostgreSQL cannot hold every character that JSON can, and not every
+//! database holds Unicode.
+
+/// The newest format that this version reads and writes. Raise it with an entry in [`UPGRADES`].
+pub(super) const FORMAT: i32 = 1;
+/// The oldest version of this program's formats that can go on beside [`FORMAT`], as during a rolling upgrade.
+pub(super) const COMPATIBLE: i32 = 1;
+
+/// What brings the tables from a format to the next one, the first from 1 to 2; `{s}` is the schema.
+pub(super) const UPGRADES: [&str; 0] = [];
+
+/// All tables of [`FORMAT`]; `{s}` is the schema.
+///
+/// - `lease`: who counts, and how far: one row, which every transaction of whoever counts changes first.
+/// - `commits`: what each commit has made of the series, by its number; those up to `lease.folded` are in `series` as well.
+/// - `series`, `buckets`: the series as of `lease.folded`, and the bounds that the histograms among them were counted with.
+/// - `pending`, `counted`, `days`, `numbers`, `agents`, `admitted`, `requests`: what the policy asks for and gives.
+/// - `inbox`: deliveries that were acknowledged and are still to be counted.
+/// - `gauges`: what is not counted but shown, as whoever counts saw it last.
+/// - `replicas`: who is there.
+pub(super) const TABLES: &str = "\
+CREATE TABLE {s}.format (version integer PRIMARY KEY, compatible integer NOT NULL);
+CREATE TABLE {s}.lease (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    holder text NOT NULL, epoch bigint NOT NULL, since timestamptz NOT NULL, expires timestamptz NOT NULL,
+    sequence bigint NOT NULL, folded bigint NOT NULL
+);
+CREATE TABLE {s}.commits (
+    sequence bigint PRIMARY KEY, epoch bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), news bytea NOT NULL
+);
+CREATE TABLE {s}.series (
+    id integer PRIMARY KEY, family smallint NOT NULL, labels bytea NOT NULL, buckets text NOT NULL,
+    created bigint NOT NULL, counts bytea NOT NULL, held bytea
+);
+CREATE TABLE {s}.buckets (name text PRIMARY KEY, bounds text NOT NULL);
+CREATE TABLE {s}.pending (
+    id bytea PRIMARY KEY, created bigint, stage smallint NOT NULL, ended bigint, channel bytea, heard bigint NOT NULL,
+    source smallint NOT NULL
+);
+CREATE TABLE {s}.counted (key bytea PRIMARY KEY, parts bigint NOT NULL, day bigint);
+CREATE INDEX counted_by_day ON {s}.counted (day);
+CREATE TABLE {s}.days (day bigint PRIMARY KEY);
+CREATE TABLE {s}.numbers (name text PRIMARY KEY, value bigint NOT NULL);
+CREATE TABLE {s}.agents (agent bytea PRIMARY KEY, parts bigint NOT NULL);
+CREATE TABLE {s}.admitted (label text, agent bytea, value bytea, PRIMARY KEY (label, agent, value));
+CREATE TABLE {s}.requests (
+    place integer PRIMARY KEY, granted bigint NOT NULL, count bigint NOT NULL, per_window bigint NOT NULL
+);
+CREATE TABLE {s}.inbox (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), delivery bytea NOT NULL
+);
+CREATE TABLE {s}.gauges (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), page bytea NOT NULL
+);
+CREATE TABLE {s}.replicas (name text PRIMARY KEY, seen timestamptz NOT NULL);
+INSERT INTO {s}.lease VALUES (true, '', 0, to_timestamp(0), to_timestamp(0), 0, 0);
+INSERT INTO {s}.gauges VALUES (true, 0, to_timestamp(0), '');
+";

@@ -1,0 +1,289 @@
+//! Replicas of one ledger in one process: who counts, what the others see, and that nothing is counted by whoever may not.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use test_postgres::{Bouncer, Server};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{database, runtime};
+use crate::catalogue::{SeriesKey, SeriesState};
+use crate::config::Config;
+use crate::ledger::policy::PolicyConfig;
+use crate::ledger::postgres::{PageReader, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::tests::{at, facts, session, totals};
+use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
+
+/// Long enough that a busy machine does not lose it by accident, where a test does not wait for its end.
+const LONG: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A replica that runs, and what its page would show.
+struct Running {
+    page: Arc<Mutex<BTreeMap<SeriesKey, SeriesState>>>,
+    is_published: Arc<AtomicBool>,
+    reader: PageReader,
+    /// The ledger, while it counts.
+    ledger: watch::Receiver<Option<Arc<PostgresLedger>>>,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start(url: &str, name: &str, lease: Duration) -> Running {
+    let page = Arc::<Mutex<BTreeMap<SeriesKey, SeriesState>>>::default();
+    let is_published = Arc::<AtomicBool>::default();
+    let (shown, published) = (Arc::clone(&page), Arc::clone(&is_published));
+    let show = move |series: &[SeriesState]| {
+        let mut page = shown.lock().unwrap();
+        for state in series {
+            let before = page.insert(state.key.clone(), state.clone());
+            let has_fallen = |before: SeriesState| before.counts.iter().zip(&state.counts).any(|(a, b)| b < a);
+            assert!(!before.is_some_and(has_fallen), "{state:?} was more before");
+        }
+    };
+    let opened_shown = show.clone();
+    let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
+        if let Ok(committed) = result {
+            show(&committed.series);
+        }
+    });
+    let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
+    let on_published = Box::new(move || published.store(true, Ordering::Relaxed));
+    let (replica, reader) = Replica::start(database(url), name, config, observer, on_published).await.unwrap();
+    let (counting, ledger) = watch::channel(None);
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let count = move |ledger: PostgresLedger, opened: Opened| {
+        let (counting, stop) = (counting.clone(), stop.clone());
+        opened_shown(&opened.series);
+        async move {
+            let ledger = Arc::new(ledger);
+            counting.send_replace(Some(Arc::clone(&ledger)));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = ledger.lost().cancelled() => {}
+            }
+            counting.send_replace(None);
+            tokio::task::spawn_blocking(move || drop(ledger)).await.unwrap();
+        }
+    };
+    let task = tokio::spawn(replica.run(count, shutdown.clone()));
+    Running { page, is_published, reader, ledger, shutdown, task }
+}
+
+impl Running {
+    /// The ledger, when it counts.
+    async fn counts(&self) -> Arc<PostgresLedger> {
+        let mut ledger = self.ledger.clone();
+        let ledger = tokio::time::timeout(PATIENCE, ledger.wait_for(Option::is_some)).await.unwrap().unwrap();
+        Arc::clone(ledger.as_ref().unwrap())
+    }
+
+    async fn counts_no_more(&self) {
+        let mut ledger = self.ledger.clone();
+        tokio::time::timeout(PATIENCE, ledger.wait_for(Option::is_none)).await.unwrap().unwrap();
+    }
+
+    /// Counts, and gives nothing that could be held on to.
+    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<CommitOutcome>, Arc<LedgerError>> {
+        self.counts().await.commit(changes).await
+    }
+
+    /// Counts, as a poller does: again until it is done.
+    async fn commit_at_last(&self, changes: Vec<Change>) -> Vec<CommitOutcome> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.commit(changes.clone()).await {
+                Ok(outcomes) => return outcomes,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+        }
+    }
+
+    /// What a scrape finds.
+    async fn scrape(&self) -> Option<BTreeMap<String, Vec<u64>>> {
+        self.reader.current().await.ok()?;
+        let series: Vec<_> = self.page.lock().unwrap().values().cloned().collect();
+        Some(totals(&series))
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn whole(id: &str) -> Change {
+    session(&facts(id, Some(5_000), Some("Refund")))
+}
+
+const STARTED: &str =
+    r#"agntix_sessions_started_total{agent_id="A",session_type="voice",platform="phone",direction="inbound"}"#;
+
+fn started(page: Option<&BTreeMap<String, Vec<u64>>>) -> Option<u64> {
+    page.and_then(|page| page.get(STARTED)).map(|counts| counts[0])
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn follower_shows_every_commit_that_was_acknowledged() {
+    let server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        drop(one.counts().await);
+        one.commit(vec![Change::FirstStart(at(0))]).await.unwrap();
+        let two = start(&server.url(), "two", LONG).await;
+        assert_eq!(two.reader.standing().holder, "");
+        for round in 1..=40 {
+            one.commit(vec![whole(&format!("{round}"))]).await.unwrap();
+            let page = two.scrape().await;
+            assert_eq!(started(page.as_ref()), Some(round));
+            assert_eq!(page, one.scrape().await);
+        }
+        assert!(!two.is_published.load(Ordering::Relaxed));
+        let held: Vec<_> = one.page.lock().unwrap().keys().cloned().collect();
+        one.commit(vec![Change::LookBackDone, Change::Release(held.into())]).await.unwrap();
+        two.scrape().await;
+        assert!(two.is_published.load(Ordering::Relaxed));
+        assert!(two.page.lock().unwrap().values().all(|state| state.held_counts.is_none()));
+        assert_eq!((two.reader.standing().holder.as_str(), two.reader.is_active()), ("one", false));
+        assert!(one.reader.is_active());
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn another_replica_counts_on_when_one_stops_and_when_one_is_superseded() {
+    let server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        drop(one.counts().await);
+        one.commit(vec![whole("a")]).await.unwrap();
+        let two = start(&server.url(), "two", LONG).await;
+        one.stop().await;
+        assert_eq!(
+            two.commit(vec![whole("a"), whole("b")]).await.unwrap(),
+            [CommitOutcome::AlreadyCounted, CommitOutcome::Counted { historic: true, new: true }]
+        );
+        // As if it had been asleep for longer than the lease, and another one had counted meanwhile.
+        server.sql("UPDATE agntix_exporter.lease SET epoch = epoch + 1, expires = now() + interval '1 minute'");
+        assert!(two.commit(vec![whole("c")]).await.is_err());
+        two.counts_no_more().await;
+        assert_eq!(started(two.scrape().await.as_ref()), Some(2));
+        server.sql("UPDATE agntix_exporter.lease SET expires = now()");
+        assert_eq!(two.commit(vec![whole("c")]).await.unwrap(), [CommitOutcome::Counted { historic: true, new: true }]);
+        assert_eq!(started(two.scrape().await.as_ref()), Some(3));
+        two.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn commit_that_was_not_seen_by_its_holder_keeps_it_from_writing() {
+    let server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        drop(one.counts().await);
+        one.commit(vec![whole("a")]).await.unwrap();
+        server.sql(
+            "UPDATE agntix_exporter.lease SET sequence = sequence + 1;
+             INSERT INTO agntix_exporter.commits (sequence, epoch, news)
+             SELECT sequence, epoch, '\\x01' FROM agntix_exporter.lease",
+        );
+        assert!(one.commit(vec![whole("b")]).await.is_err());
+        assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "1");
+        one.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn connections_that_are_cut_lose_nothing_and_count_nothing_twice() {
+    let server = Server::start();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'agntix-exporter' AND random() < 0.5";
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        drop(one.counts().await);
+        let two = start(&server.url(), "two", LONG).await;
+        let counting = async {
+            for round in 0..150 {
+                one.commit_at_last(vec![whole(&format!("{round}")), whole("again")]).await;
+            }
+        };
+        let cutting = async {
+            loop {
+                tokio::task::block_in_place(|| server.sql(cut));
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = counting => {}
+            () = cutting => {}
+        }
+        let until = Instant::now() + PATIENCE;
+        while started(two.scrape().await.as_ref()) != Some(151) {
+            assert!(Instant::now() < until);
+        }
+        assert_eq!(two.scrape().await, one.scrape().await);
+        assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "151");
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn page_is_an_error_and_counting_ends_while_the_database_is_away() {
+    let mut server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", SHORT).await;
+        drop(one.counts().await);
+        let two = start(&server.url(), "two", SHORT).await;
+        one.commit_at_last(vec![whole("a")]).await;
+        server.kill();
+        assert!(two.scrape().await.is_none());
+        one.counts_no_more().await;
+        assert!(one.scrape().await.is_none());
+        server.restart();
+        let until = Instant::now() + PATIENCE;
+        while started(two.scrape().await.as_ref()) != Some(1) || started(one.scrape().await.as_ref()) != Some(1) {
+            assert!(Instant::now() < until);
+        }
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and PgBouncer (.ci/tools)"]
+fn replicas_work_behind_a_pooler_that_gives_each_transaction_another_connection() {
+    let server = Server::start();
+    let bouncer = Bouncer::start(&server, 2);
+    runtime().block_on(async {
+        let one = start(&bouncer.url(), "one", LONG).await;
+        drop(one.counts().await);
+        let two = start(&bouncer.url(), "two", LONG).await;
+        let three = start(&bouncer.url(), "three", LONG).await;
+        for round in 1..=50 {
+            one.commit_at_last(vec![whole(&format!("{round}"))]).await;
+            let (second, third) = tokio::join!(two.scrape(), three.scrape());
+            assert_eq!((started(second.as_ref()), started(third.as_ref())), (Some(round), Some(round)));
+        }
+        one.stop().await;
+        let (counts, follows) = tokio::select! {
+            _ = two.counts() => (&two, &three),
+            _ = three.counts() => (&three, &two),
+        };
+        assert_eq!(counts.commit(vec![whole("1")]).await.unwrap(), [CommitOutcome::AlreadyCounted]);
+        assert_eq!(started(follows.scrape().await.as_ref()), Some(50));
+        two.stop().await;
+        three.stop().await;
+    });
+}

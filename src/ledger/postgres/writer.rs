@@ -1,0 +1,233 @@
+//! The thread of the replica that counts: it commits what waits, keeps the lease, and ends when the lease is gone.
+//!
+//! While it works, the lease is certain. When it is not, because the database has not confirmed it in time or has given it to
+//! another replica, nothing more is done: whoever waits for a commit gets an error, and the replica begins again by asking for
+//! the lease. It reads everything anew then, which says what has become durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::connect::Database;
+use super::currency::Currency;
+use super::error::PostgresError;
+use super::lease::{Step, Term, uptime};
+use super::store::{Store, StoreConfig};
+use crate::ledger::hold::InitialZeroWindows;
+use crate::ledger::queue::{Queue, Taken};
+use crate::ledger::{Change, CommitOutcome, Committed, LedgerError, Observer, hold};
+
+/// Changes that one transaction takes at most; the rest waits for the next.
+const MAX_BATCH: usize = 2048;
+/// How long nothing was asked for before something is tidied up.
+const IDLE: Duration = Duration::from_millis(20);
+/// How long to wait after the database has failed before it is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The writer's side of the queue. When the writer ends, even by a panic, every waiting caller gets an error, and whoever
+/// counts is told to stop.
+pub(super) struct Serving {
+    pub(super) queue: Arc<Queue>,
+    /// What is reloaded takes effect with the next commit.
+    pub(super) configs: watch::Receiver<StoreConfig>,
+    pub(super) lost: CancellationToken,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.queue.abandon();
+        self.lost.cancel();
+    }
+}
+
+/// Applies what waits in the queue, batch after batch.
+pub(super) struct Writer {
+    pub(super) database: Database,
+    pub(super) runtime: Handle,
+    /// `None` after a failure, until everything could be read again.
+    pub(super) store: Option<Store>,
+    pub(super) epoch: i64,
+    pub(super) term: Term,
+    pub(super) config: StoreConfig,
+    pub(super) currency: Arc<Currency>,
+    pub(super) observer: Observer,
+    pub(super) windows: InitialZeroWindows,
+    /// What was read again after a failure. It is shown with the next success, as the changes of that commit are.
+    pub(super) reread: Option<Committed>,
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty, or the lease is gone.
+    pub(super) fn run(mut self, mut serving: Serving) {
+        let runtime = self.runtime.clone();
+        while self.is_certain() {
+            let wait = match self.term.step(uptime()) {
+                Step::Wait(wait) => wait,
+                Step::Acquire | Step::Renew => {
+                    runtime.block_on(Box::pin(self.renew()));
+                    continue;
+                }
+            };
+            let is_tidy = self.store.as_ref().is_none_or(|store| !store.has_forgotten());
+            match serving.queue.take(MAX_BATCH, if is_tidy { wait } else { wait.min(IDLE) }) {
+                Taken::Nothing if is_tidy => {}
+                Taken::Nothing => runtime.block_on(self.tidy_up()),
+                Taken::Batches(batches) => {
+                    if serving.configs.has_changed().is_ok_and(|has_changed| has_changed) {
+                        let config = serving.configs.borrow_and_update().clone();
+                        self.reconfigure(&config);
+                    }
+                    let (mut changes, mut replies) = (Vec::new(), Vec::new());
+                    for batch in batches {
+                        replies.push((batch.changes.len(), batch.reply));
+                        changes.extend(batch.changes);
+                    }
+                    match runtime.block_on(self.commit(&changes)) {
+                        Ok(outcomes) => {
+                            let mut outcomes = outcomes.into_iter();
+                            for (count, reply) in replies {
+                                // Whoever stopped waiting does not need the answer; the changes are durable all the same.
+                                let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
+                            }
+                        }
+                        Err(error) => {
+                            for (_, reply) in replies {
+                                let _ = reply.send(Err(Arc::clone(&error)));
+                            }
+                        }
+                    }
+                    runtime.block_on(self.fold_if_due());
+                }
+                Taken::Closed => {
+                    runtime.block_on(self.give_up());
+                    return;
+                }
+            }
+        }
+        self.currency.lost();
+        tracing::warn!("this replica counts no more: the database did not confirm that it may");
+    }
+
+    fn is_certain(&self) -> bool {
+        self.term.is_certain(uptime())
+    }
+
+    fn reconfigure(&mut self, config: &StoreConfig) {
+        if let Some(store) = &mut self.store {
+            store.reconfigure(config);
+        }
+        self.config.policy.reload(&config.policy);
+    }
+
+    async fn commit(&mut self, changes: &[Change]) -> Result<Vec<CommitOutcome>, Arc<LedgerError>> {
+        // Other replicas may show the commit as soon as it is durable: whoever asks here meanwhile waits for its end.
+        let currency = Arc::clone(&self.currency);
+        let _under_way = currency.commit_under_way().await;
+        let done = match self.ready().await {
+            Ok(store) => store.commit(changes).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok((outcomes, committed)) => {
+                self.confirmed();
+                self.show(committed);
+                Ok(outcomes)
+            }
+            Err(error) => Err(self.failed(error).await),
+        }
+    }
+
+    /// Gives what is durable to whoever shows it, and then begins and ends windows by it.
+    fn show(&mut self, mut committed: Committed) {
+        let reread = self.reread.take();
+        let stored = reread.as_ref().map(|reread| hold::stored(&reread.series));
+        let zero_initialized = std::mem::take(&mut committed.zero_initialized);
+        let released = committed.released.clone();
+        let mut shown = reread.unwrap_or_default();
+        shown.absorb(committed);
+        (self.observer)(Ok(shown));
+        if let Some(stored) = stored {
+            self.windows.read(stored);
+        }
+        self.windows.committed(zero_initialized, &released);
+    }
+
+    async fn renew(&mut self) {
+        let done = match self.ready().await {
+            Ok(store) => store.renew().await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => self.confirmed(),
+            Err(error) => drop(self.failed(error).await),
+        }
+    }
+
+    async fn fold_if_due(&mut self) {
+        if let Some(store) = self.store.as_mut().filter(|store| store.is_to_be_folded()) {
+            match store.fold().await {
+                Ok(()) => self.confirmed(),
+                Err(error) => drop(self.failed(error).await),
+            }
+        }
+    }
+
+    async fn tidy_up(&mut self) {
+        if let Some(store) = &mut self.store
+            && let Err(error) = store.delete_forgotten().await
+        {
+            self.failed(error).await;
+        }
+    }
+
+    fn confirmed(&mut self) {
+        if let Some(sent) = self.store.as_ref().and_then(Store::extended) {
+            self.term.confirmed(sent);
+            self.currency.certain_until(self.term.certain_until());
+        }
+        if let Some(store) = &self.store {
+            self.currency.counted(store.sequence());
+        }
+    }
+
+    /// What a failure left behind is not known; the database says it, when it is read again.
+    async fn failed(&mut self, error: PostgresError) -> Arc<LedgerError> {
+        self.store = None;
+        if error == PostgresError::Superseded {
+            self.term.refused(uptime());
+            self.currency.lost();
+        } else {
+            self.term.failed(uptime());
+            tokio::time::sleep(PAUSE).await;
+        }
+        let is_superseded = error == PostgresError::Superseded;
+        let error = LedgerError::from(error);
+        // That another replica counts is no failure of the state.
+        if !is_superseded {
+            (self.observer)(Err(&error));
+        }
+        Arc::new(error)
+    }
+
+    /// The store; read again if something has failed.
+    async fn ready(&mut self) -> Result<&mut Store, PostgresError> {
+        if let Some(store) = self.store.take() {
+            return Ok(self.store.insert(store));
+        }
+        let (store, opened) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
+        self.reread = Some(Committed { series: opened.series, ..Committed::default() });
+        Ok(self.store.insert(store))
+    }
+
+    /// Lets another replica count at once.
+    async fn give_up(mut self) {
+        self.currency.lost();
+        let Some(store) = self.store.take() else { return };
+        if let Err(error) = store.release().await {
+            tracing::warn!(%error, "the lease could not be given up, and runs out by itself");
+        }
+    }
+}
