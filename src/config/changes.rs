@@ -49,6 +49,10 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         (Ok(old), Ok(new)) => changed(&old, &new),
         _ => Vec::new(),
     };
+    // Its password is not among what is compared.
+    if changes.is_empty() && old.state.url != new.state.url {
+        return vec!["state.url"];
+    }
     if changes.is_empty() {
         // They differ in something that is not a key, so a reload may not be enough.
         return vec!["something that is no key"];
@@ -91,6 +95,8 @@ mod tests {
         new.web.listen_address = "127.0.0.1:1".into();
         new.web.write_timeout = Duration::from_secs(1);
         new.state.path = "elsewhere".into();
+        new.state.url = Some("postgres://u@db/x".into());
+        new.ha.lease = Duration::from_secs(20);
         new.metrics.duration_buckets.push(1e6);
         new.metrics.extracted.push(ExtractedField {
             field: "plan".into(),
@@ -108,11 +114,23 @@ mod tests {
                 "web.listen_address",
                 "web.write_timeout",
                 "state.path",
+                "state.url",
+                "ha.lease",
                 "metrics.duration_buckets",
                 "metrics.extracted",
                 "log.format"
             ]
         );
+    }
+
+    #[test]
+    fn another_password_in_the_url_of_the_database_needs_a_restart() {
+        let of = |url: &str| {
+            let mut config = Config::default();
+            config.state.url = Some(url.into());
+            config
+        };
+        assert_eq!(restart_only_changes(&of("postgres://u:a@db/x"), &of("postgres://u:b@db/x")), ["state.url"]);
     }
 
     /// For any value: the second configuration is the first one with another value for one key.
@@ -130,7 +148,7 @@ mod tests {
             }
         }
         assert_eq!(reloadable, RELOADABLE, "a name there is no key");
-        for section in ["web", "webhook", "stream", "state"] {
+        for section in ["web", "webhook", "stream", "state", "ha"] {
             assert!(!reloadable.iter().any(|key| key.starts_with(&format!("{section}."))), "{section}");
         }
     }

@@ -257,7 +257,7 @@ mod tests {
             ("[poll]\n[sesions]", "c.toml, line 2: [sesions] is not a section; did you mean [sessions]?"),
             (
                 "[tracker]\ncapacity = 5",
-                "c.toml, line 1: [tracker] is not a section; the sections are api, sessions, poll, webhook, stream, web, state, metrics, log",
+                "c.toml, line 1: [tracker] is not a section; the sections are api, sessions, poll, webhook, stream, web, state, ha, metrics, log",
             ),
             (
                 "[log]\nlevel = \"info\"\ncolour = true",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::ApiConfig;
 use super::error::Violation;
+use super::ha::HaConfig;
 use super::log::LogConfig;
 use super::metrics::MetricsConfig;
 use super::poll::PollConfig;
@@ -31,6 +32,8 @@ pub struct Config {
     pub web: WebConfig,
     /// Where the counts are kept.
     pub state: StateConfig,
+    /// How replicas take turns.
+    pub ha: HaConfig,
     /// What is exposed, and how much of it.
     pub metrics: MetricsConfig,
     /// The log on standard error.
@@ -49,6 +52,7 @@ impl Config {
         self.web.validate()?;
         self.webhook.validate(&self.web)?;
         self.state.validate()?;
+        self.ha.validate()?;
         self.metrics.validate()?;
         self.log.validate()
     }
