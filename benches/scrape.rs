@@ -56,6 +56,7 @@ fn main() {
         reload,
         clock,
         security: Arc::new(WebConfigFile::none()),
+        replica: None,
     };
     let routes = web::router(state, &WebConfig::default()).unwrap();
     runtime.spawn(Server::new(routes).serve([socket], CancellationToken::new()));

@@ -3,6 +3,7 @@
 
 mod commits;
 mod reload;
+mod shared;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use agntix_api::Client;
 use agntix_api::paths::ApiPath;
 use exporter_web::{Server, WebConfigError};
 pub use reload::Reloader;
-use reload::{IdFiles, Reload};
+use reload::{Counting, IdFiles, Reload};
+use shared::{Current, Shared, TurnDeps};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
@@ -27,7 +29,7 @@ use crate::discovery::{News, Watched, stream};
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger, neighbours};
 use crate::ledger::{Ledger, LedgerError, Observer, Opened};
 use crate::lifecycle::ReloadRequest;
-use crate::observation::ObservationConfig;
+use crate::observation::{AgentParts, ObservationConfig};
 use crate::poller::{Inbox, Poller, Reconfigure};
 use crate::status::{Status, StatusSnapshot};
 use crate::supervisor::{self, Pulse};
@@ -73,6 +75,27 @@ struct Webhook {
     listener: Option<TcpListener>,
 }
 
+/// Who counts.
+enum Mode {
+    /// This process, always.
+    Alone(Box<Alone>),
+    /// This process, in turn with others.
+    Shared(Box<Shared>),
+}
+
+/// What a single daemon counts with.
+struct Alone {
+    ledger: Arc<SqliteLedger>,
+    poller: Poller,
+    news: mpsc::Sender<News>,
+    /// The place of the stream's path that the state remembers.
+    stream_path: Option<u32>,
+    watched: mpsc::Sender<Watched>,
+    reconfigure: mpsc::Sender<Reconfigure>,
+    /// What is known of the agents.
+    agents: AgentParts,
+}
+
 /// A daemon that is ready to run: its state is open and its port taken.
 pub struct App {
     config: Config,
@@ -82,17 +105,14 @@ pub struct App {
     listeners: Vec<TcpListener>,
     guards: Guards,
     webhook: Option<Webhook>,
-    news: mpsc::Sender<News>,
+    client: Client,
     clients: watch::Sender<Client>,
-    /// The place of the stream's path that the state remembers.
-    stream_path: Option<u32>,
-    ledger: Arc<SqliteLedger>,
+    mode: Mode,
     exposition: Arc<Exposition>,
     own: ExporterMetrics,
     status: Arc<Status>,
-    poller: Poller,
-    watched: mpsc::Sender<Watched>,
-    reconfigure: mpsc::Sender<Reconfigure>,
+    api_clock: Arc<ApiClock>,
+    pulse: Pulse,
     reload: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
     tasks: Tasks,
     failures: mpsc::UnboundedReceiver<TaskError>,
@@ -138,12 +158,6 @@ impl App {
         exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
-        let (ledger, opened, begun) = open_state(ledger_config, config.state.path.clone(), observer).await?;
-        let ledger = Arc::new(ledger);
-        exposition.apply(&opened.series, Vec::new());
-        let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
-        let counted = outcomes.flat_map(|series| &series.counts).sum();
-        status.update(|status| status.counted = counted);
         own.state_writable.set(1);
         // Until the poller has seen that nothing is left to catch up with.
         own.catching_up.set(1);
@@ -152,42 +166,37 @@ impl App {
             own.web_info.with_label_values(&[url]).set(1);
         }
         own.config_last_reload_success.set(clock.now().as_seconds_f64());
-        tracing::info!(
-            path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),
-            "the state is open"
-        );
-        if let Some(place) = begun {
-            log_new_state(&place);
-        }
-        let (watched, watched_inbox) = mpsc::channel(INBOX);
-        let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
-        let (news, news_inbox) = mpsc::channel(NEWS);
-        let inbox = Inbox { watched: watched_inbox, news: news_inbox, reconfigure: reconfigure_inbox };
-        let api_clock = Arc::<ApiClock>::default();
+        let (tasks, failures) = Tasks::new();
+        let (pulse, api_clock) = (Pulse::default(), Arc::<ApiClock>::default());
+        let mode = if let Some(url) = &config.state.url {
+            let shown = (Arc::clone(&status), Arc::clone(&exposition));
+            let shared = shared::open(&config, url, observer, shown, pulse.clone(), &tasks);
+            Mode::Shared(Box::new(Box::pin(shared).await?))
+        } else {
+            let parts = (Arc::clone(&exposition), own.clone(), Arc::clone(&status));
+            let clocks = (Arc::clone(&clock), Arc::clone(&api_clock));
+            Mode::Alone(Box::new(alone(&config, ledger_config, client.clone(), observer, parts, clocks).await?))
+        };
         let webhook = if config.webhook.enabled {
             let secrets = api::webhook_secrets(&config.webhook, webhook_secret.as_ref())?;
-            let ledger = Arc::clone(&ledger) as Arc<dyn Ledger>;
-            let observation = ObservationConfig::from(&config).knowing(opened.agents.clone());
+            let (ledger, news, agents) = match &mode {
+                Mode::Alone(alone) => {
+                    let ledger = Arc::clone(&alone.ledger) as Arc<dyn Ledger>;
+                    (ledger, alone.news.clone(), alone.agents.clone())
+                }
+                Mode::Shared(shared) => {
+                    let ledger = Arc::new(shared.deliveries.clone()) as Arc<dyn Ledger>;
+                    (ledger, shared::unheard(&tasks), shared.agents.clone())
+                }
+            };
+            let observation = ObservationConfig::from(&config).knowing(agents);
             let deliveries =
-                Deliveries::new(secrets, ledger, news.clone(), observation, Arc::clone(&clock), Arc::clone(&api_clock));
+                Deliveries::new(secrets, ledger, news, observation, Arc::clone(&clock), Arc::clone(&api_clock));
             Some(Webhook { deliveries: Arc::new(deliveries), listener: webhook_listener })
         } else {
             None
         };
         let (clients, _) = watch::channel(client.clone());
-        let poller = Poller::new(
-            &config,
-            client,
-            Arc::clone(&ledger) as Arc<dyn Ledger>,
-            &opened,
-            Arc::clone(&exposition),
-            own.clone(),
-            Arc::clone(&status),
-            Arc::clone(&clock),
-            api_clock,
-            inbox,
-        );
-        let (tasks, failures) = Tasks::new();
         Ok(Self {
             config,
             clock,
@@ -196,16 +205,14 @@ impl App {
             listeners,
             guards,
             webhook,
-            news,
+            client,
             clients,
-            stream_path: opened.paths.get(ApiPath::Stream as usize).copied().flatten(),
-            ledger,
+            mode,
             exposition,
             own,
             status,
-            poller,
-            watched,
-            reconfigure,
+            api_clock,
+            pulse,
             reload: mpsc::channel(1),
             tasks,
             failures,
@@ -254,7 +261,7 @@ impl App {
     /// If one of its tasks fails.
     pub async fn run_until_stopped(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let Self {
-            exposition, own, status, clock, config, listeners, guards, poller, ledger, tasks, mut failures, ..
+            exposition, own, status, clock, config, listeners, guards, mode, tasks, pulse, mut failures, ..
         } = self;
         let (reload_sender, reload_requests) = self.reload;
         let web_state = WebState {
@@ -263,6 +270,7 @@ impl App {
             reload: reload_sender,
             clock: Arc::clone(&clock),
             security: Arc::clone(&guards.web),
+            replica: if let Mode::Shared(shared) = &mode { Some(shared.reader.clone()) } else { None },
         };
         guards.watch(&own, &tasks, &shutdown);
         let mut routes = web::router(web_state, &config.web)?;
@@ -283,15 +291,42 @@ impl App {
             }
         }
         serve("the web server", listeners, routes, guards.access(&config));
-        if config.stream.enabled {
-            let (clients, news) = (self.clients.subscribe(), self.news.clone());
-            let following = stream::follow(clients, news, self.stream_path, shutdown.clone());
-            tasks.spawn("the follower of the event stream", following);
-        }
-        let pulse = Pulse::default();
-        tasks.spawn("the notifier of systemd", supervisor::notify(status, pulse.clone(), shutdown.clone()));
-        tasks.spawn_essential("the poller", poller.run(pulse, shutdown.clone()), &shutdown);
-        let id_files = IdFiles::watch(&config.sessions.files, self.watched, tasks.clone(), shutdown.clone());
+        let notices = supervisor::notify(Arc::clone(&status), pulse.clone(), shutdown.clone());
+        tasks.spawn("the notifier of systemd", notices);
+        let mut closing = None;
+        let counting = match mode {
+            Mode::Alone(alone) => {
+                let Alone { ledger, poller, news, stream_path, watched, reconfigure, .. } = *alone;
+                if config.stream.enabled {
+                    let following = stream::follow(self.clients.subscribe(), news, stream_path, shutdown.clone());
+                    tasks.spawn("the follower of the event stream", following);
+                }
+                tasks.spawn_essential("the poller", poller.run(pulse, shutdown.clone()), &shutdown);
+                let id_files = IdFiles::watch(&config.sessions.files, watched, tasks.clone(), shutdown.clone());
+                closing = Some(Arc::clone(&ledger));
+                Counting::Alone { ledger, reconfigure, id_files }
+            }
+            Mode::Shared(shared) => {
+                let in_effect = Current { config: config.clone(), client: self.client };
+                let (current, receiver) = watch::channel(in_effect);
+                let replica = shared.reader.clone();
+                let deps = TurnDeps {
+                    current: receiver,
+                    clients: self.clients.clone(),
+                    webhook: deliveries.clone(),
+                    exposition: Arc::clone(&exposition),
+                    own: own.clone(),
+                    status,
+                    clock: Arc::clone(&clock),
+                    api_clock: self.api_clock,
+                    pulse,
+                    tasks: tasks.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                tasks.spawn_essential("the replica", infallible(shared.run(deps)), &shutdown);
+                Counting::InTurn { replica, current }
+            }
+        };
         let reload = Reload {
             config,
             reloader: self.reloader,
@@ -300,11 +335,9 @@ impl App {
             own,
             log_level: self.log_level,
             guards,
-            ledger: Arc::clone(&ledger),
+            counting,
             deliveries,
             clients: self.clients,
-            reconfigure: self.reconfigure,
-            id_files,
         };
         tasks.spawn("the reloading of the configuration", reload.run(reload_requests, shutdown.clone()));
         let first = tokio::select! {
@@ -315,10 +348,51 @@ impl App {
         shutdown.cancel();
         tasks.ended().await;
         // Closing the state waits for its writer, which must not hold up this thread.
-        tokio::task::spawn_blocking(move || drop(ledger)).await?;
+        tokio::task::spawn_blocking(move || drop(closing)).await?;
         // A task that failed while the others ended is a defect all the same.
         first.and_then(|()| failures.try_recv().map_or(Ok(()), Err)).map_err(AppError::from)
     }
+}
+
+/// Opens the state of a single daemon, and makes what counts in it.
+async fn alone(
+    config: &Config,
+    ledger_config: LedgerConfig,
+    client: Client,
+    observer: Observer,
+    (exposition, own, status): (Arc<Exposition>, ExporterMetrics, Arc<Status>),
+    (clock, api_clock): (Arc<dyn Clock>, Arc<ApiClock>),
+) -> Result<Alone, AppError> {
+    let (ledger, opened, begun) = open_state(ledger_config, config.state.path.clone(), observer).await?;
+    let ledger = Arc::new(ledger);
+    exposition.apply(&opened.series, Vec::new());
+    let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
+    let counted = outcomes.flat_map(|series| &series.counts).sum();
+    status.update(|status| status.counted = counted);
+    tracing::info!(
+        path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),
+        "the state is open"
+    );
+    if let Some(place) = begun {
+        log_new_state(&place);
+    }
+    let (watched, watched_inbox) = mpsc::channel(INBOX);
+    let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
+    let (news, news_inbox) = mpsc::channel(NEWS);
+    let poller = Poller::new(
+        config,
+        client,
+        Arc::clone(&ledger) as Arc<dyn Ledger>,
+        &opened,
+        exposition,
+        own,
+        status,
+        clock,
+        api_clock,
+        Inbox { watched: watched_inbox, news: news_inbox, reconfigure: reconfigure_inbox },
+    );
+    let stream_path = opened.paths.get(ApiPath::Stream as usize).copied().flatten();
+    Ok(Alone { ledger, poller, news, stream_path, watched, reconfigure, agents: opened.agents })
 }
 
 /// Opens the state in `directory`, and looks at where it was begun if it is new.

@@ -14,6 +14,10 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
     Box::new(move |result: Result<Committed, &LedgerError>| {
         let is_written = result.is_ok();
         match &result {
+            Err(error @ LedgerError::Postgres(_)) if was_written => tracing::error!(
+                %error,
+                "the database cannot be used; deliveries are deferred, requests to Agntix pause, and /metrics answers 503"
+            ),
             Err(error) if was_written => tracing::error!(
                 %error,
                 "counts cannot be saved; deliveries are deferred, requests to Agntix pause, and the last saved counts stay on \

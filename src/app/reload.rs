@@ -9,6 +9,7 @@ use agntix_api::Client;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::shared::{Current, store_config};
 use crate::api;
 use crate::catalogue::{self, ExporterMetrics, Exposition};
 use crate::clock::Clock;
@@ -16,6 +17,7 @@ use crate::config::{Config, Loaded, restart_only_changes};
 use crate::discovery::Watched;
 use crate::discovery::files::{self, Lists};
 use crate::discovery::webhook::Deliveries;
+use crate::ledger::postgres::PageReader;
 use crate::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::ObservationConfig;
@@ -53,7 +55,7 @@ impl IdFiles {
     }
 
     /// Watches `files` in place of those before.
-    fn rewatch(&mut self, files: &[PathBuf]) {
+    pub(super) fn rewatch(&mut self, files: &[PathBuf]) {
         self.stop.cancel();
         self.stop = self.shutdown.child_token();
         if !files.is_empty() {
@@ -73,12 +75,41 @@ pub(super) struct Reload {
     pub(super) own: ExporterMetrics,
     pub(super) log_level: LogLevel,
     pub(super) guards: Guards,
-    pub(super) ledger: Arc<SqliteLedger>,
+    pub(super) counting: Counting,
     pub(super) deliveries: Option<Arc<Deliveries>>,
     /// Receives the client of the event stream, if the stream is followed.
     pub(super) clients: watch::Sender<Client>,
-    pub(super) reconfigure: mpsc::Sender<Reconfigure>,
-    pub(super) id_files: IdFiles,
+}
+
+/// What counts, and is to take over a new configuration.
+pub(super) enum Counting {
+    /// This process alone, always.
+    Alone { ledger: Arc<SqliteLedger>, reconfigure: mpsc::Sender<Reconfigure>, id_files: IdFiles },
+    /// This process in turn with others.
+    InTurn { replica: PageReader, current: watch::Sender<Current> },
+}
+
+impl Counting {
+    /// Has the configuration taken into effect.
+    async fn reconfigure(&mut self, config: &Config, client: &Client) -> Result<(), String> {
+        match self {
+            Self::Alone { ledger, reconfigure, id_files } => {
+                let (done, in_effect) = oneshot::channel();
+                let request = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
+                let stopping = "the daemon is stopping";
+                reconfigure.send(request).await.map_err(|_| stopping)?;
+                in_effect.await.map_err(|_| stopping)?;
+                ledger.reconfigure(LedgerConfig::from(config));
+                id_files.rewatch(&config.sessions.files);
+            }
+            Self::InTurn { replica, current } => {
+                replica.reconfigure(&store_config(config));
+                // Whoever does not count takes it up with its next turn.
+                current.send_replace(Current { config: config.clone(), client: client.clone() });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Reload {
@@ -112,12 +143,7 @@ impl Reload {
 
     async fn reload(&mut self) -> Result<(), String> {
         let (Loaded { config, warnings, .. }, client) = self.read().await?;
-        let (done, in_effect) = oneshot::channel();
-        let reconfigure = Reconfigure { config: Box::new(config.clone()), client: client.clone(), done };
-        let stopping = "the daemon is stopping";
-        self.reconfigure.send(reconfigure).await.map_err(|_| stopping)?;
-        in_effect.await.map_err(|_| stopping)?;
-        self.ledger.reconfigure(LedgerConfig::from(&config));
+        self.counting.reconfigure(&config, &client).await?;
         if let Some(deliveries) = &self.deliveries {
             deliveries.reconfigure(ObservationConfig::from(&config));
         }
@@ -125,7 +151,6 @@ impl Reload {
         // There is no receiver unless the stream is followed.
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);
-        self.id_files.rewatch(&config.sessions.files);
         self.config = config;
         for warning in warnings {
             tracing::warn!("{warning}");

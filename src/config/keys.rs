@@ -190,7 +190,10 @@ mod tests {
         let names: Vec<_> = all().iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names[..3], ["api.base_url", "api.key_file", "api.bearer_token_file"]);
         assert_eq!(names.last(), Some(&"log.format"));
-        assert_eq!(sections(), ["api", "sessions", "poll", "webhook", "stream", "web", "state", "ha", "metrics", "log"]);
+        assert_eq!(
+            sections(),
+            ["api", "sessions", "poll", "webhook", "stream", "web", "state", "ha", "metrics", "log"]
+        );
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Deliveries {
     /// One look at the file of the secrets at a time: a disk that does not answer must not take every thread.
     turn: tokio::sync::Mutex<()>,
     ledger: Arc<dyn Ledger>,
-    news: mpsc::Sender<News>,
+    news: ArcSwap<mpsc::Sender<News>>,
     observation: ArcSwap<ObservationConfig>,
     clock: Arc<dyn Clock>,
     api_clock: Arc<ApiClock>,
@@ -107,13 +107,19 @@ impl Deliveries {
         api_clock: Arc<ApiClock>,
     ) -> Self {
         let (secrets, turn) = (Arc::new(secrets), tokio::sync::Mutex::new(()));
-        Self { secrets, turn, ledger, news, observation: ArcSwap::from_pointee(observation), clock, api_clock }
+        let (news, observation) = (ArcSwap::from_pointee(news), ArcSwap::from_pointee(observation));
+        Self { secrets, turn, ledger, news, observation, clock, api_clock }
     }
 
     /// Takes a reloaded configuration into effect.
     pub fn reconfigure(&self, observation: ObservationConfig) {
         let agents = self.observation.load().agents.clone();
         self.observation.store(Arc::new(observation.knowing(agents)));
+    }
+
+    /// Reports to another poller from now on.
+    pub fn report_to(&self, news: mpsc::Sender<News>) {
+        self.news.store(Arc::new(news));
     }
 
     /// Takes one delivery. What it answers with [`DeliveryStatus::Counted`], [`DeliveryStatus::Pending`] or
@@ -144,7 +150,7 @@ impl Deliveries {
         };
         // The place is kept before anything is made durable, so that no session is known to the ledger and not to the
         // poller, which would have to ask for it.
-        let place = match self.news.clone().try_reserve_owned() {
+        let place = match mpsc::Sender::clone(&self.news.load()).try_reserve_owned() {
             Ok(place) => place,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, DeliveryStatus::Busy),
         };

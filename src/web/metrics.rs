@@ -18,6 +18,7 @@ use exporter_web::{Origin, ScrapeSlot, ScrapeSlots, Scraped};
 use http_body::{Frame, SizeHint};
 
 use crate::catalogue::Exposition;
+use crate::ledger::postgres::{NotCurrent, PageReader};
 use exposition::Page;
 use exposition::negotiation::{self, Encoding, Format};
 
@@ -25,6 +26,8 @@ use exposition::negotiation::{self, Encoding, Format};
 #[derive(Clone)]
 pub struct MetricsState {
     pub exposition: Arc<Exposition>,
+    /// Whether the page is current, where several replicas serve it.
+    pub replica: Option<PageReader>,
     /// Limits the scrapes that are rendered at once; `None` is without limit.
     pub slots: Option<ScrapeSlots>,
 }
@@ -43,6 +46,12 @@ pub async fn metrics(
             None => return busy(),
         },
     };
+    // An older page than one that was shown before would be a fall; an error is a gap.
+    if let Some(replica) = &state.replica
+        && let Err(error) = replica.current().await
+    {
+        return not_current(&error);
+    }
     let format = negotiation::format(joined(&headers, &ACCEPT).as_deref());
     let encoding = negotiation::encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
     let page = match state.exposition.ready_page(format, encoding, Instant::now()) {
@@ -83,6 +92,12 @@ async fn make(
 
 fn busy() -> Response {
     let text = "Too many scrapes at once; see web.max_requests.\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
+}
+
+fn not_current(error: &NotCurrent) -> Response {
+    tracing::debug!(%error, "a scrape was not answered");
+    let text = format!("No page is served: {error}.\n");
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
 }
 

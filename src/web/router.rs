@@ -40,6 +40,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     }
     let scrape = MetricsState {
         exposition: Arc::clone(&state.exposition),
+        replica: state.replica.clone(),
         slots: (config.max_requests > 0).then(|| ScrapeSlots::new(config.max_requests)),
     };
     let prefix = config.prefix();
@@ -47,6 +48,7 @@ pub fn router(state: WebState, config: &WebConfig) -> Result<Router, WebError> {
     let mut router = Router::new()
         .route(&at("/-/healthy"), get(|| async { "Healthy.\n" }))
         .route(&at("/-/ready"), get(ready))
+        .route(&at("/-/active"), get(active))
         .route(&at("/-/reload"), post(reload));
     if path != "/" {
         let links = Arc::new(Links { prefix: config.link_prefix().to_owned(), telemetry_path: path.to_owned() });
@@ -82,6 +84,22 @@ async fn ready(State(state): State<WebState>) -> Response {
         }
         Ok(()) => format!("Ready.\n{more}").into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{more}")).into_response(),
+    }
+}
+
+/// Whether this replica counts; a single daemon does.
+async fn active(State(state): State<WebState>) -> Response {
+    match &state.replica {
+        Some(replica) if !replica.is_active() => {
+            let standing = replica.standing();
+            let holder = if standing.holder.is_empty() { "no replica yet" } else { &standing.holder };
+            let text = format!(
+                "Another replica counts, or did last: {holder}. This one has read {} commits.\n",
+                standing.sequence
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        _ => "Active.\n".into_response(),
     }
 }
 

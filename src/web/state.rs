@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::catalogue::Exposition;
 use crate::clock::Clock;
+use crate::ledger::postgres::PageReader;
 use crate::lifecycle::ReloadRequest;
 use crate::status::Status;
 
@@ -23,4 +24,6 @@ pub struct WebState {
     pub clock: Arc<dyn Clock>,
     /// The listener's web configuration file, for what the landing page says of encryption and users.
     pub security: Arc<WebConfigFile>,
+    /// Whether the pages are current, where several replicas serve them; a single daemon's always are.
+    pub replica: Option<PageReader>,
 }

@@ -61,11 +61,13 @@ impl Fixture {
             exposition: Arc::new(Exposition::new(schemas, own.registry.clone())),
             own,
             log_level: LogLevel::fixed(),
-            ledger: Arc::new(ledger),
+            counting: Counting::Alone {
+                ledger: Arc::new(ledger),
+                reconfigure,
+                id_files: IdFiles::watch(&[], watched_sender, tasks, shutdown.clone()),
+            },
             deliveries: None,
             clients,
-            reconfigure,
-            id_files: IdFiles::watch(&[], watched_sender, tasks, shutdown.clone()),
         };
         Self { reload, next, reconfigured, client, watched, shutdown, directory, _failures: failures }
     }

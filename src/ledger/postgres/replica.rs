@@ -63,8 +63,8 @@ impl PageReader {
     }
 
     /// Takes a reloaded configuration into effect, but for the buckets and the database, which need a restart.
-    pub fn reconfigure(&self, config: StoreConfig) {
-        self.config.send_replace(config);
+    pub fn reconfigure(&self, new: &StoreConfig) {
+        self.config.send_modify(|config| config.policy.reload(&new.policy));
     }
 
     /// Comes back when the page in memory holds everything that any replica has shown before the call.
@@ -85,6 +85,9 @@ impl PageReader {
     }
 }
 
+/// Called with what a look at the database has found: whether the page is shown, or why nothing is known.
+pub type OnRead = Box<dyn FnMut(Result<bool, &LedgerError>) + Send>;
+
 /// A replica. Its tables are there.
 pub struct Replica {
     database: Database,
@@ -93,16 +96,18 @@ pub struct Replica {
     currency: Arc<Currency>,
     follower: Follower,
     observer: Arc<Mutex<Observer>>,
-    on_published: Box<dyn FnMut() + Send>,
+    on_read: OnRead,
     reads: mpsc::Receiver<Reply>,
     standing: Arc<Mutex<Standing>>,
+    /// The last look has failed.
+    is_failing: bool,
     /// Since when commits that were shown are missing.
     lost_since: Option<Uptime>,
 }
 
 impl Replica {
     /// Makes or upgrades the tables. `name` tells this replica from the others. What is counted is shown by `observer`;
-    /// `on_published` is called when the page may show it.
+    /// `on_read` is called whenever the replica has looked what is new.
     ///
     /// # Errors
     /// If the database cannot be reached or used.
@@ -111,7 +116,7 @@ impl Replica {
         name: &str,
         config: StoreConfig,
         observer: Observer,
-        on_published: Box<dyn FnMut() + Send>,
+        on_read: OnRead,
     ) -> Result<(Self, PageReader), LedgerError> {
         schema::prepare(&database).await?;
         let (reads, waiting) = mpsc::channel(MOST_WAITING);
@@ -125,9 +130,10 @@ impl Replica {
             config: configs,
             currency: Arc::clone(&currency),
             observer: Arc::new(Mutex::new(observer)),
-            on_published,
+            on_read,
             reads: waiting,
             standing: Arc::clone(&standing),
+            is_failing: false,
             lost_since: None,
         };
         Ok((replica, PageReader { currency, reads, standing, config }))
@@ -183,10 +189,11 @@ impl Replica {
                 if found.has_lost {
                     tracing::error!("commits that were acknowledged are not in the database any more");
                 }
-                self.show(Ok(std::mem::take(&mut found.committed)));
-                if found.is_published {
-                    (self.on_published)();
+                let committed = std::mem::take(&mut found.committed);
+                if !committed.series.is_empty() || std::mem::take(&mut self.is_failing) {
+                    self.show(Ok(committed));
                 }
+                (self.on_read)(Ok(found.is_published));
                 Ok(found)
             }
             Err(error) => {
@@ -194,7 +201,10 @@ impl Replica {
                     self.lost_since.get_or_insert_with(uptime);
                 }
                 let error = LedgerError::from(error);
-                self.show(Err(&error));
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    self.show(Err(&error));
+                }
+                (self.on_read)(Err(&error));
                 Err(error)
             }
         };

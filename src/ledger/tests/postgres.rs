@@ -39,7 +39,7 @@ impl Postgres {
         });
         // What is learned of the agents must come from the database.
         let config = StoreConfig { lease: Duration::from_secs(60), policy: PolicyConfig::from(&self.config) };
-        let start = Replica::start(self.database.clone(), "a test", config, observer, Box::new(|| ()));
+        let start = Replica::start(self.database.clone(), "a test", config, observer, Box::new(|_| ()));
         let (replica, _) = self.runtime.block_on(start).unwrap();
         let (counting, mut counts) = mpsc::channel(1);
         let count = move |ledger, opened| {

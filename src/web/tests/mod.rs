@@ -43,6 +43,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
         reload,
         clock: Arc::new(ManualClock::default()),
         security: Arc::new(WebConfigFile::none()),
+        replica: None,
     };
     (state, requests)
 }

@@ -147,7 +147,8 @@ async fn the_landing_page_says_how_it_is_and_forbids_the_rest() {
 async fn too_many_scrapes_are_turned_away_at_once() {
     let (state, _requests) = web_state(0);
     let slots = ScrapeSlots::new(1);
-    let scrape = crate::web::metrics::MetricsState { exposition: state.exposition, slots: Some(slots.clone()) };
+    let scrape =
+        crate::web::metrics::MetricsState { exposition: state.exposition, replica: None, slots: Some(slots.clone()) };
     let router = Router::new().route("/metrics", axum::routing::get(crate::web::metrics::metrics).with_state(scrape));
     let taken = slots.take(Origin::Anybody).unwrap();
     let (answer, why) = ask(&router, Method::GET, "/metrics", &[]).await;

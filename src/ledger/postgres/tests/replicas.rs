@@ -52,8 +52,10 @@ async fn start(url: &str, name: &str, lease: Duration) -> Running {
         }
     });
     let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
-    let on_published = Box::new(move || published.store(true, Ordering::Relaxed));
-    let (replica, reader) = Replica::start(database(url), name, config, observer, on_published).await.unwrap();
+    let on_read = Box::new(move |read: Result<bool, &LedgerError>| {
+        published.fetch_or(read.unwrap_or_default(), Ordering::Relaxed);
+    });
+    let (replica, reader) = Replica::start(database(url), name, config, observer, on_read).await.unwrap();
     let (counting, ledger) = watch::channel(None);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

@@ -1,0 +1,271 @@
+//! The inbox: deliveries that any replica has made durable, until the one that counts has counted them.
+//!
+//! What is kept of a session is what can be counted of it, and nothing else. A delivery is read as often as it takes and deleted
+//! once it is counted; one that is counted and read again is recognised by its session.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::PostgresLedger;
+use super::connect::Database;
+use super::error::PostgresError;
+use crate::clock::Timestamp;
+use crate::config::ExtractedField;
+use crate::ledger::{Change, Commit, CommitOutcome, Ledger, LedgerError};
+use crate::session::{Channel, Ended, Extracted, Facts, Outcome, Parts, Source};
+
+/// How long a delivery may take to become durable.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// The deliveries that are still to be counted. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    database: Database,
+    /// The named extracted fields, which are stored by their names: their places are each replica's own.
+    extracted: Arc<[ExtractedField]>,
+}
+
+/// A delivery that is still to be counted.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its number; they are not always in the order in which they came.
+    pub number: i64,
+    /// What it says. `None`: it makes no sense to this version.
+    pub change: Option<Change>,
+}
+
+impl Inbox {
+    /// The inbox of a database.
+    pub fn new(database: Database, extracted: Arc<[ExtractedField]>) -> Self {
+        Self { database, extracted }
+    }
+
+    /// Makes sessions durable. Changes that are about no session are left out.
+    ///
+    /// # Errors
+    /// If they are not known to be durable.
+    pub async fn put(&self, changes: &[Change]) -> Result<(), PostgresError> {
+        let deliveries: Vec<Vec<u8>> = changes.iter().filter_map(|change| encode(change, &self.extracted)).collect();
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let insert = format!("INSERT INTO {}.inbox (delivery) SELECT * FROM unnest($1)", self.database.schema());
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&deliveries, Type::BYTEA_ARRAY)];
+        let connection = self.database.connection().await?;
+        connection.ask(LIMIT, |client| client.execute_typed(&insert, &parameters)).await.map(drop)
+    }
+
+    /// The oldest deliveries, `most` of them at most.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn oldest(&self, most: i64) -> Result<Vec<Waiting>, PostgresError> {
+        let schema = self.database.schema();
+        let query = format!("SELECT number, delivery FROM {schema}.inbox ORDER BY number LIMIT {most}");
+        let connection = self.database.connection().await?;
+        let rows = connection.ask(LIMIT, |client| client.query_typed(&query, &[])).await?;
+        let waiting =
+            rows.iter().map(|row| Waiting { number: row.get(0), change: decode(row.get(1), &self.extracted) });
+        Ok(waiting.collect())
+    }
+
+    /// Deletes deliveries that were counted.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn delete(&self, numbers: &[i64]) -> Result<(), PostgresError> {
+        let delete = format!("DELETE FROM {}.inbox WHERE number = ANY($1)", self.database.schema());
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&numbers, Type::INT8_ARRAY)];
+        let connection = self.database.connection().await?;
+        connection.ask(LIMIT, |client| client.execute_typed(&delete, &parameters)).await.map(drop)
+    }
+}
+
+/// Where deliveries are made durable: counted, if this replica counts; else in the inbox.
+#[derive(Clone, Debug)]
+pub struct DeliveryLedger {
+    inbox: Inbox,
+    counting: watch::Receiver<Weak<PostgresLedger>>,
+}
+
+impl DeliveryLedger {
+    /// With the ledger that this replica counts in, while it does.
+    pub fn new(inbox: Inbox, counting: watch::Receiver<Weak<PostgresLedger>>) -> Self {
+        Self { inbox, counting }
+    }
+}
+
+impl Ledger for DeliveryLedger {
+    fn commit(&self, changes: Vec<Change>) -> Commit {
+        let counted = self.counting.borrow().upgrade().map(|ledger| ledger.commit(changes.clone()));
+        let inbox = self.inbox.clone();
+        Box::pin(async move {
+            if let Some(counted) = counted {
+                match counted.await {
+                    // It counts no more; another replica does.
+                    Err(error) if matches!(*error, LedgerError::Closed) => {}
+                    answer => return answer,
+                }
+            }
+            inbox.put(&changes).await.map_err(|error| Arc::new(LedgerError::from(error)))?;
+            Ok(changes.iter().map(|_| CommitOutcome::Done).collect())
+        })
+    }
+}
+
+/// A delivery as it is stored, as JSON. What is added later must be optional, since replicas of two versions run side by side.
+#[derive(Debug, Serialize, Deserialize)]
+struct Delivery {
+    id: String,
+    source: u8,
+    /// The API's time, in milliseconds.
+    now: i64,
+    /// Absent if only the id is known.
+    session: Option<Session>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Session {
+    created: i64,
+    channel: [String; 4],
+    state: String,
+    last_activity: Option<i64>,
+    updated: Option<i64>,
+    ended: Option<(i64, Option<u64>)>,
+    outcome: Option<Analysis>,
+    parts: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Analysis {
+    timed_out: bool,
+    resolution: Option<String>,
+    resolution_confidence: Option<u32>,
+    sentiment: Option<String>,
+    sentiment_score: Option<i32>,
+    language: Option<String>,
+    intent: Option<String>,
+    intent_confidence: Option<u32>,
+    /// By the name of the field: a value to be counted, or thousandths to be measured.
+    extracted: Vec<(String, Option<String>, Option<u64>)>,
+}
+
+fn encode(change: &Change, fields: &[ExtractedField]) -> Option<Vec<u8>> {
+    let delivery = match change {
+        Change::Session { facts, source, now } => Delivery {
+            id: facts.id.to_string(),
+            source: source.code(),
+            now: now.as_millis(),
+            session: Some(session(facts, fields)),
+        },
+        Change::Heard { id, source, now } => {
+            Delivery { id: id.to_string(), source: source.code(), now: now.as_millis(), session: None }
+        }
+        _ => return None,
+    };
+    serde_json::to_vec(&delivery).ok()
+}
+
+fn session(facts: &Facts, fields: &[ExtractedField]) -> Session {
+    let Facts { created, channel, state, last_activity, updated, ended, outcome, parts, .. } = facts;
+    let extracted = |(place, value): &(usize, Extracted)| {
+        let name = fields.get(*place)?.field.clone();
+        Some(match value {
+            Extracted::Value(value) => (name, Some(value.clone()), None),
+            Extracted::Number(number) => (name, None, Some(*number)),
+        })
+    };
+    let analysis = |outcome: &Outcome| Analysis {
+        timed_out: outcome.timed_out,
+        resolution: outcome.resolution.clone(),
+        resolution_confidence: outcome.resolution_confidence,
+        sentiment: outcome.sentiment.clone(),
+        sentiment_score: outcome.sentiment_score,
+        language: outcome.language.clone(),
+        intent: outcome.intent.clone(),
+        intent_confidence: outcome.intent_confidence,
+        extracted: outcome.extracted.iter().filter_map(extracted).collect(),
+    };
+    Session {
+        created: created.as_millis(),
+        channel: channel.values().map(str::to_owned),
+        state: state.clone(),
+        last_activity: last_activity.map(Timestamp::as_millis),
+        updated: updated.map(Timestamp::as_millis),
+        ended: ended.as_ref().map(|ended| (ended.at.as_millis(), ended.duration_ms)),
+        outcome: outcome.as_ref().map(analysis),
+        parts: parts.bits(),
+    }
+}
+
+fn decode(bytes: &[u8], fields: &[ExtractedField]) -> Option<Change> {
+    let Delivery { id, source, now, session } = serde_json::from_slice(bytes).ok()?;
+    let (id, source, now) = (Arc::<str>::from(id), Source::from_code(source), Timestamp::from_millis(now));
+    let Some(session) = session else { return Some(Change::Heard { id, source, now }) };
+    let [agent_id, session_type, platform, direction] = session.channel;
+    let extracted = |(name, value, number): (String, Option<String>, Option<u64>)| {
+        let place = fields.iter().position(|field| field.field == name)?;
+        Some((place, value.map(Extracted::Value).or_else(|| number.map(Extracted::Number))?))
+    };
+    let outcome = |analysis: Analysis| Outcome {
+        timed_out: analysis.timed_out,
+        resolution: analysis.resolution,
+        resolution_confidence: analysis.resolution_confidence,
+        sentiment: analysis.sentiment,
+        sentiment_score: analysis.sentiment_score,
+        language: analysis.language,
+        intent: analysis.intent,
+        intent_confidence: analysis.intent_confidence,
+        extracted: analysis.extracted.into_iter().filter_map(extracted).collect(),
+    };
+    let facts = Facts {
+        id,
+        created: Timestamp::from_millis(session.created),
+        channel: Channel { agent_id, session_type, platform, direction },
+        state: session.state,
+        last_activity: session.last_activity.map(Timestamp::from_millis),
+        updated: session.updated.map(Timestamp::from_millis),
+        ended: session.ended.map(|(at, duration_ms)| Ended { at: Timestamp::from_millis(at), duration_ms }),
+        outcome: session.outcome.map(outcome),
+        parts: Parts::from_bits(session.parts),
+        // They were reported where the delivery was taken.
+        malformed: Vec::new(),
+    };
+    Some(Change::Session { facts: Arc::new(facts), source, now })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ExtractedKind;
+    use crate::ledger::tests::{at, facts};
+
+    fn field(name: &str) -> ExtractedField {
+        ExtractedField { field: name.into(), kind: ExtractedKind::Enum, buckets: Vec::new() }
+    }
+
+    #[test]
+    fn delivery_is_read_as_it_was_written_also_under_another_order_of_fields() {
+        let mut whole = Facts::clone(&facts("s\0\u{1F600}", Some(5), Some("Refund")));
+        whole.updated = Some(at(9));
+        let extracted = [(0, Extracted::Value("gold".into())), (1, Extracted::Number(1_500))];
+        whole.outcome.as_mut().unwrap().extracted = extracted.to_vec();
+        let change =
+            |facts: &Facts| Change::Session { facts: Arc::new(facts.clone()), source: Source::Webhook, now: at(7) };
+        let bytes = encode(&change(&whole), &[field("plan"), field("price")]).unwrap();
+        let read = decode(&bytes, &[field("price"), field("new"), field("plan")]).unwrap();
+        let [plan, price] = extracted;
+        whole.outcome.as_mut().unwrap().extracted = vec![(2, plan.1), (0, price.1)];
+        assert_eq!(format!("{read:?}"), format!("{:?}", change(&whole)));
+
+        let heard = Change::Heard { id: "s".into(), source: Source::Webhook, now: at(1) };
+        let bytes = encode(&heard, &[]).unwrap();
+        assert_eq!(format!("{:?}", decode(&bytes, &[]).unwrap()), format!("{heard:?}"));
+        assert!(decode(b"{}", &[]).is_none());
+        assert!(encode(&Change::OpenListed, &[]).is_none());
+    }
+}
