@@ -29,6 +29,7 @@ mod packaging;
 mod personal_data;
 mod prometheus;
 mod reference;
+mod replicas;
 mod rules;
 mod scrapes;
 mod soak;

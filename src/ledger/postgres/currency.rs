@@ -6,7 +6,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{RwLock, RwLockWriteGuard};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, RwLock, RwLockWriteGuard};
 
 use super::lease::{Uptime, uptime};
 
@@ -19,6 +20,8 @@ pub(super) struct Currency {
     committing: RwLock<()>,
     /// The number of the last commit that was shown.
     sequence: AtomicI64,
+    /// This replica has begun to count, or goes on.
+    confirmed: Notify,
 }
 
 impl Currency {
@@ -26,6 +29,9 @@ impl Currency {
     pub(super) fn certain_until(&self, until: Option<Uptime>) {
         let ms = until.map_or(0, |until| u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
         self.certain_until.store(ms, Ordering::Release);
+        if until.is_some() {
+            self.confirmed.notify_waiters();
+        }
     }
 
     /// This replica counts no more.
@@ -46,6 +52,11 @@ impl Currency {
     /// Whether this replica certainly counts at this moment.
     pub(super) fn is_certain(&self) -> bool {
         uptime() < Duration::from_millis(self.certain_until.load(Ordering::Acquire))
+    }
+
+    /// Comes back when the database has confirmed again that this replica counts.
+    pub(super) fn is_confirmed(&self) -> Notified<'_> {
+        self.confirmed.notified()
     }
 
     /// To be held from before a commit is sent until it is shown.

@@ -1,5 +1,6 @@
 //! One of the replicas that share the ledger: it counts while it has the lease, and follows while another one has it.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,15 +73,27 @@ impl PageReader {
     /// # Errors
     /// If that cannot be had now.
     pub async fn current(&self) -> Result<(), NotCurrent> {
-        if self.currency.is_current().await {
-            return Ok(());
-        }
         let unanswered = || NotCurrent(Arc::new(LedgerError::Busy));
-        let (reply, answer) = oneshot::channel();
-        self.reads.try_send(reply).map_err(|_| unanswered())?;
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(unanswered()),
+        tokio::time::timeout(PATIENCE, self.read()).await.ok().flatten().unwrap_or_else(|| Err(unanswered()))
+    }
+}
+
+impl PageReader {
+    /// `None`: nobody can read now.
+    async fn read(&self) -> Option<Result<(), NotCurrent>> {
+        loop {
+            // A replica that begins to count answers no reads, since its page is current then.
+            let mut confirmed = pin!(self.currency.is_confirmed());
+            confirmed.as_mut().enable();
+            if self.currency.is_current().await {
+                return Some(Ok(()));
+            }
+            let (reply, answer) = oneshot::channel();
+            self.reads.try_send(reply).ok()?;
+            tokio::select! {
+                answer = answer => return answer.ok(),
+                () = confirmed => {}
+            }
         }
     }
 }

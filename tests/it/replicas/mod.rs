@@ -1,0 +1,100 @@
+//! P12: replicas share one ledger, each session is counted once, and no page is behind one that was served before.
+
+mod disorder;
+mod service;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use test_postgres::Server;
+
+use crate::support::{Daemon, Setup, WEBHOOK_SECRET, until};
+use service::{is_active, scrape};
+
+/// A replica on the database at `url`. It loses its turn when it was silent for two seconds.
+fn replica(api: SocketAddr, url: &str, directory: &Path) -> Setup {
+    Setup::new(api, &directory.join("unused"))
+        .set("STATE__URL", url)
+        .set("HA__LEASE", "2s")
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
+        .set("LOG__LEVEL", "warn,agntix_exporter::cli=info,agntix_exporter::app=info,agntix_exporter::lifecycle=info")
+}
+
+/// The replica that counts, of those.
+fn counting(replicas: &[Daemon]) -> usize {
+    until("a replica to count", || replicas.iter().position(|replica| is_active(replica.address)))
+}
+
+mod turns {
+    use std::time::{Duration, Instant};
+
+    use simulator::{Clock as _, SimulatorConfig, SystemClock};
+
+    use super::*;
+    use crate::support::Api;
+
+    fn finished(total: u64) -> SimulatorConfig {
+        SimulatorConfig::load(SystemClock.now().minus(Duration::from_secs(1_800)), 10.0, total)
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn every_replica_shows_the_truth_and_one_of_them_counts() {
+        let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+        let api = Api::start(finished(1_000));
+        let setup = replica(api.address, &server.url(), directory.path());
+        let replicas = [setup.start(), setup.start(), setup.start()];
+        for replica in &replicas {
+            replica.shows(&api.truth());
+        }
+        assert_eq!(replicas.iter().filter(|replica| is_active(replica.address)).count(), 1);
+        let passive = replicas.iter().find(|replica| !is_active(replica.address)).unwrap();
+        let (status, why) = passive.get("/-/active");
+        assert!(status == 503 && why.starts_with("Another replica counts"), "{status} {why}");
+        assert!(!directory.path().join("unused").exists(), "no state is kept here");
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn replica_that_stops_hands_over_at_once_and_one_that_is_killed_within_the_lease() {
+        let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+        let api = Api::start(finished(300));
+        let setup = replica(api.address, &server.url(), directory.path()).set("HA__LEASE", "5s");
+        let mut replicas = vec![setup.start(), setup.start()];
+        let mut first = replicas.swap_remove(counting(&replicas));
+        first.shows(&api.truth());
+        let began = Instant::now();
+        first.stops_on("TERM");
+        assert_eq!(counting(&replicas), 0);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        replicas.push(setup.start());
+        let second = replicas.swap_remove(0);
+        second.kill();
+        let killed = Instant::now();
+        // The page is there all the time.
+        while !is_active(replicas[0].address) {
+            assert!(scrape(replicas[0].address).is_some_and(|page| page == api.truth()));
+            assert!(killed.elapsed() < Duration::from_secs(30), "{}", replicas[0].log());
+        }
+        replicas[0].shows(&api.truth());
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn database_that_cannot_be_used_is_one_clear_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let api = Api::start(finished(1));
+        let (code, output) = replica(api.address, "postgres://u:s3cret@127.0.0.1:1/x", directory.path()).run();
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("the database 127.0.0.1:1/x cannot be reached"), "{output}");
+        assert!(!output.contains("s3cret"), "{output}");
+    }
+}
+
+/// Takes deliveries on that address.
+fn receiving(setup: Setup, webhook: SocketAddr) -> Setup {
+    setup
+        .set("WEBHOOK__ENABLED", "true")
+        .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
+        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+}
