@@ -37,6 +37,9 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
                 own.label_overflow.with_label_values(&[&**label]).inc();
             }
             exposition.apply(&committed.series, committed.exemplars);
+            for (family, series) in committed.gauges {
+                exposition.set_gauges(family, series);
+            }
             for released in &committed.released {
                 exposition.release(released);
             }

@@ -20,7 +20,9 @@ use crate::config::{Config, DatabaseUrl};
 use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, stream};
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Database, DeliveryLedger, PageReader, PostgresLedger, Replica, StoreConfig, Waiting};
+use crate::ledger::postgres::{
+    Database, DeliveryLedger, GaugeBoard, PageReader, PostgresLedger, Replica, StoreConfig, Waiting,
+};
 use crate::ledger::{Change, Ledger, LedgerError, Observer, Opened, postgres};
 use crate::observation::AgentParts;
 use crate::poller::{Inbox, Poller, Reconfigure};
@@ -30,6 +32,8 @@ use crate::tasks::Tasks;
 
 /// How often the inbox is looked into while it is empty.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How old the gauges are that other replicas show, at most.
+const GAUGES_EVERY: Duration = Duration::from_secs(2);
 /// Deliveries that are counted at once.
 const AT_ONCE: i64 = 256;
 
@@ -161,7 +165,7 @@ async fn turn(
         client,
         Arc::clone(&ledger) as Arc<dyn Ledger>,
         &opened,
-        exposition,
+        Arc::clone(&exposition),
         own,
         status,
         clock,
@@ -192,6 +196,7 @@ async fn turn(
             () = shutdown.cancelled() => {}
             () = empty(&inbox, &ledger, &news) => {}
             () = reload => {}
+            () = show_gauges(ledger.gauges(), &exposition) => {}
         }
         stop.cancel();
     };
@@ -209,6 +214,21 @@ async fn turn(
         tracing::error!(%error, "the ledger could not be closed");
     }
     tracing::info!("this replica counts no more");
+}
+
+/// Shows the gauges of this replica to the others, as long as this one counts.
+async fn show_gauges(board: &GaugeBoard, exposition: &Exposition) {
+    let mut shown = Vec::new();
+    loop {
+        tokio::time::sleep(GAUGES_EVERY).await;
+        let gauges = exposition.gauges();
+        if gauges != shown {
+            match board.show(&gauges).await {
+                Ok(()) => shown = gauges,
+                Err(error) => tracing::debug!(%error, "the gauges could not be shown to the other replicas"),
+            }
+        }
+    }
 }
 
 /// Counts the deliveries that the replicas have put into the inbox, as long as this one counts.

@@ -64,6 +64,12 @@ pub enum StateCommand {
 pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
+    if let Some(url) = &loaded.config.state.url {
+        let why = format!(
+            "state.url is {url}; these commands are for a state in a directory, and it would not be the one in use"
+        );
+        return Err(Failure::mistake(why));
+    }
     let directory = &loaded.config.state.path;
     match command {
         StateCommand::Inspect { verify: true } => verify(directory)?,

@@ -195,6 +195,8 @@ pub struct Committed {
     pub exemplars: Vec<Exemplar>,
     /// Label names for which a value was folded into `other`, one entry a time.
     pub overflow: Vec<Box<str>>,
+    /// What another replica sees and does not count, where several share the ledger.
+    pub gauges: Vec<postgres::Gauges>,
 }
 
 impl Committed {
@@ -205,6 +207,7 @@ impl Committed {
         self.released.extend(later.released);
         self.exemplars.extend(later.exemplars);
         self.overflow.extend(later.overflow);
+        self.gauges.extend(later.gauges);
     }
 }
 

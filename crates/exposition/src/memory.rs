@@ -148,6 +148,11 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         }
     }
 
+    /// All families of gauges.
+    pub fn gauges(&self) -> Vec<(G, Vec<(LabelSet, f64)>)> {
+        self.gauges.iter().map(|gauges| (gauges.family, gauges.series.clone())).collect()
+    }
+
     /// Appends all that is published to `out`; `hand_on` is given the buffer whenever it is large.
     pub fn write(&self, out: &mut Vec<u8>, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
         if !self.published {

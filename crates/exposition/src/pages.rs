@@ -119,6 +119,11 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.write_memory(|m| m.set_gauges(family, series));
     }
 
+    /// All families of gauges, as they are.
+    pub fn gauges(&self) -> Vec<(G, Vec<(LabelSet, f64)>)> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner).gauges()
+    }
+
     /// The page as it is now, if the part of the series is ready: that takes microseconds, and waits for nobody.
     pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
         let wanted = variant(format, encoding);

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
+use super::gauges;
 use super::snapshot::{self, COMMIT_ID, CommitId, Position, Snapshot, commit_id};
 use super::totals::Totals;
 use crate::ledger::policy::PolicyConfig;
@@ -43,7 +44,8 @@ pub(super) struct Follower {
     known: Option<Known>,
     /// The number of the last commit that was ever read.
     newest: i64,
-    is_published: bool,
+    /// The version of the gauges that were read.
+    gauges: i64,
 }
 
 #[derive(Debug)]
@@ -61,13 +63,14 @@ struct Look {
     holder: String,
     is_standby: bool,
     is_published: bool,
+    gauges: i64,
     commits: Vec<(CommitId, Vec<u8>)>,
 }
 
 impl Follower {
     /// Nothing is read yet.
     pub(super) fn new(database: Database, config: PolicyConfig) -> Self {
-        Self { database, connection: None, config, known: None, newest: 0, is_published: false }
+        Self { database, connection: None, config, known: None, newest: 0, gauges: 0 }
     }
 
     /// The number of the last commit that was read.
@@ -77,7 +80,7 @@ impl Follower {
 
     /// Everything is to be read again: this replica has counted meanwhile, up to the commit of that number.
     pub(super) fn forget(&mut self, counted_up_to: i64) {
-        self.known = None;
+        (self.known, self.gauges) = (None, 0);
         self.newest = self.newest.max(counted_up_to);
     }
 
@@ -115,6 +118,7 @@ impl Follower {
             let detail = format!("commit {} was read, the last one is {}", self.newest, look.position.sequence);
             return Err(PostgresError::Lost { database: self.database.name().into(), detail });
         }
+        let look_gauges = look.gauges;
         let mut found = Found {
             is_free: look.is_free,
             holder: look.holder.clone(),
@@ -135,8 +139,10 @@ impl Follower {
             None => load(connection, &self.config).await?,
         };
         self.newest = known.sequence;
-        self.is_published = found.is_published;
         found.committed = committed;
+        if look_gauges != self.gauges {
+            (self.gauges, found.committed.gauges) = gauges::read(connection).await?;
+        }
         self.known = Some(known);
         Ok(found)
     }
@@ -197,7 +203,7 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
     let query = format!(
         "SELECT l.epoch, l.sequence, l.folded, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
-         {COMMIT_ID}, c.news \
+         (SELECT version FROM {schema}.gauges), {COMMIT_ID}, c.news \
          FROM {schema}.lease l LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
     let rows =
@@ -206,13 +212,14 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 7)?, row.get(10)));
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 8)?, row.get(11)));
     Ok(Look {
         position: Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) },
         is_free: row.get(3),
         holder: row.get(4),
         is_standby: row.get(5),
         is_published: row.get(6),
+        gauges: row.get(7),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

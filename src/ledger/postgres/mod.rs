@@ -11,6 +11,7 @@ mod connect;
 mod currency;
 mod error;
 mod follower;
+mod gauges;
 mod inbox;
 mod lease;
 mod lease_row;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use connect::Database;
 use currency::Currency;
 pub use error::PostgresError;
+pub use gauges::{GaugeBoard, Gauges};
 pub use inbox::{DeliveryLedger, Inbox, Waiting};
 use lease::{Term, Uptime};
 pub use replica::{NotCurrent, PageReader, Replica, Standing};
@@ -53,6 +55,7 @@ use super::{Change, Commit, Ledger, LedgerError, Observer, Opened, hold};
 pub struct PostgresLedger {
     queue: Arc<Queue>,
     lost: CancellationToken,
+    gauges: GaugeBoard,
     writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -94,7 +97,13 @@ impl PostgresLedger {
             database: database.name().into(),
             detail: format!("no thread for the writer: {error}"),
         })?;
-        Ok((Self { queue, lost, writer: Some(writer) }, opened))
+        let gauges = GaugeBoard { database: database.clone(), epoch };
+        Ok((Self { queue, lost, gauges, writer: Some(writer) }, opened))
+    }
+
+    /// Where the other replicas find the gauges of this one.
+    pub fn gauges(&self) -> &GaugeBoard {
+        &self.gauges
     }
 
     /// Is cancelled when this replica counts no more.

@@ -203,7 +203,8 @@ impl Replica {
                     tracing::error!("commits that were acknowledged are not in the database any more");
                 }
                 let committed = std::mem::take(&mut found.committed);
-                if !committed.series.is_empty() || std::mem::take(&mut self.is_failing) {
+                let is_news = !committed.series.is_empty() || !committed.gauges.is_empty();
+                if is_news || std::mem::take(&mut self.is_failing) {
                     self.show(Ok(committed));
                 }
                 (self.on_read)(Ok(found.is_published));

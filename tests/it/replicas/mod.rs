@@ -52,6 +52,15 @@ mod turns {
         let (status, why) = passive.get("/-/active");
         assert!(status == 503 && why.starts_with("Another replica counts"), "{status} {why}");
         assert!(!directory.path().join("unused").exists(), "no state is kept here");
+        // What is not counted is shown as well: here the agents.
+        let gauges = |replica: &Daemon| {
+            let samples = replica.samples().into_iter().filter(|(name, _)| name.starts_with("agntix_agent_info{"));
+            samples.collect::<Vec<_>>()
+        };
+        until("all replicas to show the agents", || {
+            let [one, two, three] = replicas.each_ref().map(gauges);
+            (!one.is_empty() && one == two && two == three).then_some(())
+        });
     }
 
     #[test]

@@ -289,3 +289,43 @@ fn replicas_work_behind_a_pooler_that_gives_each_transaction_another_connection(
         three.stop().await;
     });
 }
+
+/// The URL of several servers.
+fn url_of(servers: &[&Server]) -> String {
+    let hosts: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+    format!("postgres://postgres@{}/postgres", hosts.join(","))
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn synchronous_standby_that_is_promoted_has_everything_and_counting_goes_on() {
+    let mut primary = Server::start();
+    let standby = primary.synchronous_standby();
+    let url = url_of(&[&primary, &standby]);
+    runtime().block_on(async {
+        let one = start(&url, "one", SHORT * 5).await;
+        drop(one.counts().await);
+        let two = start(&url, "two", SHORT * 5).await;
+        for round in 0..100 {
+            if round == 50 {
+                primary.kill();
+                standby.promote();
+            }
+            // Whichever counts by then.
+            let changes = || vec![whole(&format!("{round}"))];
+            tokio::select! {
+                _ = one.commit_at_last(changes()) => {}
+                _ = two.commit_at_last(changes()) => {}
+            }
+        }
+        let until = Instant::now() + PATIENCE;
+        for replica in [&one, &two] {
+            while started(replica.scrape().await.as_ref()) != Some(100) {
+                assert!(Instant::now() < until);
+            }
+        }
+        assert_eq!(standby.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "100");
+        one.stop().await;
+        two.stop().await;
+    });
+}
