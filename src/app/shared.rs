@@ -93,7 +93,7 @@ pub(super) async fn open(
         });
     });
     let name = name();
-    let (replica, reader) = Replica::start(database.clone(), &name, store, observer, on_read).await?;
+    let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observer, on_read).await?;
     tracing::info!(database = database.name(), schema = %state.schema, replica = name, "this replica follows");
     let (counting, counts) = watch::channel(Weak::new());
     let deliveries = DeliveryLedger::new(inbox.clone(), counts);

@@ -194,6 +194,19 @@ impl Server {
         self.eventually("be the primary", || self.sql("SELECT pg_is_in_recovery()").trim() == "f");
     }
 
+    /// Lets a standby follow no more: it lacks what the primary commits from here on.
+    pub fn detach(&self) {
+        self.sql("ALTER SYSTEM SET primary_conninfo = ''");
+        self.sql("SELECT pg_reload_conf()");
+        self.eventually_has("SELECT count(*) FROM pg_stat_wal_receiver", "0");
+    }
+
+    /// Waits until a query answers this.
+    pub fn eventually_has(&self, query: &str, answer: &str) {
+        // Of a standby that does not have the table yet it is an error.
+        self.eventually(query, || sql(self.port, query).is_ok_and(|found| found.trim() == answer));
+    }
+
     /// Signals it and all of its processes.
     pub fn signal(&self, signal: Signal) {
         if let Some(running) = &self.running {

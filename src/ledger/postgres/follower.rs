@@ -26,6 +26,8 @@ pub(super) struct Found {
     pub(super) committed: Committed,
     /// Whether the page is shown: the look-back is done.
     pub(super) is_published: bool,
+    /// The history of the database: it changes when a standby is promoted.
+    pub(super) timeline: String,
     /// Nobody has the lease.
     pub(super) is_free: bool,
     /// Who has it, or had it last.
@@ -64,6 +66,7 @@ struct Look {
     is_standby: bool,
     is_published: bool,
     gauges: i64,
+    timeline: String,
     commits: Vec<(CommitId, Vec<u8>)>,
 }
 
@@ -123,6 +126,7 @@ impl Follower {
             is_free: look.is_free,
             holder: look.holder.clone(),
             has_lost,
+            timeline: look.timeline.clone(),
             is_published: look.is_published,
             committed: Committed::default(),
         };
@@ -203,7 +207,8 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
     let query = format!(
         "SELECT l.epoch, l.sequence, l.folded, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
-         (SELECT version FROM {schema}.gauges), {COMMIT_ID}, c.news \
+         (SELECT version FROM {schema}.gauges), \
+         CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, {COMMIT_ID}, c.news \
          FROM {schema}.lease l LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
     let rows =
@@ -212,7 +217,7 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 8)?, row.get(11)));
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 9)?, row.get(12)));
     Ok(Look {
         position: Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) },
         is_free: row.get(3),
@@ -220,6 +225,7 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         is_standby: row.get(5),
         is_published: row.get(6),
         gauges: row.get(7),
+        timeline: row.get(8),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

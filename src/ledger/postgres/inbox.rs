@@ -3,7 +3,7 @@
 //! What is kept of a session is what can be counted of it, and nothing else. A delivery is read as often as it takes and deleted
 //! once it is counted; one that is counted and read again is recognised by its session.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use tokio_postgres::types::{ToSql, Type};
 use super::PostgresLedger;
 use super::connect::Database;
 use super::error::PostgresError;
+use super::kept::Kept;
+use super::lease::uptime;
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
 use crate::ledger::{Change, Commit, CommitOutcome, Ledger, LedgerError};
@@ -21,12 +23,17 @@ use crate::session::{Channel, Ended, Extracted, Facts, Outcome, Parts, Source};
 /// How long a delivery may take to become durable.
 const LIMIT: Duration = Duration::from_secs(8);
 
+/// Deliveries that are put into it again with one statement.
+const AT_ONCE: usize = 2_000;
+
 /// The deliveries that are still to be counted. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     database: Database,
     /// The named extracted fields, which are stored by their names: their places are each replica's own.
     extracted: Arc<[ExtractedField]>,
+    /// What was put into it lately.
+    kept: Arc<Mutex<Kept<Vec<u8>>>>,
 }
 
 /// A delivery that is still to be counted.
@@ -41,7 +48,7 @@ pub struct Waiting {
 impl Inbox {
     /// The inbox of a database.
     pub fn new(database: Database, extracted: Arc<[ExtractedField]>) -> Self {
-        Self { database, extracted }
+        Self { database, extracted, kept: Arc::default() }
     }
 
     /// Makes sessions durable. Changes that are about no session are left out.
@@ -53,6 +60,30 @@ impl Inbox {
         if deliveries.is_empty() {
             return Ok(());
         }
+        self.insert(&deliveries).await?;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(0, deliveries, uptime());
+        Ok(())
+    }
+
+    /// Keeps sessions that were counted by this replica, as if they had been put into it.
+    pub(super) fn keep(&self, counted: &[Change]) {
+        let deliveries = counted.iter().filter_map(|change| encode(change, &self.extracted)).collect();
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(0, deliveries, uptime());
+    }
+
+    /// Puts into it again what was put into it lately: the database may have lost it. What was counted is recognised.
+    ///
+    /// # Errors
+    /// If it is not known to be durable.
+    pub(super) async fn put_again(&self) -> Result<(), PostgresError> {
+        let deliveries = self.kept.lock().unwrap_or_else(PoisonError::into_inner).all();
+        for some in deliveries.chunks(AT_ONCE) {
+            self.insert(some).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, deliveries: &[Vec<u8>]) -> Result<(), PostgresError> {
         let insert = format!("INSERT INTO {}.inbox (delivery) SELECT * FROM unnest($1)", self.database.schema());
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&deliveries, Type::BYTEA_ARRAY)];
         let connection = self.database.connection().await?;

@@ -13,6 +13,7 @@ mod error;
 mod follower;
 mod gauges;
 mod inbox;
+mod kept;
 mod lease;
 mod lease_row;
 mod news;
@@ -41,6 +42,7 @@ use currency::Currency;
 pub use error::PostgresError;
 pub use gauges::{GaugeBoard, Gauges};
 pub use inbox::{DeliveryLedger, Inbox, Waiting};
+use kept::Kept;
 use lease::{Term, Uptime};
 pub use replica::{NotCurrent, PageReader, Replica, Standing};
 use store::Store;
@@ -65,7 +67,7 @@ impl PostgresLedger {
         database: &Database,
         (epoch, sent): (i64, Uptime),
         mut configs: watch::Receiver<StoreConfig>,
-        currency: Arc<Currency>,
+        (currency, inbox): (Arc<Currency>, Inbox),
         observer: Observer,
     ) -> Result<(Self, Opened), LedgerError> {
         let config = configs.borrow_and_update().clone();
@@ -90,6 +92,8 @@ impl PostgresLedger {
             observer,
             windows: opened.windows.clone(),
             reread: None,
+            inbox,
+            kept: Kept::default(),
         };
         let builder = thread::Builder::new().name("ledger".into());
         let spawned = builder.spawn(move || writer.run(serving));

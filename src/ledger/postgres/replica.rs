@@ -11,6 +11,7 @@ use super::connect::Database;
 use super::currency::Currency;
 use super::error::PostgresError;
 use super::follower::{Follower, Found};
+use super::inbox::Inbox;
 use super::lease::{Uptime, uptime};
 use super::lease_row::{self, Asked};
 use super::store::StoreConfig;
@@ -112,6 +113,9 @@ pub struct Replica {
     on_read: OnRead,
     reads: mpsc::Receiver<Reply>,
     standing: Arc<Mutex<Standing>>,
+    inbox: Inbox,
+    /// The history of the database, as it was seen last.
+    timeline: Option<String>,
     /// The last look has failed.
     is_failing: bool,
     /// Since when commits that were shown are missing.
@@ -128,6 +132,7 @@ impl Replica {
         database: Database,
         name: &str,
         config: StoreConfig,
+        inbox: Inbox,
         observer: Observer,
         on_read: OnRead,
     ) -> Result<(Self, PageReader), LedgerError> {
@@ -146,6 +151,8 @@ impl Replica {
             on_read,
             reads: waiting,
             standing: Arc::clone(&standing),
+            inbox,
+            timeline: None,
             is_failing: false,
             lost_since: None,
         };
@@ -202,6 +209,7 @@ impl Replica {
                 if found.has_lost {
                     tracing::error!("commits that were acknowledged are not in the database any more");
                 }
+                self.look_at_timeline(std::mem::take(&mut found.timeline)).await;
                 let committed = std::mem::take(&mut found.committed);
                 let is_news = !committed.series.is_empty() || !committed.gauges.is_empty();
                 if is_news || std::mem::take(&mut self.is_failing) {
@@ -211,8 +219,9 @@ impl Replica {
                 Ok(found)
             }
             Err(error) => {
-                if matches!(error, PostgresError::Lost { .. }) {
-                    self.lost_since.get_or_insert_with(uptime);
+                if matches!(error, PostgresError::Lost { .. }) && self.lost_since.is_none() {
+                    self.lost_since = Some(uptime());
+                    self.put_again().await;
                 }
                 let error = LedgerError::from(error);
                 if !std::mem::replace(&mut self.is_failing, true) {
@@ -231,6 +240,27 @@ impl Replica {
             let _ = reply.send(answer.clone());
         }
         found
+    }
+
+    /// A standby that was promoted may lack what was acknowledged lately.
+    async fn look_at_timeline(&mut self, timeline: String) {
+        if self.timeline.as_ref().is_some_and(|known| *known != timeline) {
+            tracing::warn!(timeline, "another server is the primary");
+            // It is tried again with the next look.
+            if !self.put_again().await {
+                return;
+            }
+        }
+        self.timeline = Some(timeline);
+    }
+
+    /// Puts the latest deliveries into the inbox again. Whether that is done.
+    async fn put_again(&mut self) -> bool {
+        let put = self.inbox.put_again().await;
+        if let Err(error) = &put {
+            tracing::warn!(%error, "the latest deliveries could not be put into the inbox again");
+        }
+        put.is_ok()
     }
 
     fn show(&self, result: Result<Committed, &LedgerError>) {
@@ -256,8 +286,8 @@ impl Replica {
         let observer: Observer = Box::new(move |result| {
             (observer.lock().unwrap_or_else(PoisonError::into_inner))(result);
         });
-        let (config, currency) = (self.config.clone(), Arc::clone(&self.currency));
-        match PostgresLedger::open(&self.database, (epoch, sent), config, currency, observer).await {
+        let (config, shared) = (self.config.clone(), (Arc::clone(&self.currency), self.inbox.clone()));
+        match PostgresLedger::open(&self.database, (epoch, sent), config, shared, observer).await {
             Ok((ledger, opened)) => {
                 self.standing.lock().unwrap_or_else(PoisonError::into_inner).holder = self.name.to_string();
                 Some((ledger, opened))

@@ -20,7 +20,7 @@ use super::rows;
 use super::snapshot::{self, Snapshot};
 use super::statements::Statements;
 use super::totals::Totals;
-use crate::catalogue::SeriesKey;
+use crate::catalogue::{SeriesKey, SeriesState};
 use crate::ledger::policy::rows::{Number, SeriesWrite};
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
 use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, Lease, Opened, encoding};
@@ -202,6 +202,11 @@ impl Store {
     /// The number of the last commit.
     pub(super) fn sequence(&self) -> i64 {
         self.sequence
+    }
+
+    /// The series, as they are.
+    pub(super) fn series(&self) -> Vec<SeriesState> {
+        self.totals.all()
     }
 
     /// When the transaction was sent that extended the lease last.

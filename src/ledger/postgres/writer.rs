@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Database;
 use super::currency::Currency;
 use super::error::PostgresError;
+use super::inbox::Inbox;
+use super::kept::Kept;
 use super::lease::{Step, Term, uptime};
 use super::store::{Store, StoreConfig};
 use crate::ledger::hold::InitialZeroWindows;
@@ -57,6 +59,9 @@ pub(super) struct Writer {
     pub(super) windows: InitialZeroWindows,
     /// What was read again after a failure. It is shown with the next success, as the changes of that commit are.
     pub(super) reread: Option<Committed>,
+    /// Where goes what was committed if another replica counts before it is known to be there still.
+    pub(super) inbox: Inbox,
+    pub(super) kept: Kept<Change>,
 }
 
 impl Writer {
@@ -108,6 +113,8 @@ impl Writer {
             }
         }
         self.currency.lost();
+        // Another replica counts, perhaps in a database that has lost what was committed here lately.
+        self.inbox.keep(&self.kept.all());
         tracing::warn!("this replica counts no more: the database did not confirm that it may");
     }
 
@@ -132,6 +139,9 @@ impl Writer {
         };
         match done {
             Ok((outcomes, committed)) => {
+                if let Some(store) = &self.store {
+                    self.kept.push(store.sequence(), changes.to_vec(), uptime());
+                }
                 self.confirmed();
                 self.show(committed);
                 Ok(outcomes)
@@ -217,9 +227,34 @@ impl Writer {
         if let Some(store) = self.store.take() {
             return Ok(self.store.insert(store));
         }
-        let (store, opened) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
-        self.reread = Some(Committed { series: opened.series, ..Committed::default() });
+        let (mut store, _) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
+        self.commit_again(&mut store).await?;
+        self.reread = Some(Committed { series: store.series(), ..Committed::default() });
         Ok(self.store.insert(store))
+    }
+
+    /// Commits again what was acknowledged and is not there any more.
+    async fn commit_again(&mut self, store: &mut Store) -> Result<(), PostgresError> {
+        let last = self.currency.sequence();
+        if store.sequence() >= last {
+            return Ok(());
+        }
+        let (commits, is_all) = self.kept.after(store.sequence());
+        tracing::warn!(
+            found = store.sequence(),
+            committed = last,
+            again = commits.len(),
+            is_all,
+            "the database has lost commits that it had acknowledged; they are committed again"
+        );
+        for changes in commits {
+            store.commit(&changes).await?;
+        }
+        // What was read by others has the numbers that were lost.
+        while store.sequence() < last {
+            store.commit(&[]).await?;
+        }
+        Ok(())
     }
 
     /// Lets another replica count at once.

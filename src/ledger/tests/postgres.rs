@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Backend;
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Database, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{Database, Inbox, PostgresLedger, Replica, StoreConfig};
 use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
 use crate::tasks::Tasks;
 
@@ -39,7 +39,8 @@ impl Postgres {
         });
         // What is learned of the agents must come from the database.
         let config = StoreConfig { lease: Duration::from_secs(60), policy: PolicyConfig::from(&self.config) };
-        let start = Replica::start(self.database.clone(), "a test", config, observer, Box::new(|_| ()));
+        let inbox = Inbox::new(self.database.clone(), config.policy.extracted.clone());
+        let start = Replica::start(self.database.clone(), "a test", config, inbox, observer, Box::new(|_| ()));
         let (replica, _) = self.runtime.block_on(start).unwrap();
         let (counting, mut counts) = mpsc::channel(1);
         let count = move |ledger, opened| {

@@ -81,9 +81,9 @@ fn everything(seed: u64, actions: u32) {
     for replica in &replicas {
         replica.daemon.as_ref().unwrap().shows(&truth);
     }
-    let scraped = scraper.stop();
-    assert!(scraped.falls.is_empty(), "seed {seed}: {:#?}", scraped.falls);
-    assert!(scraped.pages > 10, "seed {seed}: {scraped:?}");
+    let pages = scraper.stop();
+    assert!(pages.falls.is_empty(), "seed {seed}: {:#?}", pages.falls);
+    assert!(pages.pages > 10, "seed {seed}: {pages:?}");
 }
 
 fn act(random: &mut fastrand::Rng, replicas: &mut [Replica], server: &Server) {
