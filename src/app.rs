@@ -169,7 +169,7 @@ impl App {
         let (tasks, failures) = Tasks::new();
         let (pulse, api_clock) = (Pulse::default(), Arc::<ApiClock>::default());
         let mode = if let Some(url) = &config.state.url {
-            let shown = (Arc::clone(&status), Arc::clone(&exposition));
+            let shown = (Arc::clone(&status), Arc::clone(&exposition), own.clone());
             let shared = shared::open(&config, url, observer, shown, pulse.clone(), &tasks);
             Mode::Shared(Box::new(Box::pin(shared).await?))
         } else {

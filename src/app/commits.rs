@@ -33,6 +33,10 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
             status.update(|status| status.state_writable = is_written);
         }
         if let Ok(committed) = result {
+            if committed.replayed > 0 {
+                own.ledger_regressions.with_label_values::<&str>(&[]).inc();
+                own.ledger_replayed_commits.with_label_values::<&str>(&[]).inc_by(committed.replayed);
+            }
             for label in &committed.overflow {
                 own.label_overflow.with_label_values(&[&**label]).inc();
             }

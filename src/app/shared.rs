@@ -21,7 +21,8 @@ use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, stream};
 use crate::ledger::policy::PolicyConfig;
 use crate::ledger::postgres::{
-    Database, DeliveryLedger, GaugeBoard, PageReader, PostgresLedger, Replica, StoreConfig, Waiting,
+    Census, Database, DeliveryLedger, GaugeBoard, Look, PageReader, PostgresLedger, Replica, StoreConfig, Waiting,
+    Whole,
 };
 use crate::ledger::{Change, Ledger, LedgerError, Observer, Opened, postgres};
 use crate::observation::AgentParts;
@@ -32,6 +33,8 @@ use crate::tasks::Tasks;
 
 /// How often the inbox is looked into while it is empty.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the replicas are counted.
+const CENSUS_EVERY: Duration = Duration::from_secs(5);
 /// How old the gauges are that other replicas show, at most.
 const GAUGES_EVERY: Duration = Duration::from_secs(2);
 /// Deliveries that are counted at once.
@@ -54,6 +57,7 @@ pub(super) struct Shared {
     /// What is known of the agents while this replica counts.
     pub(super) agents: AgentParts,
     inbox: postgres::Inbox,
+    census: Census,
     counting: watch::Sender<Weak<PostgresLedger>>,
 }
 
@@ -70,7 +74,7 @@ pub(super) async fn open(
     config: &Config,
     url: &DatabaseUrl,
     observer: Observer,
-    (status, exposition): (Arc<Status>, Arc<Exposition>),
+    (status, exposition, own): (Arc<Status>, Arc<Exposition>, ExporterMetrics),
     pulse: Pulse,
     tasks: &Tasks,
 ) -> Result<Shared, AppError> {
@@ -80,13 +84,19 @@ pub(super) async fn open(
         .map_err(LedgerError::from)?;
     let inbox = postgres::Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
     let agents = store.policy.agents.clone();
-    let on_read = Box::new(move |read: Result<bool, &LedgerError>| {
+    let seen = own.clone();
+    let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
         pulse.beat(Instant::now());
-        if let Ok(true) = read {
+        let is_published = read.is_ok_and(|look| look.is_published);
+        if is_published {
             exposition.publish();
         }
+        if let Ok(Look { has_lost, took, .. }) = read {
+            seen.ledger_read.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
+            seen.ledger_regressions.with_label_values::<&str>(&[]).inc_by(u64::from(has_lost));
+        }
         let ready = read.map(drop).map_err(|error| format!("No page is served: {error}."));
-        let look_back = if read.unwrap_or_default() { LookBack::Done } else { LookBack::Running };
+        let look_back = if is_published { LookBack::Done } else { LookBack::Running };
         status.update(|status| {
             status.ready.clone_from(&ready);
             status.look_back = look_back;
@@ -96,8 +106,13 @@ pub(super) async fn open(
     let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observer, on_read).await?;
     tracing::info!(database = database.name(), schema = %state.schema, replica = name, "this replica follows");
     let (counting, counts) = watch::channel(Weak::new());
+    // There before they happen, so that the first one is a rise.
+    own.ledger_regressions.with_label_values::<&str>(&[]);
+    own.ledger_replayed_commits.with_label_values::<&str>(&[]);
+    own.active.with_label_values::<&str>(&[]).set(0);
+    let census = Census::new(database, &name);
     let deliveries = DeliveryLedger::new(inbox.clone(), counts);
-    Ok(Shared { replica, reader, deliveries, agents, inbox, counting })
+    Ok(Shared { replica, reader, deliveries, agents, inbox, census, counting })
 }
 
 /// Tells this replica from the others.
@@ -126,10 +141,43 @@ pub(super) struct TurnDeps {
 impl Shared {
     /// Follows, and counts in turns, until `shutdown`.
     pub(super) async fn run(self, deps: TurnDeps) {
-        let Self { replica, inbox, counting, .. } = self;
+        let Self { replica, reader, inbox, census, counting, .. } = self;
         let shutdown = deps.shutdown.clone();
+        deps.tasks.spawn("the census of replicas", take_part(census, reader, deps.own.clone(), shutdown.clone()));
         let turn = move |ledger, opened| turn(deps.clone(), inbox.clone(), counting.clone(), ledger, opened);
         replica.run(turn, shutdown).await;
+    }
+}
+
+/// Counts this replica in among the others, and shows how the whole is.
+async fn take_part(census: Census, reader: PageReader, own: ExporterMetrics, shutdown: CancellationToken) {
+    let mut taken = None;
+    loop {
+        own.active.with_label_values::<&str>(&[]).set(i64::from(reader.is_active()));
+        if taken.is_none_or(|at: Instant| at.elapsed() >= CENSUS_EVERY) {
+            taken = Some(Instant::now());
+            match census.take().await {
+                Ok(Whole { replicas, inbox, is_synchronous }) => {
+                    own.replicas.with_label_values::<&str>(&[]).set(replicas);
+                    own.inbox_deliveries.with_label_values::<&str>(&[]).set(inbox);
+                    own.ledger_synchronous.with_label_values::<&str>(&[]).set(i64::from(is_synchronous));
+                }
+                Err(error) => {
+                    // What is not known is not shown.
+                    own.replicas.reset();
+                    own.inbox_deliveries.reset();
+                    own.ledger_synchronous.reset();
+                    tracing::debug!(%error, "the replicas could not be counted");
+                }
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    if let Err(error) = census.leave().await {
+        tracing::debug!(%error, "the other replicas count this one for some seconds more");
     }
 }
 

@@ -10,6 +10,7 @@ use prometheus::{
 
 const COUNT_DELAY_BUCKETS: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
+const READ_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const REQUEST_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// [`ExporterMetrics`], [`OWN`] and the registration from one table. An entry is
@@ -116,6 +117,35 @@ exporter_metrics! {
     state_commits: IntCounterVec = (
         "agntix_exporter_state_commits_total", ["outcome"],
         "Commits to the state directory, by outcome: success or error."
+    );
+    active: IntGaugeVec = (
+        "agntix_exporter_active", [],
+        "1 on the replica that counts, 0 on the others; only with state.url."
+    );
+    replicas: IntGaugeVec = (
+        "agntix_exporter_replicas", [],
+        "Replicas that share the counts and are there; only with state.url."
+    );
+    inbox_deliveries: IntGaugeVec = (
+        "agntix_exporter_inbox_deliveries", [],
+        "Deliveries that are acknowledged and still to be counted by the replica that counts; only with state.url."
+    );
+    ledger_synchronous: IntGaugeVec = (
+        "agntix_exporter_ledger_synchronous", [],
+        "1 if the database acknowledges a commit only when a standby has it as well, else 0; only with state.url."
+    );
+    ledger_regressions: IntCounterVec = (
+        "agntix_exporter_ledger_regressions_total", [],
+        "How often commits that were acknowledged were not in the database any more; only with state.url."
+    );
+    ledger_replayed_commits: IntCounterVec = (
+        "agntix_exporter_ledger_replayed_commits_total", [],
+        "Commits that the database had lost and that were committed again; only with state.url."
+    );
+    ledger_read: HistogramVec = (
+        "agntix_exporter_ledger_read_seconds", [],
+        "Time to read what is new from the database while another replica counts; only with state.url.",
+        READ_BUCKETS
     );
     config_last_reload_successful: IntGauge = (
         "agntix_exporter_config_last_reload_successful", [],

@@ -10,8 +10,7 @@ use super::error::{Violation, shown};
 use super::rules::{self, HOUR};
 
 /// Routes of the exporter itself, which the metrics cannot use.
-pub const FIXED_PATHS: [&str; 6] =
-    ["/-/healthy", "/-/ready", "/-/active", "/-/reload", "/-/reference", "/-/runbooks"];
+pub const FIXED_PATHS: [&str; 6] = ["/-/healthy", "/-/ready", "/-/active", "/-/reload", "/-/reference", "/-/runbooks"];
 
 /// See `config.toml`, section `[web]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

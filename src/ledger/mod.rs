@@ -195,6 +195,8 @@ pub struct Committed {
     pub exemplars: Vec<Exemplar>,
     /// Label names for which a value was folded into `other`, one entry a time.
     pub overflow: Vec<Box<str>>,
+    /// Commits that the database had lost and that were committed again, where several share the ledger.
+    pub replayed: u64,
     /// What another replica sees and does not count, where several share the ledger.
     pub gauges: Vec<postgres::Gauges>,
 }
@@ -208,6 +210,7 @@ impl Committed {
         self.exemplars.extend(later.exemplars);
         self.overflow.extend(later.overflow);
         self.gauges.extend(later.gauges);
+        self.replayed += later.replayed;
     }
 }
 

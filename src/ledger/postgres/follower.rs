@@ -11,6 +11,8 @@ use tokio_postgres::types::Type;
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::gauges;
+use super::lease::{Uptime, uptime};
+use super::rows;
 use super::snapshot::{self, COMMIT_ID, CommitId, Position, Snapshot, commit_id};
 use super::totals::Totals;
 use crate::ledger::policy::PolicyConfig;
@@ -18,6 +20,9 @@ use crate::ledger::{Committed, encoding};
 
 /// How long a read may take; a scrape waits for it.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How often it is read what the sessions of the agents carry, which seldom changes.
+const AGENTS_EVERY: Duration = Duration::from_secs(10);
 
 /// What a read has found.
 #[derive(Debug, Default)]
@@ -48,6 +53,8 @@ pub(super) struct Follower {
     newest: i64,
     /// The version of the gauges that were read.
     gauges: i64,
+    /// When it was read what the sessions of the agents carry.
+    agents_read: Option<Uptime>,
 }
 
 #[derive(Debug)]
@@ -73,7 +80,7 @@ struct Look {
 impl Follower {
     /// Nothing is read yet.
     pub(super) fn new(database: Database, config: PolicyConfig) -> Self {
-        Self { database, connection: None, config, known: None, newest: 0, gauges: 0 }
+        Self { database, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None }
     }
 
     /// The number of the last commit that was read.
@@ -144,6 +151,11 @@ impl Follower {
         };
         self.newest = known.sequence;
         found.committed = committed;
+        // By what the sessions of an agent carry a delivery is judged that is taken here.
+        if self.agents_read.is_none_or(|at| uptime().saturating_sub(at) >= AGENTS_EVERY) {
+            self.config.agents.restore(rows::agents(connection).await?);
+            self.agents_read = Some(uptime());
+        }
         if look_gauges != self.gauges {
             (self.gauges, found.committed.gauges) = gauges::read(connection).await?;
         }

@@ -7,6 +7,7 @@
 //! Nothing relies on what a connection remembers but within a transaction, so that poolers may be in between, and only plain SQL
 //! is spoken: no advisory locks, no triggers, no extensions.
 
+mod census;
 mod connect;
 mod currency;
 mod error;
@@ -37,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use census::{Census, Whole};
 pub use connect::Database;
 use currency::Currency;
 pub use error::PostgresError;
@@ -44,7 +46,7 @@ pub use gauges::{GaugeBoard, Gauges};
 pub use inbox::{DeliveryLedger, Inbox, Waiting};
 use kept::Kept;
 use lease::{Term, Uptime};
-pub use replica::{NotCurrent, PageReader, Replica, Standing};
+pub use replica::{Look, NotCurrent, PageReader, Replica, Standing};
 use store::Store;
 pub use store::StoreConfig;
 use writer::{Serving, Writer};

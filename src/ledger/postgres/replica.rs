@@ -99,8 +99,19 @@ impl PageReader {
     }
 }
 
-/// Called with what a look at the database has found: whether the page is shown, or why nothing is known.
-pub type OnRead = Box<dyn FnMut(Result<bool, &LedgerError>) + Send>;
+/// Called with what a look at the database has found, or why nothing is known.
+pub type OnRead = Box<dyn FnMut(Result<Look, &LedgerError>) + Send>;
+
+/// What a look at the database has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether the page is shown: the look-back is done.
+    pub is_published: bool,
+    /// Whether commits that were shown are not there any more.
+    pub has_lost: bool,
+    /// How long it took.
+    pub took: Duration,
+}
 
 /// A replica. Its tables are there.
 pub struct Replica {
@@ -198,6 +209,7 @@ impl Replica {
     /// Reads what is new, shows it, and answers those who waited for that.
     async fn read(&mut self, waiting: Vec<Reply>) -> Result<Found, ()> {
         let accepts_loss = self.lost_since.is_some_and(|since| uptime().saturating_sub(since) >= LOSS_ACCEPTED_AFTER);
+        let began = uptime();
         let read = self.follower.read(accepts_loss).await;
         let answer = match read {
             Ok(mut found) => {
@@ -215,7 +227,8 @@ impl Replica {
                 if is_news || std::mem::take(&mut self.is_failing) {
                     self.show(Ok(committed));
                 }
-                (self.on_read)(Ok(found.is_published));
+                let (is_published, has_lost) = (found.is_published, found.has_lost);
+                (self.on_read)(Ok(Look { is_published, has_lost, took: uptime().saturating_sub(began) }));
                 Ok(found)
             }
             Err(error) => {

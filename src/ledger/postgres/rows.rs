@@ -60,10 +60,7 @@ pub(super) async fn stored(connection: &Connection) -> Result<Stored, PostgresEr
         let (Some(agent), Some(value)) = (agent, value) else { return Err(damaged("a row of admitted")) };
         stored.known.admitted.push(Admitted { label: row.get::<_, &str>(0).into(), agent, value });
     }
-    for row in query(format!("SELECT agent, parts FROM {schema}.agents")).await? {
-        let agent = text(&row, 0).ok_or_else(|| damaged("a row of agents"))?;
-        stored.known.agents.push((agent, row.get(1)));
-    }
+    stored.known.agents = agents(connection).await?;
     let days = query(format!("SELECT day FROM {schema}.days")).await?;
     stored.known.days = days.iter().map(|row| row.get(0)).collect();
     stored.known.initial_floor = stored.number(Number::InitialFloor);
@@ -82,6 +79,15 @@ pub(super) async fn stored(connection: &Connection) -> Result<Stored, PostgresEr
         stored.requests.push(Lease { granted, count: number(1), per_window: number(2) });
     }
     Ok(stored)
+}
+
+/// What the sessions of each agent carry.
+pub(super) async fn agents(connection: &Connection) -> Result<Vec<(Box<str>, i64)>, PostgresError> {
+    let query = format!("SELECT agent, parts FROM {}.agents", connection.database().schema());
+    let rows = connection.ask(LOAD_LIMIT, |client| select(client, query)).await?;
+    let damaged =
+        || PostgresError::Damaged { database: connection.database().name().into(), detail: "a row of agents".into() };
+    rows.iter().map(|row| Ok((text(row, 0).ok_or_else(damaged)?, row.get(1)))).collect()
 }
 
 async fn select(client: &Client, text: String) -> Result<Vec<Row>, Error> {

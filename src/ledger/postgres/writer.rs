@@ -228,16 +228,16 @@ impl Writer {
             return Ok(self.store.insert(store));
         }
         let (mut store, _) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
-        self.commit_again(&mut store).await?;
-        self.reread = Some(Committed { series: store.series(), ..Committed::default() });
+        let replayed = self.commit_again(&mut store).await?;
+        self.reread = Some(Committed { series: store.series(), replayed, ..Committed::default() });
         Ok(self.store.insert(store))
     }
 
-    /// Commits again what was acknowledged and is not there any more.
-    async fn commit_again(&mut self, store: &mut Store) -> Result<(), PostgresError> {
+    /// Commits again what was acknowledged and is not there any more; how many commits.
+    async fn commit_again(&mut self, store: &mut Store) -> Result<u64, PostgresError> {
         let last = self.currency.sequence();
         if store.sequence() >= last {
-            return Ok(());
+            return Ok(0);
         }
         let (commits, is_all) = self.kept.after(store.sequence());
         tracing::warn!(
@@ -247,6 +247,7 @@ impl Writer {
             is_all,
             "the database has lost commits that it had acknowledged; they are committed again"
         );
+        let replayed = commits.len() as u64;
         for changes in commits {
             store.commit(&changes).await?;
         }
@@ -254,7 +255,7 @@ impl Writer {
         while store.sequence() < last {
             store.commit(&[]).await?;
         }
-        Ok(())
+        Ok(replayed)
     }
 
     /// Lets another replica count at once.

@@ -48,6 +48,23 @@ mod turns {
             replica.shows(&api.truth());
         }
         assert_eq!(replicas.iter().filter(|replica| is_active(replica.address)).count(), 1);
+        for replica in &replicas {
+            until("all replicas to be counted", || {
+                (replica.sample("agntix_exporter_replicas") == Some(3.0)).then_some(())
+            });
+            let active = f64::from(u8::from(is_active(replica.address)));
+            until("it to say whether it counts", || {
+                (replica.sample("agntix_exporter_active") == Some(active)).then_some(())
+            });
+            assert_eq!(replica.sample("agntix_exporter_ledger_synchronous"), Some(0.0));
+            assert_eq!(replica.sample("agntix_exporter_ledger_regressions_total"), Some(0.0));
+        }
+        let mut missing = crate::reference::of_replicas();
+        assert!(missing.len() >= 7, "{missing:?}");
+        for (name, _) in replicas.iter().flat_map(Daemon::samples) {
+            missing.retain(|metric| !name.starts_with(metric.as_str()));
+        }
+        assert!(missing.is_empty(), "never met: {missing:?}");
         let passive = replicas.iter().find(|replica| !is_active(replica.address)).unwrap();
         let (status, why) = passive.get("/-/active");
         assert!(status == 503 && why.starts_with("Another replica counts"), "{status} {why}");

@@ -13,9 +13,10 @@ use super::{database, runtime};
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Inbox, PageReader, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{Inbox, Look, PageReader, PostgresLedger, Replica, StoreConfig};
 use crate::ledger::tests::{at, facts, session, totals};
 use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
+use crate::observation::AgentParts;
 
 /// Long enough that a busy machine does not lose it by accident, where a test does not wait for its end.
 const LONG: Duration = Duration::from_secs(30);
@@ -29,6 +30,7 @@ struct Running {
     falls: Arc<AtomicU32>,
     is_published: Arc<AtomicBool>,
     reader: PageReader,
+    agents: AgentParts,
     inbox: Inbox,
     /// The ledger, while it counts.
     ledger: watch::Receiver<Option<Arc<PostgresLedger>>>,
@@ -61,9 +63,10 @@ async fn start(url: &str, name: &str, lease: Duration) -> Running {
     });
     let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
     let database = database(url);
+    let agents = config.policy.agents.clone();
     let inbox = Inbox::new(database.clone(), config.policy.extracted.clone());
-    let on_read = Box::new(move |read: Result<bool, &LedgerError>| {
-        published.fetch_or(read.unwrap_or_default(), Ordering::Relaxed);
+    let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
+        published.fetch_or(read.is_ok_and(|look| look.is_published), Ordering::Relaxed);
     });
     let (replica, reader) =
         Replica::start(database.clone(), name, config, inbox.clone(), observer, on_read).await.unwrap();
@@ -85,7 +88,7 @@ async fn start(url: &str, name: &str, lease: Duration) -> Running {
         }
     };
     let task = tokio::spawn(replica.run(count, shutdown.clone()));
-    Running { page, falls, is_published, reader, inbox, ledger, shutdown, task }
+    Running { page, falls, is_published, reader, agents, inbox, ledger, shutdown, task }
 }
 
 impl Running {
@@ -171,6 +174,12 @@ fn follower_shows_every_commit_that_was_acknowledged() {
         assert!(two.page.lock().unwrap().values().all(|state| state.held_counts.is_none()));
         assert_eq!((two.reader.standing().holder.as_str(), two.reader.is_active()), ("one", false));
         assert!(one.reader.is_active());
+        // By this deliveries are judged, whoever takes them.
+        let three = start(&server.url(), "three", LONG).await;
+        three.scrape().await.unwrap();
+        assert!(one.agents.of("A").is_some());
+        assert_eq!(three.agents.of("A"), one.agents.of("A"));
+        three.stop().await;
         one.stop().await;
         two.stop().await;
     });

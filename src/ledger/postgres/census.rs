@@ -1,0 +1,106 @@
+//! Who is there, how much waits in the inbox, and whether what is committed is on two machines: what a replica says of the whole.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+
+use super::connect::Database;
+use super::error::PostgresError;
+
+/// How long it may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How long a replica that says nothing counts as one: it says something every few seconds.
+const THERE: &str = "30 seconds";
+/// How long one that has gone is remembered.
+const REMEMBERED: &str = "1 hour";
+
+/// Takes the census, and counts this replica in.
+#[derive(Clone, Debug)]
+pub struct Census {
+    database: Database,
+    name: Box<str>,
+}
+
+/// How the whole is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Replicas that are there.
+    pub replicas: i64,
+    /// Deliveries that are still to be counted.
+    pub inbox: i64,
+    /// Whether an acknowledged commit is on two machines.
+    pub is_synchronous: bool,
+}
+
+impl Census {
+    /// Of the replica with that name.
+    pub fn new(database: Database, name: &str) -> Self {
+        Self { database, name: name.into() }
+    }
+
+    /// Counts this replica in, and the others.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn take(&self) -> Result<Whole, PostgresError> {
+        let schema = self.database.schema();
+        let here = format!(
+            "INSERT INTO {schema}.replicas VALUES ($1, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET seen = excluded.seen"
+        );
+        let gone = format!("DELETE FROM {schema}.replicas WHERE seen < clock_timestamp() - interval '{REMEMBERED}'");
+        // What the settings say, since who may not see the standbys may see these: with a name among the synchronous ones nothing
+        // is acknowledged without a standby.
+        let count = format!(
+            "SELECT (SELECT count(*) FROM {schema}.replicas WHERE seen > clock_timestamp() - interval '{THERE}'), \
+             (SELECT count(*) FROM {schema}.inbox), \
+             current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+        );
+        let connection = self.database.connection().await?;
+        let name: &str = &self.name;
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+        connection.ask(LIMIT, |client| client.execute_typed(&here, &parameters)).await?;
+        connection.ask(LIMIT, |client| client.execute_typed(&gone, &[])).await?;
+        let row = connection.ask(LIMIT, |client| client.query_typed_one(&count, &[])).await?;
+        Ok(Whole { replicas: row.get(0), inbox: row.get(1), is_synchronous: row.get(2) })
+    }
+
+    /// This replica goes.
+    ///
+    /// # Errors
+    /// If the database does not answer; it is forgotten by itself then.
+    pub async fn leave(&self) -> Result<(), PostgresError> {
+        let leave = format!("DELETE FROM {}.replicas WHERE name = $1", self.database.schema());
+        let connection = self.database.connection().await?;
+        let name: &str = &self.name;
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+        connection.ask(LIMIT, |client| client.execute_typed(&leave, &parameters)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_postgres::Server;
+
+    use super::*;
+    use crate::ledger::postgres::schema::prepare;
+    use crate::ledger::postgres::tests::{database, runtime};
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn replicas_are_counted_while_they_are_there() {
+        let server = Server::start();
+        let database = database(&server.url());
+        let (one, two) = (Census::new(database.clone(), "one"), Census::new(database.clone(), "two"));
+        runtime().block_on(async {
+            prepare(&database).await.unwrap();
+            assert_eq!(one.take().await.unwrap(), Whole { replicas: 1, inbox: 0, is_synchronous: false });
+            server.sql("INSERT INTO agntix_exporter.inbox (delivery) VALUES ('')");
+            assert_eq!(two.take().await.unwrap(), Whole { replicas: 2, inbox: 1, is_synchronous: false });
+            two.leave().await.unwrap();
+            server.sql("UPDATE agntix_exporter.replicas SET seen = now() - interval '2 hours'");
+            let standby = server.synchronous_standby();
+            assert_eq!(two.take().await.unwrap(), Whole { replicas: 1, inbox: 1, is_synchronous: true });
+            drop(standby);
+        });
+    }
+}
