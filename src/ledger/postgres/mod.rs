@@ -31,8 +31,9 @@ mod tls;
 mod totals;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -54,13 +55,17 @@ use writer::{Serving, Writer};
 use super::queue::Queue;
 use super::{Change, Commit, Ledger, LedgerError, Observer, Opened, hold};
 
+/// How long the last commit and giving up the lease may take; a daemon ends within 5 s.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The ledger of the replica that counts.
 #[derive(Debug)]
 pub struct PostgresLedger {
     queue: Arc<Queue>,
     lost: CancellationToken,
     gauges: GaugeBoard,
-    writer: Option<thread::JoinHandle<()>>,
+    /// Told when the writer has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl PostgresLedger {
@@ -98,13 +103,18 @@ impl PostgresLedger {
             kept: Kept::default(),
         };
         let builder = thread::Builder::new().name("ledger".into());
-        let spawned = builder.spawn(move || writer.run(serving));
-        let writer = spawned.map_err(|error| PostgresError::Unreachable {
+        let (end, ended) = mpsc::channel();
+        let spawned = builder.spawn(move || {
+            // Dropped when the writer ends, even by a panic.
+            let _end = end;
+            writer.run(serving);
+        });
+        spawned.map_err(|error| PostgresError::Unreachable {
             database: database.name().into(),
             detail: format!("no thread for the writer: {error}"),
         })?;
         let gauges = GaugeBoard { database: database.clone(), epoch };
-        Ok((Self { queue, lost, gauges, writer: Some(writer) }, opened))
+        Ok((Self { queue, lost, gauges, ended: Mutex::new(ended) }, opened))
     }
 
     /// Where the other replicas find the gauges of this one.
@@ -128,8 +138,7 @@ impl Drop for PostgresLedger {
     /// Commits what waits, and gives the lease up. It waits for that, so that it must not be dropped on a thread of the runtime.
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
+        // The writer cannot end where the runtime has ended before it, and the lease runs out by itself then.
+        let _ = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
     }
 }
