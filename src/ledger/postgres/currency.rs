@@ -34,7 +34,7 @@ impl Currency {
         }
     }
 
-    /// This replica counts no more.
+    /// This replica counts no more, or does not know what has become of its last commit.
     pub(super) fn lost(&self) {
         self.certain_until(None);
     }

@@ -171,7 +171,13 @@ impl Writer {
             Err(error) => Err(error),
         };
         match done {
-            Ok(()) => self.confirmed(),
+            Ok(()) => {
+                // Before the page is taken for current again.
+                if self.reread.is_some() {
+                    self.show(Committed::default());
+                }
+                self.confirmed();
+            }
             Err(error) => drop(self.failed(error).await),
         }
     }
@@ -203,12 +209,13 @@ impl Writer {
         }
     }
 
-    /// What a failure left behind is not known; the database says it, when it is read again.
+    /// What a failure left behind is not known; the database says it, when it is read again. Until then the page is not current:
+    /// a commit that seems to have failed may be durable, and others show it.
     async fn failed(&mut self, error: PostgresError) -> Arc<LedgerError> {
         self.store = None;
+        self.currency.lost();
         if error == PostgresError::Superseded {
             self.term.refused(uptime());
-            self.currency.lost();
         } else {
             self.term.failed(uptime());
             tokio::time::sleep(PAUSE).await;

@@ -232,6 +232,45 @@ fn commit_that_was_not_seen_by_its_holder_keeps_it_from_writing() {
 
 #[test]
 #[ignore = "needs PostgreSQL (.ci/tools)"]
+fn holder_that_does_not_know_what_became_of_a_commit_shows_no_page_without_it() {
+    let server = Server::start();
+    let wait_for_standby = |name: &str| {
+        server.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
+        server.sql("SELECT pg_reload_conf()");
+    };
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        one.commit_at_last(vec![whole("a")]).await;
+        let two = start(&server.url(), "two", LONG).await;
+        // The commit is durable here, and is not answered before a standby has it: there is none.
+        wait_for_standby("nobody");
+        let counting = one.commit(vec![whole("b")]);
+        let losing = async {
+            let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+            let until = Instant::now() + PATIENCE;
+            while tokio::task::block_in_place(|| server.sql(cut)).trim() == "0" {
+                assert!(Instant::now() < until);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let until = Instant::now() + PATIENCE;
+            while started(two.scrape().await.as_ref()) != Some(2) {
+                assert!(Instant::now() < until);
+            }
+            let page = one.scrape();
+            wait_for_standby("");
+            assert_eq!(started(page.await.as_ref()), Some(2), "an older page than another replica has served");
+        };
+        let (counted, ()) = tokio::join!(counting, losing);
+        assert!(counted.is_err());
+        one.commit_at_last(vec![whole("b"), whole("c")]).await;
+        assert_eq!(started(two.scrape().await.as_ref()), Some(3));
+        one.stop().await;
+        two.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
 fn connections_that_are_cut_lose_nothing_and_count_nothing_twice() {
     let server = Server::start();
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
