@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Config as Parameters, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{PostgresError, chain};
+use super::tables::{FORMAT, Format};
 use super::tls::{self, Tls};
 use crate::tasks::Tasks;
 
@@ -38,6 +39,8 @@ pub struct Database {
     name: Box<str>,
     /// As it stands in statements.
     schema: Box<str>,
+    /// What is known of the tables.
+    format: &'static Format,
 }
 
 impl Database {
@@ -55,7 +58,7 @@ impl Database {
         let builder = Pool::builder(connector).max_size(MOST_CONNECTIONS).timeouts(timeouts);
         let pool = builder.runtime(deadpool::Runtime::Tokio1).build();
         let pool = pool.map_err(|error| PostgresError::Url { detail: error.to_string() })?;
-        Ok(Self { pool, name, schema: quoted(schema).into() })
+        Ok(Self { pool, name, schema: quoted(schema).into(), format: &FORMAT })
     }
 
     /// Hosts, ports and name, for people: `db1:5432,db2:5432/agntix`.
@@ -66,6 +69,17 @@ impl Database {
     /// The schema, as it stands in statements.
     pub(super) fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// What is known of the tables.
+    pub(super) fn format(&self) -> &'static Format {
+        self.format
+    }
+
+    /// The same, for a version that knows that of the tables.
+    #[cfg(test)]
+    pub(super) fn with_format(self, format: &'static Format) -> Self {
+        Self { format, ..self }
     }
 
     /// A connection to a server that can be written to.

@@ -13,6 +13,7 @@ use super::error::PostgresError;
 use super::gauges;
 use super::lease::{Uptime, uptime};
 use super::rows;
+use super::schema;
 use super::snapshot::{self, COMMIT_ID, CommitId, Position, Snapshot, commit_id};
 use super::totals::Totals;
 use crate::ledger::policy::PolicyConfig;
@@ -74,6 +75,8 @@ struct Look {
     is_published: bool,
     gauges: i64,
     timeline: String,
+    /// That of the tables, and the oldest whose programs can use them.
+    format: (i32, i32),
     commits: Vec<(CommitId, Vec<u8>)>,
 }
 
@@ -104,11 +107,13 @@ impl Follower {
     /// # Errors
     /// If it is not certain that everything was read that was acknowledged before the call.
     pub(super) async fn read(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
-        let read = self.read_new(accepts_loss).await;
-        if read.is_err() {
-            self.connection = None;
+        match self.read_new(accepts_loss).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                self.connection = None;
+                Err(schema::explained(&self.database, error).await)
+            }
         }
-        read
     }
 
     async fn read_new(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
@@ -122,6 +127,8 @@ impl Follower {
         if look.is_standby {
             return Err(PostgresError::Standby { database: self.database.name().into() });
         }
+        let (version, compatible) = look.format;
+        schema::known(&self.database, version, compatible)?;
         let has_lost =
             look.position.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
         if has_lost && !accepts_loss {
@@ -220,8 +227,9 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         "SELECT l.epoch, l.sequence, l.folded, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
          (SELECT version FROM {schema}.gauges), \
-         CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, {COMMIT_ID}, c.news \
-         FROM {schema}.lease l LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
+         CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, \
+         f.version, f.compatible, {COMMIT_ID}, c.news \
+         FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
     let rows =
         connection.ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8)]).await }).await?;
@@ -229,7 +237,7 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 9)?, row.get(12)));
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 11)?, row.get(14)));
     Ok(Look {
         position: Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) },
         is_free: row.get(3),
@@ -238,6 +246,7 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         is_published: row.get(6),
         gauges: row.get(7),
         timeline: row.get(8),
+        format: (row.get(9), row.get(10)),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use super::connect::Connection;
 use super::error::PostgresError;
 use super::news::State;
+use super::schema;
 use super::store::stored_schemas;
 use super::totals::{StoredSeries, Totals};
 use crate::ledger::policy::PolicyConfig;
@@ -66,6 +67,8 @@ pub(super) async fn load(connection: &Connection, config: &PolicyConfig) -> Resu
     if read.is_standby {
         return Err(PostgresError::Standby { database: database.name().into() });
     }
+    let (version, compatible) = read.format;
+    schema::known(database, version, compatible)?;
     let damaged = |detail: &str| PostgresError::Damaged { database: database.name().into(), detail: detail.into() };
     let schemas = stored_schemas(&config.bucket_schemas, &read.buckets);
     let totals = totals(read.series, &read.commits, read.position, &schemas, config).map_err(damaged)?;
@@ -97,6 +100,8 @@ fn totals(
 /// What was read.
 struct Read {
     is_standby: bool,
+    /// That of the tables, and the oldest whose programs can use them.
+    format: (i32, i32),
     position: Position,
     last: Option<CommitId>,
     buckets: HashMap<String, String>,
@@ -107,12 +112,12 @@ struct Read {
 async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Error> {
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let query = format!(
-        "SELECT l.epoch, l.sequence, l.folded, pg_is_in_recovery(), {COMMIT_ID} \
-         FROM {schema}.lease l LEFT JOIN {schema}.commits c ON c.sequence = l.sequence"
+        "SELECT l.epoch, l.sequence, l.folded, pg_is_in_recovery(), f.version, f.compatible, {COMMIT_ID} \
+         FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence = l.sequence"
     );
     let row = client.query_typed_one(&query, &[]).await?;
     let position = Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) };
-    let (is_standby, last) = (row.get(3), commit_id(&row, 4));
+    let (is_standby, format, last) = (row.get(3), (row.get(4), row.get(5)), commit_id(&row, 6));
     let query = format!("SELECT name, bounds FROM {schema}.buckets");
     let buckets = client.query_typed(&query, &[]).await?;
     let query = format!("SELECT id, family, labels, buckets, created, counts, held FROM {schema}.series ORDER BY id");
@@ -124,6 +129,7 @@ async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Err
     client.batch_execute("COMMIT").await?;
     Ok(Read {
         is_standby,
+        format,
         position,
         last,
         buckets: buckets.iter().map(|row| (row.get(0), row.get(1))).collect(),

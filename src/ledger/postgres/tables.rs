@@ -3,13 +3,23 @@
 //! What comes from outside is kept as bytes: text in PostgreSQL cannot hold every character that JSON can, and not every
 //! database holds Unicode.
 
-/// The newest format that this version reads and writes. Raise it with an entry in [`UPGRADES`].
-pub(super) const FORMAT: i32 = 1;
-/// The oldest version of this program's formats that can go on beside [`FORMAT`], as during a rolling upgrade.
-pub(super) const COMPATIBLE: i32 = 1;
+/// What a version of this program knows of the tables.
+#[derive(Debug)]
+pub(super) struct Format {
+    /// The newest format that it reads and writes.
+    pub(super) number: i32,
+    /// The oldest format whose programs can go on beside this one: they read what it writes, and it reads what they write.
+    pub(super) compatible: i32,
+    /// What brings the tables from a format to the next one, the first from 1 to 2; `{s}` is the schema.
+    ///
+    /// Counting and pages wait for a step, so that it must not rewrite a table. It leaves `format` and `inbox` as they are: any
+    /// version reads the first to know whether it may go on, and one that may not goes on to put deliveries into the second.
+    pub(super) upgrades: &'static [&'static str],
+}
 
-/// What brings the tables from a format to the next one, the first from 1 to 2; `{s}` is the schema.
-pub(super) const UPGRADES: [&str; 0] = [];
+/// What this version knows. Raise the number with an entry in its upgrades, and keep it compatible with the format before: else
+/// a rolling upgrade has a gap.
+pub(super) const FORMAT: Format = Format { number: 1, compatible: 1, upgrades: &[] };
 
 /// All tables of [`FORMAT`]; `{s}` is the schema.
 ///
@@ -59,3 +69,15 @@ CREATE TABLE {s}.replicas (name text PRIMARY KEY, seen timestamptz NOT NULL);
 INSERT INTO {s}.lease VALUES (true, '', 0, to_timestamp(0), to_timestamp(0), 0, 0);
 INSERT INTO {s}.gauges VALUES (true, 0, to_timestamp(0), '');
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_is_compatible_with_the_one_before() {
+        let Format { number, compatible, upgrades } = FORMAT;
+        assert_eq!(upgrades.len() + 1, usize::try_from(number).unwrap());
+        assert!(compatible < number || number == 1, "replicas of the version before would serve errors");
+    }
+}

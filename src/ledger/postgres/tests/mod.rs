@@ -1,6 +1,7 @@
 //! The ledger on a real PostgreSQL: what is about the database. What is about counting is tested for all backends at once.
 
 mod replicas;
+mod upgrade;
 
 use agntix_api::install_crypto_provider;
 

@@ -13,32 +13,36 @@ use super::{database, runtime};
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Inbox, Look, PageReader, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{Database, Inbox, Look, PageReader, PostgresLedger, Replica, StoreConfig};
 use crate::ledger::tests::{at, facts, session, totals};
 use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
 use crate::observation::AgentParts;
 
 /// Long enough that a busy machine does not lose it by accident, where a test does not wait for its end.
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const SHORT: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A replica that runs, and what its page would show.
-struct Running {
+pub(super) struct Running {
     page: Arc<Mutex<BTreeMap<SeriesKey, SeriesState>>>,
     /// How often a counter would have decreased.
     falls: Arc<AtomicU32>,
     is_published: Arc<AtomicBool>,
-    reader: PageReader,
+    pub(super) reader: PageReader,
     agents: AgentParts,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     /// The ledger, while it counts.
     ledger: watch::Receiver<Option<Arc<PostgresLedger>>>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
-async fn start(url: &str, name: &str, lease: Duration) -> Running {
+pub(super) async fn start(url: &str, name: &str, lease: Duration) -> Running {
+    start_on(database(url), name, lease).await.unwrap()
+}
+
+pub(super) async fn start_on(database: Database, name: &str, lease: Duration) -> Result<Running, LedgerError> {
     let page = Arc::<Mutex<BTreeMap<SeriesKey, SeriesState>>>::default();
     let is_published = Arc::<AtomicBool>::default();
     let falls = Arc::<AtomicU32>::default();
@@ -62,14 +66,12 @@ async fn start(url: &str, name: &str, lease: Duration) -> Running {
         }
     });
     let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
-    let database = database(url);
     let agents = config.policy.agents.clone();
     let inbox = Inbox::new(database.clone(), config.policy.extracted.clone());
     let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
         published.fetch_or(read.is_ok_and(|look| look.is_published), Ordering::Relaxed);
     });
-    let (replica, reader) =
-        Replica::start(database.clone(), name, config, inbox.clone(), observer, on_read).await.unwrap();
+    let (replica, reader) = Replica::start(database.clone(), name, config, inbox.clone(), observer, on_read).await?;
     let (counting, ledger) = watch::channel(None);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -88,29 +90,29 @@ async fn start(url: &str, name: &str, lease: Duration) -> Running {
         }
     };
     let task = tokio::spawn(replica.run(count, shutdown.clone()));
-    Running { page, falls, is_published, reader, agents, inbox, ledger, shutdown, task }
+    Ok(Running { page, falls, is_published, reader, agents, inbox, ledger, shutdown, task })
 }
 
 impl Running {
     /// The ledger, when it counts.
-    async fn counts(&self) -> Arc<PostgresLedger> {
+    pub(super) async fn counts(&self) -> Arc<PostgresLedger> {
         let mut ledger = self.ledger.clone();
         let ledger = tokio::time::timeout(PATIENCE, ledger.wait_for(Option::is_some)).await.unwrap().unwrap();
         Arc::clone(ledger.as_ref().unwrap())
     }
 
-    async fn counts_no_more(&self) {
+    pub(super) async fn counts_no_more(&self) {
         let mut ledger = self.ledger.clone();
         tokio::time::timeout(PATIENCE, ledger.wait_for(Option::is_none)).await.unwrap().unwrap();
     }
 
     /// Counts, and gives nothing that could be held on to.
-    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<CommitOutcome>, Arc<LedgerError>> {
+    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<Vec<CommitOutcome>, Arc<LedgerError>> {
         self.counts().await.commit(changes).await
     }
 
     /// Counts, as a poller does: again until it is done.
-    async fn commit_at_last(&self, changes: Vec<Change>) -> Vec<CommitOutcome> {
+    pub(super) async fn commit_at_last(&self, changes: Vec<Change>) -> Vec<CommitOutcome> {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.commit(changes.clone()).await {
@@ -121,13 +123,13 @@ impl Running {
     }
 
     /// What a scrape finds.
-    async fn scrape(&self) -> Option<BTreeMap<String, Vec<u64>>> {
+    pub(super) async fn scrape(&self) -> Option<BTreeMap<String, Vec<u64>>> {
         self.reader.current().await.ok()?;
         let series: Vec<_> = self.page.lock().unwrap().values().cloned().collect();
         Some(totals(&series))
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         let falls = Arc::clone(&self.falls);
         self.stop_after_loss().await;
         assert_eq!(falls.load(Ordering::Relaxed), 0);
@@ -139,14 +141,14 @@ impl Running {
     }
 }
 
-fn whole(id: &str) -> Change {
+pub(super) fn whole(id: &str) -> Change {
     session(&facts(id, Some(5_000), Some("Refund")))
 }
 
 const STARTED: &str =
     r#"agntix_sessions_started_total{agent_id="A",session_type="voice",platform="phone",direction="inbound"}"#;
 
-fn started(page: Option<&BTreeMap<String, Vec<u64>>>) -> Option<u64> {
+pub(super) fn started(page: Option<&BTreeMap<String, Vec<u64>>>) -> Option<u64> {
     page.and_then(|page| page.get(STARTED)).map(|counts| counts[0])
 }
 
