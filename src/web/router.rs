@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -73,7 +73,18 @@ pub fn probes(config: &WebConfig) -> [String; 2] {
     ["/-/healthy", "/-/ready"].map(|path| format!("{}{path}", config.prefix()))
 }
 
-async fn ready(State(state): State<WebState>) -> Response {
+/// Whether the numbers are complete; with `?page` whether a page can be served that is current, which is what a load balancer
+/// before several replicas has to know.
+async fn ready(State(state): State<WebState>, RawQuery(query): RawQuery) -> Response {
+    if query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("page"))) {
+        return match &state.replica {
+            Some(replica) => match replica.current().await {
+                Ok(()) => "The page is current.\n".into_response(),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("No page is served: {why}.\n")).into_response(),
+            },
+            None => "The page is current.\n".into_response(),
+        };
+    }
     let status = state.status.snapshot();
     let sentences = status.progress.iter().chain(&status.missing).chain(&status.nothing_found);
     let more = sentences.fold(String::new(), |text, sentence| text + sentence + "\n");

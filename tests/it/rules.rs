@@ -46,9 +46,9 @@ fn accepts(version: Version) {
         .args(files("deploy/prometheus/rules", "yml")));
     // Of rules that it merely doubts promtool complains and ends well.
     assert!(!checked.contains("FAILED") && !checked.contains("lint error"), "{checked}");
-    run(Command::new(promtool::locate(version))
-        .args(["check", "config"])
-        .arg(repository("deploy/prometheus/prometheus.yml")));
+    for config in ["deploy/prometheus/prometheus.yml", "deploy/prometheus/prometheus.replicas.yml"] {
+        run(Command::new(promtool::locate(version)).args(["check", "config"]).arg(repository(config)));
+    }
 }
 
 #[test]

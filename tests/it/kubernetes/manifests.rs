@@ -30,7 +30,7 @@ fn rules_of(groups: &[Value]) -> Vec<Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
 }
 
-fn check_operator(objects: &[Value]) -> usize {
+pub(super) fn check_operator(objects: &[Value]) -> usize {
     let of_operator: Vec<&Value> = objects
         .iter()
         .filter(|object| object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/"))
@@ -223,7 +223,31 @@ fn dashboards_mark_what_is_called_critical() {
 fn mistakes_are_refused_in_words() {
     let mistakes = [
         (&[][..], "name a Secret that holds the organization's API key, or set demo=true"),
-        (&["--set", "demo=true,replicas=2"], "replicas"),
+        (&["--set", "demo=true,replicas=2"], "the demo is one process with counts of its own: set replicas=1"),
+        (
+            &["--set", "credential.existingSecret=agntix,replicas=2"],
+            "replicas is 2, but without a database each of them would count every session: set state.url",
+        ),
+        (&["--set", "credential.existingSecret=agntix,replicas=0"], "replicas"),
+        (
+            &["--set", "credential.existingSecret=agntix,state.url=postgres://u:pw@db/agntix"],
+            "pattern '^(postgres(ql)?://",
+        ),
+        (&["--set", "credential.existingSecret=agntix,state.url=mysql://db/agntix"], "pattern '^(postgres(ql)?://"),
+        (&["--set", "credential.existingSecret=agntix,state.existingSecret=a"], "is set without state.url"),
+        (
+            &[
+                "--set",
+                "credential.existingSecret=agntix",
+                "--set-json",
+                r#"config="[state]\nurl = 'postgres://db/a'""#,
+            ],
+            "config sets state.url, which the chart cannot see; set state.url in the values instead",
+        ),
+        (
+            &["--set", "credential.existingSecret=agntix,extraEnv[0].name=AGNTIX_EXPORTER__STATE__URL"],
+            "extraEnv[0] sets AGNTIX_EXPORTER__STATE__URL, which the chart cannot see",
+        ),
         (&["--set", "credential.existingSecret=agntix,webhook.enabled=true"], "webhook.existingSecret is empty"),
         (&["--set", "credential.existingSecret=agntix,credential.apiKey=pk"], "apiKey"),
         (&["--set", "demo=true,extraEnv[0].name=AGNTIX_API_KEY,extraEnv[0].value=pk"], "extraEnv"),
@@ -300,9 +324,15 @@ fn a_packaged_chart_is_whole_and_of_the_programs_version() {
 fn the_manifests_for_kustomize_are_those_of_the_chart() {
     for helm in helms() {
         let mut command = Command::new(repository("deploy/kubernetes/generate"));
-        let made = ask(command.env("HELM", helm), "").unwrap();
+        let made = ask(command.env("HELM", &helm), "").unwrap();
         let kept = std::fs::read_to_string(repository("deploy/kubernetes/agntix-exporter.yaml")).unwrap();
         assert!(made == kept, "run deploy/kubernetes/generate > deploy/kubernetes/agntix-exporter.yaml");
+        let made = ask(command.arg("replicas"), "").unwrap();
+        let kept = std::fs::read_to_string(repository("deploy/kubernetes/replicas/agntix-exporter.yaml")).unwrap();
+        assert!(
+            made == kept,
+            "run deploy/kubernetes/generate replicas > deploy/kubernetes/replicas/agntix-exporter.yaml"
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 mod manifests;
 mod paths;
 mod pod;
+mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -69,8 +70,33 @@ fn chart(arguments: &[&str]) -> Vec<Value> {
     made
 }
 
+/// What the chart makes of replicas that share a database, for a version of Kubernetes.
+fn replicated(version: &str, more: &[&str]) -> Vec<Value> {
+    let values = repository("tests/it/kubernetes/replicas.yaml");
+    let arguments = [&["--values", values.to_str().unwrap(), "--kube-version", version], more].concat();
+    let [old, new] = helms().map(|helm| {
+        let text = rendered_by(&helm, &repository("deploy/helm/agntix-exporter"), &arguments);
+        objects(&text.unwrap_or_else(|e| panic!("{}: {e}", helm.display())), &[version])
+    });
+    assert_eq!(old, new, "Helm 3 and 4 differ");
+    new
+}
+
 fn everything() -> Vec<Value> {
     chart(&["--values", repository("tests/it/kubernetes/everything.yaml").to_str().unwrap()])
+}
+
+/// What kustomize makes of a folder, as these versions of Kubernetes want it.
+fn kustomized_in(folder: &str, versions: &[&str]) -> Vec<Value> {
+    let kubectl = tool::locate("KUBECTL", "helm4/kubectl/kubectl");
+    let text = ask(Command::new(kubectl).arg("kustomize").arg(repository(folder)), "").unwrap();
+    objects(&text, versions)
+}
+
+/// The object of this kind and name.
+fn named<'o>(objects: &'o [Value], kind: &str, name: &str) -> &'o Value {
+    let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
 }
 
 /// The only object of this kind.

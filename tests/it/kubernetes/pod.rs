@@ -2,14 +2,23 @@
 
 use super::*;
 
+/// What makes the pods: a `StatefulSet` of one, or a `Deployment` of replicas.
+fn workload(objects: &[Value]) -> &Value {
+    let is_workload = |object: &&Value| object["kind"] == "StatefulSet" || object["kind"] == "Deployment";
+    objects.iter().find(is_workload).unwrap()
+}
+
 fn pod(objects: &[Value]) -> &Value {
-    &only(objects, "StatefulSet")["spec"]["template"]["spec"]
+    &workload(objects)["spec"]["template"]["spec"]
 }
 
 fn kustomized() -> Vec<Value> {
-    let kubectl = tool::locate("KUBECTL", "helm4/kubectl/kubectl");
-    let text = ask(Command::new(kubectl).arg("kustomize").arg(repository("deploy/kubernetes")), "").unwrap();
-    objects(&text, &VERSIONS)
+    kustomized_in("deploy/kubernetes", &VERSIONS)
+}
+
+/// Replicas by Helm, and by kustomize, which has no older version of Kubernetes.
+fn with_replicas() -> [Vec<Value>; 2] {
+    [replicated("1.31.0", &[]), kustomized_in("deploy/kubernetes/replicas", &VERSIONS[1..])]
 }
 
 /// By the Pod Security Standard `restricted` of Kubernetes, and a read-only root file system besides.
@@ -73,8 +82,9 @@ fn it_is_restricted_and_alone() {
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn every_mounted_volume_is_there_and_every_volume_is_mounted() {
-    for objects in [chart(&CREDENTIAL), chart(&["--set", "demo=true"]), everything(), kustomized()] {
-        let (set, pod) = (&only(&objects, "StatefulSet")["spec"], pod(&objects));
+    let single = [chart(&CREDENTIAL), chart(&["--set", "demo=true"]), everything(), kustomized()];
+    for objects in single.into_iter().chain(with_replicas()) {
+        let (set, pod) = (&workload(&objects)["spec"], pod(&objects));
         let named = |list: &Value, path: &str| -> std::collections::BTreeSet<String> {
             list.as_array()
                 .into_iter()
@@ -146,6 +156,15 @@ fn the_program_understands_its_arguments_environment_and_files() {
         assert!(all.contains(said), "{said} is not in {all}");
     }
     check_configuration(&kustomized());
+    let [by_helm, by_kustomize] = with_replicas().map(|objects| {
+        assert_restricted(pod(&objects));
+        check_configuration(&objects)
+    });
+    for said in ["postgres://exporter@db1:6432,db2/agntix?", "schema = \"acme\"", "/database/secret\""] {
+        assert!(by_helm.contains(said), "{said} is not in {by_helm}");
+    }
+    assert!(by_kustomize.contains("postgres://exporter@postgres.example/agntix?"), "{by_kustomize}");
+    assert!(!by_kustomize.contains("in-config.toml"), "{by_kustomize}");
     let demo = chart(&["--set", "demo=true"]);
     let arguments = &pod(&demo)["containers"][0]["args"];
     assert_eq!(*arguments, serde_json::json!(["demo", "--web.listen-address=:9899"]));
