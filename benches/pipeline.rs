@@ -188,7 +188,7 @@ impl Daemon {
     fn start(config: &Config, client: Client, runtime: &Runtime) -> Self {
         let ledger_config = LedgerConfig::from(config);
         let own = ExporterMetrics::new().unwrap();
-        let exposition = Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone());
+        let exposition = own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas));
         let exposition = Arc::new(exposition);
         let status = Arc::new(Status::default());
         let (shown, commits) = (Arc::clone(&exposition), own.state_commits.clone());

@@ -243,7 +243,7 @@ fn state_of(n: u64, value: u64) -> SeriesState {
 
 fn exposition() -> Exposition {
     let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
-    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
+    let exposition = ExporterMetrics::new().unwrap().exposition(schemas);
     let states: Vec<_> = (0..SERIES).map(|n| state_of(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish();

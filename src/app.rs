@@ -153,14 +153,11 @@ impl App {
         } else {
             ExporterMetrics::new()?
         };
-        let exposition =
-            Arc::new(Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone()));
+        let exposition = Arc::new(own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas)));
         exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
         own.state_writable.set(1);
-        // Until the poller has seen that nothing is left to catch up with.
-        own.catching_up.set(1);
         own.config_last_reload_successful.set(1);
         if let Some(url) = config.web.external_address() {
             own.web_info.with_label_values(&[url]).set(1);

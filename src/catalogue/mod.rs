@@ -6,6 +6,7 @@
 
 pub mod buckets;
 mod family;
+mod freshness;
 mod own;
 mod reference;
 #[cfg(test)]
@@ -15,7 +16,8 @@ use exposition::LabelSet;
 
 use crate::config::MetricsConfig;
 pub use family::{CHANNEL, Family, GaugeFamily};
-pub use own::{ExporterMetrics, OWN};
+pub use freshness::Freshness;
+pub use own::{ExporterMetrics, PROCESS, SHARED};
 pub use reference::reference;
 
 /// The labels of `metrics.static_labels`, which every sample of every page carries. The ledger's keys do not have them.

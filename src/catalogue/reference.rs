@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use exposition::{Descriptor, Kind};
 
 use super::family::{Family, GaugeFamily};
-use super::own::OWN;
+use super::own::{PROCESS as OF_PROCESS, SHARED};
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -16,7 +16,12 @@ catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writ
 ## How to read them
 
 - **Two kinds.** What the organization did (`agntix_session…`: durable across restarts and crashes, never decreasing)
-  and what this process did (`agntix_exporter_…`, `process_…`: reset by a restart).
+  and what the exporter says of itself (`agntix_up`, `agntix_exporter_…`, `process_…`: reset by a restart).
+- **Shared, or of this process.** Where several replicas share the counts (`state.url`), every one of them shows the same of what
+  is shared: the organization's series, and how current they are. `/metrics?collect[]=sessions` has these and nothing else. What
+  is of this process each replica has of its own, and `/metrics?collect[]=exporter` has only that. Only the replica that counts
+  asks Agntix: on the others `agntix_exporter_api_rate_limit…` is absent, and counters about requests and sessions stand still,
+  so that sums over replicas are right. Without `collect[]`, or with both values, the page has everything.
 - **Label values** are those of the API, in lower case if they come from a fixed list. `unknown`: the API gave no value.
   `none`: that part of the analysis is absent, or was given up at `poll.analysis_deadline`. `other`: the label had
   reached its limit (`metrics.max_label_values`, `metrics.max_agents`, `metrics.max_series`); `agntix_exporter_label_overflow_total` counts these.
@@ -55,10 +60,15 @@ const fn process(name: &'static str, kind: Kind, help: &'static str) -> Descript
 /// The metric reference, as Markdown.
 pub fn reference() -> String {
     let mut text = String::from(INTRODUCTION);
-    section(&mut text, "Sessions: durable totals", Family::ALL.map(Family::descriptor).as_slice());
-    section(&mut text, "Sessions and agents: the present", GaugeFamily::ALL.map(GaugeFamily::descriptor).as_slice());
-    section(&mut text, "The exporter itself", OWN);
-    section(&mut text, "The process (Linux)", PROCESS);
+    section(&mut text, "Sessions: durable totals, shared", Family::ALL.map(Family::descriptor).as_slice());
+    section(
+        &mut text,
+        "Sessions and agents: the present, shared",
+        GaugeFamily::ALL.map(GaugeFamily::descriptor).as_slice(),
+    );
+    section(&mut text, "How current the numbers are: shared", SHARED);
+    section(&mut text, "The exporter itself: of this process", OF_PROCESS);
+    section(&mut text, "The process (Linux): of this process", PROCESS);
     text
 }
 
@@ -101,7 +111,8 @@ mod tests {
     #[test]
     fn everything_that_the_registry_serves_is_in_the_reference() {
         let text = reference();
-        for family in ExporterMetrics::new().unwrap().registry.gather() {
+        let own = ExporterMetrics::new().unwrap();
+        for family in own.registry.gather().into_iter().chain(own.shared.gather()) {
             assert!(text.contains(&format!("| `{}` |", family.name())), "{} is missing", family.name());
             assert!(text.contains(family.help()), "the help of {} differs", family.name());
         }

@@ -94,10 +94,10 @@ impl Publisher {
             self.exposition.set_gauges(family, series);
         }
         let own = &self.own;
-        own.up.set(i64::from(standing.api == ApiStatus::Up));
-        own.catching_up.set(i64::from(is_catching_up));
+        own.up.with_label_values::<&str>(&[]).set(flag(standing.api == ApiStatus::Up));
+        own.catching_up.with_label_values::<&str>(&[]).set(flag(is_catching_up));
         for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
-            own.sessions_tracked.with_label_values(&[stage]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            own.sessions_tracked.with_label_values(&[stage]).set(number(count as u64));
         }
         match summary.oldest_ended {
             Some(at) => own.oldest_pending.with_label_values::<&str>(&[]).set(at.as_seconds_f64()),
@@ -125,8 +125,7 @@ impl Publisher {
     }
 
     fn show_gauges(&self, summary: &Summary) {
-        #[expect(clippy::cast_precision_loss, reason = "sessions.max_tracked is far below 2^53")]
-        let value = |count: &u64| *count as f64;
+        let value = |count: &u64| number(*count);
         let labels =
             |family: GaugeFamily, values: &[&str]| LabelSet::new(family.descriptor().labels, values.iter().copied());
         let mut open: Vec<_> = summary
@@ -144,6 +143,15 @@ impl Publisher {
         self.exposition.set_gauges(GaugeFamily::Open, open);
         self.exposition.set_gauges(GaugeFamily::AwaitingAnalysis, awaiting);
     }
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sessions.max_tracked is far below 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
 }
 
 fn count(own: &ExporterMetrics, update: MetricUpdate) {

@@ -1,4 +1,5 @@
-//! The route of the metrics: chooses format and encoding by the request's headers, and sends the page without copying it.
+//! The route of the metrics: chooses the part of the page by the query, format and encoding by the request's headers, and sends
+//! the page without copying it.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,8 +20,8 @@ use http_body::{Frame, SizeHint};
 
 use crate::catalogue::Exposition;
 use crate::ledger::postgres::{NotCurrent, PageReader};
-use exposition::Page;
 use exposition::negotiation::{self, Encoding, Format};
+use exposition::{Page, Part};
 
 /// What the route needs.
 #[derive(Clone)]
@@ -35,9 +36,14 @@ pub struct MetricsState {
 /// `GET` and `HEAD` of the telemetry path.
 pub async fn metrics(
     State(state): State<MetricsState>,
+    Query(query): Query<Vec<(String, String)>>,
     origin: Option<Extension<Origin>>,
     headers: HeaderMap,
 ) -> Response {
+    let part = match part(&query) {
+        Ok(part) => part,
+        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
+    };
     // Held while the page is rendered, not while it is sent: slow readers share the page and cost no slot.
     let slot = match &state.slots {
         None => None,
@@ -46,17 +52,19 @@ pub async fn metrics(
             None => return busy(),
         },
     };
-    // An older page than one that was shown before would be a fall; an error is a gap.
+    // An older page than one that was shown before would be a fall; an error is a gap. What this process says of itself is
+    // always current.
     if let Some(replica) = &state.replica
+        && part != Part::Process
         && let Err(error) = replica.current().await
     {
         return not_current(&error);
     }
     let format = negotiation::format(joined(&headers, &ACCEPT).as_deref());
     let encoding = negotiation::encoding(joined(&headers, &ACCEPT_ENCODING).as_deref());
-    let page = match state.exposition.ready_page(format, encoding, Instant::now()) {
+    let page = match state.exposition.ready_part(part, format, encoding, Instant::now()) {
         Some(page) => page,
-        None => match make(state.exposition, format, encoding, slot).await {
+        None => match make(state.exposition, part, (format, encoding), slot).await {
             Ok(page) => page,
             Err(error) => return failed(&error),
         },
@@ -77,17 +85,42 @@ pub async fn metrics(
 /// Renders the page on another thread: a large one takes milliseconds, which the connections of this thread must not wait for.
 async fn make(
     exposition: Arc<Exposition>,
-    format: Format,
-    encoding: Encoding,
+    part: Part,
+    (format, encoding): (Format, Encoding),
     slot: Option<ScrapeSlot>,
 ) -> io::Result<Page> {
     let made = tokio::task::spawn_blocking(move || {
-        let page = exposition.page(format, encoding, Instant::now());
+        let page = exposition.part(part, format, encoding, Instant::now());
         // Dropped by this thread: a client that goes away does not end the rendering.
         drop(slot);
         page
     });
     made.await.map_err(io::Error::other)?
+}
+
+/// The part that the query asks for: all of the page without `collect[]`, or with both of its values.
+fn part(query: &[(String, String)]) -> Result<Part, String> {
+    let (mut sessions, mut exporter) = (false, false);
+    for (name, value) in query {
+        match (name.as_str(), value.as_str()) {
+            ("collect[]", "sessions") => sessions = true,
+            ("collect[]", "exporter") => exporter = true,
+            ("collect[]", other) => {
+                return Err(format!(
+                    "collect[] is {other:?}, which is not known. It may be sessions, for the series of the organization, or exporter, \
+                     for those of this process; without it the page has both.\n"
+                ));
+            }
+            // Without the brackets it would be left out of account, and the page would have more than was asked for.
+            ("collect", _) => return Err("The parameter is called collect[], with its brackets.\n".into()),
+            _ => {}
+        }
+    }
+    Ok(match (sessions, exporter) {
+        (true, false) => Part::Series,
+        (false, true) => Part::Process,
+        _ => Part::All,
+    })
 }
 
 fn busy() -> Response {

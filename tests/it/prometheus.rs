@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agntix_exporter::catalogue::{Exposition, Family, GaugeFamily, OWN};
+use agntix_exporter::catalogue::{Exposition, Family, GaugeFamily, PROCESS, SHARED};
 use agntix_exporter::clock::{Clock as _, SystemClock};
 use agntix_exporter::config::WebConfig;
 use agntix_exporter::status::Status;
@@ -97,7 +97,7 @@ fn promtool_finds_nothing_to_say_of_any_metric() {
     let page = text(&full(), Format::Text);
     let session = Family::ALL.map(Family::descriptor);
     let present = GaugeFamily::ALL.map(GaugeFamily::descriptor);
-    for metric in session.iter().chain(&present).chain(OWN) {
+    for metric in session.iter().chain(&present).chain(SHARED).chain(PROCESS) {
         assert!(page.contains(&format!("\n# TYPE {} ", metric.name)), "{} is not on the page", metric.name);
     }
     for version in [Version::V2, Version::V3] {

@@ -22,5 +22,5 @@ mod writer;
 pub use buckets::{BucketSchema, BucketSchemaId, BucketSchemas};
 pub use descriptor::{Descriptor, Family, Kind};
 pub use labels::LabelSet;
-pub use pages::{Exposition, Page};
+pub use pages::{Exposition, Page, Part};
 pub use series::{Exemplar, SeriesKey, SeriesState};

@@ -20,10 +20,25 @@ use crate::series::{Exemplar, SeriesKey, SeriesState};
 /// A rendered variant that nobody has asked for in this time gives its memory back.
 const KEEP: Duration = Duration::from_secs(300);
 
-/// The series of the families `F` and the gauges `G`, and the metrics of a registry, as pages.
+/// Which part of a page is asked for; the two parts have no family in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    All,
+    /// The series in memory, and the metrics that belong to them: the same on every machine that shows these series.
+    Series,
+    /// What the process says of itself.
+    Process,
+}
+
+/// The series of the families `F` and the gauges `G`, and the metrics of two registries, as pages.
 #[derive(Debug)]
 pub struct Exposition<F, G> {
+    /// What the process says of itself.
     registry: Registry,
+    /// What belongs to the series.
+    beside_series: Registry,
     memory: RwLock<SeriesMemory<F, G>>,
     /// One for each format and encoding. Concurrent scrapes of a new generation wait at its lock, and one of them renders.
     variants: [Mutex<Option<Rendered>>; 6],
@@ -76,9 +91,18 @@ impl<F: Family, G: Family> Exposition<F, G> {
     pub fn new(schemas: Arc<BucketSchemas>, registry: Registry) -> Self {
         Self {
             registry,
+            beside_series: Registry::new(),
             memory: RwLock::new(SeriesMemory::new(schemas)),
             variants: std::array::from_fn(|_| Mutex::new(None)),
         }
+    }
+
+    /// Puts the metrics of a second registry beside the series: they are on every page that has the series, and on those before
+    /// the series are published as well. No family may be in both registries.
+    #[must_use]
+    pub fn with_metrics_beside_series(mut self, registry: Registry) -> Self {
+        self.beside_series = registry;
+        self
     }
 
     /// Takes the absolute states of series, new ones included, and exemplars of theirs. A count that is lower than before
@@ -124,8 +148,12 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner).gauges()
     }
 
-    /// The page as it is now, if the part of the series is ready: that takes microseconds, and waits for nobody.
-    pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
+    /// [`part`](Self::part), if what is to be rendered for it is ready: that takes microseconds, and waits for nobody.
+    pub fn ready_part(&self, part: Part, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
+        if part == Part::Process {
+            let constant = self.memory.try_read().ok()?.constant_labels();
+            return self.process_page(&constant, format, encoding).ok();
+        }
         let wanted = variant(format, encoding);
         let (current, constant) = {
             let memory = self.memory.try_read().ok()?;
@@ -134,27 +162,62 @@ impl<F: Family, G: Family> Exposition<F, G> {
         let page = {
             let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
             let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
-            rendered.page(encoding, self.registry_part(&constant, format), now).ok()?
+            rendered.page(encoding, self.registry_part(part, &constant, format), now).ok()?
         };
         self.forget_unused(wanted, now);
         Some(page)
     }
 
-    /// The page as it is now. The part of the series is rendered and compressed once after each change.
+    /// The whole page as it is now, if that is [ready](Self::ready_part).
+    pub fn ready_page(&self, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
+        self.ready_part(Part::All, format, encoding, now)
+    }
+
+    /// A part of the page as it is now. The series are rendered and compressed once after each change, whichever part is asked
+    /// for.
     ///
     /// # Errors
     /// Only if the compressor cannot have memory.
-    pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+    pub fn part(&self, part: Part, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+        let constant = self.read_memory(SeriesMemory::constant_labels);
+        if part == Part::Process {
+            return self.process_page(&constant, format, encoding);
+        }
         let wanted = variant(format, encoding);
         self.forget_unused(wanted, now);
-        let registry = self.registry_part(&self.read_memory(SeriesMemory::constant_labels), format);
+        let registry = self.registry_part(part, &constant, format);
         let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
         self.with_series(&mut lock(slot), (format, encoding), registry, now)
     }
 
-    fn registry_part(&self, constant: &ConstantLabels, format: Format) -> Vec<u8> {
+    /// The whole page as it is now.
+    ///
+    /// # Errors
+    /// Only if the compressor cannot have memory.
+    pub fn page(&self, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
+        self.part(Part::All, format, encoding, now)
+    }
+
+    /// Small enough to be made for each scrape.
+    fn process_page(&self, constant: &ConstantLabels, format: Format, encoding: Encoding) -> std::io::Result<Page> {
+        let none = PartCompressor::new(encoding)?.finish()?;
+        let registry = self.registry_part(Part::Process, constant, format);
+        let registry = compress::last_part(encoding, &none, registry)?.into();
+        Ok(Page { series: none.bytes.into(), registry })
+    }
+
+    fn registry_part(&self, part: Part, constant: &ConstantLabels, format: Format) -> Vec<u8> {
+        let families = match part {
+            Part::Process => self.registry.gather(),
+            Part::Series => self.beside_series.gather(),
+            Part::All => {
+                let mut families = [self.registry.gather(), self.beside_series.gather()].concat();
+                families.sort_by(|one, other| one.name().cmp(other.name()));
+                families
+            }
+        };
         let mut out = Vec::with_capacity(8 * 1024);
-        registry::write(&mut out, &self.registry, constant, format);
+        registry::write(&mut out, &families, constant, format);
         out
     }
 

@@ -1,6 +1,5 @@
 //! The metrics of a `prometheus` registry on a page of either format.
 
-use prometheus::Registry;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::descriptor::Kind;
@@ -8,9 +7,9 @@ use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
 use crate::{number, writer};
 
-/// Appends every family of the registry, and what ends the page.
-pub fn write(out: &mut Vec<u8>, registry: &Registry, constant: &ConstantLabels, format: Format) {
-    for family in &registry.gather() {
+/// Appends these families, and what ends the page.
+pub fn write(out: &mut Vec<u8>, families: &[MetricFamily], constant: &ConstantLabels, format: Format) {
+    for family in families {
         write_family(out, family, constant, format);
     }
     if format == Format::OpenMetrics {

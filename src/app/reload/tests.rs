@@ -58,7 +58,7 @@ impl Fixture {
             config: loaded.config,
             reloader: Arc::new(move || read(&path, &pairs.lock().unwrap())),
             clock: Arc::new(SystemClock),
-            exposition: Arc::new(Exposition::new(schemas, own.registry.clone())),
+            exposition: Arc::new(own.exposition(schemas)),
             own,
             log_level: LogLevel::fixed(),
             counting: Counting::Alone {

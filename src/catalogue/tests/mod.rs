@@ -6,7 +6,9 @@ use std::time::Instant;
 use exposition::negotiation::{Encoding, Format};
 use exposition::{BucketSchemaId, LabelSet};
 
-use super::{Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, OWN, SeriesKey, SeriesState, buckets};
+use super::{
+    Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, PROCESS, SHARED, SeriesKey, SeriesState, buckets,
+};
 use crate::config::{METRIC_LABELS, MetricsConfig};
 
 const CHANNEL: [&str; 4] = ["support", "chat", "web", "inbound"];
@@ -17,7 +19,7 @@ fn exposition() -> Exposition {
         sentiment_score_buckets: vec![-0.8, 0.0, 1.0],
         ..MetricsConfig::default()
     };
-    Exposition::new(Arc::new(buckets::schemas(&config)), ExporterMetrics::new().unwrap().registry)
+    ExporterMetrics::new().unwrap().exposition(Arc::new(buckets::schemas(&config)))
 }
 
 fn key(family: Family, values: &[&str]) -> SeriesKey {
@@ -112,7 +114,7 @@ fn the_exporters_own_metrics_end_the_page() {
 fn the_names_that_static_labels_cannot_have_are_those_of_the_metrics() {
     let families = Family::ALL.map(Family::descriptor);
     let gauges = GaugeFamily::ALL.map(GaugeFamily::descriptor);
-    let all = families.iter().chain(&gauges).chain(OWN);
+    let all = families.iter().chain(&gauges).chain(SHARED).chain(PROCESS);
     let names: std::collections::BTreeSet<&str> = all.flat_map(|descriptor| descriptor.labels).copied().collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), METRIC_LABELS);
 }

@@ -59,7 +59,7 @@ impl World {
         change(&mut config);
         let ledger_config = LedgerConfig::from(&config);
         let own = ExporterMetrics::new().unwrap();
-        let exposition = Exposition::new(Arc::clone(&ledger_config.policy.bucket_schemas), own.registry.clone());
+        let exposition = own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas));
         let exposition = Arc::new(exposition);
         let shown = Arc::clone(&exposition);
         let observer = Box::new(move |result: Result<crate::ledger::Committed, &LedgerError>| {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::WebState;
 use crate::catalogue::ExporterMetrics;
-use crate::catalogue::{Exposition, Family, SeriesKey, SeriesState, buckets};
+use crate::catalogue::{Family, SeriesKey, SeriesState, buckets};
 use crate::clock::ManualClock;
 use crate::config::MetricsConfig;
 use crate::lifecycle::ReloadRequest;
@@ -21,7 +21,7 @@ use exposition::{BucketSchemaId, LabelSet};
 
 fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
     let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
-    let exposition = Exposition::new(schemas, ExporterMetrics::new().unwrap().registry);
+    let exposition = ExporterMetrics::new().unwrap().exposition(schemas);
     let states: Vec<_> = (0..series)
         .map(|n| SeriesState {
             key: SeriesKey {

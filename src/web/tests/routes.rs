@@ -176,3 +176,43 @@ async fn metrics_may_take_the_place_of_the_landing_page() {
     let (answer, _) = ask(&router(web_state(0).0, &config).unwrap(), Method::GET, "/", &[]).await;
     assert_eq!(header(&answer, "content-type"), "text/plain; version=0.0.4; charset=utf-8");
 }
+
+#[tokio::test]
+async fn part_of_the_metrics_is_chosen_by_collect() {
+    let router = routes(web_state(3).0);
+    let page = async |query: &str, headers: &[(&str, &str)]| {
+        let (answer, body) = ask(&router, Method::GET, &format!("/metrics{query}"), headers).await;
+        (answer.status().as_u16(), body)
+    };
+    let has = |body: &[u8]| {
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        ["agntix_session_languages_total{", "\nagntix_up ", "\nagntix_exporter_build_info{"]
+            .map(|name| text.contains(name))
+    };
+    for (query, parts) in [
+        ("", [true; 3]),
+        ("?collect[]=sessions&collect[]=exporter", [true; 3]),
+        ("?other=1", [true; 3]),
+        ("?collect[]=sessions", [true, true, false]),
+        // As Prometheus writes it.
+        ("?collect%5B%5D=sessions", [true, true, false]),
+        ("?collect%5B%5D=exporter", [false, false, true]),
+        ("?collect[]=exporter&collect[]=exporter", [false, false, true]),
+    ] {
+        let (status, body) = page(query, &[]).await;
+        assert_eq!((status, has(&body)), (200, parts), "{query}");
+        let (status, zipped) = page(query, &[("accept-encoding", "gzip")]).await;
+        let mut plain = Vec::new();
+        flate2::bufread::GzDecoder::new(&zipped[..]).read_to_end(&mut plain).unwrap();
+        assert_eq!((status, has(&plain)), (200, parts), "{query}");
+    }
+    for (query, why) in [
+        ("?collect[]=process", "\"process\""),
+        ("?collect[]=sessions&collect[]=", "\"\""),
+        ("?collect=sessions", "brackets"),
+    ] {
+        let (status, body) = page(query, &[]).await;
+        let text = String::from_utf8(body).unwrap();
+        assert!(status == 400 && text.contains(why) && text.ends_with(".\n"), "{query}: {status} {text}");
+    }
+}

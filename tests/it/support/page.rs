@@ -37,7 +37,7 @@ pub fn full() -> Exposition {
             at_ms: now,
         })
         .to_vec();
-    let exposition = Exposition::new(schemas, own().registry);
+    let exposition = own().exposition(schemas);
     exposition.apply(&states, exemplars);
     for family in GaugeFamily::ALL {
         exposition.set_gauges(family, vec![(labels(family.descriptor().labels), 1.0)]);
@@ -79,7 +79,7 @@ fn labels(names: &[&str]) -> LabelSet {
 
 fn own() -> ExporterMetrics {
     let own = ExporterMetrics::new().unwrap();
-    own.up.set(1);
+    own.up.with_label_values::<&str>(&[]).set(1.0);
     own.api_requests.with_label_values(&["session", "200"]).inc();
     own.api_request_duration.with_label_values(&["session"]).observe(0.02);
     for gauge in [&own.api_rate_limit, &own.api_rate_limit_remaining, &own.api_rate_limit_reset] {

@@ -120,3 +120,39 @@ fn concurrent_scrapes_of_a_new_generation_share_one_page() {
     let pages: Vec<_> = scrapes.into_iter().map(|s| s.join().unwrap()).collect();
     assert!(pages.iter().all(|p| p.as_ptr() == pages[0].as_ptr()));
 }
+
+#[test]
+fn parts_have_what_belongs_to_them_and_together_the_whole() {
+    let (registry, up) = registry();
+    up.set(1);
+    let beside = Registry::new();
+    let late = IntGauge::new("jobs_late", "Whether the counts lag behind.").unwrap();
+    beside.register(Box::new(late)).unwrap();
+    let exposition = filled(with_registry(registry).with_metrics_beside_series(beside), 50);
+    for format in Format::ALL {
+        for encoding in Encoding::ALL {
+            let text = |part| {
+                let page = exposition.part(part, format, encoding, Instant::now()).unwrap();
+                let ready = exposition.ready_part(part, format, encoding, Instant::now()).unwrap();
+                assert_eq!(page.to_vec(), ready.to_vec());
+                let bytes = match encoding {
+                    Encoding::Identity => page.to_vec(),
+                    Encoding::Gzip => unzip(&page),
+                    Encoding::Zstd => zstd::decode_all(&page.to_vec()[..]).unwrap(),
+                };
+                String::from_utf8(bytes).unwrap()
+            };
+            let (all, series, process) = (text(Part::All), text(Part::Series), text(Part::Process));
+            assert!(series.contains("jobs_failures_total{") && series.contains("\njobs_late 0\n"), "{series}");
+            assert!(!series.contains("jobs_up") && !series.contains("jobs_requests"), "{series}");
+            assert!(process.contains("jobs_up 1\n") && !process.contains("jobs_late"), "{process}");
+            let lines =
+                |page: &str| page.lines().filter(|line| *line != "# EOF").map(str::to_owned).collect::<Vec<_>>();
+            let (mut parts, mut whole) = ([lines(&series), lines(&process)].concat(), lines(&all));
+            parts.sort();
+            whole.sort();
+            assert_eq!(parts, whole);
+            assert!(format == Format::Text || [&series, &process].iter().all(|page| page.ends_with("# EOF\n")));
+        }
+    }
+}

@@ -11,7 +11,9 @@ use std::time::Instant;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::negotiation::{Encoding, Format};
-use crate::{BucketSchema, BucketSchemaId, BucketSchemas, Descriptor, Family, LabelSet, Page, SeriesKey, SeriesState};
+use crate::{
+    BucketSchema, BucketSchemaId, BucketSchemas, Descriptor, Family, LabelSet, Page, Part, SeriesKey, SeriesState,
+};
 
 type Exposition = crate::Exposition<Jobs, Queues>;
 
