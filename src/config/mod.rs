@@ -6,6 +6,9 @@
 mod api;
 mod changes;
 mod credential;
+mod database_address;
+mod database_grammar;
+mod database_url;
 pub mod duration;
 mod environment;
 mod error;
@@ -34,6 +37,11 @@ mod webhook;
 
 pub use api::{AUTO_PATH, ApiConfig};
 pub use changes::restart_only_changes;
+pub use database_address::{
+    Keepalives,
+    Channel, DatabaseAddress, Password, ServerAddress, ServerHost, SslMode, TlsParameters,
+};
+pub use database_url::DatabaseUrl;
 pub use environment::Environment;
 pub use error::{ConfigError, Violation};
 pub use ha::HaConfig;
@@ -45,7 +53,7 @@ pub use origin::{ConfigOrigin, Origins};
 pub use poll::PollConfig;
 pub use root::Config;
 pub use sessions::SessionsConfig;
-pub use state::{DatabaseUrl, StateConfig};
+pub use state::StateConfig;
 pub use static_labels::METRIC_LABELS;
 pub use stream::StreamConfig;
 pub use web::{FIXED_PATHS, WebConfig};

@@ -1,11 +1,10 @@
 //! `[state]`: where the counts are kept.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::database_url::DatabaseUrl;
 use super::error::{Violation, shown};
 use super::rules;
 
@@ -40,8 +39,8 @@ impl StateConfig {
     pub fn validate(&self) -> Result<(), Violation> {
         rules::path("state.path", &self.path, "directory")?;
         if let Some(url) = &self.url {
-            let rule = "must be a URL such as \"postgres://exporter@db1,db2/agntix?sslmode=verify-full\"";
-            rules::check(url.is_postgres(), "state.url", shown(&url.redacted()), rule)?;
+            let rule = url.address().err();
+            rules::check(rule.is_none(), "state.url", format!("{url:?}"), rule.unwrap_or_default())?;
         }
         if let Some(file) = &self.password_file {
             rules::path("state.password_file", file, "file")?;
@@ -64,98 +63,9 @@ impl StateConfig {
     }
 }
 
-/// The URL of a database. Its password is never shown, in whatever way it is printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// The whole of it, for whoever connects.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// It with three stars for a password.
-    pub fn redacted(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return self.0.clone() };
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let authority = match authority.rsplit_once('@') {
-            Some((user, hosts)) => match user.split_once(':') {
-                Some((user, _)) => format!("{user}:***@{hosts}"),
-                None => authority.to_owned(),
-            },
-            None => authority.to_owned(),
-        };
-        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let mut url = format!("{scheme}://{authority}{path}");
-        for (place, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
-            url.push(if place == 0 { '?' } else { '&' });
-            url.push_str(if is_password(pair) { "password=***" } else { pair });
-        }
-        url
-    }
-
-    fn is_postgres(&self) -> bool {
-        let rest = self.0.strip_prefix("postgres://").or_else(|| self.0.strip_prefix("postgresql://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
-    }
-
-    fn has_password(&self) -> bool {
-        self.redacted() != self.0
-    }
-}
-
-/// Whether a parameter of the URL is a password, however it is spelt.
-fn is_password(pair: &str) -> bool {
-    let name = pair.split('=').next().unwrap_or(pair);
-    percent_decode_str(name).decode_utf8_lossy().eq_ignore_ascii_case("password")
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.redacted(), f)
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.redacted())
-    }
-}
-
-impl Serialize for DatabaseUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.redacted())
-    }
-}
-
-impl From<&str> for DatabaseUrl {
-    fn from(url: &str) -> Self {
-        Self(url.to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn password_is_in_no_print_of_a_url() {
-        for (url, shown) in [
-            ("postgres://u:s3cret@db1,db2:1/x?a=b", "postgres://u:***@db1,db2:1/x?a=b"),
-            ("postgres://u:s3:c@ret@db/x", "postgres://u:***@db/x"),
-            ("postgres://u@db/x?a=b&password=s3cret&c=d", "postgres://u@db/x?a=b&password=***&c=d"),
-            ("postgres://u@db/x?pass%77ord=s3cret", "postgres://u@db/x?password=***"),
-            ("postgres://u@db/x?sslmode=require", "postgres://u@db/x?sslmode=require"),
-        ] {
-            let url = DatabaseUrl::from(url);
-            assert_eq!(url.redacted(), shown);
-            assert_eq!(url.to_string(), shown);
-            assert_eq!(format!("{url:?}"), format!("{shown:?}"));
-            assert_eq!(serde_json::to_value(&url).unwrap(), shown);
-            assert_eq!(url.has_password(), shown.contains("***"));
-        }
-    }
 
     #[test]
     fn rules_of_the_database_are_kept() {

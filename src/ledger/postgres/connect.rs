@@ -4,25 +4,27 @@
 //! setting, no prepared statement, no lock. Whatever is waited for has a limit. A connection of which something is still
 //! waited for when its holder turns away is given up: nobody knows then what is on its way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
-use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Client, Config as Parameters, NoTls};
+use tokio_postgres::config::{ChannelBinding, SslMode as Asked, SslNegotiation};
+use tokio_postgres::{Client, Config as Parameters, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::{PostgresError, chain};
+use super::error::PostgresError;
+use super::fault::{Fault, ServerFault};
 use super::tables::{FORMAT, Format};
-use super::tls::{self, Tls};
+use super::tls;
+use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost};
 use crate::tasks::Tasks;
 
 /// The task of a connection.
 const TASK: &str = "a connection to the database";
 /// Connections at once: the writer and the reader of the page have one each, deliveries share the rest.
 const MOST_CONNECTIONS: usize = 8;
-/// How long one host may take until a connection to it can be used.
+/// How long one host may take until a connection to it can be used, if the URL does not say it.
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long what was sent may stay unacknowledged by the network, if the URL does not say it.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,11 +51,11 @@ impl Database {
     /// # Errors
     /// If the URL cannot be used.
     pub fn new(url: &str, password_file: Option<PathBuf>, schema: &str, tasks: Tasks) -> Result<Self, PostgresError> {
-        let (url, tls) = tls::split(url)?;
-        let hosts = one_by_one(&url).iter().map(|url| parameters(url, &tls)).collect::<Result<Vec<_>, _>>()?;
-        let name: Box<str> = name_of(&parameters(&url, &tls)?).into();
-        let connector = Connector { database: name, hosts, tls, password_file, tasks };
-        let name = connector.database.clone();
+        let address = DatabaseAddress::parse(url).map_err(|rule| PostgresError::Url { detail: format!("it {rule}") })?;
+        let name: Box<str> = address.name().into();
+        let parameters = parameters(&address);
+        let user = parameters.get_user().unwrap_or_default().into();
+        let connector = Connector { database: name.clone(), user, address, parameters, password_file, tasks };
         let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: Some(WAIT) };
         let builder = Pool::builder(connector).max_size(MOST_CONNECTIONS).timeouts(timeouts);
         let pool = builder.runtime(deadpool::Runtime::Tokio1).build();
@@ -151,12 +153,14 @@ impl Drop for Connection {
 
 /// Connects by what the files of the configuration say at that time: passwords and certificates may be replaced.
 #[derive(Debug)]
-struct Connector {
+pub(super) struct Connector {
     /// [`Database::name`]
     database: Box<str>,
-    /// What is tried, in this order.
-    hosts: Vec<Parameters>,
-    tls: Tls,
+    /// Who connects; empty if it is the user of the process.
+    user: Box<str>,
+    address: DatabaseAddress,
+    /// All but the server, the password and the use of TLS.
+    parameters: Parameters,
     password_file: Option<PathBuf>,
     /// Of which each connection is one. It ends with its connection.
     tasks: Tasks,
@@ -167,29 +171,14 @@ impl Manager for Connector {
     type Error = PostgresError;
 
     async fn create(&self) -> Result<Client, PostgresError> {
-        let password = self.password().await;
-        let mut failed = None;
-        for host in &self.hosts {
-            let mut host = host.clone();
-            if let Some(password) = &password {
-                host.password(password.trim_end_matches(['\r', '\n']));
-            }
-            // A host may take the connection and then say nothing, and the next one may be the primary by now.
-            let error = match tokio::time::timeout(HOST_TIMEOUT, self.connect_to(&host)).await {
-                Ok(Ok(client)) => return Ok(client),
-                Ok(Err(error)) => PostgresError::of(&self.database, &error),
-                Err(_) => {
-                    let detail = format!("{} does not answer", name_of(&host));
-                    PostgresError::Unreachable { database: self.database.clone(), detail }
-                }
-            };
-            // What a server says of the user is worth more than that another server is not there.
-            if failed.is_none() || matches!(error, PostgresError::Refused { .. }) {
-                failed = Some(error);
+        let mut faults = Vec::new();
+        for server in &self.address.servers {
+            match Box::pin(self.connect_to(server)).await {
+                Ok(client) => return Ok(client),
+                Err(fault) => faults.push(fault),
             }
         }
-        let none = || PostgresError::Url { detail: "it names no host".into() };
-        Err(failed.unwrap_or_else(none))
+        Err(PostgresError::of_servers(&self.database, &faults))
     }
 
     async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<PostgresError> {
@@ -198,29 +187,106 @@ impl Manager for Connector {
 }
 
 impl Connector {
-    /// What is in the password file. One that cannot be read is as good as a wrong one: the server says which user it refuses.
-    async fn password(&self) -> Option<String> {
-        let file = self.password_file.clone()?;
-        let read = tokio::task::spawn_blocking(move || {
-            let read = std::fs::read_to_string(&file);
-            read.map_err(|error| tracing::warn!(file = %file.display(), %error, "state.password_file cannot be read"))
-        });
-        read.await.ok()?.ok()
+    /// A connection to that server, if it can be written to.
+    pub(super) async fn connect_to(&self, server: &ServerAddress) -> Result<Client, ServerFault> {
+        let limit = self.address.connect_timeout.unwrap_or(HOST_TIMEOUT);
+        // A host may take the connection and then say nothing, and the next one may be the primary by now.
+        let connected = tokio::time::timeout(limit, Box::pin(self.connect_within(server))).await;
+        connected.unwrap_or(Err(Fault::Silent(limit))).map_err(|fault| ServerFault {
+            server: server.to_string().into(),
+            user: self.user.clone(),
+            database: self.parameters.get_dbname().unwrap_or(&self.user).into(),
+            fault,
+        })
     }
 
-    async fn connect_to(&self, host: &Parameters) -> Result<Client, tokio_postgres::Error> {
-        Ok(match self.tls.connector().await {
-            None => {
-                let (client, connection) = host.connect(NoTls).await?;
-                self.tasks.spawn_detached(TASK, ended(connection));
-                client
+    async fn connect_within(&self, server: &ServerAddress) -> Result<Client, Fault> {
+        let mut parameters = self.parameters.clone();
+        let attempts = match &server.host {
+            ServerHost::Name(name) => {
+                parameters.host(name);
+                tls::attempts(self.address.tls.mode)
             }
-            Some(config) => {
-                let (client, connection) = host.connect(MakeRustlsConnect::new(config)).await?;
-                self.tasks.spawn_detached(TASK, ended(connection));
-                client
+            // A Unix socket has no TLS, whatever sslmode says, as with libpq.
+            ServerHost::Directory(directory) => {
+                parameters.host_path(directory);
+                &[Asked::Disable]
             }
-        })
+        };
+        parameters.port(server.port);
+        let password = match &self.password_file {
+            Some(file) => Some(password_in(file).await),
+            None => None,
+        };
+        if let Some(Ok(password)) = &password {
+            parameters.password(password);
+        }
+        let mut first = None;
+        for asked in attempts {
+            parameters.ssl_mode(*asked);
+            let fault = match self.attempt(&parameters, *asked).await {
+                Ok(client) => return is_of_use(&client).await.map(|()| client),
+                Err(fault) => fault,
+            };
+            // Without a password nothing can be wrong with it.
+            let fault = match (fault, &password) {
+                (Fault::NoPassword | Fault::Password, Some(Err(why))) => Fault::PasswordFile(why.clone()),
+                (fault, _) => fault,
+            };
+            let is_of_tls = matches!(fault, Fault::NoAccess(_) | Fault::NoTls | Fault::Tls(_) | Fault::ClientCertificate(_));
+            let fault = first.get_or_insert(fault);
+            if !is_of_tls {
+                return Err(fault.clone());
+            }
+        }
+        Err(first.unwrap_or(Fault::NoTls))
+    }
+
+    async fn attempt(&self, parameters: &Parameters, asked: Asked) -> Result<Client, Fault> {
+        if asked == Asked::Disable {
+            let (client, connection) = parameters.connect(NoTls).await.map_err(|error| Fault::of(&error))?;
+            self.tasks.spawn_detached(TASK, ended(connection));
+            return Ok(client);
+        }
+        let connector = MakeRustlsConnect::new(tls::connector(&self.address.tls).await.map_err(Fault::TlsFile)?);
+        let (client, connection) = parameters.connect(connector).await.map_err(|error| Fault::of(&error))?;
+        self.tasks.spawn_detached(TASK, ended(connection));
+        Ok(client)
+    }
+}
+
+/// Whether the server can be written to: what a standby shows may be old.
+async fn is_of_use(client: &Client) -> Result<(), Fault> {
+    // By the simple protocol, which every pooler knows.
+    let query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')";
+    let answer = client.simple_query(query).await.map_err(|error| Fault::of(&error))?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
+        _ => None,
+    });
+    match row {
+        Some((true, _)) => Err(Fault::Standby),
+        Some((false, true)) => Err(Fault::ReadOnly),
+        _ => Ok(()),
+    }
+}
+
+/// What is in the password file, without the end of its line.
+///
+/// # Errors
+/// Why it cannot be the password; the end of a sentence.
+async fn password_in(file: &Path) -> Result<String, String> {
+    let path = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+    let read = read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
+    let name = file.display();
+    let text = read.map_err(|error| format!("state.password_file {name} cannot be read: {error}"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("state.password_file {name} is empty")),
+        password if password.contains('\n') => {
+            Err(format!("state.password_file {name} has several lines, and must hold nothing but the password"))
+        }
+        password => Ok(password.to_owned()),
     }
 }
 
@@ -231,46 +297,42 @@ async fn ended(connection: impl Future<Output = Result<(), tokio_postgres::Error
     }
 }
 
-/// The URL once for each of its hosts.
-fn one_by_one(url: &str) -> Vec<String> {
-    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, hosts) = authority.rfind('@').map_or(("", authority), |at| authority.split_at(at + 1));
-    hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
-}
-
-/// The parameters that a URL gives, and the ones that it needs.
-fn parameters(url: &str, tls: &Tls) -> Result<Parameters, PostgresError> {
-    // The error of the library repeats no part of the URL but the name of a parameter.
-    let mut parameters: Parameters = url.parse().map_err(|error| PostgresError::Url { detail: chain(&error) })?;
-    if parameters.get_hosts().is_empty() {
-        return Err(PostgresError::Url { detail: "it names no host".into() });
+/// The parameters that a URL gives, and those that it needs, but for the server and the use of TLS.
+fn parameters(address: &DatabaseAddress) -> Parameters {
+    let mut parameters = Parameters::new();
+    if let Some(user) = &address.user {
+        parameters.user(user);
     }
-    if parameters.get_tcp_user_timeout().is_none() {
-        parameters.tcp_user_timeout(USER_TIMEOUT);
+    if let Some(password) = &address.password {
+        parameters.password(password.expose());
     }
-    if parameters.get_application_name().is_none() {
-        parameters.application_name("agntix-exporter");
+    if let Some(database) = &address.database {
+        parameters.dbname(database);
     }
-    parameters.keepalives_idle(KEEPALIVE);
-    // Whatever the URL says: a server that cannot be written to is of no use, and what it shows may be old.
-    parameters.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    parameters.ssl_mode(tls.mode());
-    Ok(parameters)
-}
-
-fn name_of(parameters: &Parameters) -> String {
-    let ports = parameters.get_ports();
-    let host = |(place, host): (usize, &tokio_postgres::config::Host)| {
-        let port = ports.get(place).or_else(|| ports.first()).copied().unwrap_or(5432);
-        match host {
-            tokio_postgres::config::Host::Tcp(host) => format!("{host}:{port}"),
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        }
-    };
-    let hosts: Vec<_> = parameters.get_hosts().iter().enumerate().map(host).collect();
-    let database = parameters.get_dbname().or_else(|| parameters.get_user()).unwrap_or_default();
-    format!("{}/{database}", hosts.join(","))
+    if let Some(options) = &address.options {
+        parameters.options(options);
+    }
+    parameters.application_name(address.application_name.as_deref().unwrap_or("agntix-exporter"));
+    parameters.tcp_user_timeout(address.tcp_user_timeout.unwrap_or(USER_TIMEOUT));
+    let keepalives = &address.keepalives;
+    parameters.keepalives(!keepalives.are_off).keepalives_idle(keepalives.idle.unwrap_or(KEEPALIVE));
+    if let Some(interval) = keepalives.interval {
+        parameters.keepalives_interval(interval);
+    }
+    if let Some(count) = keepalives.count {
+        parameters.keepalives_retries(count);
+    }
+    if let Some(channel) = address.channel_binding {
+        parameters.channel_binding(match channel {
+            Channel::Disable => ChannelBinding::Disable,
+            Channel::Prefer => ChannelBinding::Prefer,
+            Channel::Require => ChannelBinding::Require,
+        });
+    }
+    if address.tls.is_direct {
+        parameters.ssl_negotiation(SslNegotiation::Direct);
+    }
+    parameters
 }
 
 /// A name as it stands in statements.
@@ -288,13 +350,6 @@ mod tests {
         let database = Database::new(url, None, "a\"b", Tasks::new().0).unwrap();
         assert_eq!((database.name(), database.schema()), ("db1:5432,db2:6432/agntix", "\"a\"\"b\""));
         assert!(!format!("{database:?}").contains("secret"), "{database:?}");
-    }
-
-    #[test]
-    fn hosts_are_tried_one_by_one() {
-        let urls = one_by_one("postgres://u:p@db1,db2:6432/agntix?a=b");
-        assert_eq!(urls, ["postgres://u:p@db1/agntix?a=b", "postgres://u:p@db2:6432/agntix?a=b"]);
-        assert_eq!(one_by_one("postgres://[::1]:1/x"), ["postgres://[::1]:1/x"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use tokio_postgres::error::SqlState;
 
+use super::fault::ServerFault;
+
 /// Why the shared ledger cannot be used, or not now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresError {
@@ -19,6 +21,14 @@ pub enum PostgresError {
         /// Which.
         database: Box<str>,
         /// What happened.
+        detail: String,
+    },
+    /// No server takes the connection, though one was reached.
+    #[error("the database {database} cannot be used ({detail})")]
+    Unusable {
+        /// Which.
+        database: Box<str>,
+        /// What each server says, and what to do.
         detail: String,
     },
     /// The server has refused a statement.
@@ -103,6 +113,20 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
+    /// None of the servers can be used, and why.
+    pub(super) fn of_servers(database: &str, faults: &[ServerFault]) -> Self {
+        // What a server says of the user is worth more than that another server is not there.
+        let first = faults.iter().find(|fault| !fault.is_of_the_network()).or_else(|| faults.first());
+        let says: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let advice = first.map(ServerFault::advice).unwrap_or_default();
+        let (database, detail) = (database.into(), format!("{}; {advice}", says.join("; ")));
+        if first.is_none_or(ServerFault::is_of_the_network) {
+            Self::Unreachable { database, detail }
+        } else {
+            Self::Unusable { database, detail }
+        }
+    }
+
     /// What an error of the library means.
     pub(super) fn of(database: &str, error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {

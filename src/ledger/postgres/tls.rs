@@ -1,151 +1,65 @@
-//! TLS to the database, by the parameters of libpq: `sslmode`, `sslrootcert`, `sslcert`, `sslkey`.
+//! TLS to the database, as libpq has it.
 //!
 //! <https://www.postgresql.org/docs/current/libpq-ssl.html> says what each mode checks. Where no `sslrootcert` is given, the
 //! modes that check a certificate trust the system's authorities.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::SslMode as Asked;
 
-use super::error::PostgresError;
+use crate::config::{SslMode, TlsParameters};
 
-/// What a server's certificate is held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    /// There is no TLS.
-    Disable,
-    /// TLS if the server has it; nobody is asked who it is.
-    Prefer,
-    /// TLS; nobody is asked who it is, unless there is an authority to ask.
-    Require,
-    /// TLS with a certificate of a trusted authority, for whatever name.
-    VerifyCa,
-    /// TLS with a certificate of a trusted authority for the host's name.
-    VerifyFull,
+/// How a server is asked, one after the other: whether for TLS, and whether it may say no. Another one is tried if TLS or the
+/// access rules fail.
+pub(super) fn attempts(mode: SslMode) -> &'static [Asked] {
+    match mode {
+        SslMode::Disable => &[Asked::Disable],
+        SslMode::Allow => &[Asked::Disable, Asked::Require],
+        SslMode::Prefer => &[Asked::Prefer, Asked::Disable],
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Asked::Require],
+    }
 }
 
-/// What the URL says of TLS.
-#[derive(Clone, Debug)]
-pub(super) struct Tls {
-    mode: Mode,
-    authorities: Option<PathBuf>,
-    certificate: Option<(PathBuf, PathBuf)>,
-}
-
-/// Takes the parameters of TLS out of a URL, which the library does not know or knows fewer values of.
+/// What a connection is to be made with. Files are read each time, since they may be replaced.
 ///
 /// # Errors
-/// If one of them has no meaning.
-pub(super) fn split(url: &str) -> Result<(String, Tls), PostgresError> {
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut rest = Vec::new();
-    let (mut mode, mut authorities, mut certificate, mut key) = (None, None, None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = || percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-        match name {
-            "sslmode" => mode = Some(Mode::read(&value())?),
-            "sslrootcert" => authorities = Some(value()),
-            "sslcert" => certificate = Some(value()),
-            "sslkey" => key = Some(value()),
-            _ => rest.push(pair),
-        }
-    }
-    // As libpq has it since version 16: who trusts the system's authorities cannot mean them for any name.
-    let is_system = authorities.as_deref() == Some("system");
-    let mode = match (mode, &authorities) {
-        (None, Some(_)) if is_system => Mode::VerifyFull,
-        (Some(Mode::Require), Some(_)) if !is_system => Mode::VerifyCa,
-        (mode, _) => mode.unwrap_or(Mode::Prefer),
-    };
-    let certificate = match (certificate, key) {
-        (None, None) => None,
-        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-        _ => return Err(PostgresError::Url { detail: "sslcert and sslkey must be given together".into() }),
-    };
-    let authorities = authorities.filter(|_| !is_system).map(PathBuf::from);
-    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
-    Ok((format!("{address}{query}"), Tls { mode, authorities, certificate }))
+/// If one of them is of no use: which, and why.
+pub(super) async fn connector(tls: &TlsParameters) -> Result<ClientConfig, String> {
+    let tls = tls.clone();
+    let made = tokio::task::spawn_blocking(move || read(&tls)).await;
+    made.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-impl Mode {
-    fn read(text: &str) -> Result<Self, PostgresError> {
-        Ok(match text {
-            "disable" => Self::Disable,
-            "allow" | "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            _ => {
-                let detail = "sslmode must be disable, prefer, require, verify-ca or verify-full".into();
-                return Err(PostgresError::Url { detail });
-            }
-        })
-    }
-}
-
-impl Tls {
-    /// Whether the server is asked for TLS, and whether it may say no.
-    pub(super) fn mode(&self) -> SslMode {
-        match self.mode {
-            Mode::Disable => SslMode::Disable,
-            Mode::Prefer => SslMode::Prefer,
-            Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+fn read(tls: &TlsParameters) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder();
+    let provider = Arc::clone(builder.crypto_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match tls.mode {
+        SslMode::VerifyCa => Arc::new(Authority::read(tls, false)?),
+        SslMode::VerifyFull => Arc::new(Authority::read(tls, true)?),
+        _ => Arc::new(AnyServer(provider)),
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &tls.certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let unusable = |file: &Path, error: &dyn fmt::Display| format!("{}: {error}", file.display());
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable(key, &e))?;
+            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(|e| unusable(certificate, &e))?
         }
+    };
+    if tls.is_direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
     }
-
-    /// What a connection is to be made with; `None` without TLS. Files are read each time, since they may be replaced. If one
-    /// of them is of no use, no certificate is trusted, and the log says which.
-    pub(super) async fn connector(&self) -> Option<ClientConfig> {
-        if self.mode == Mode::Disable {
-            return None;
-        }
-        let tls = self.clone();
-        let made = tokio::task::spawn_blocking(move || tls.read()).await;
-        match made.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(config) => Some(config),
-            Err(error) => {
-                tracing::warn!(%error, "TLS to the database cannot be set up");
-                Some(ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-            }
-        }
-    }
-
-    fn read(&self) -> Result<ClientConfig, String> {
-        let builder = ClientConfig::builder();
-        let provider = Arc::clone(builder.crypto_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match self.mode {
-            Mode::Disable | Mode::Prefer | Mode::Require => Arc::new(AnyServer(provider)),
-            Mode::VerifyCa => Arc::new(AnyName(self.authority()?)),
-            Mode::VerifyFull => self.authority()?,
-        };
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-        let Some((certificate, key)) = &self.certificate else { return Ok(builder.with_no_client_auth()) };
-        let unusable = |file: &Path, error: &dyn fmt::Display| format!("{}: {error}", file.display());
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable(key, &e))?;
-        let chain = certificates(certificate)?;
-        builder.with_client_auth_cert(chain, key).map_err(|e| unusable(certificate, &e))
-    }
-
-    fn authority(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
-        let mut roots = RootCertStore::empty();
-        if let Some(file) = &self.authorities {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
-        } else {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        WebPkiServerVerifier::builder(roots.into()).build().map_err(|error| error.to_string())
-    }
+    Ok(config)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -159,9 +73,49 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 
-/// Takes a server with a certificate of the authority, whatever name is in it.
+/// Takes a server with a certificate of a trusted authority.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct Authority {
+    web: Arc<WebPkiServerVerifier>,
+    /// The certificates of `sslrootcert`. A server may show one of them itself, as with `openssl req -x509` it does.
+    trusted: Vec<CertificateDer<'static>>,
+    /// Whether the certificate must be for the host's name.
+    checks_name: bool,
+}
+
+impl Authority {
+    fn read(tls: &TlsParameters, checks_name: bool) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        let trusted = tls.authorities.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        match &tls.authorities {
+            Some(file) => {
+                for certificate in &trusted {
+                    roots.add(certificate.clone()).map_err(|error| format!("{}: {error}", file.display()))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        if roots.is_empty() {
+            return Err("this machine trusts no authority; name one with sslrootcert".into());
+        }
+        let web = WebPkiServerVerifier::builder(roots.into()).build().map_err(|error| error.to_string())?;
+        Ok(Self { web, trusted, checks_name })
+    }
+
+    /// Takes a trusted certificate that the server shows as its own, if it is for that name and has not expired.
+    fn takes(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let (validity, now) = (parsed.validity(), i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        match now {
+            _ if now > validity.not_after.timestamp() => Err(CertificateError::Expired.into()),
+            _ if now < validity.not_before.timestamp() => Err(CertificateError::NotValidYet.into()),
+            _ if self.checks_name => verify_server_name(&ParsedCertificate::try_from(certificate)?, name),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
@@ -200,7 +154,7 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Authority {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -210,10 +164,13 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         // The name is looked at last: who gets that far has a certificate of the authority.
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        match self.web.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.checks_name => Ok(ServerCertVerified::assertion()),
+            Err(_) if self.trusted.iter().any(|trusted| trusted == certificate) => {
+                self.takes(certificate, name, now).map(|()| ServerCertVerified::assertion())
+            }
             other => other,
         }
     }
@@ -224,7 +181,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.web.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -233,32 +190,10 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.web.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_are_those_of_libpq() {
-        let of = |query: &str| {
-            let (url, tls) = split(&format!("postgres://db/x?a=b{query}&c=d")).unwrap();
-            assert_eq!(url, "postgres://db/x?a=b&c=d");
-            (tls.mode, tls.authorities.is_some())
-        };
-        assert_eq!(of(""), (Mode::Prefer, false));
-        assert_eq!(of("&sslmode=disable"), (Mode::Disable, false));
-        assert_eq!(of("&sslmode=require"), (Mode::Require, false));
-        assert_eq!(of("&sslmode=require&sslrootcert=%2Fca.pem"), (Mode::VerifyCa, true));
-        assert_eq!(of("&sslmode=verify-full"), (Mode::VerifyFull, false));
-        assert_eq!(of("&sslrootcert=system"), (Mode::VerifyFull, false));
-        assert!(split("postgres://db/x?sslmode=on").is_err());
-        assert!(split("postgres://db/x?sslcert=a").is_err());
+        self.web.supported_verify_schemes()
     }
 }
