@@ -73,7 +73,8 @@ impl DatabaseAddress {
     /// The rule that it breaks, which begins with "must". It shows no value that may be a password.
     pub fn parse(url: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let rest = rest.filter(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()));
+        let rest =
+            rest.filter(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()));
         let rest = rest.ok_or("must be a URL such as \"postgres://exporter@db1,db2/agntix?sslmode=verify-full\"")?;
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = address.split_once('/').unwrap_or((address, ""));
@@ -81,16 +82,19 @@ impl DatabaseAddress {
         let is_plain = authority.matches('@').count() < 2 && !database.contains(['@', '/']) && !rest.contains('#');
         let is_plain = is_plain && !(query.contains('@') && !authority.contains('@'));
         if !is_plain {
-            return Err("must have @ / ? # : and % in a user, password or database percent-encoded, as %40 %2F %3F %23 %3A \
+            return Err(
+                "must have @ / ? # : and % in a user, password or database percent-encoded, as %40 %2F %3F %23 %3A \
                         %25; or put the password into a file and name it in state.password_file"
-                .into());
+                    .into(),
+            );
         }
         let (credentials, hosts) =
             authority.split_once('@').map_or((None, authority), |(credentials, hosts)| (Some(credentials), hosts));
-        let (user, password) = match credentials.map(|both| both.split_once(':').map_or((both, None), |(u, p)| (u, Some(p)))) {
-            Some((user, password)) => (Some(user), password),
-            None => (None, None),
-        };
+        let (user, password) =
+            match credentials.map(|both| both.split_once(':').map_or((both, None), |(u, p)| (u, Some(p)))) {
+                Some((user, password)) => (Some(user), password),
+                None => (None, None),
+            };
         let servers = hosts.split(',').filter(|_| !hosts.is_empty()).map(server).collect::<Result<_, _>>()?;
         let text = |what, text: &str| decoded(what, text).map(|text| Some(text).filter(|text| !text.is_empty()));
         let mut read = Self {
@@ -144,7 +148,8 @@ impl DatabaseAddress {
             "sslkey" => seen.key = text(),
             "sslnegotiation" => self.tls.is_direct = one_of(name, value, &[("postgres", false), ("direct", true)])?,
             "channel_binding" => {
-                let values = [("disable", Channel::Disable), ("prefer", Channel::Prefer), ("require", Channel::Require)];
+                let values =
+                    [("disable", Channel::Disable), ("prefer", Channel::Prefer), ("require", Channel::Require)];
                 self.channel_binding = Some(one_of(name, value, &values)?);
             }
             // Whatever it says: a server that cannot be written to is of no use, and what it shows may be old.
@@ -232,7 +237,9 @@ fn port(digits: &str) -> Result<u16, String> {
 
 fn number(name: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {
     let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("must have a whole number from {least} to {most} for {name}, not \"{}\"", shortened(value)))
+    number.ok_or_else(|| {
+        format!("must have a whole number from {least} to {most} for {name}, not \"{}\"", shortened(value))
+    })
 }
 
 fn one_of<T: Copy>(name: &str, value: &str, values: &[(&str, T)]) -> Result<T, String> {
@@ -244,7 +251,8 @@ fn one_of<T: Copy>(name: &str, value: &str, values: &[(&str, T)]) -> Result<T, S
             Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
             None => String::new(),
         };
-        let why = if name == "target_session_attrs" { ", since only a server that can be written to is of use" } else { "" };
+        let why =
+            if name == "target_session_attrs" { ", since only a server that can be written to is of use" } else { "" };
         format!("must have {names} for {name}{why}, not \"{}\"", shortened(value))
     })
 }
@@ -259,9 +267,12 @@ fn unknown(name: &str) -> String {
 
 fn decoded(what: &str, text: &str) -> Result<String, String> {
     let mut parts = text.split('%').skip(1);
-    let is_encoded = parts.all(|part| part.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)));
+    let is_encoded =
+        parts.all(|part| part.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)));
     let decoded = percent_decode_str(text).decode_utf8().ok().filter(|text| is_encoded && !text.contains('\0'));
-    decoded.map(Into::into).ok_or_else(|| format!("must have % only before two hexadecimal digits, and %25 for itself ({what})"))
+    decoded
+        .map(Into::into)
+        .ok_or_else(|| format!("must have % only before two hexadecimal digits, and %25 for itself ({what})"))
 }
 
 fn shortened(text: &str) -> String {

@@ -28,7 +28,9 @@ impl DatabaseUrl {
 
     /// It with three stars for a password. Of what is no URL of PostgreSQL nothing is shown, since it may hold one anywhere.
     pub fn redacted(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else { return "something that is no URL (not shown)".into() };
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return "something that is no URL (not shown)".into();
+        };
         // A password may hold any character, though it should not: everything from the first colon to the last at sign is one.
         let rest = match (rest.find(':'), rest.find('@'), rest.rfind('@')) {
             (Some(colon), Some(first), Some(last)) if colon < first => {

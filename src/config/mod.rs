@@ -38,8 +38,7 @@ mod webhook;
 pub use api::{AUTO_PATH, ApiConfig};
 pub use changes::restart_only_changes;
 pub use database_address::{
-    Keepalives,
-    Channel, DatabaseAddress, Password, ServerAddress, ServerHost, SslMode, TlsParameters,
+    Channel, DatabaseAddress, Keepalives, Password, ServerAddress, ServerHost, SslMode, TlsParameters,
 };
 pub use database_url::DatabaseUrl;
 pub use environment::Environment;

@@ -51,7 +51,8 @@ impl Database {
     /// # Errors
     /// If the URL cannot be used.
     pub fn new(url: &str, password_file: Option<PathBuf>, schema: &str, tasks: Tasks) -> Result<Self, PostgresError> {
-        let address = DatabaseAddress::parse(url).map_err(|rule| PostgresError::Url { detail: format!("it {rule}") })?;
+        let address =
+            DatabaseAddress::parse(url).map_err(|rule| PostgresError::Url { detail: format!("it {rule}") })?;
         let name: Box<str> = address.name().into();
         let parameters = parameters(&address);
         let user = parameters.get_user().unwrap_or_default().into();
@@ -233,7 +234,8 @@ impl Connector {
                 (Fault::NoPassword | Fault::Password, Some(Err(why))) => Fault::PasswordFile(why.clone()),
                 (fault, _) => fault,
             };
-            let is_of_tls = matches!(fault, Fault::NoAccess(_) | Fault::NoTls | Fault::Tls(_) | Fault::ClientCertificate(_));
+            let is_of_tls =
+                matches!(fault, Fault::NoAccess(_) | Fault::NoTls | Fault::Tls(_) | Fault::ClientCertificate(_));
             let fault = first.get_or_insert(fault);
             if !is_of_tls {
                 return Err(fault.clone());

@@ -81,12 +81,15 @@ impl ServerFault {
         match &self.fault {
             Fault::NotResolved(_) => "correct the host in state.url, or the name service of this machine".into(),
             Fault::Refused | Fault::NoSocket => {
-                "start PostgreSQL there and let it listen (listen_addresses), or correct host and port in state.url".into()
+                "start PostgreSQL there and let it listen (listen_addresses), or correct host and port in state.url"
+                    .into()
             }
             Fault::Silent(_) | Fault::Network(_) => {
                 "look at the network and at firewalls between this machine and the server".into()
             }
-            Fault::Standby => "name all servers of the cluster in state.url, or the address that leads to the primary".into(),
+            Fault::Standby => {
+                "name all servers of the cluster in state.url, or the address that leads to the primary".into()
+            }
             Fault::ReadOnly => format!(
                 "run ALTER ROLE \"{user}\" RESET default_transaction_read_only and ALTER DATABASE \"{database}\" RESET \
                  default_transaction_read_only as their owner, and look at postgresql.conf and at options in state.url"
@@ -95,7 +98,9 @@ impl ServerFault {
                 "put the password of the role \"{user}\" into the file that state.password_file names, and check that the role exists"
             ),
             Fault::NoPassword => "put the password into a file, and name it in state.password_file".into(),
-            Fault::PasswordFile(_) => "let the exporter's user read the file, with nothing but the password in it".into(),
+            Fault::PasswordFile(_) => {
+                "let the exporter's user read the file, with nothing but the password in it".into()
+            }
             Fault::NoDatabase => {
                 format!("run CREATE DATABASE \"{database}\" there, or correct the name in state.url")
             }
@@ -110,14 +115,21 @@ impl ServerFault {
                 format!("run ALTER ROLE \"{user}\" LOGIN")
             }
             Fault::NoAccess(_) => {
-                format!("add a line for user \"{user}\" and database \"{database}\" to pg_hba.conf of the server, and reload it")
+                format!(
+                    "add a line for user \"{user}\" and database \"{database}\" to pg_hba.conf of the server, and reload it"
+                )
             }
-            Fault::Full(_) => "raise max_connections or the role's limit, or put a pooler in between: a replica takes up to 8".into(),
+            Fault::Full(_) => {
+                "raise max_connections or the role's limit, or put a pooler in between: a replica takes up to 8".into()
+            }
             Fault::NotReady(_) => "wait until it is up, or look at its log".into(),
             Fault::Parameter(_) => {
                 "take options out of state.url, or add the parameter to ignore_startup_parameters of PgBouncer".into()
             }
-            Fault::NoTls => "switch TLS on in the server (ssl = on), or set sslmode=disable in state.url if the network is trusted".into(),
+            Fault::NoTls => {
+                "switch TLS on in the server (ssl = on), or set sslmode=disable in state.url if the network is trusted"
+                    .into()
+            }
             Fault::Certificate(_, advice) => (*advice).into(),
             Fault::ClientCertificate(_) => {
                 "name a certificate for this user and its key with sslcert and sslkey in state.url".into()
@@ -161,7 +173,9 @@ impl fmt::Display for ServerFault {
                 f,
                 "{server} makes each transaction of user \"{user}\" read-only (default_transaction_read_only), though it is no standby"
             ),
-            Fault::Password => write!(f, "{server} does not accept the password of user \"{user}\", or has no such role"),
+            Fault::Password => {
+                write!(f, "{server} does not accept the password of user \"{user}\", or has no such role")
+            }
             Fault::NoPassword => write!(f, "{server} asks for a password of user \"{user}\", and none is configured"),
             Fault::PasswordFile(why) => write!(f, "{server} asks for a password of user \"{user}\", and {why}"),
             Fault::NoDatabase => write!(f, "{server} has no database \"{database}\""),
@@ -207,7 +221,9 @@ impl Fault {
             _ if text.contains("server does not support TLS") => Self::NoTls,
             _ if text.contains("password missing") => Self::NoPassword,
             _ if text.contains("channel binding") => Self::ChannelBinding(text),
-            _ if text.contains("connection closed") => Self::Network("the connection was closed before an answer".into()),
+            _ if text.contains("connection closed") => {
+                Self::Network("the connection was closed before an answer".into())
+            }
             _ => Self::Other(text),
         }
     }

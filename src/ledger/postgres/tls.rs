@@ -106,7 +106,8 @@ impl Authority {
 
     /// Takes a trusted certificate that the server shows as its own, if it is for that name and has not expired.
     fn takes(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
-        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
         let (validity, now) = (parsed.validity(), i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         match now {
             _ if now > validity.not_after.timestamp() => Err(CertificateError::Expired.into()),
