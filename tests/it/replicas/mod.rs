@@ -1,7 +1,10 @@
 //! P12: replicas share one ledger, each session is counted once, and no page is behind one that was served before.
 
+mod balancer;
 mod disorder;
+mod prometheus;
 mod service;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -67,7 +67,8 @@ pub fn is_active(address: SocketAddr) -> bool {
     get(address, "/-/active").is_some_and(|reply| reply.status == 200)
 }
 
-fn get(address: SocketAddr, path: &str) -> Option<Reply> {
+/// What a replica answers; `None` if it does not.
+pub fn get(address: SocketAddr, path: &str) -> Option<Reply> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;

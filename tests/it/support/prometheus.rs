@@ -185,14 +185,16 @@ impl Prometheus {
         let (start, end, step) = (start.to_string(), end.to_string(), step.to_string());
         let parameters = [("query", promql), ("start", &*start), ("end", &*end), ("step", &*step)];
         match self.ask("query_range", &parameters).await {
-            QueryResult::Matrix(result) => result
-                .into_iter()
-                .map(|s| Series {
-                    labels: s.metric,
-                    points: s.values.iter().map(|point| (point.0, point.number())).collect(),
-                })
-                .collect(),
+            QueryResult::Matrix(result) => result.into_iter().map(RangeSeries::into).collect(),
             other => panic!("{promql} is not a range query: {other:?}"),
+        }
+    }
+
+    /// The samples of a range selector as they are stored.
+    pub async fn raw(&self, selector: &str) -> Vec<Series> {
+        match self.ask("query", &[("query", selector)]).await {
+            QueryResult::Matrix(result) => result.into_iter().map(RangeSeries::into).collect(),
+            other => panic!("{selector} selects no range: {other:?}"),
         }
     }
 
@@ -270,6 +272,12 @@ struct InstantSeries {
 struct RangeSeries {
     metric: Labels,
     values: Vec<Point>,
+}
+
+impl From<RangeSeries> for Series {
+    fn from(RangeSeries { metric: labels, values }: RangeSeries) -> Self {
+        Self { labels, points: values.iter().map(|point| (point.0, point.number())).collect() }
+    }
 }
 
 /// Unix time, and a number as text since JSON has no infinity.
