@@ -30,22 +30,27 @@ pub const RUNBOOKS: &[Runbook] = runbooks! {
     AgntixBudgetExhausted
     AgntixBudgetNearlyExhausted
     AgntixCertificateExpires
+    AgntixCommitsLost
+    AgntixCommitsNotSynchronous
     AgntixConfigReloadFailed
     AgntixCredentialRefused
     AgntixExporterAbsent
     AgntixExporterDown
     AgntixHandleTimeShift
+    AgntixInboxGrowing
     AgntixIntentUnresolved
     AgntixLabelOverflow
     AgntixMalformedSessions
     AgntixNegativeElevated
     AgntixNegativeSpike
+    AgntixNobodyCounts
     AgntixOrganizationNegativeElevated
     AgntixOrganizationNegativeSpike
     AgntixOrganizationSessionsFlood
     AgntixOrganizationSessionsSilent
     AgntixOrganizationUnresolvedElevated
     AgntixOrganizationUnresolvedSpike
+    AgntixReplicaCannotRead
     AgntixResolutionBudgetBurnFast
     AgntixResolutionBudgetBurnSlow
     AgntixSessionAlertsPaused
