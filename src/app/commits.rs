@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{ExporterMetrics, Exposition};
+use crate::catalogue::{ExporterMetrics, Exposition, Family};
 use crate::ledger::{Committed, LedgerError, Observer};
 use crate::status::Status;
 
@@ -33,14 +33,18 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
             status.update(|status| status.state_writable = is_written);
         }
         if let Ok(committed) = result {
-            if committed.replayed > 0 {
+            if committed.has_lost {
                 own.ledger_regressions.with_label_values::<&str>(&[]).inc();
                 own.ledger_replayed_commits.with_label_values::<&str>(&[]).inc_by(committed.replayed);
             }
             for label in &committed.overflow {
                 own.label_overflow.with_label_values(&[&**label]).inc();
             }
-            exposition.apply(&committed.series, committed.exemplars);
+            if committed.replaces {
+                report_lost(&exposition.replace(&committed.series), &own);
+            } else {
+                exposition.apply(&committed.series, committed.exemplars);
+            }
             for (family, series) in committed.gauges {
                 exposition.set_gauges(family, series);
             }
@@ -49,4 +53,16 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
             }
         }
     })
+}
+
+/// Says by how much the page had to decrease since the database has lost commits for good: how many sessions had ended.
+fn report_lost(decreased: &[(Family, u64)], own: &ExporterMetrics) {
+    let ended = decreased.iter().find(|(family, _)| *family == Family::SessionsEnded).map_or(0, |(_, by)| *by);
+    own.ledger_lost_sessions.with_label_values::<&str>(&[]).inc_by(ended);
+    if !decreased.is_empty() {
+        tracing::error!(
+            sessions = ended,
+            "sessions that were on the page are not in the database any more, and are not counted; /metrics shows less than before"
+        );
+    }
 }

@@ -91,9 +91,8 @@ pub(super) async fn open(
         if is_published {
             exposition.publish();
         }
-        if let Ok(Look { has_lost, took, .. }) = read {
+        if let Ok(Look { took, .. }) = read {
             seen.ledger_read.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
-            seen.ledger_regressions.with_label_values::<&str>(&[]).inc_by(u64::from(has_lost));
         }
         let ready = read.map(drop).map_err(|error| format!("No page is served: {error}."));
         let look_back = if is_published { LookBack::Done } else { LookBack::Running };
@@ -109,6 +108,7 @@ pub(super) async fn open(
     // There before they happen, so that the first one is a rise.
     own.ledger_regressions.with_label_values::<&str>(&[]);
     own.ledger_replayed_commits.with_label_values::<&str>(&[]);
+    own.ledger_lost_sessions.with_label_values::<&str>(&[]);
     own.active.with_label_values::<&str>(&[]).set(0);
     let census = Census::new(database, &name);
     let deliveries = DeliveryLedger::new(inbox.clone(), counts);
@@ -200,7 +200,9 @@ async fn turn(
         deps;
     tracing::info!(series = opened.series.len(), pending = opened.pending.len(), "this replica counts");
     let (ledger, stop) = (Arc::new(ledger), shutdown.child_token());
-    exposition.apply(&opened.series, Vec::new());
+    if ledger.is_settled() {
+        exposition.apply(&opened.series, Vec::new());
+    }
     let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
     let counted = outcomes.flat_map(|series| &series.counts).sum();
     status.update(|status| status.counted = counted);

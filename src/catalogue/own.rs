@@ -172,6 +172,10 @@ exporter_metrics! {
             "agntix_exporter_ledger_replayed_commits_total", [],
             "Commits that the database had lost and that were committed again; only with state.url."
         );
+        ledger_lost_sessions: IntCounterVec = (
+            "agntix_exporter_ledger_lost_sessions_total", [],
+            "Ended sessions that this replica had shown, and that the database had lost for good; only with state.url."
+        );
         ledger_read: HistogramVec = (
             "agntix_exporter_ledger_read_seconds", [],
             "Time to read what is new from the database while another replica counts; only with state.url.",

@@ -197,6 +197,11 @@ pub struct Committed {
     pub overflow: Vec<Box<str>>,
     /// Commits that the database had lost and that were committed again, where several share the ledger.
     pub replayed: u64,
+    /// Whether the series are all there are, and stand in place of those before even where they are less: the database has lost
+    /// commits for good.
+    pub replaces: bool,
+    /// Whether the database has lost commits, or may have.
+    pub has_lost: bool,
     /// What another replica sees and does not count, where several share the ledger.
     pub gauges: Vec<postgres::Gauges>,
 }
@@ -210,6 +215,8 @@ impl Committed {
         self.exemplars.extend(later.exemplars);
         self.overflow.extend(later.overflow);
         self.gauges.extend(later.gauges);
+        self.replaces |= later.replaces;
+        self.has_lost |= later.has_lost;
         self.replayed += later.replayed;
     }
 }

@@ -139,6 +139,22 @@ impl FamilySeries {
         }
     }
 
+    /// By how much the counts of these series are lower in `later`, in sum.
+    pub fn missing_in(&self, later: &Self) -> u64 {
+        let counts = |of: &Self, series: u32| {
+            let entry = of.entries.get(series as usize)?;
+            let start = entry.counts_start as usize;
+            Some(of.counts.get(start..start + usize::from(entry.width))?.to_vec())
+        };
+        let missing = |series: u32| {
+            let before = counts(self, series).unwrap_or_default();
+            let labels = std::str::from_utf8(self.bytes_at(series)).unwrap_or_default();
+            let now = later.find(labels).and_then(|series| counts(later, series)).unwrap_or_default();
+            before.iter().zip(now.into_iter().chain(std::iter::repeat(0))).map(|(a, b)| a.saturating_sub(b)).sum::<u64>()
+        };
+        (0..).take(self.entries.len()).map(missing).sum()
+    }
+
     fn insert<F>(&mut self, state: &SeriesState<F>, width: usize) -> Option<u32> {
         let labels = state.key.labels.as_str().as_bytes();
         let series = u32::try_from(self.entries.len()).ok()?;

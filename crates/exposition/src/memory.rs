@@ -117,6 +117,16 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         }
     }
 
+    /// Takes these states in place of all before. Gives the families that show less, and by how much their counts in sum.
+    pub fn replace(&mut self, states: &[SeriesState<F>]) -> Vec<(F, u64)> {
+        let empty = F::ALL.iter().map(|family| FamilySeries::new(*family)).collect();
+        let before: Vec<FamilySeries> = std::mem::replace(&mut self.families, empty);
+        self.generation += 1;
+        self.apply(states, Vec::new());
+        let pairs = F::ALL.iter().zip(before.iter().zip(&self.families));
+        pairs.map(|(family, (before, now))| (*family, before.missing_in(now))).filter(|(_, missing)| *missing > 0).collect()
+    }
+
     /// Shows the series from now on.
     pub fn publish(&mut self) {
         if !self.published {

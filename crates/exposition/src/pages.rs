@@ -111,6 +111,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.write_memory(|m| m.apply(series, exemplars));
     }
 
+    /// Takes the absolute states of all series in place of those before, even where a count is lower: what was counted is lost, and
+    /// a scraper sees a reset. Gives the families that show less, and by how much their counts in sum.
+    pub fn replace(&self, series: &[SeriesState<F>]) -> Vec<(F, u64)> {
+        let mut decreased = Vec::new();
+        self.write_memory(|m| decreased = m.replace(series));
+        decreased
+    }
+
     /// Puts these labels on every sample of every page from here on, behind its own: those of the series in memory, and those of
     /// the registry. None of them may have the name of a label that a sample has already. They are part of the page only;
     /// keys, states and gauges are handed over without them.

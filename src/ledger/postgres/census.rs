@@ -6,6 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::Database;
 use super::error::PostgresError;
+use super::settlement::IS_SYNCHRONOUS;
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -45,15 +46,14 @@ impl Census {
     pub async fn take(&self) -> Result<Whole, PostgresError> {
         let schema = self.database.schema();
         let here = format!(
-            "INSERT INTO {schema}.replicas VALUES ($1, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET seen = excluded.seen"
+            "INSERT INTO {schema}.replicas (name, seen) VALUES ($1, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET seen = excluded.seen"
         );
         let gone = format!("DELETE FROM {schema}.replicas WHERE seen < clock_timestamp() - interval '{REMEMBERED}'");
         // What the settings say, since who may not see the standbys may see these: with a name among the synchronous ones nothing
         // is acknowledged without a standby.
         let count = format!(
             "SELECT (SELECT count(*) FROM {schema}.replicas WHERE seen > clock_timestamp() - interval '{THERE}'), \
-             (SELECT count(*) FROM {schema}.inbox), \
-             current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')"
+             (SELECT count(*) FROM {schema}.inbox), {IS_SYNCHRONOUS}"
         );
         let connection = self.database.connection().await?;
         let name: &str = &self.name;

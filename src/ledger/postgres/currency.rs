@@ -39,6 +39,11 @@ impl Currency {
         self.certain_until(None);
     }
 
+    /// This replica begins to count after the commit of that number.
+    pub(super) fn counts_from(&self, sequence: i64) {
+        self.sequence.store(sequence, Ordering::Release);
+    }
+
     /// The commit of that number is shown.
     pub(super) fn counted(&self, sequence: i64) {
         self.sequence.fetch_max(sequence, Ordering::AcqRel);

@@ -49,6 +49,22 @@ pub enum PostgresError {
         /// Which.
         database: Box<str>,
     },
+    /// Another server has become the primary, and it is not settled yet what it lacks.
+    #[error(
+        "another server of the database {database} has become the primary, and the replica that counts is still making sure that it lacks nothing"
+    )]
+    Unsettled {
+        /// Which.
+        database: Box<str>,
+    },
+    /// The server was the primary once, and answers as if it still were.
+    #[error(
+        "a server of the database {database} answers as the primary, although another one has taken its place; see that it is stopped"
+    )]
+    Replaced {
+        /// Which.
+        database: Box<str>,
+    },
     /// The server is too old.
     #[error("the database {database} runs PostgreSQL {found}; 13 or newer is needed")]
     TooOld {

@@ -14,7 +14,8 @@ use super::gauges;
 use super::lease::{Uptime, uptime};
 use super::rows;
 use super::schema;
-use super::snapshot::{self, COMMIT_ID, CommitId, Position, Snapshot, commit_id};
+use super::settlement::{IS_SETTLED, TIMELINE};
+use super::snapshot::{self, COMMIT_ID, CommitId, Snapshot, commit_id};
 use super::totals::Totals;
 use crate::ledger::policy::PolicyConfig;
 use crate::ledger::{Committed, encoding};
@@ -34,12 +35,8 @@ pub(super) struct Found {
     pub(super) is_published: bool,
     /// The history of the database: it changes when a standby is promoted.
     pub(super) timeline: String,
-    /// Nobody has the lease.
-    pub(super) is_free: bool,
     /// Who has it, or had it last.
     pub(super) holder: String,
-    /// Commits that were shown are not there any more, and what is there is taken for what it is.
-    pub(super) has_lost: bool,
 }
 
 /// What was read so far.
@@ -56,6 +53,10 @@ pub(super) struct Follower {
     gauges: i64,
     /// When it was read what the sessions of the agents carry.
     agents_read: Option<Uptime>,
+    /// The timeline of the database, as of the last read that succeeded.
+    timeline: String,
+    /// Whether nobody had the lease, as of the last look.
+    is_free: bool,
 }
 
 #[derive(Debug)]
@@ -68,10 +69,11 @@ struct Known {
 
 /// What one statement says.
 struct Look {
-    position: Position,
+    sequence: i64,
     is_free: bool,
     holder: String,
     is_standby: bool,
+    is_settled: bool,
     is_published: bool,
     gauges: i64,
     timeline: String,
@@ -83,12 +85,22 @@ struct Look {
 impl Follower {
     /// Nothing is read yet.
     pub(super) fn new(database: Database, config: PolicyConfig) -> Self {
-        Self { database, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None }
+        Self { database, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None, timeline: String::new(), is_free: false }
     }
 
     /// The number of the last commit that was read.
     pub(super) fn sequence(&self) -> Option<i64> {
         self.known.as_ref().map(|known| known.sequence)
+    }
+
+    /// The number of the last commit that was ever read.
+    pub(super) fn newest(&self) -> i64 {
+        self.newest
+    }
+
+    /// Whether nobody has the lease.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_free
     }
 
     /// Everything is to be read again: this replica has counted meanwhile, up to the commit of that number.
@@ -107,6 +119,7 @@ impl Follower {
     /// # Errors
     /// If it is not certain that everything was read that was acknowledged before the call.
     pub(super) async fn read(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
+        self.is_free = false;
         match self.read_new(accepts_loss).await {
             Ok(found) => Ok(found),
             Err(error) => {
@@ -129,17 +142,22 @@ impl Follower {
         }
         let (version, compatible) = look.format;
         schema::known(&self.database, version, compatible)?;
+        self.is_free = look.is_free;
+        if !look.is_settled {
+            return Err(PostgresError::Unsettled { database: self.database.name().into() });
+        }
+        // Since then another server has become the primary, and whoever counts has settled what it lacks.
+        let accepts_loss = accepts_loss || self.timeline != look.timeline;
         let has_lost =
-            look.position.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
+            look.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
         if has_lost && !accepts_loss {
-            let detail = format!("commit {} was read, the last one is {}", self.newest, look.position.sequence);
+            self.is_free = false;
+            let detail = format!("commit {} was read, the last one is {}", self.newest, look.sequence);
             return Err(PostgresError::Lost { database: self.database.name().into(), detail });
         }
-        let look_gauges = look.gauges;
+        let (look_gauges, timeline) = (look.gauges, look.timeline.clone());
         let mut found = Found {
-            is_free: look.is_free,
             holder: look.holder.clone(),
-            has_lost,
             timeline: look.timeline.clone(),
             is_published: look.is_published,
             committed: Committed::default(),
@@ -158,6 +176,8 @@ impl Follower {
         };
         self.newest = known.sequence;
         found.committed = committed;
+        (found.committed.replaces, found.committed.has_lost) = (has_lost, has_lost);
+        self.timeline = timeline;
         // By what the sessions of an agent carry a delivery is judged that is taken here.
         if self.agents_read.is_none_or(|at| uptime().saturating_sub(at) >= AGENTS_EVERY) {
             self.config.agents.restore(rows::agents(connection).await?);
@@ -189,7 +209,7 @@ impl Known {
     fn is_followed_by(&self, look: &Look) -> bool {
         let rest = look.commits.iter().filter(|(id, _)| id.sequence > self.sequence);
         let numbers = rest.map(|(id, _)| id.sequence);
-        numbers.eq(self.sequence + 1..=look.position.sequence)
+        numbers.eq(self.sequence + 1..=look.sequence)
     }
 
     fn learn(mut self, look: Look, config: &PolicyConfig) -> Learning {
@@ -224,11 +244,10 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
 async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError> {
     let schema = connection.database().schema();
     let query = format!(
-        "SELECT l.epoch, l.sequence, l.folded, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
+        "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
          (SELECT version FROM {schema}.gauges), \
-         CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, \
-         f.version, f.compatible, {COMMIT_ID}, c.news \
+         CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, {COMMIT_ID}, c.news \
          FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
     let rows =
@@ -237,16 +256,17 @@ async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError>
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 11)?, row.get(14)));
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 10)?, row.get(13)));
     Ok(Look {
-        position: Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) },
-        is_free: row.get(3),
-        holder: row.get(4),
-        is_standby: row.get(5),
-        is_published: row.get(6),
-        gauges: row.get(7),
-        timeline: row.get(8),
-        format: (row.get(9), row.get(10)),
+        sequence: row.get(0),
+        is_settled: row.get(1),
+        is_free: row.get(2),
+        holder: row.get(3),
+        is_standby: row.get(4),
+        is_published: row.get(5),
+        gauges: row.get(6),
+        timeline: row.get(7),
+        format: (row.get(8), row.get(9)),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

@@ -25,6 +25,9 @@ pub(super) enum Asked {
     },
 }
 
+/// The next epoch. A standby that is promoted may lack the last one, which must not be given away again: so it follows the clock.
+const EPOCH: &str = "epoch = greatest(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)";
+
 /// Asks for the lease.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ pub(super) async fn ask(database: &Database, name: &str, length: Duration) -> Re
     let schema = database.schema();
     let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     let take = format!(
-        "UPDATE {schema}.lease SET holder = $1, epoch = epoch + 1, since = clock_timestamp(), \
+        "UPDATE {schema}.lease SET holder = $1, {EPOCH}, since = clock_timestamp(), \
          expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE expires <= clock_timestamp() RETURNING epoch"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&length_ms, Type::INT8)];

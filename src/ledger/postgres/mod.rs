@@ -22,6 +22,7 @@ mod news;
 mod replica;
 mod rows;
 mod schema;
+mod settlement;
 mod snapshot;
 mod statements;
 mod store;
@@ -66,6 +67,7 @@ pub struct PostgresLedger {
     queue: Arc<Queue>,
     lost: CancellationToken,
     gauges: GaugeBoard,
+    is_settled: bool,
     /// Told when the writer has ended.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -87,7 +89,12 @@ impl PostgresLedger {
         if let Some(sent) = store.extended() {
             term.confirmed(sent);
         }
-        currency.certain_until(term.certain_until());
+        let settlement = store.settlement();
+        currency.counts_from(store.sequence());
+        if settlement.is_none() {
+            currency.certain_until(term.certain_until());
+        }
+        let is_settled = settlement.is_none();
         let (queue, lost) = (Arc::<Queue>::default(), CancellationToken::new());
         let serving = Serving { queue: Arc::clone(&queue), configs, lost: lost.clone() };
         let writer = Writer {
@@ -101,6 +108,8 @@ impl PostgresLedger {
             observer,
             windows: opened.windows.clone(),
             reread: None,
+            settlement,
+            attempted: None,
             inbox,
             kept: Kept::default(),
         };
@@ -116,12 +125,18 @@ impl PostgresLedger {
             detail: format!("no thread for the writer: {error}"),
         })?;
         let gauges = GaugeBoard { database: database.clone(), epoch };
-        Ok((Self { queue, lost, gauges, ended: Mutex::new(ended) }, opened))
+        Ok((Self { queue, lost, gauges, is_settled, ended: Mutex::new(ended) }, opened))
     }
 
     /// Where the other replicas find the gauges of this one.
     pub fn gauges(&self) -> &GaugeBoard {
         &self.gauges
+    }
+
+    /// Whether what it was opened with can be shown at once. Else another server has become the primary, and all of it is shown
+    /// when it is [settled](settlement) what was lost.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// Is cancelled when this replica counts no more.

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Database;
 use super::currency::Currency;
 use super::error::PostgresError;
-use super::follower::{Follower, Found};
+use super::follower::Follower;
 use super::inbox::Inbox;
 use super::lease::{Uptime, uptime};
 use super::lease_row::{self, Asked};
 use super::store::StoreConfig;
+use super::settlement::{self, LONGEST};
 use super::{PostgresLedger, schema};
 use crate::ledger::{Committed, LedgerError, Observer, Opened};
 
@@ -25,8 +26,6 @@ const LOOKS_A_LEASE: u32 = 20;
 const MOST_WAITING: usize = 1024;
 /// How long a scrape waits for a read.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long lost commits are waited for: whoever made them commits them again.
-const LOSS_ACCEPTED_AFTER: Duration = Duration::from_secs(10);
 
 /// What a scrape is answered with if the page may be older than one that was shown before.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,8 +106,6 @@ pub type OnRead = Box<dyn FnMut(Result<Look, &LedgerError>) + Send>;
 pub struct Look {
     /// Whether the page is shown: the look-back is done.
     pub is_published: bool,
-    /// Whether commits that were shown are not there any more.
-    pub has_lost: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -131,6 +128,8 @@ pub struct Replica {
     is_failing: bool,
     /// Since when commits that were shown are missing.
     lost_since: Option<Uptime>,
+    /// Another server has become the primary, and this replica has said what it had seen before.
+    has_reported: bool,
 }
 
 impl Replica {
@@ -166,6 +165,7 @@ impl Replica {
             timeline: None,
             is_failing: false,
             lost_since: None,
+            has_reported: false,
         };
         Ok((replica, PageReader { currency, reads, standing, config }))
     }
@@ -183,12 +183,8 @@ impl Replica {
             if self.config.has_changed().is_ok_and(|has_changed| has_changed) {
                 self.follower.reconfigure(&self.config.borrow_and_update().policy);
             }
-            let free = match Box::pin(self.read(std::mem::take(&mut waiting))).await {
-                Ok(found) => found.is_free,
-                // It may be free, but what is stored cannot be read.
-                Err(()) => false,
-            };
-            if free && let Some((ledger, opened)) = Box::pin(self.ask()).await {
+            Box::pin(self.read(std::mem::take(&mut waiting))).await;
+            if self.follower.is_free() && let Some((ledger, opened)) = Box::pin(self.ask()).await {
                 count(ledger, opened).await;
                 self.currency.lost();
                 self.follower.forget(self.currency.sequence());
@@ -207,8 +203,8 @@ impl Replica {
     }
 
     /// Reads what is new, shows it, and answers those who waited for that.
-    async fn read(&mut self, waiting: Vec<Reply>) -> Result<Found, ()> {
-        let accepts_loss = self.lost_since.is_some_and(|since| uptime().saturating_sub(since) >= LOSS_ACCEPTED_AFTER);
+    async fn read(&mut self, waiting: Vec<Reply>) {
+        let accepts_loss = self.lost_since.is_some_and(|since| uptime().saturating_sub(since) >= LONGEST);
         let began = uptime();
         let read = self.follower.read(accepts_loss).await;
         let answer = match read {
@@ -218,41 +214,52 @@ impl Replica {
                     holder: std::mem::take(&mut found.holder),
                     sequence: self.follower.sequence().unwrap_or_default(),
                 };
-                if found.has_lost {
-                    tracing::error!("commits that were acknowledged are not in the database any more");
-                }
                 self.look_at_timeline(std::mem::take(&mut found.timeline)).await;
                 let committed = std::mem::take(&mut found.committed);
-                let is_news = !committed.series.is_empty() || !committed.gauges.is_empty();
+                if committed.has_lost {
+                    tracing::warn!("the database has lost commits that this replica had shown; everything was read again");
+                }
+                let is_news = committed.has_lost || !committed.series.is_empty() || !committed.gauges.is_empty();
                 if is_news || std::mem::take(&mut self.is_failing) {
                     self.show(Ok(committed));
                 }
-                let (is_published, has_lost) = (found.is_published, found.has_lost);
-                (self.on_read)(Ok(Look { is_published, has_lost, took: uptime().saturating_sub(began) }));
-                Ok(found)
+                let took = uptime().saturating_sub(began);
+                (self.on_read)(Ok(Look { is_published: found.is_published, took }));
+                self.has_reported = false;
+                Ok(())
             }
             Err(error) => {
                 if matches!(error, PostgresError::Lost { .. }) && self.lost_since.is_none() {
                     self.lost_since = Some(uptime());
                     self.put_again().await;
                 }
+                if matches!(error, PostgresError::Unsettled { .. }) && !self.has_reported {
+                    self.has_reported = self.report().await;
+                }
                 let error = LedgerError::from(error);
                 if !std::mem::replace(&mut self.is_failing, true) {
                     self.show(Err(&error));
                 }
                 (self.on_read)(Err(&error));
-                Err(error)
+                Err(NotCurrent(Arc::new(error)))
             }
-        };
-        let (answer, found) = match answer {
-            Ok(found) => (Ok(()), Ok(found)),
-            Err(error) => (Err(NotCurrent(Arc::new(error))), Err(())),
         };
         for reply in waiting {
             // Whoever went does not need the answer.
             let _ = reply.send(answer.clone());
         }
-        found
+    }
+
+    /// Says to whoever counts what this replica had seen, so that it can be known what the database lacks. Whether that is done.
+    async fn report(&mut self) -> bool {
+        if !self.put_again().await {
+            return false;
+        }
+        let report = settlement::report(&self.database, &self.name, self.follower.newest()).await;
+        if let Err(error) = &report {
+            tracing::debug!(%error, "what this replica had seen could not be said");
+        }
+        report.is_ok()
     }
 
     /// A standby that was promoted may lack what was acknowledged lately.

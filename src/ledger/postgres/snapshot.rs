@@ -10,6 +10,7 @@ use super::connect::Connection;
 use super::error::PostgresError;
 use super::news::State;
 use super::schema;
+use super::settlement::IS_SETTLED;
 use super::store::stored_schemas;
 use super::totals::{StoredSeries, Totals};
 use crate::ledger::policy::PolicyConfig;
@@ -26,6 +27,10 @@ pub(super) struct Position {
     pub(super) sequence: i64,
     /// The number of the commit up to which the series are stored.
     pub(super) folded: i64,
+    /// Whether what was shown before is known to be in this database.
+    pub(super) is_settled: bool,
+    /// Whether the last commit was on two machines before it was acknowledged.
+    pub(super) is_synchronous: bool,
 }
 
 /// What is known of a commit: its number, under which epoch it was made, and when, in microseconds of the database's clock. Two
@@ -112,12 +117,18 @@ struct Read {
 async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Error> {
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let query = format!(
-        "SELECT l.epoch, l.sequence, l.folded, pg_is_in_recovery(), f.version, f.compatible, {COMMIT_ID} \
+        "SELECT l.epoch, l.sequence, l.folded, {IS_SETTLED}, l.synchronous, pg_is_in_recovery(), f.version, f.compatible, {COMMIT_ID} \
          FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence = l.sequence"
     );
     let row = client.query_typed_one(&query, &[]).await?;
-    let position = Position { epoch: row.get(0), sequence: row.get(1), folded: row.get(2) };
-    let (is_standby, format, last) = (row.get(3), (row.get(4), row.get(5)), commit_id(&row, 6));
+    let position = Position {
+        epoch: row.get(0),
+        sequence: row.get(1),
+        folded: row.get(2),
+        is_settled: row.get(3),
+        is_synchronous: row.get(4),
+    };
+    let (is_standby, format, last) = (row.get(5), (row.get(6), row.get(7)), commit_id(&row, 8));
     let query = format!("SELECT name, bounds FROM {schema}.buckets");
     let buckets = client.query_typed(&query, &[]).await?;
     let query = format!("SELECT id, family, labels, buckets, created, counts, held FROM {schema}.series ORDER BY id");

@@ -17,6 +17,7 @@ use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
 use super::news::{Item, Row};
 use super::rows;
+use super::settlement::{IS_SYNCHRONOUS, Settlement, TIMELINE};
 use super::snapshot::{self, Snapshot};
 use super::statements::Statements;
 use super::totals::Totals;
@@ -63,6 +64,9 @@ pub(super) struct Store {
     extended: Option<Uptime>,
     /// Sessions of forgotten days may still be there.
     has_forgotten: bool,
+    /// Whether what was shown before is known to be in this database; else its row of the lease does not say so.
+    is_settled: bool,
+    is_synchronous: bool,
 }
 
 impl Store {
@@ -108,6 +112,8 @@ impl Store {
             requests: stored.requests,
             extended: None,
             has_forgotten: true,
+            is_settled: position.is_settled,
+            is_synchronous: position.is_synchronous,
             config,
         };
         if !changed.is_empty() {
@@ -156,14 +162,25 @@ impl Store {
         let schema = self.connection.database().schema();
         let mut statements = Statements::default();
         let lease = format!(
-            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence + 1 END, \
-             expires = clock_timestamp() + $3 * interval '1 millisecond'"
+            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence + 1 END, {}",
+            self.extension()
         );
         statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
         let insert = format!("INSERT INTO {schema}.commits (sequence, epoch, news) VALUES ($1, $2, $3)");
         let news = (Box::new(row.into_bytes()) as Box<_>, Type::BYTEA);
         statements.push(insert, vec![self.number(self.sequence + 1), self.number(self.epoch), news]);
         statements
+    }
+
+    /// How each transaction extends the lease, for as many milliseconds as its third parameter says. Whoever has seen every commit
+    /// says with it as of which timeline everything is there.
+    fn extension(&self) -> String {
+        let extended = "expires = clock_timestamp() + $3 * interval '1 millisecond'";
+        if self.is_settled {
+            format!("{extended}, timeline = {TIMELINE}, synchronous = {IS_SYNCHRONOUS}")
+        } else {
+            extended.into()
+        }
     }
 
     #[expect(clippy::unused_self, reason = "reads as what it is: a parameter of this store's statements")]
@@ -199,6 +216,26 @@ impl Store {
         }
     }
 
+    /// What is to be done before anything is shown, if another server has become the primary.
+    pub(super) fn settlement(&self) -> Option<Settlement> {
+        (!self.is_settled).then(|| Settlement::begin(self.sequence, self.is_synchronous))
+    }
+
+    /// Whether what was shown before is known to be in this database.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// What was shown before is in this database, as far as anybody can bring it about. The next transaction says so.
+    pub(super) fn settle(&mut self) {
+        self.is_settled = true;
+    }
+
+    /// The connection that it uses.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The number of the last commit.
     pub(super) fn sequence(&self) -> i64 {
         self.sequence
@@ -219,8 +256,8 @@ impl Store {
         let schema = self.connection.database().schema();
         let mut statements = Statements::default();
         let lease = format!(
-            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, \
-             expires = clock_timestamp() + $3 * interval '1 millisecond'"
+            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, {}",
+            self.extension()
         );
         statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
         self.send(&statements).await
@@ -246,8 +283,8 @@ impl Store {
         let schema = self.connection.database().schema();
         let mut statements = Statements::default();
         let lease = format!(
-            "UPDATE {schema}.lease SET folded = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, \
-             expires = clock_timestamp() + $3 * interval '1 millisecond'"
+            "UPDATE {schema}.lease SET folded = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, {}",
+            self.extension()
         );
         statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
         if !changed.is_empty() {

@@ -23,19 +23,21 @@ pub(super) const FORMAT: Format = Format { number: 1, compatible: 1, upgrades: &
 
 /// All tables of [`FORMAT`]; `{s}` is the schema.
 ///
-/// - `lease`: who counts, and how far: one row, which every transaction of whoever counts changes first.
+/// - `lease`: who counts, and how far: one row, which every transaction of whoever counts changes first; and as of which
+///   timeline of the database, and whether synchronously, as [`settlement`](super::settlement) needs it.
 /// - `commits`: what each commit has made of the series, by its number; those up to `lease.folded` are in `series` as well.
 /// - `series`, `buckets`: the series as of `lease.folded`, and the bounds that the histograms among them were counted with.
 /// - `pending`, `counted`, `days`, `numbers`, `agents`, `admitted`, `requests`: what the policy asks for and gives.
 /// - `inbox`: deliveries that were acknowledged and are still to be counted.
 /// - `gauges`: what is not counted but shown, as whoever counts saw it last.
-/// - `replicas`: who is there.
+/// - `replicas`: who is there, and what each had seen when another server became the primary.
 pub(super) const TABLES: &str = "\
 CREATE TABLE {s}.format (version integer PRIMARY KEY, compatible integer NOT NULL);
 CREATE TABLE {s}.lease (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     holder text NOT NULL, epoch bigint NOT NULL, since timestamptz NOT NULL, expires timestamptz NOT NULL,
-    sequence bigint NOT NULL, folded bigint NOT NULL
+    sequence bigint NOT NULL, folded bigint NOT NULL,
+    timeline text NOT NULL DEFAULT '', synchronous boolean NOT NULL DEFAULT false
 );
 CREATE TABLE {s}.commits (
     sequence bigint PRIMARY KEY, epoch bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), news bytea NOT NULL
@@ -65,7 +67,9 @@ CREATE TABLE {s}.gauges (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), page bytea NOT NULL
 );
-CREATE TABLE {s}.replicas (name text PRIMARY KEY, seen timestamptz NOT NULL);
+CREATE TABLE {s}.replicas (
+    name text PRIMARY KEY, seen timestamptz NOT NULL, timeline text NOT NULL DEFAULT '', newest bigint NOT NULL DEFAULT 0
+);
 INSERT INTO {s}.lease VALUES (true, '', 0, to_timestamp(0), to_timestamp(0), 0, 0);
 INSERT INTO {s}.gauges VALUES (true, 0, to_timestamp(0), '');
 ";

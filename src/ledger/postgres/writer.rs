@@ -17,6 +17,7 @@ use super::error::PostgresError;
 use super::inbox::Inbox;
 use super::kept::Kept;
 use super::lease::{Step, Term, uptime};
+use super::settlement::{Settlement, Verdict};
 use super::store::{Store, StoreConfig};
 use crate::ledger::hold::InitialZeroWindows;
 use crate::ledger::queue::{Queue, Taken};
@@ -59,6 +60,10 @@ pub(super) struct Writer {
     pub(super) windows: InitialZeroWindows,
     /// What was read again after a failure. It is shown with the next success, as the changes of that commit are.
     pub(super) reread: Option<Committed>,
+    /// What is to be done before anything is shown, after another server has become the primary while this replica did not count.
+    pub(super) settlement: Option<Settlement>,
+    /// The changes of a commit of which it is not known whether it is durable. Others may have shown it.
+    pub(super) attempted: Option<Vec<Change>>,
     /// Where goes what was committed if another replica counts before it is known to be there still.
     pub(super) inbox: Inbox,
     pub(super) kept: Kept<Change>,
@@ -69,6 +74,7 @@ impl Writer {
     pub(super) fn run(mut self, mut serving: Serving) {
         let runtime = self.runtime.clone();
         while self.is_certain() {
+            runtime.block_on(Box::pin(self.settle_if_due()));
             let wait = match self.term.step(uptime()) {
                 Step::Wait(wait) => wait,
                 Step::Acquire | Step::Renew => {
@@ -76,6 +82,7 @@ impl Writer {
                     continue;
                 }
             };
+            let wait = self.settlement.as_ref().map_or(wait, |settlement| wait.min(settlement.wait()));
             let is_tidy = self.store.as_ref().is_none_or(|store| !store.has_forgotten());
             match serving.queue.take(MAX_BATCH, if is_tidy { wait } else { wait.min(IDLE) }) {
                 Taken::Nothing if is_tidy => {}
@@ -115,6 +122,7 @@ impl Writer {
         self.currency.lost();
         // Another replica counts, perhaps in a database that has lost what was committed here lately.
         self.inbox.keep(&self.kept.all());
+        self.inbox.keep(&self.attempted.unwrap_or_default());
         tracing::warn!("this replica counts no more: the database did not confirm that it may");
     }
 
@@ -133,21 +141,26 @@ impl Writer {
         // Other replicas may show the commit as soon as it is durable: whoever asks here meanwhile waits for its end.
         let currency = Arc::clone(&self.currency);
         let _under_way = currency.commit_under_way().await;
-        let done = match self.ready().await {
-            Ok(store) => store.commit(changes).await,
+        let done = match self.ready().await.map(drop) {
+            Ok(()) => self.attempt(changes).await,
             Err(error) => Err(error),
         };
         match done {
             Ok((outcomes, committed)) => {
-                if let Some(store) = &self.store {
-                    self.kept.push(store.sequence(), changes.to_vec(), uptime());
-                }
                 self.confirmed();
                 self.show(committed);
                 Ok(outcomes)
             }
             Err(error) => Err(self.failed(error).await),
         }
+    }
+
+    async fn attempt(&mut self, changes: &[Change]) -> Result<(Vec<CommitOutcome>, Committed), PostgresError> {
+        let Some(store) = &mut self.store else { return Err(PostgresError::Superseded) };
+        self.attempted = Some(changes.to_vec());
+        let done = store.commit(changes).await?;
+        self.kept.push(store.sequence(), self.attempted.take().unwrap_or_default(), uptime());
+        Ok(done)
     }
 
     /// Gives what is durable to whoever shows it, and then begins and ends windows by it.
@@ -158,6 +171,10 @@ impl Writer {
         let released = committed.released.clone();
         let mut shown = reread.unwrap_or_default();
         shown.absorb(committed);
+        if self.settlement.is_some() {
+            // All of it is shown at the end.
+            (shown.series, shown.released) = (Vec::new(), Vec::new());
+        }
         (self.observer)(Ok(shown));
         if let Some(stored) = stored {
             self.windows.read(stored);
@@ -202,7 +219,9 @@ impl Writer {
     fn confirmed(&mut self) {
         if let Some(sent) = self.store.as_ref().and_then(Store::extended) {
             self.term.confirmed(sent);
-            self.currency.certain_until(self.term.certain_until());
+            if self.settlement.is_none() {
+                self.currency.certain_until(self.term.certain_until());
+            }
         }
         if let Some(store) = &self.store {
             self.currency.counted(store.sequence());
@@ -235,20 +254,32 @@ impl Writer {
             return Ok(self.store.insert(store));
         }
         let (mut store, _) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
-        let replayed = self.commit_again(&mut store).await?;
-        self.reread = Some(Committed { series: store.series(), replayed, ..Committed::default() });
+        let has_lost = store.sequence() < self.currency.sequence();
+        let (replayed, is_all) = self.commit_again(&mut store).await?;
+        // A settlement that was committed, without an answer, is one that is to be shown.
+        let is_settled = store.is_settled() && self.settlement.take().is_some();
+        if self.settlement.is_none() {
+            store.settle();
+        }
+        let replaces = is_settled || !is_all;
+        let series = store.series();
+        self.reread = Some(Committed { series, replayed, has_lost, replaces, ..Committed::default() });
         Ok(self.store.insert(store))
     }
 
-    /// Commits again what was acknowledged and is not there any more; how many commits.
-    async fn commit_again(&mut self, store: &mut Store) -> Result<u64, PostgresError> {
-        let last = self.currency.sequence();
-        if store.sequence() >= last {
-            return Ok(0);
+    /// Commits again what was acknowledged and is not there any more: how many commits, and whether these are all.
+    async fn commit_again(&mut self, store: &mut Store) -> Result<(u64, bool), PostgresError> {
+        let (mut last, found) = (self.currency.sequence(), store.sequence());
+        // A commit that has failed may have been durable, and others have shown it. On the same timeline it would be there.
+        let attempted = self.attempted.clone().filter(|_| !store.is_settled() && found <= last);
+        last += i64::from(attempted.is_some());
+        if found >= last {
+            return Ok((0, true));
         }
-        let (commits, is_all) = self.kept.after(store.sequence());
+        let (mut commits, is_all) = self.kept.after(found);
+        commits.extend(attempted);
         tracing::warn!(
-            found = store.sequence(),
+            found,
             committed = last,
             again = commits.len(),
             is_all,
@@ -262,7 +293,52 @@ impl Writer {
         while store.sequence() < last {
             store.commit(&[]).await?;
         }
-        Ok(replayed)
+        Ok((replayed, is_all))
+    }
+
+    /// Looks whether everything that was shown before is there, if that is not known, and then shows what is there.
+    async fn settle_if_due(&mut self) {
+        if !self.settlement.as_ref().is_some_and(|settlement| settlement.wait().is_zero()) {
+            return;
+        }
+        match self.settle().await {
+            Ok(Some(committed)) => {
+                (self.settlement, self.reread) = (None, None);
+                self.show(committed);
+                self.confirmed();
+            }
+            Ok(None) => {}
+            Err(error) => drop(self.failed(error).await),
+        }
+    }
+
+    /// What is to be shown, once it is known what is there.
+    async fn settle(&mut self) -> Result<Option<Committed>, PostgresError> {
+        self.ready().await?;
+        let (Some(store), Some(settlement)) = (&mut self.store, &mut self.settlement) else { return Ok(None) };
+        let Some(verdict) = settlement.look(store.connection()).await? else { return Ok(None) };
+        match verdict {
+            Verdict::Whole => tracing::info!("the database has everything that any replica has seen of it"),
+            Verdict::Lost(commits) => tracing::error!(
+                commits,
+                "the database has lost commits that were acknowledged; what the replicas knew of them was counted again"
+            ),
+            Verdict::Unknown => tracing::error!(
+                "another server has become the primary, and a replica that could say whether it lacks commits is gone; the last \
+                 commits before may be lost, and nobody knows how many"
+            ),
+        }
+        store.settle();
+        let mut committed = Committed::default();
+        if verdict == Verdict::Whole {
+            store.renew().await?;
+        } else {
+            // That a window had ended may be lost, and its series must not be shown at 0 again.
+            let held = hold::stored(&store.series());
+            committed = store.commit(&[Change::Release(held.into())]).await?.1;
+        }
+        (committed.series, committed.replaces, committed.has_lost) = (store.series(), true, verdict != Verdict::Whole);
+        Ok(Some(committed))
     }
 
     /// Lets another replica count at once.
