@@ -6,15 +6,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use tokio::task::JoinSet;
 use tokio_postgres::config::{ChannelBinding, SslMode as Asked, SslNegotiation};
 use tokio_postgres::{Client, Config as Parameters, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
 use super::fault::{Fault, ServerFault};
+use super::settlement::TIMELINE;
 use super::tables::{FORMAT, Format};
 use super::tls;
 use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost};
@@ -26,6 +29,8 @@ const TASK: &str = "a connection to the database";
 const MOST_CONNECTIONS: usize = 8;
 /// How long one host may take until a connection to it can be used, if the URL does not say it.
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the servers may take to say which of them is the primary: a page, or the lease, waits for it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long what was sent may stay unacknowledged by the network, if the URL does not say it.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may be silent before the network asks whether the other end is there.
@@ -36,7 +41,8 @@ const WAIT: Duration = Duration::from_secs(5);
 /// The database, as it was configured. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: Pool<Connector>,
+    pool: Pool<Sessions>,
+    connector: Arc<Connector>,
     /// Host and port of each server, and the name of the database; no user and no password.
     name: Box<str>,
     /// As it stands in statements.
@@ -56,12 +62,14 @@ impl Database {
         let name: Box<str> = address.name().into();
         let parameters = parameters(&address);
         let user = parameters.get_user().unwrap_or_default().into();
-        let connector = Connector { database: name.clone(), user, address, parameters, password_file, tasks };
+        let primary = Arc::default();
+        let connector = Connector { database: name.clone(), user, address, parameters, password_file, primary, tasks };
+        let connector = Arc::new(connector);
         let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: Some(WAIT) };
-        let builder = Pool::builder(connector).max_size(MOST_CONNECTIONS).timeouts(timeouts);
+        let builder = Pool::builder(Sessions(Arc::clone(&connector))).max_size(MOST_CONNECTIONS).timeouts(timeouts);
         let pool = builder.runtime(deadpool::Runtime::Tokio1).build();
         let pool = pool.map_err(|error| PostgresError::Url { detail: error.to_string() })?;
-        Ok(Self { pool, name, schema: quoted(schema).into(), format: &FORMAT })
+        Ok(Self { pool, connector, name, schema: quoted(schema).into(), format: &FORMAT })
     }
 
     /// Hosts, ports and name, for people: `db1:5432,db2:5432/agntix`.
@@ -97,6 +105,27 @@ impl Database {
         Ok(Connection { object: Some(object), database: self.clone(), is_waited_for: AtomicBool::new(false) })
     }
 
+    /// Asks each of several servers whether it is the primary. From then on connections go to the one that became it last, and
+    /// no more to one whose place it has taken. Some may not answer.
+    pub(super) async fn find_primary(&self) {
+        if self.connector.address.servers.len() > 1 {
+            let mut asked = JoinSet::new();
+            for server in self.connector.address.servers.iter().cloned() {
+                let connector = Arc::clone(&self.connector);
+                // What there is to say of a server is said when a connection to it is needed.
+                asked.spawn(async move { drop(Box::pin(connector.session(&server)).await) });
+            }
+            // Those that have not answered then are given up.
+            let _ = tokio::time::timeout(LOOK_TIMEOUT, asked.join_all()).await;
+        }
+    }
+
+    /// Whether a server on that timeline is one whose place another has taken.
+    pub(super) fn is_replaced(&self, timeline: &str) -> bool {
+        let newest = self.connector.newest().map(|primary| primary.timeline);
+        u32::from_str_radix(timeline, 16).is_ok_and(|timeline| newest.is_some_and(|newest| timeline < newest))
+    }
+
     fn unreachable(&self, detail: String) -> PostgresError {
         PostgresError::Unreachable { database: self.name.clone(), detail }
     }
@@ -106,7 +135,7 @@ impl Database {
 #[derive(Debug)]
 pub(super) struct Connection {
     /// Always there but while it is dropped.
-    object: Option<Object<Connector>>,
+    object: Option<Object<Sessions>>,
     database: Database,
     is_waited_for: AtomicBool,
 }
@@ -126,7 +155,7 @@ impl Connection {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let Some(object) = &self.object else { return Err(self.database.unreachable("it was given up".into())) };
-        let client: &Client = object;
+        let client: &Client = &object.client;
         self.is_waited_for.store(true, Ordering::Relaxed);
         let answer = match tokio::time::timeout(limit, ask(client)).await {
             Ok(answer) => answer.map_err(|error| PostgresError::of(&self.database.name, &error)),
@@ -163,31 +192,92 @@ pub(super) struct Connector {
     /// All but the server, the password and the use of TLS.
     parameters: Parameters,
     password_file: Option<PathBuf>,
+    /// The server that became the primary last, of those that were met; known only where there are several.
+    primary: Arc<Mutex<Option<Primary>>>,
     /// Of which each connection is one. It ends with its connection.
     tasks: Tasks,
 }
 
-impl Manager for Connector {
-    type Type = Client;
+/// Which primary a server is: a standby that is promoted begins a new timeline. One that was the primary before may answer still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Primary {
+    /// The identifier of the cluster, which a new cluster, as after a major upgrade, does not share.
+    system: i64,
+    timeline: u32,
+}
+
+impl Primary {
+    fn is_replaced_by(self, other: Self) -> bool {
+        self.system == other.system && self.timeline < other.timeline
+    }
+}
+
+/// A connection, and to which primary.
+#[derive(Debug)]
+struct Session {
+    client: Client,
+    primary: Option<Primary>,
+}
+
+/// Makes connections for the pool.
+#[derive(Debug)]
+struct Sessions(Arc<Connector>);
+
+impl Manager for Sessions {
+    type Type = Session;
     type Error = PostgresError;
 
-    async fn create(&self) -> Result<Client, PostgresError> {
-        let mut faults = Vec::new();
-        for server in &self.address.servers {
-            match Box::pin(self.connect_to(server)).await {
-                Ok(client) => return Ok(client),
+    async fn create(&self) -> Result<Session, PostgresError> {
+        let (mut faults, mut is_replaced) = (Vec::new(), false);
+        for server in &self.0.address.servers {
+            match Box::pin(self.0.session(server)).await {
+                Ok(session) if self.0.is_replaced(&session) => is_replaced = true,
+                Ok(session) => return Ok(session),
                 Err(fault) => faults.push(fault),
             }
         }
-        Err(PostgresError::of_servers(&self.database, &faults))
+        let database = &self.0.database;
+        Err(if is_replaced {
+            PostgresError::Replaced { database: database.clone() }
+        } else {
+            PostgresError::of_servers(database, &faults)
+        })
     }
 
-    async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<PostgresError> {
-        if client.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<PostgresError> {
+        if session.client.is_closed() {
+            Err(RecycleError::message("the connection is closed"))
+        } else if self.0.is_replaced(session) {
+            Err(RecycleError::message("another server has become the primary"))
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Connector {
+    /// A connection to that server, if it can be written to, and which primary it is, which is noted.
+    async fn session(&self, server: &ServerAddress) -> Result<Session, ServerFault> {
+        let client = self.connect_to(server).await?;
+        let mut primary = None;
+        if self.address.servers.len() > 1 {
+            primary = tokio::time::timeout(HOST_TIMEOUT, primary_of(&client)).await.unwrap_or_default();
+            let mut newest = self.primary.lock().unwrap_or_else(PoisonError::into_inner);
+            if primary.is_some_and(|this| newest.is_none_or(|newest| !this.is_replaced_by(newest))) {
+                *newest = primary;
+            }
+        }
+        Ok(Session { client, primary })
+    }
+
+    fn newest(&self) -> Option<Primary> {
+        *self.primary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_replaced(&self, session: &Session) -> bool {
+        matches!((session.primary, self.newest()), (Some(this), Some(newest)) if this.is_replaced_by(newest))
+    }
+
     /// A connection to that server, if it can be written to.
     pub(super) async fn connect_to(&self, server: &ServerAddress) -> Result<Client, ServerFault> {
         let limit = self.address.connect_timeout.unwrap_or(HOST_TIMEOUT);
@@ -271,6 +361,19 @@ async fn is_of_use(client: &Client) -> Result<(), Fault> {
         Some((false, true)) => Err(Fault::ReadOnly),
         _ => Ok(()),
     }
+}
+
+/// Which primary it is. `None`: it does not know, and so has no standbys that could be promoted.
+async fn primary_of(client: &Client) -> Option<Primary> {
+    let query = format!("SELECT system_identifier, {TIMELINE} FROM pg_control_system()");
+    let answer = client.simple_query(&query).await.ok()?;
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let (system, timeline) = (row.get(0)?.parse().ok()?, u32::from_str_radix(row.get(1)?, 16).ok()?);
+            Some(Primary { system, timeline })
+        }
+        _ => None,
+    })
 }
 
 /// What is in the password file, without the end of its line.

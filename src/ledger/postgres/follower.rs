@@ -23,6 +23,8 @@ use crate::ledger::{Committed, encoding};
 /// How long a read may take; a scrape waits for it.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How often the servers are asked which of them is the primary, at most.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(2);
 /// How often it is read what the sessions of the agents carry, which seldom changes.
 const AGENTS_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,6 +45,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Follower {
     database: Database,
+    /// `ha.lease`
+    lease: Duration,
     connection: Option<Connection>,
     config: PolicyConfig,
     /// `None` before everything was read.
@@ -55,6 +59,8 @@ pub(super) struct Follower {
     agents_read: Option<Uptime>,
     /// The timeline of the database, as of the last read that succeeded.
     timeline: String,
+    /// When it was last asked which of the servers is the primary.
+    looked_around: Option<Uptime>,
     /// Whether nobody had the lease, as of the last look.
     is_free: bool,
 }
@@ -71,6 +77,8 @@ struct Known {
 struct Look {
     sequence: i64,
     is_free: bool,
+    /// Less than half of the lease is left; it is renewed every third.
+    is_overdue: bool,
     holder: String,
     is_standby: bool,
     is_settled: bool,
@@ -84,8 +92,8 @@ struct Look {
 
 impl Follower {
     /// Nothing is read yet.
-    pub(super) fn new(database: Database, config: PolicyConfig) -> Self {
-        Self { database, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None, timeline: String::new(), is_free: false }
+    pub(super) fn new(database: Database, lease: Duration, config: PolicyConfig) -> Self {
+        Self { database, lease, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None, timeline: String::new(), looked_around: None, is_free: false }
     }
 
     /// The number of the last commit that was read.
@@ -136,12 +144,19 @@ impl Follower {
         };
         let connection = self.connection.insert(connection);
         let from = self.known.as_ref().map_or(i64::MAX, |known| known.sequence);
-        let look = look(connection, from).await?;
+        let look = look(connection, from, self.lease).await?;
         if look.is_standby {
             return Err(PostgresError::Standby { database: self.database.name().into() });
         }
         let (version, compatible) = look.format;
         schema::known(&self.database, version, compatible)?;
+        if look.is_suspicious(self.looked_around) {
+            self.looked_around = Some(uptime());
+            self.database.find_primary().await;
+        }
+        if self.database.is_replaced(&look.timeline) {
+            return Err(PostgresError::Replaced { database: self.database.name().into() });
+        }
         self.is_free = look.is_free;
         if !look.is_settled {
             return Err(PostgresError::Unsettled { database: self.database.name().into() });
@@ -198,6 +213,14 @@ enum Learning {
     Damaged,
 }
 
+impl Look {
+    /// Whether the lease is not renewed in time: its holder is gone, or renews it on another server, which has become the primary.
+    fn is_suspicious(&self, looked_around: Option<Uptime>) -> bool {
+        let is_recent = looked_around.is_some_and(|at| uptime().saturating_sub(at) < LOOK_AROUND_EVERY);
+        self.is_overdue && !is_recent
+    }
+}
+
 impl Known {
     /// Whether what was read is not there any more, or is something else.
     fn is_gone(&self, look: &Look) -> bool {
@@ -241,32 +264,35 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
     Ok((Known { totals, last, sequence: position.sequence }, committed))
 }
 
-async fn look(connection: &Connection, from: i64) -> Result<Look, PostgresError> {
+async fn look(connection: &Connection, from: i64, lease: Duration) -> Result<Look, PostgresError> {
+    let half_ms = i64::try_from((lease / 2).as_millis()).unwrap_or(i64::MAX);
     let schema = connection.database().schema();
     let query = format!(
-        "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), l.holder, pg_is_in_recovery(), \
+        "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), \
+         l.expires <= clock_timestamp() + $2 * interval '1 millisecond', l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
          (SELECT version FROM {schema}.gauges), \
          CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, {COMMIT_ID}, c.news \
          FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
     let rows =
-        connection.ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8)]).await }).await?;
+        connection.ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8), (&half_ms, Type::INT8)]).await }).await?;
     let Some(row) = rows.first() else {
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 10)?, row.get(13)));
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 11)?, row.get(14)));
     Ok(Look {
         sequence: row.get(0),
         is_settled: row.get(1),
         is_free: row.get(2),
-        holder: row.get(3),
-        is_standby: row.get(4),
-        is_published: row.get(5),
-        gauges: row.get(6),
-        timeline: row.get(7),
-        format: (row.get(8), row.get(9)),
+        is_overdue: row.get(3),
+        holder: row.get(4),
+        is_standby: row.get(5),
+        is_published: row.get(6),
+        gauges: row.get(7),
+        timeline: row.get(8),
+        format: (row.get(9), row.get(10)),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

@@ -146,10 +146,11 @@ impl Replica {
         observer: Observer,
         on_read: OnRead,
     ) -> Result<(Self, PageReader), LedgerError> {
+        database.find_primary().await;
         schema::prepare(&database).await?;
         let (reads, waiting) = mpsc::channel(MOST_WAITING);
         let (currency, standing) = (Arc::<Currency>::default(), Arc::<Mutex<Standing>>::default());
-        let follower = Follower::new(database.clone(), config.policy.clone());
+        let follower = Follower::new(database.clone(), config.lease, config.policy.clone());
         let (config, configs) = watch::channel(config);
         let replica = Self {
             follower,
@@ -290,6 +291,8 @@ impl Replica {
     /// Asks for the right to count.
     async fn ask(&mut self) -> Option<(PostgresLedger, Opened)> {
         let lease = self.config.borrow().lease;
+        // An old primary that answers still would give it as well.
+        self.database.find_primary().await;
         let asked = lease_row::ask(&self.database, &self.name, lease).await;
         let (epoch, sent) = match asked {
             Ok(Asked::Granted { epoch, sent }) => (epoch, sent),

@@ -78,6 +78,18 @@ fn nothing_shown_ever_decreases() {
 }
 
 #[test]
+fn states_that_replace_all_others_are_shown_even_where_they_are_less() {
+    let exposition = exposition();
+    exposition.publish();
+    let before = [counter(Jobs::Failures, &["a", "slow"], 5), counter(Jobs::Failures, &["b", "slow"], 2)];
+    exposition.apply(&before, Vec::new());
+    assert_eq!(exposition.replace(&before), []);
+    assert_eq!(exposition.replace(&[counter(Jobs::Failures, &["a", "slow"], 4)]), [(Jobs::Failures, 3)]);
+    assert!(shows(&exposition, 4));
+    assert_eq!(exposition.series(), 1);
+}
+
+#[test]
 fn a_series_that_does_not_fit_its_buckets_changes_nothing() {
     let exposition = exposition();
     exposition.publish();

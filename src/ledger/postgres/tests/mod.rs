@@ -1,5 +1,6 @@
 //! The ledger on a real PostgreSQL: what is about the database. What is about counting is tested for all backends at once.
 
+mod failover;
 mod replicas;
 mod upgrade;
 

@@ -59,9 +59,12 @@ pub(super) async fn start_on(database: Database, name: &str, lease: Duration) ->
             }
         }
     };
-    let opened_shown = show.clone();
+    let (opened_shown, replaced) = (show.clone(), Arc::clone(&page));
     let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
         if let Ok(committed) = result {
+            if committed.replaces {
+                replaced.lock().unwrap().clear();
+            }
             show(&committed.series);
         }
     });
@@ -77,7 +80,9 @@ pub(super) async fn start_on(database: Database, name: &str, lease: Duration) ->
     let stop = shutdown.clone();
     let count = move |ledger: PostgresLedger, opened: Opened| {
         let (counting, stop) = (counting.clone(), stop.clone());
-        opened_shown(&opened.series);
+        if ledger.is_settled() {
+            opened_shown(&opened.series);
+        }
         async move {
             let ledger = Arc::new(ledger);
             counting.send_replace(Some(Arc::clone(&ledger)));
@@ -94,6 +99,11 @@ pub(super) async fn start_on(database: Database, name: &str, lease: Duration) ->
 }
 
 impl Running {
+    /// Whether it counts, whether or not its page is current.
+    pub(super) fn has_turn(&self) -> bool {
+        self.ledger.borrow().is_some()
+    }
+
     /// The ledger, when it counts.
     pub(super) async fn counts(&self) -> Arc<PostgresLedger> {
         let mut ledger = self.ledger.clone();
@@ -135,7 +145,7 @@ impl Running {
         assert_eq!(falls.load(Ordering::Relaxed), 0);
     }
 
-    async fn stop_after_loss(self) {
+    pub(super) async fn stop_after_loss(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
@@ -363,7 +373,7 @@ fn replicas_work_behind_a_pooler_that_gives_each_transaction_another_connection(
 }
 
 /// The URL of several servers.
-fn url_of(servers: &[&Server]) -> String {
+pub(super) fn url_of(servers: &[&Server]) -> String {
     let hosts: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
     format!("postgres://postgres@{}/postgres", hosts.join(","))
 }
