@@ -150,7 +150,11 @@ impl FamilySeries {
             let before = counts(self, series).unwrap_or_default();
             let labels = std::str::from_utf8(self.bytes_at(series)).unwrap_or_default();
             let now = later.find(labels).and_then(|series| counts(later, series)).unwrap_or_default();
-            before.iter().zip(now.into_iter().chain(std::iter::repeat(0))).map(|(a, b)| a.saturating_sub(b)).sum::<u64>()
+            before
+                .iter()
+                .zip(now.into_iter().chain(std::iter::repeat(0)))
+                .map(|(a, b)| a.saturating_sub(b))
+                .sum::<u64>()
         };
         (0..).take(self.entries.len()).map(missing).sum()
     }

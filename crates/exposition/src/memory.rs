@@ -124,7 +124,10 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         self.generation += 1;
         self.apply(states, Vec::new());
         let pairs = F::ALL.iter().zip(before.iter().zip(&self.families));
-        pairs.map(|(family, (before, now))| (*family, before.missing_in(now))).filter(|(_, missing)| *missing > 0).collect()
+        pairs
+            .map(|(family, (before, now))| (*family, before.missing_in(now)))
+            .filter(|(_, missing)| *missing > 0)
+            .collect()
     }
 
     /// Shows the series from now on.

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
 use super::fault::{Fault, ServerFault};
-use super::settlement::TIMELINE;
+use super::primary::{Primary, primary_of};
 use super::tables::{FORMAT, Format};
 use super::tls;
 use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost};
@@ -198,20 +198,6 @@ pub(super) struct Connector {
     tasks: Tasks,
 }
 
-/// Which primary a server is: a standby that is promoted begins a new timeline. One that was the primary before may answer still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Primary {
-    /// The identifier of the cluster, which a new cluster, as after a major upgrade, does not share.
-    system: i64,
-    timeline: u32,
-}
-
-impl Primary {
-    fn is_replaced_by(self, other: Self) -> bool {
-        self.system == other.system && self.timeline < other.timeline
-    }
-}
-
 /// A connection, and to which primary.
 #[derive(Debug)]
 struct Session {
@@ -361,19 +347,6 @@ async fn is_of_use(client: &Client) -> Result<(), Fault> {
         Some((false, true)) => Err(Fault::ReadOnly),
         _ => Ok(()),
     }
-}
-
-/// Which primary it is. `None`: it does not know, and so has no standbys that could be promoted.
-async fn primary_of(client: &Client) -> Option<Primary> {
-    let query = format!("SELECT system_identifier, {TIMELINE} FROM pg_control_system()");
-    let answer = client.simple_query(&query).await.ok()?;
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            let (system, timeline) = (row.get(0)?.parse().ok()?, u32::from_str_radix(row.get(1)?, 16).ok()?);
-            Some(Primary { system, timeline })
-        }
-        _ => None,
-    })
 }
 
 /// What is in the password file, without the end of its line.

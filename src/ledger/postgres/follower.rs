@@ -93,7 +93,19 @@ struct Look {
 impl Follower {
     /// Nothing is read yet.
     pub(super) fn new(database: Database, lease: Duration, config: PolicyConfig) -> Self {
-        Self { database, lease, connection: None, config, known: None, newest: 0, gauges: 0, agents_read: None, timeline: String::new(), looked_around: None, is_free: false }
+        Self {
+            database,
+            lease,
+            connection: None,
+            config,
+            known: None,
+            newest: 0,
+            gauges: 0,
+            agents_read: None,
+            timeline: String::new(),
+            looked_around: None,
+            is_free: false,
+        }
     }
 
     /// The number of the last commit that was read.
@@ -163,8 +175,7 @@ impl Follower {
         }
         // Since then another server has become the primary, and whoever counts has settled what it lacks.
         let accepts_loss = accepts_loss || self.timeline != look.timeline;
-        let has_lost =
-            look.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
+        let has_lost = look.sequence < self.newest || self.known.as_ref().is_some_and(|known| known.is_gone(&look));
         if has_lost && !accepts_loss {
             self.is_free = false;
             let detail = format!("commit {} was read, the last one is {}", self.newest, look.sequence);
@@ -275,8 +286,9 @@ async fn look(connection: &Connection, from: i64, lease: Duration) -> Result<Loo
          CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, {COMMIT_ID}, c.news \
          FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
-    let rows =
-        connection.ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8), (&half_ms, Type::INT8)]).await }).await?;
+    let rows = connection
+        .ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8), (&half_ms, Type::INT8)]).await })
+        .await?;
     let Some(row) = rows.first() else {
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });

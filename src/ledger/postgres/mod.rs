@@ -19,6 +19,7 @@ mod kept;
 mod lease;
 mod lease_row;
 mod news;
+mod primary;
 mod replica;
 mod rows;
 mod schema;

@@ -14,8 +14,8 @@ use super::follower::Follower;
 use super::inbox::Inbox;
 use super::lease::{Uptime, uptime};
 use super::lease_row::{self, Asked};
-use super::store::StoreConfig;
 use super::settlement::{self, LONGEST};
+use super::store::StoreConfig;
 use super::{PostgresLedger, schema};
 use crate::ledger::{Committed, LedgerError, Observer, Opened};
 
@@ -185,7 +185,9 @@ impl Replica {
                 self.follower.reconfigure(&self.config.borrow_and_update().policy);
             }
             Box::pin(self.read(std::mem::take(&mut waiting))).await;
-            if self.follower.is_free() && let Some((ledger, opened)) = Box::pin(self.ask()).await {
+            if self.follower.is_free()
+                && let Some((ledger, opened)) = Box::pin(self.ask()).await
+            {
                 count(ledger, opened).await;
                 self.currency.lost();
                 self.follower.forget(self.currency.sequence());
@@ -218,7 +220,9 @@ impl Replica {
                 self.look_at_timeline(std::mem::take(&mut found.timeline)).await;
                 let committed = std::mem::take(&mut found.committed);
                 if committed.has_lost {
-                    tracing::warn!("the database has lost commits that this replica had shown; everything was read again");
+                    tracing::warn!(
+                        "the database has lost commits that this replica had shown; everything was read again"
+                    );
                 }
                 let is_news = committed.has_lost || !committed.series.is_empty() || !committed.gauges.is_empty();
                 if is_news || std::mem::take(&mut self.is_failing) {

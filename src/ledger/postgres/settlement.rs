@@ -28,8 +28,7 @@ pub(super) const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8
 pub(super) const IS_SETTLED: &str =
     "(pg_is_in_recovery() OR l.timeline IN ('', left(pg_walfile_name(pg_current_wal_lsn()), 8)))";
 /// Whether a commit is acknowledged only when another machine has it, by the settings, which every user may see.
-pub(super) const IS_SYNCHRONOUS: &str =
-    "current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')";
+pub(super) const IS_SYNCHRONOUS: &str = "current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')";
 
 /// What is known in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +87,8 @@ impl Settlement {
 
     fn verdict(&mut self, reports: &Reports, now: Uptime) -> Option<Verdict> {
         let is_late = now.saturating_sub(self.began) >= LONGEST;
-        let known = if reports.newest > self.found { Verdict::Lost(reports.newest - self.found) } else { Verdict::Whole };
+        let known =
+            if reports.newest > self.found { Verdict::Lost(reports.newest - self.found) } else { Verdict::Whole };
         if !reports.is_complete {
             let verdict = if known == Verdict::Whole { Verdict::Unknown } else { known };
             return is_late.then_some(verdict);
