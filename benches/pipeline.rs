@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use agntix_api::{Client, ListQuery};
 use agntix_exporter::api;
-use agntix_exporter::catalogue::{ExporterMetrics, Exposition};
+use agntix_exporter::catalogue::ExporterMetrics;
 use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Committed, Ledger, LedgerError};

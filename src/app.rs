@@ -4,6 +4,7 @@
 mod commits;
 mod reload;
 mod shared;
+mod shown;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,7 +106,6 @@ pub struct App {
     listeners: Vec<TcpListener>,
     guards: Guards,
     webhook: Option<Webhook>,
-    client: Client,
     clients: watch::Sender<Client>,
     mode: Mode,
     exposition: Arc<Exposition>,
@@ -166,8 +166,10 @@ impl App {
         let (tasks, failures) = Tasks::new();
         let (pulse, api_clock) = (Pulse::default(), Arc::<ApiClock>::default());
         let mode = if let Some(url) = &config.state.url {
-            let shown = (Arc::clone(&status), Arc::clone(&exposition), own.clone());
-            let shared = shared::open(&config, url, observer, shown, pulse.clone(), &tasks);
+            let parts = (Arc::clone(&exposition), own.clone(), Arc::clone(&status));
+            let in_effect = Current { config: config.clone(), client: client.clone() };
+            let clock = (Arc::clone(&clock), pulse.clone());
+            let shared = shared::open(in_effect, url, observer, parts, clock, &tasks);
             Mode::Shared(Box::new(Box::pin(shared).await?))
         } else {
             let parts = (Arc::clone(&exposition), own.clone(), Arc::clone(&status));
@@ -193,7 +195,7 @@ impl App {
         } else {
             None
         };
-        let (clients, _) = watch::channel(client.clone());
+        let (clients, _) = watch::channel(client);
         Ok(Self {
             config,
             clock,
@@ -202,7 +204,6 @@ impl App {
             listeners,
             guards,
             webhook,
-            client,
             clients,
             mode,
             exposition,
@@ -304,11 +305,9 @@ impl App {
                 Counting::Alone { ledger, reconfigure, id_files }
             }
             Mode::Shared(shared) => {
-                let in_effect = Current { config: config.clone(), client: self.client };
-                let (current, receiver) = watch::channel(in_effect);
-                let replica = shared.reader.clone();
+                let (replica, current) = (shared.reader.clone(), shared.current.clone());
                 let deps = TurnDeps {
-                    current: receiver,
+                    current: current.subscribe(),
                     clients: self.clients.clone(),
                     webhook: deliveries.clone(),
                     exposition: Arc::clone(&exposition),

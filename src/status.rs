@@ -1,12 +1,17 @@
 //! What the daemon says of itself to a person and to an orchestrator: the landing page and readiness read it, the
 //! rest of the daemon writes it. Nothing personal may be put in here.
 
+mod replica;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+pub use replica::{CensusStatus, ReplicaStatus, Report, Said};
 
 /// The live status; readers never wait.
 #[derive(Debug, Default)]
@@ -72,6 +77,8 @@ pub struct StatusSnapshot {
     pub state_writable: bool,
     /// Host of `api.base_url`.
     pub api_host: String,
+    /// How this process stands among those that share its counts; `None` for a single daemon.
+    pub replica: Option<ReplicaStatus>,
 }
 
 impl Default for StatusSnapshot {
@@ -95,6 +102,7 @@ impl Default for StatusSnapshot {
             last_success: BTreeMap::new(),
             state_writable: true,
             api_host: String::new(),
+            replica: None,
         }
     }
 }
@@ -102,9 +110,43 @@ impl Default for StatusSnapshot {
 impl StatusSnapshot {
     /// How the daemon is on the whole, the worst first.
     pub fn summary(&self) -> Summary {
+        match &self.replica {
+            Some(replica) if !replica.is_active => self.summary_of_follower(replica),
+            _ => self.summary_of_counting(),
+        }
+    }
+
+    /// Of a replica that does not count: what it sees of the database itself, then what the one that counts says.
+    fn summary_of_follower(&self, replica: &ReplicaStatus) -> Summary {
+        if !self.state_writable {
+            return Summary::bad("The database cannot be used", NO_DATABASE);
+        }
+        if let Err(why) = &self.ready {
+            return Summary::wait("Getting ready", why.clone());
+        }
+        let Some(Said { ready, .. }) = &replica.said else {
+            let last = match replica.holder.as_str() {
+                "" => "None has counted so far".to_owned(),
+                holder => format!("The last one that did is {holder}"),
+            };
+            let why = format!(
+                "No replica says that it asks Agntix and counts. {last}. The page stands still, and deliveries wait in the inbox."
+            );
+            return Summary::bad("No replica counts", why);
+        };
+        let holder = Self { ready: ready.clone(), replica: None, ..self.clone() };
+        let summary = holder.summary_of_counting();
+        let explanation = format!("{} counts, and says: {}", replica.holder(), summary.explanation);
+        Summary { explanation, ..summary }
+    }
+
+    fn summary_of_counting(&self) -> Summary {
         let host = if self.api_host.is_empty() { "the Agntix API" } else { &self.api_host };
         if let ApiStatus::Down(why) = &self.api {
             return Summary::bad("Agntix does not answer", why.clone());
+        }
+        if !self.state_writable && self.replica.is_some() {
+            return Summary::bad("The database cannot be used", NO_DATABASE);
         }
         if !self.state_writable {
             return Summary::bad(
@@ -133,9 +175,14 @@ impl StatusSnapshot {
             return Summary::wait("Something is missing", self.missing.join(" "));
         }
         let nothing = self.nothing_found.as_ref().map_or_else(String::new, |nothing| format!(" {nothing}"));
-        Summary::good("All is well", format!("{host} answers, and the counts are safe on disk.{nothing}"))
+        let place = if self.replica.is_some() { "in the database" } else { "on disk" };
+        Summary::good("All is well", format!("{host} answers, and the counts are safe {place}.{nothing}"))
     }
 }
+
+/// What follows when the shared ledger cannot be used.
+const NO_DATABASE: &str = "The database of state.url cannot be used; the log says why. /metrics answers 503, and nothing is \
+                           acknowledged or asked for until it can be.";
 
 /// How the daemon is on the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,10 +221,10 @@ pub enum Mood {
 }
 
 /// A route of the API, and how it answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteLine {
     /// What it gives, as a person says it.
-    pub gives: &'static str,
+    pub gives: Cow<'static, str>,
     /// The path under which it is asked.
     pub path: String,
     /// How long ago it answered as it promises; `None` if it never has.
@@ -187,7 +234,7 @@ pub struct RouteLine {
 }
 
 /// Whether the API answers with our credential.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ApiStatus {
     /// It has not been asked yet.
     #[default]
@@ -199,7 +246,7 @@ pub enum ApiStatus {
 }
 
 /// How far the look-back of a first start is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LookBack {
     /// Session metrics are not on the page yet.
     #[default]

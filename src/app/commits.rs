@@ -7,12 +7,21 @@ use crate::catalogue::{ExporterMetrics, Exposition, Family};
 use crate::ledger::{Committed, LedgerError, Observer};
 use crate::status::Status;
 
-/// Shows what a commit has made durable, and whether commits succeed. The log says when they begin to fail, no matter which
-/// commit, and when they succeed again.
+/// Counts the commits of this process, and shows what they have made durable.
 pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status: Arc<Status>) -> Observer {
-    let mut was_written = true;
+    let commits = own.state_commits.clone();
+    let mut show = news_observer(exposition, own, status);
     Box::new(move |result: Result<Committed, &LedgerError>| {
-        let is_written = result.is_ok();
+        commits.with_label_values(&[if result.is_ok() { "success" } else { "error" }]).inc();
+        show(result);
+    })
+}
+
+/// Shows what commits have made durable, whoever made them, and whether the state can be used. The log says when it no longer can,
+/// and when it can again.
+pub(super) fn news_observer(exposition: Arc<Exposition>, own: ExporterMetrics, status: Arc<Status>) -> Observer {
+    Box::new(move |result: Result<Committed, &LedgerError>| {
+        let (is_written, was_written) = (result.is_ok(), status.snapshot().state_writable);
         match &result {
             Err(error @ LedgerError::Postgres(_)) if was_written => tracing::error!(
                 %error,
@@ -26,10 +35,8 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
             Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),
             _ => {}
         }
-        was_written = is_written;
         own.state_writable.set(i64::from(is_written));
-        own.state_commits.with_label_values(&[if is_written { "success" } else { "error" }]).inc();
-        if status.snapshot().state_writable != is_written {
+        if was_written != is_written {
             status.update(|status| status.state_writable = is_written);
         }
         if let Ok(committed) = result {
@@ -44,9 +51,6 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
                 report_lost(&exposition.replace(&committed.series), &own);
             } else {
                 exposition.apply(&committed.series, committed.exemplars);
-            }
-            for (family, series) in committed.gauges {
-                exposition.set_gauges(family, series);
             }
             for released in &committed.released {
                 exposition.release(released);

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::IdFiles;
-use super::{AppError, INBOX, NEWS};
+use super::shown::{self, Following, LatestExemplars, Sources};
+use super::{AppError, INBOX, NEWS, commits};
 use crate::catalogue::{ExporterMetrics, Exposition, Family};
 use crate::clock::{ApiClock, Clock};
 use crate::config::{Config, DatabaseUrl};
@@ -21,13 +22,12 @@ use crate::discovery::webhook::Deliveries;
 use crate::discovery::{News, stream};
 use crate::ledger::policy::PolicyConfig;
 use crate::ledger::postgres::{
-    Census, Database, DeliveryLedger, GaugeBoard, Look, PageReader, PostgresLedger, Replica, StoreConfig, Waiting,
-    Whole,
+    Census, Database, DeliveryLedger, Observers, PageReader, PostgresLedger, Replica, StoreConfig, Waiting, Whole,
 };
 use crate::ledger::{Change, Ledger, LedgerError, Observer, Opened, postgres};
 use crate::observation::AgentParts;
 use crate::poller::{Inbox, Poller, Reconfigure};
-use crate::status::{LookBack, Status};
+use crate::status::{CensusStatus, ReplicaStatus, Status};
 use crate::supervisor::Pulse;
 use crate::tasks::Tasks;
 
@@ -35,8 +35,6 @@ use crate::tasks::Tasks;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the replicas are counted.
 const CENSUS_EVERY: Duration = Duration::from_secs(5);
-/// How old the gauges are that other replicas show, at most.
-const GAUGES_EVERY: Duration = Duration::from_secs(2);
 /// Deliveries that are counted at once.
 const AT_ONCE: i64 = 256;
 
@@ -52,6 +50,8 @@ pub(super) struct Shared {
     replica: Replica,
     /// Whether the page is current.
     pub(super) reader: PageReader,
+    /// What is in effect; a reload replaces it.
+    pub(super) current: watch::Sender<Current>,
     /// Where deliveries are made durable.
     pub(super) deliveries: DeliveryLedger,
     /// What is known of the agents while this replica counts.
@@ -59,6 +59,7 @@ pub(super) struct Shared {
     inbox: postgres::Inbox,
     census: Census,
     counting: watch::Sender<Weak<PostgresLedger>>,
+    sources: Sources,
 }
 
 /// The configuration of the store.
@@ -71,38 +72,42 @@ pub(super) fn store_config(config: &Config) -> StoreConfig {
 /// # Errors
 /// If the database cannot be reached or used.
 pub(super) async fn open(
-    config: &Config,
+    in_effect: Current,
     url: &DatabaseUrl,
-    observer: Observer,
-    (status, exposition, own): (Arc<Status>, Arc<Exposition>, ExporterMetrics),
-    pulse: Pulse,
+    mut observer: Observer,
+    (exposition, own, status): (Arc<Exposition>, ExporterMetrics, Arc<Status>),
+    (clock, pulse): (Arc<dyn Clock>, Pulse),
     tasks: &Tasks,
 ) -> Result<Shared, AppError> {
-    let store = store_config(config);
-    let state = &config.state;
+    let (store, state) = (store_config(&in_effect.config), in_effect.config.state.clone());
     let database = Database::new(url.expose(), state.password_file.clone(), &state.schema, tasks.clone())
         .map_err(LedgerError::from)?;
     let inbox = postgres::Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
-    let agents = store.policy.agents.clone();
-    let seen = own.clone();
-    let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
-        pulse.beat(Instant::now());
-        let is_published = read.is_ok_and(|look| look.is_published);
-        if is_published {
-            exposition.publish();
-        }
-        if let Ok(Look { took, .. }) = read {
-            seen.ledger_read.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
-        }
-        let ready = read.map(drop).map_err(|error| format!("No page is served: {error}."));
-        let look_back = if is_published { LookBack::Done } else { LookBack::Running };
-        status.update(|status| {
-            status.ready.clone_from(&ready);
-            status.look_back = look_back;
-        });
-    });
-    let name = name();
-    let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observer, on_read).await?;
+    let (agents, name) = (store.policy.agents.clone(), name());
+    let replica = ReplicaStatus {
+        name: name.clone(),
+        database: database.name().to_owned(),
+        schema: state.schema.clone(),
+        ..ReplicaStatus::default()
+    };
+    status.update(|status| status.replica = Some(replica.clone()));
+    let (current, receiver) = watch::channel(in_effect);
+    let exemplars = LatestExemplars::default();
+    let noted = exemplars.clone();
+    let news = commits::news_observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
+    let sources = Sources { exposition, own: own.clone(), status, exemplars };
+    let mut following = Following::new(sources.clone(), clock, pulse, receiver);
+    let observers = Observers {
+        commits: Box::new(move |result| {
+            if let Ok(committed) = &result {
+                noted.note(&committed.exemplars);
+            }
+            observer(result);
+        }),
+        news,
+        looks: Box::new(move |read| following.looked(read)),
+    };
+    let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observers).await?;
     tracing::info!(database = database.name(), schema = %state.schema, replica = name, "this replica follows");
     let (counting, counts) = watch::channel(Weak::new());
     // There before they happen, so that the first one is a rise.
@@ -112,7 +117,7 @@ pub(super) async fn open(
     own.active.with_label_values::<&str>(&[]).set(0);
     let census = Census::new(database, &name);
     let deliveries = DeliveryLedger::new(inbox.clone(), counts);
-    Ok(Shared { replica, reader, deliveries, agents, inbox, census, counting })
+    Ok(Shared { replica, reader, current, deliveries, agents, inbox, census, counting, sources })
 }
 
 /// Tells this replica from the others.
@@ -141,19 +146,36 @@ pub(super) struct TurnDeps {
 impl Shared {
     /// Follows, and counts in turns, until `shutdown`.
     pub(super) async fn run(self, deps: TurnDeps) {
-        let Self { replica, reader, inbox, census, counting, .. } = self;
+        let Self { replica, reader, inbox, census, counting, sources, .. } = self;
         let shutdown = deps.shutdown.clone();
-        deps.tasks.spawn("the census of replicas", take_part(census, reader, deps.own.clone(), shutdown.clone()));
-        let turn = move |ledger, opened| turn(deps.clone(), inbox.clone(), counting.clone(), ledger, opened);
+        let taking_part = take_part(census, reader, deps.own.clone(), Arc::clone(&deps.status), shutdown.clone());
+        deps.tasks.spawn("the census of replicas", taking_part);
+        let turn = move |ledger, opened| {
+            turn(deps.clone(), (inbox.clone(), sources.clone()), counting.clone(), ledger, opened)
+        };
         replica.run(turn, shutdown).await;
     }
 }
 
 /// Counts this replica in among the others, and shows how the whole is.
-async fn take_part(census: Census, reader: PageReader, own: ExporterMetrics, shutdown: CancellationToken) {
-    let mut taken = None;
+async fn take_part(
+    census: Census,
+    reader: PageReader,
+    own: ExporterMetrics,
+    status: Arc<Status>,
+    shutdown: CancellationToken,
+) {
+    let (mut taken, mut known) = (None, None);
     loop {
-        own.active.with_label_values::<&str>(&[]).set(i64::from(reader.is_active()));
+        let (is_active, standing) = (reader.is_active(), reader.standing());
+        own.active.with_label_values::<&str>(&[]).set(i64::from(is_active));
+        status.update(|status| {
+            if let Some(replica) = &mut status.replica {
+                replica.is_active = is_active;
+                replica.sequence = standing.sequence;
+                replica.census = known;
+            }
+        });
         if taken.is_none_or(|at: Instant| at.elapsed() >= CENSUS_EVERY) {
             taken = Some(Instant::now());
             match census.take().await {
@@ -161,12 +183,14 @@ async fn take_part(census: Census, reader: PageReader, own: ExporterMetrics, shu
                     own.replicas.with_label_values::<&str>(&[]).set(replicas);
                     own.inbox_deliveries.with_label_values::<&str>(&[]).set(inbox);
                     own.ledger_synchronous.with_label_values::<&str>(&[]).set(i64::from(is_synchronous));
+                    known = Some(CensusStatus { replicas, inbox, is_synchronous });
                 }
                 Err(error) => {
                     // What is not known is not shown.
                     own.replicas.reset();
                     own.inbox_deliveries.reset();
                     own.ledger_synchronous.reset();
+                    known = None;
                     tracing::debug!(%error, "the replicas could not be counted");
                 }
             }
@@ -191,7 +215,7 @@ pub(super) fn unheard(tasks: &Tasks) -> mpsc::Sender<News> {
 /// Counts until the ledger is lost or the daemon stops.
 async fn turn(
     deps: TurnDeps,
-    inbox: postgres::Inbox,
+    (inbox, sources): (postgres::Inbox, Sources),
     counting: watch::Sender<Weak<PostgresLedger>>,
     ledger: PostgresLedger,
     opened: Opened,
@@ -205,7 +229,15 @@ async fn turn(
     }
     let outcomes = opened.series.iter().filter(|series| series.key.family == Family::Outcomes);
     let counted = outcomes.flat_map(|series| &series.counts).sum();
-    status.update(|status| status.counted = counted);
+    let since = clock.now();
+    status.update(|status| {
+        status.counted = counted;
+        if let Some(replica) = &mut status.replica {
+            (replica.is_active, replica.since) = (true, Some(since));
+            replica.holder.clone_from(&replica.name);
+            (replica.said, replica.differing) = (None, Vec::new());
+        }
+    });
     let (watched, watched_inbox) = mpsc::channel(INBOX);
     let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
     let (news, news_inbox) = mpsc::channel(NEWS);
@@ -216,7 +248,7 @@ async fn turn(
         Arc::clone(&ledger) as Arc<dyn Ledger>,
         &opened,
         Arc::clone(&exposition),
-        own,
+        own.clone(),
         status,
         clock,
         api_clock,
@@ -231,6 +263,7 @@ async fn turn(
         let following = stream::follow(clients.subscribe(), news.clone(), path, stop.clone());
         tasks.spawn("the follower of the event stream", following);
     }
+    let shown_current = current.clone();
     let mut id_files = IdFiles::watch(&config.sessions.files, watched, tasks.clone(), stop.clone());
     let reload = async {
         while current.changed().await.is_ok() {
@@ -246,7 +279,7 @@ async fn turn(
             () = shutdown.cancelled() => {}
             () = empty(&inbox, &ledger, &news) => {}
             () = reload => {}
-            () = show_gauges(ledger.gauges(), &exposition) => {}
+            () = shown::show(ledger.gauges(), &sources, shown_current) => {}
         }
         stop.cancel();
     };
@@ -256,6 +289,10 @@ async fn turn(
         tracing::error!(%error, "counting has stopped by itself");
     }
     counting.send_replace(Weak::new());
+    // What Agntix said to this replica grows old.
+    for gauge in [&own.api_rate_limit, &own.api_rate_limit_remaining, &own.api_rate_limit_reset] {
+        gauge.reset();
+    }
     if let Some(webhook) = &webhook {
         webhook.report_to(unheard(&tasks));
     }
@@ -264,21 +301,6 @@ async fn turn(
         tracing::error!(%error, "the ledger could not be closed");
     }
     tracing::info!("this replica counts no more");
-}
-
-/// Shows the gauges of this replica to the others, as long as this one counts.
-async fn show_gauges(board: &GaugeBoard, exposition: &Exposition) {
-    let mut shown = Vec::new();
-    loop {
-        tokio::time::sleep(GAUGES_EVERY).await;
-        let gauges = exposition.gauges();
-        if gauges != shown {
-            match board.show(&gauges).await {
-                Ok(()) => shown = gauges,
-                Err(error) => tracing::debug!(%error, "the gauges could not be shown to the other replicas"),
-            }
-        }
-    }
 }
 
 /// Counts the deliveries that the replicas have put into the inbox, as long as this one counts.

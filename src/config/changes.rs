@@ -1,5 +1,7 @@
 //! Which changes of the configuration need a restart.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Config, keys};
@@ -58,6 +60,21 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         return vec!["something that is no key"];
     }
     changes.into_iter().filter(|key| !is_reloadable(key)).map(|key| key.name.as_str()).collect()
+}
+
+/// Settings that are to be the same wherever a ledger is shared, by key: those that say what is counted and shown, and how Agntix
+/// is asked. Each replica has its own listeners, files, log and password.
+pub fn shared_settings(config: &Config) -> BTreeMap<String, String> {
+    let value = serde_json::to_value(config).unwrap_or_default();
+    let is_shared = |key: &&keys::Key| {
+        matches!(&*key.section, "metrics" | "poll" | "sessions" | "stream" | "ha") && key.name != "sessions.files"
+            || matches!(
+                key.name.as_str(),
+                "api.base_url" | "api.budget_share" | "api.requests_per_minute" | "webhook.enabled"
+            )
+    };
+    let setting = |key: &keys::Key| Some((key.name.clone(), value.get(&key.section)?.get(&key.leaf)?.to_string()));
+    keys::all().iter().filter(is_shared).filter_map(setting).collect()
 }
 
 /// The keys that differ.

@@ -36,7 +36,7 @@ mod web;
 mod webhook;
 
 pub use api::{AUTO_PATH, ApiConfig};
-pub use changes::restart_only_changes;
+pub use changes::{restart_only_changes, shared_settings};
 pub use database_address::{
     Channel, DatabaseAddress, Keepalives, Password, ServerAddress, ServerHost, SslMode, TlsParameters,
 };

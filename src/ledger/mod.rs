@@ -202,8 +202,6 @@ pub struct Committed {
     pub replaces: bool,
     /// Whether the database has lost commits, or may have.
     pub has_lost: bool,
-    /// What another replica sees and does not count, where several share the ledger.
-    pub gauges: Vec<postgres::Gauges>,
 }
 
 impl Committed {
@@ -214,7 +212,6 @@ impl Committed {
         self.released.extend(later.released);
         self.exemplars.extend(later.exemplars);
         self.overflow.extend(later.overflow);
-        self.gauges.extend(later.gauges);
         self.replaces |= later.replaces;
         self.has_lost |= later.has_lost;
         self.replayed += later.replayed;

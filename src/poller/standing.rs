@@ -138,14 +138,14 @@ impl Core {
             let good = health.and_then(RouteHealth::last_good);
             let trouble = health.map(RouteHealth::last_trouble).filter(|trouble| !trouble.is_empty());
             RouteLine {
-                gives: path.gives(),
+                gives: path.gives().into(),
                 path: self.contact.path(route).to_string(),
                 good_ago: good.map(|good| now.tick.saturating_sub(good)),
                 trouble: trouble.map(ToOwned::to_owned),
             }
         };
         let stream = self.contact.stream.as_ref().map(|stream| RouteLine {
-            gives: ApiPath::Stream.gives(),
+            gives: ApiPath::Stream.gives().into(),
             path: stream.path.to_string(),
             good_ago: stream.alive.map(|alive| now.tick.saturating_sub(alive)),
             trouble: stream.trouble.clone(),

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::state::WebState;
 use crate::clock::Timestamp;
-use crate::status::{LookBack, Mood, RouteLine, StatusSnapshot, Summary};
+use crate::status::{CensusStatus, LookBack, Mood, ReplicaStatus, RouteLine, StatusSnapshot, Summary};
 
 /// For every page: only the style inside it is allowed; no scripts, no images, no frames, no requests to anywhere.
 pub const SAFE: [(HeaderName, &str); 3] = [
@@ -34,7 +34,8 @@ struct Landing<'a> {
     look_back: &'static str,
     oldest_pending: String,
     sources: Vec<(String, String)>,
-    routes: Vec<(&'static str, &'a str, String)>,
+    replicas: Vec<(&'static str, String)>,
+    routes: Vec<(&'a str, &'a str, String)>,
     now: String,
 }
 
@@ -95,10 +96,55 @@ fn render(
             .iter()
             .map(|(source, at)| (source.clone(), format!("{} ago", span(now.since(*at)))))
             .collect(),
-        routes: status.routes.iter().map(|route| (route.gives, route.path.as_str(), standing(route))).collect(),
+        replicas: status.replica.as_ref().map_or_else(Vec::new, |replica| replicas(replica, now)),
+        routes: status.routes.iter().map(|route| (&*route.gives, route.path.as_str(), standing(route))).collect(),
         now: now.to_string(),
     }
     .render()
+}
+
+/// How this replica stands among the others, in rows.
+fn replicas(replica: &ReplicaStatus, now: Timestamp) -> Vec<(&'static str, String)> {
+    let ago = |at: Timestamp| span(now.since(at));
+    let since = replica.since.map_or_else(String::new, |since| format!(", for {}", ago(since)));
+    let counts = match (&replica.said, replica.is_active) {
+        (None, false) => format!("not known; {} did last", replica.holder()),
+        _ => format!("{}{since}", replica.holder()),
+    };
+    let shows = match replica.current_at {
+        _ if replica.is_active => format!("{}: counts; the last commit is number {}", replica.name, replica.sequence),
+        Some(at) => {
+            format!("{}: shows everything up to commit {}, as of {} ago", replica.name, replica.sequence, ago(at))
+        }
+        None => format!("{}: has not read the counts yet", replica.name),
+    };
+    let mut rows = vec![
+        ("Database", format!("{}, schema {}", replica.database, replica.schema)),
+        ("Which replica counts", counts),
+        ("This replica", shows),
+    ];
+    match replica.census {
+        Some(CensusStatus { replicas, inbox, is_synchronous }) => {
+            rows.push(("Replicas that are there", replicas.to_string()));
+            rows.push(("Inbox", format!("{inbox} deliveries are acknowledged and not yet counted")));
+            let commits = if is_synchronous {
+                "synchronous: acknowledged when a standby has them as well"
+            } else {
+                "not synchronous: acknowledged by one server, so that a promoted standby may lack the last ones"
+            };
+            rows.push(("Commits", commits.to_owned()));
+        }
+        None => rows.push(("Replicas that are there", "not known".to_owned())),
+    }
+    if let (Some(said), false) = (&replica.said, replica.is_active) {
+        rows.push(("What this page says of Agntix", format!("as {} said {} ago", replica.holder(), ago(said.at))));
+    }
+    if !replica.differing.is_empty() {
+        let keys = replica.differing.join(", ");
+        let text = format!("differs from that of the replica that counts ({keys}); give all replicas the same");
+        rows.push(("Configuration", text));
+    }
+    rows
 }
 
 /// How a route of the API answers.
@@ -132,7 +178,7 @@ fn span(length: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::ApiStatus;
+    use crate::status::{ApiStatus, Said};
 
     #[test]
     fn what_the_page_says_is_escaped_and_loads_nothing() {
@@ -156,6 +202,50 @@ mod tests {
         ] {
             assert!(html.contains(expected), "{expected} in {html}");
         }
+    }
+
+    #[test]
+    fn replica_says_who_counts_and_how_far_it_is_itself() {
+        let mut status = StatusSnapshot {
+            replica: Some(ReplicaStatus {
+                name: "two/8".into(),
+                database: "db1:5432,db2:5432/agntix".into(),
+                schema: "agntix_exporter".into(),
+                holder: "one/7".into(),
+                since: Some(Timestamp::from_millis(10_000)),
+                sequence: 1_234,
+                current_at: Some(Timestamp::from_millis(200_000)),
+                census: Some(CensusStatus { replicas: 3, inbox: 4, is_synchronous: true }),
+                said: Some(Said { at: Timestamp::from_millis(198_000), ready: Ok(()) }),
+                differing: vec!["metrics.static_labels".into()],
+                ..ReplicaStatus::default()
+            }),
+            ..StatusSnapshot::default()
+        };
+        let links = Links::default();
+        let page = |status: &StatusSnapshot| {
+            render(status, &links, String::new(), 7, Timestamp::from_millis(201_000)).unwrap()
+        };
+        let html = page(&status);
+        for expected in [
+            "db1:5432,db2:5432/agntix, schema agntix_exporter",
+            "one/7, for 3m 11s",
+            "two/8: shows everything up to commit 1234, as of 1s ago",
+            "<td>3</td>",
+            "4 deliveries are acknowledged and not yet counted",
+            "synchronous: acknowledged when a standby has them as well",
+            "as one/7 said 3s ago",
+            "metrics.static_labels",
+        ] {
+            assert!(html.contains(expected), "{expected} in {html}");
+        }
+        assert!(!html.contains("State directory"), "{html}");
+        // Nobody has said anything lately.
+        status.replica.as_mut().unwrap().said = None;
+        assert!(page(&status).contains("not known; one/7 did last"));
+        status.replica.as_mut().unwrap().is_active = true;
+        assert!(page(&status).contains("this replica, for 3m 11s"));
+        assert!(!page(&StatusSnapshot::default()).contains("Replicas that are there"));
     }
 
     #[test]

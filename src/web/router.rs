@@ -18,6 +18,7 @@ use super::pages;
 use super::state::WebState;
 use crate::config::{FIXED_PATHS, WebConfig};
 use crate::lifecycle::ReloadRequest;
+use crate::status::StatusSnapshot;
 
 /// How long a reload may take before the client is answered that it has not finished.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -93,25 +94,42 @@ async fn ready(State(state): State<WebState>, RawQuery(query): RawQuery) -> Resp
             let why = "Not ready: counts cannot be saved; the log says why.\n";
             (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
-        Ok(()) => format!("Ready.\n{more}").into_response(),
+        Ok(()) => format!("{}\n{more}", is_ready(&status)).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n{more}")).into_response(),
+    }
+}
+
+/// What a process says that is ready: of Agntix a replica that does not count only repeats what the one said that does.
+fn is_ready(status: &StatusSnapshot) -> String {
+    match &status.replica {
+        None => "Ready.".into(),
+        Some(replica) if replica.is_active => "Ready. This replica counts.".into(),
+        Some(replica) if replica.said.is_some() => {
+            format!("Ready. This replica serves the page and takes deliveries; {} counts.", replica.holder())
+        }
+        Some(_) => "Ready. This replica serves the page and takes deliveries, but no replica is known to count.".into(),
     }
 }
 
 /// Whether this replica counts; a single daemon does.
 async fn active(State(state): State<WebState>) -> Response {
-    match &state.replica {
-        Some(replica) if !replica.is_active() => {
-            let standing = replica.standing();
-            let holder = if standing.holder.is_empty() { "no replica yet" } else { &standing.holder };
-            let text = format!(
-                "Another replica counts, or did last: {holder}. This one has read {} commits.\n",
-                standing.sequence
-            );
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
-        _ => "Active.\n".into_response(),
+    let Some(reader) = &state.replica else {
+        return "Active. This process counts, and shares its counts with no other.\n".into_response();
+    };
+    let replica = state.status.snapshot().replica.unwrap_or_default();
+    let since = replica.since.map_or_else(String::new, |since| format!(" since {since}"));
+    // The status is up to a second old.
+    if reader.is_active() {
+        let since = if replica.is_active { since } else { String::new() };
+        return format!("Active. This replica ({}) counts{since}.\n", replica.name).into_response();
     }
+    let standing = reader.standing();
+    let holder = if standing.holder.is_empty() { "no replica yet" } else { &standing.holder };
+    let text = format!(
+        "Another replica counts, or did last: {holder}{since}. This one ({}) shows everything up to commit {}.\n",
+        replica.name, standing.sequence
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn reload(State(state): State<WebState>) -> Response {

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
-use super::gauges;
+use super::gauges::{self, Shown};
 use super::lease::{Uptime, uptime};
 use super::rows;
 use super::schema;
@@ -39,6 +39,12 @@ pub(super) struct Found {
     pub(super) timeline: String,
     /// Who has it, or had it last.
     pub(super) holder: String,
+    /// How long it has had it.
+    pub(super) since: Duration,
+    /// What the replica that counts shows besides, if that is new.
+    pub(super) shown: Option<Shown>,
+    /// How old that is, new or not.
+    pub(super) shown_age: Duration,
 }
 
 /// What was read so far.
@@ -80,10 +86,14 @@ struct Look {
     /// Less than half of the lease is left; it is renewed every third.
     is_overdue: bool,
     holder: String,
+    since: Duration,
     is_standby: bool,
     is_settled: bool,
     is_published: bool,
     gauges: i64,
+    /// Of the gauges, if they have another version than those that were read.
+    page: Option<Vec<u8>>,
+    shown_age: Duration,
     timeline: String,
     /// That of the tables, and the oldest whose programs can use them.
     format: (i32, i32),
@@ -156,7 +166,7 @@ impl Follower {
         };
         let connection = self.connection.insert(connection);
         let from = self.known.as_ref().map_or(i64::MAX, |known| known.sequence);
-        let look = look(connection, from, self.lease).await?;
+        let mut look = look(connection, from, self.lease, self.gauges).await?;
         if look.is_standby {
             return Err(PostgresError::Standby { database: self.database.name().into() });
         }
@@ -181,24 +191,25 @@ impl Follower {
             let detail = format!("commit {} was read, the last one is {}", self.newest, look.sequence);
             return Err(PostgresError::Lost { database: self.database.name().into(), detail });
         }
-        let (look_gauges, timeline) = (look.gauges, look.timeline.clone());
+        let (version, timeline) = (look.gauges, look.timeline.clone());
         let mut found = Found {
             holder: look.holder.clone(),
+            since: look.since,
+            shown: look.page.take().map(|page| gauges::decode(&page)),
+            shown_age: look.shown_age,
             timeline: look.timeline.clone(),
             is_published: look.is_published,
             committed: Committed::default(),
         };
         let known = self.known.take().filter(|known| !has_lost && known.is_followed_by(&look));
-        let (known, committed) = match known {
-            Some(known) => match known.learn(look, &self.config) {
-                Learning::Done(learned) => *learned,
-                Learning::ReadAll => load(connection, &self.config).await?,
-                Learning::Damaged => {
-                    let detail = "a row of commits makes no sense, or is of a newer version".into();
-                    return Err(PostgresError::Damaged { database: self.database.name().into(), detail });
-                }
-            },
-            None => load(connection, &self.config).await?,
+        let learning = known.map_or(Learning::ReadAll, |known| known.learn(look, &self.config));
+        let (known, committed) = match learning {
+            Learning::Done(learned) => *learned,
+            Learning::ReadAll => load(connection, &self.config).await?,
+            Learning::Damaged => {
+                let detail = "a row of commits makes no sense, or is of a newer version".into();
+                return Err(PostgresError::Damaged { database: self.database.name().into(), detail });
+            }
         };
         self.newest = known.sequence;
         found.committed = committed;
@@ -209,9 +220,7 @@ impl Follower {
             self.config.agents.restore(rows::agents(connection).await?);
             self.agents_read = Some(uptime());
         }
-        if look_gauges != self.gauges {
-            (self.gauges, found.committed.gauges) = gauges::read(connection).await?;
-        }
+        self.gauges = version;
         self.known = Some(known);
         Ok(found)
     }
@@ -275,25 +284,32 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
     Ok((Known { totals, last, sequence: position.sequence }, committed))
 }
 
-async fn look(connection: &Connection, from: i64, lease: Duration) -> Result<Look, PostgresError> {
+/// `shown` is the version of the gauges that were read.
+async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -> Result<Look, PostgresError> {
     let half_ms = i64::try_from((lease / 2).as_millis()).unwrap_or(i64::MAX);
     let schema = connection.database().schema();
     let query = format!(
         "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), \
          l.expires <= clock_timestamp() + $2 * interval '1 millisecond', l.holder, pg_is_in_recovery(), \
          EXISTS (SELECT 1 FROM {schema}.numbers WHERE name = 'look_back_done' AND value = 1), \
-         (SELECT version FROM {schema}.gauges), \
-         CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, {COMMIT_ID}, c.news \
-         FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
+         g.version, \
+         CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, \
+         (extract(epoch FROM clock_timestamp() - l.since) * 1000)::bigint, \
+         (extract(epoch FROM clock_timestamp() - g.at) * 1000)::bigint, \
+         CASE WHEN g.version <> $3 AND row_number() OVER (ORDER BY c.sequence) = 1 THEN g.page END, {COMMIT_ID}, c.news \
+         FROM {schema}.lease l CROSS JOIN {schema}.format f CROSS JOIN {schema}.gauges g \
+         LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
-    let rows = connection
-        .ask(LIMIT, |client| async { client.query_typed(&query, &[(&from, Type::INT8), (&half_ms, Type::INT8)]).await })
-        .await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&from, Type::INT8), (&half_ms, Type::INT8), (&shown, Type::INT8)];
+    let rows = connection.ask(LIMIT, |client| async { client.query_typed(&query, &parameters).await }).await?;
     let Some(row) = rows.first() else {
         let detail = "the row of the lease is missing".into();
         return Err(PostgresError::Damaged { database: connection.database().name().into(), detail });
     };
-    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 11)?, row.get(14)));
+    // Clocks of servers differ, and a promoted one may be behind.
+    let length = |column| Duration::from_millis(u64::try_from(row.get::<_, i64>(column)).unwrap_or_default());
+    let commit = |row: &tokio_postgres::Row| Some((commit_id(row, 14)?, row.get(17)));
     Ok(Look {
         sequence: row.get(0),
         is_settled: row.get(1),
@@ -305,6 +321,9 @@ async fn look(connection: &Connection, from: i64, lease: Duration) -> Result<Loo
         gauges: row.get(7),
         timeline: row.get(8),
         format: (row.get(9), row.get(10)),
+        since: length(11),
+        shown_age: length(12),
+        page: row.get(13),
         commits: rows.iter().filter_map(commit).collect(),
     })
 }

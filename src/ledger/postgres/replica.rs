@@ -11,6 +11,7 @@ use super::connect::Database;
 use super::currency::Currency;
 use super::error::PostgresError;
 use super::follower::Follower;
+use super::gauges::Shown;
 use super::inbox::Inbox;
 use super::lease::{Uptime, uptime};
 use super::lease_row::{self, Asked};
@@ -52,6 +53,16 @@ pub struct Standing {
     pub sequence: i64,
 }
 
+/// What is told of what was read and committed.
+pub struct Observers {
+    /// Told of the commits of this replica while it counts.
+    pub commits: Observer,
+    /// Told of what others have committed.
+    pub news: Observer,
+    /// Told of every look at what is new.
+    pub looks: OnRead,
+}
+
 impl PageReader {
     /// Whether this replica counts.
     pub fn is_active(&self) -> bool {
@@ -60,7 +71,8 @@ impl PageReader {
 
     /// How this replica stands among the others, as it was seen last.
     pub fn standing(&self) -> Standing {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Standing { sequence: standing.sequence.max(self.currency.sequence()), ..standing }
     }
 
     /// Takes a reloaded configuration into effect, but for the buckets and the database, which need a restart.
@@ -102,12 +114,20 @@ impl PageReader {
 pub type OnRead = Box<dyn FnMut(Result<Look, &LedgerError>) + Send>;
 
 /// What a look at the database has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Look {
+    /// How this replica stands among the others.
+    pub standing: Standing,
     /// Whether the page is shown: the look-back is done.
     pub is_published: bool,
     /// How long it took.
     pub took: Duration,
+    /// How long the replica that counts, or did last, has done so.
+    pub since: Duration,
+    /// What it shows besides the counts, if that is new.
+    pub shown: Option<Shown>,
+    /// How old that is, new or not: it is shown anew every few seconds.
+    pub shown_age: Duration,
 }
 
 /// A replica. Its tables are there.
@@ -117,7 +137,8 @@ pub struct Replica {
     config: watch::Receiver<StoreConfig>,
     currency: Arc<Currency>,
     follower: Follower,
-    observer: Arc<Mutex<Observer>>,
+    commits: Arc<Mutex<Observer>>,
+    news: Observer,
     on_read: OnRead,
     reads: mpsc::Receiver<Reply>,
     standing: Arc<Mutex<Standing>>,
@@ -133,8 +154,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Makes or upgrades the tables. `name` tells this replica from the others. What is counted is shown by `observer`;
-    /// `on_read` is called whenever the replica has looked what is new.
+    /// Makes or upgrades the tables. `name` tells this replica from the others.
     ///
     /// # Errors
     /// If the database cannot be reached or used.
@@ -143,8 +163,7 @@ impl Replica {
         name: &str,
         config: StoreConfig,
         inbox: Inbox,
-        observer: Observer,
-        on_read: OnRead,
+        observers: Observers,
     ) -> Result<(Self, PageReader), LedgerError> {
         database.find_primary().await;
         schema::prepare(&database).await?;
@@ -158,8 +177,9 @@ impl Replica {
             name: name.into(),
             config: configs,
             currency: Arc::clone(&currency),
-            observer: Arc::new(Mutex::new(observer)),
-            on_read,
+            commits: Arc::new(Mutex::new(observers.commits)),
+            news: observers.news,
+            on_read: observers.looks,
             reads: waiting,
             standing: Arc::clone(&standing),
             inbox,
@@ -213,10 +233,11 @@ impl Replica {
         let answer = match read {
             Ok(mut found) => {
                 self.lost_since = None;
-                *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Standing {
+                let standing = Standing {
                     holder: std::mem::take(&mut found.holder),
                     sequence: self.follower.sequence().unwrap_or_default(),
                 };
+                self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&standing);
                 self.look_at_timeline(std::mem::take(&mut found.timeline)).await;
                 let committed = std::mem::take(&mut found.committed);
                 if committed.has_lost {
@@ -224,12 +245,18 @@ impl Replica {
                         "the database has lost commits that this replica had shown; everything was read again"
                     );
                 }
-                let is_news = committed.has_lost || !committed.series.is_empty() || !committed.gauges.is_empty();
+                let is_news = committed.has_lost || !committed.series.is_empty() || !committed.released.is_empty();
                 if is_news || std::mem::take(&mut self.is_failing) {
                     self.show(Ok(committed));
                 }
-                let took = uptime().saturating_sub(began);
-                (self.on_read)(Ok(Look { is_published: found.is_published, took }));
+                (self.on_read)(Ok(Look {
+                    standing,
+                    is_published: found.is_published,
+                    took: uptime().saturating_sub(began),
+                    since: found.since,
+                    shown: found.shown.take(),
+                    shown_age: found.shown_age,
+                }));
                 self.has_reported = false;
                 Ok(())
             }
@@ -288,8 +315,8 @@ impl Replica {
         put.is_ok()
     }
 
-    fn show(&self, result: Result<Committed, &LedgerError>) {
-        (self.observer.lock().unwrap_or_else(PoisonError::into_inner))(result);
+    fn show(&mut self, result: Result<Committed, &LedgerError>) {
+        (self.news)(result);
     }
 
     /// Asks for the right to count.
@@ -309,7 +336,7 @@ impl Replica {
                 return None;
             }
         };
-        let observer = Arc::clone(&self.observer);
+        let observer = Arc::clone(&self.commits);
         let observer: Observer = Box::new(move |result| {
             (observer.lock().unwrap_or_else(PoisonError::into_inner))(result);
         });

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Backend;
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Database, Inbox, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{Database, Inbox, Observers, PostgresLedger, Replica, StoreConfig};
 use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
 use crate::tasks::Tasks;
 
@@ -34,13 +34,14 @@ pub(super) struct Postgres {
 impl Postgres {
     fn open(&mut self) -> Opened {
         let overflow = Arc::clone(&self.overflow);
-        let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
+        let commits = Box::new(move |result: Result<Committed, &LedgerError>| {
             overflow.lock().unwrap().extend(result.unwrap().overflow);
         });
         // What is learned of the agents must come from the database.
         let config = StoreConfig { lease: Duration::from_secs(60), policy: PolicyConfig::from(&self.config) };
         let inbox = Inbox::new(self.database.clone(), config.policy.extracted.clone());
-        let start = Replica::start(self.database.clone(), "a test", config, inbox, observer, Box::new(|_| ()));
+        let observers = Observers { commits, news: Box::new(|_| ()), looks: Box::new(|_| ()) };
+        let start = Replica::start(self.database.clone(), "a test", config, inbox, observers);
         let (replica, _) = self.runtime.block_on(start).unwrap();
         let (counting, mut counts) = mpsc::channel(1);
         let count = move |ledger, opened| {

@@ -10,8 +10,9 @@ use exporter_web::{Origin, ScrapeSlots};
 use tower::ServiceExt as _;
 
 use super::web_state;
+use crate::clock::Timestamp;
 use crate::config::WebConfig;
-use crate::status::ApiStatus;
+use crate::status::{ApiStatus, ReplicaStatus, Said};
 use crate::web::{WebError, WebState, router};
 
 pub(super) async fn ask(
@@ -215,4 +216,27 @@ async fn part_of_the_metrics_is_chosen_by_collect() {
         let text = String::from_utf8(body).unwrap();
         assert!(status == 400 && text.contains(why) && text.ends_with(".\n"), "{query}: {status} {text}");
     }
+}
+
+#[tokio::test]
+async fn single_daemon_is_active_and_a_replica_is_ready_for_what_it_does() {
+    let (state, _requests) = web_state(0);
+    let status = std::sync::Arc::clone(&state.status);
+    let router = routes(state);
+    let get = async |path: &str| {
+        let (answer, body) = ask(&router, Method::GET, path, &[]).await;
+        (answer.status().as_u16(), String::from_utf8(body).unwrap())
+    };
+    let (code, text) = get("/-/active").await;
+    assert!(code == 200 && text.starts_with("Active. This process counts"), "{code} {text}");
+    status.update(|status| {
+        status.ready = Ok(());
+        status.replica = Some(ReplicaStatus { holder: "one/7".into(), ..ReplicaStatus::default() });
+    });
+    let (code, text) = get("/-/ready").await;
+    assert!(code == 200 && text.contains("no replica is known to count"), "{code} {text}");
+    let said = Said { at: Timestamp::default(), ready: Ok(()) };
+    status.update(|status| status.replica.as_mut().unwrap().said = Some(said.clone()));
+    let (code, text) = get("/-/ready").await;
+    assert!(code == 200 && text.contains("takes deliveries; one/7 counts."), "{code} {text}");
 }

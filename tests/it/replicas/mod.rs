@@ -2,6 +2,7 @@
 
 mod balancer;
 mod disorder;
+mod pages;
 mod prometheus;
 mod service;
 mod upgrade;

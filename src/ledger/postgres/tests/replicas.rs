@@ -13,9 +13,9 @@ use super::{database, runtime};
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Database, Inbox, Look, PageReader, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{Database, Inbox, Look, Observers, PageReader, PostgresLedger, Replica, StoreConfig};
 use crate::ledger::tests::{at, facts, session, totals};
-use crate::ledger::{Change, CommitOutcome, Committed, Ledger as _, LedgerError, Opened};
+use crate::ledger::{Change, CommitOutcome, Ledger as _, LedgerError, Observer, Opened};
 use crate::observation::AgentParts;
 
 /// Long enough that a busy machine does not lose it by accident, where a test does not wait for its end.
@@ -59,22 +59,27 @@ pub(super) async fn start_on(database: Database, name: &str, lease: Duration) ->
             }
         }
     };
-    let (opened_shown, replaced) = (show.clone(), Arc::clone(&page));
-    let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
-        if let Ok(committed) = result {
-            if committed.replaces {
-                replaced.lock().unwrap().clear();
+    let opened_shown = show.clone();
+    let observer = || -> Observer {
+        let (show, replaced) = (show.clone(), Arc::clone(&page));
+        Box::new(move |result| {
+            if let Ok(committed) = result {
+                if committed.replaces {
+                    replaced.lock().unwrap().clear();
+                }
+                show(&committed.series);
             }
-            show(&committed.series);
-        }
-    });
+        })
+    };
+    let (commits, news) = (observer(), observer());
     let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
     let agents = config.policy.agents.clone();
     let inbox = Inbox::new(database.clone(), config.policy.extracted.clone());
     let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
         published.fetch_or(read.is_ok_and(|look| look.is_published), Ordering::Relaxed);
     });
-    let (replica, reader) = Replica::start(database.clone(), name, config, inbox.clone(), observer, on_read).await?;
+    let observers = Observers { commits, news, looks: on_read };
+    let (replica, reader) = Replica::start(database.clone(), name, config, inbox.clone(), observers).await?;
     let (counting, ledger) = watch::channel(None);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
