@@ -62,9 +62,11 @@ fn all_replicas_say_the_same_of_the_organization_and_each_its_own_of_itself() {
         assert!(part(replica, "sessions").unwrap()[success] > 0.0);
     }
     let exemplars = |replica: &Daemon| part_of_open_metrics(replica).matches("# {session_id=").count();
+    // The latest ones of the replica that counts, which has more.
     until("all replicas to show the sessions behind the counts", || {
         let counts: Vec<_> = replicas.iter().map(exemplars).collect();
-        (counts[0] > 0 && counts.iter().all(|count| *count == counts[0])).then_some(())
+        let most = counts.iter().copied().max()?;
+        (most > 0 && counts.iter().all(|count| *count >= most.min(128))).then_some(())
     });
     // Of itself, only the one that counts has asked and committed.
     let holder = replicas.swap_remove(counting(&replicas));
