@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agntix_exporter::catalogue::{ExporterMetrics, Exposition, SeriesKey, buckets};
 use agntix_exporter::ledger::policy::PolicyConfig;
-use agntix_exporter::ledger::postgres::{Database, Inbox, PageReader, PostgresLedger, Replica, StoreConfig};
+use agntix_exporter::ledger::postgres::{Database, Inbox, Observers, PageReader, PostgresLedger, Replica, StoreConfig};
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Change, Committed, Ledger, LedgerError, Observer, Opened};
 use agntix_exporter::tasks::Tasks;
@@ -41,8 +41,9 @@ pub async fn start(url: &str, name: &str, schema: &str) -> Running {
     let store = StoreConfig { lease: Duration::from_secs(10), policy: PolicyConfig::from(&config) };
     let database = Database::new(url, None, schema, Tasks::new().0).unwrap();
     let inbox = Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
-    let observer = observer(&exposition, &keys);
-    let started = Replica::start(database, name, store, inbox, observer, Box::new(|_| ())).await;
+    let (commits, news) = (observer(&exposition, &keys), observer(&exposition, &keys));
+    let observers = Observers { commits, news, looks: Box::new(|_| ()) };
+    let started = Replica::start(database, name, store, inbox, observers).await;
     let (replica, reader) = started.unwrap();
     let (counting, ledger) = watch::channel(None);
     let (shutdown, shown) = (CancellationToken::new(), Arc::clone(&exposition));
