@@ -9,12 +9,14 @@
 
 mod encoding;
 mod hold;
+pub mod moving;
 pub mod policy;
 pub mod postgres;
 mod queue;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 
 pub use hold::InitialZeroWindows;
 
@@ -268,6 +270,18 @@ pub enum LedgerError {
         path: PathBuf,
         /// What is there instead.
         detail: String,
+    },
+    /// It was moved elsewhere, where the counts have gone on.
+    #[error(
+        "the state in {path} was moved to {} on {}, and whoever counts in it as well counts twice: use the new one. If nothing was counted there since, `agntix-exporter state reactivate` takes this one into use again",
+        moved.to,
+        moved.at
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// Where it has gone.
+        moved: transfer::Moved,
     },
     /// The disk is full.
     #[error("the disk of the state in {path} is full; make room")]

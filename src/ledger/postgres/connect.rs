@@ -167,6 +167,11 @@ impl Connection {
         answer
     }
 
+    /// The connection itself, which nobody else gets afterwards: for what takes longer than a statement.
+    pub(super) fn into_client(mut self) -> Option<Client> {
+        self.object.take().map(|object| Object::take(object).client)
+    }
+
     /// The database that it leads to.
     pub(super) fn database(&self) -> &Database {
         &self.database

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 
 use super::fault::ServerFault;
+use crate::ledger::transfer::Moved;
 
 /// Why the shared ledger cannot be used, or not now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,20 @@ pub enum PostgresError {
         /// The newest format known here.
         known: i32,
     },
+    /// An earlier version has made the tables what they are.
+    #[error(
+        "the tables in schema {schema} of {database} are of an earlier version (format {found}, this version needs {known}); start this version of the exporter once, or use the earlier one"
+    )]
+    Older {
+        /// Which.
+        database: Box<str>,
+        /// In which schema.
+        schema: Box<str>,
+        /// Their format.
+        found: i32,
+        /// The format of this version.
+        known: i32,
+    },
     /// What is stored makes no sense.
     #[error("what is stored in the database {database} is damaged ({detail}); restore it from a backup")]
     Damaged {
@@ -122,6 +137,26 @@ pub enum PostgresError {
         database: Box<str>,
         /// What is missing.
         detail: String,
+    },
+    /// The state was moved elsewhere, where the counts have gone on.
+    #[error(
+        "the state in {database} was moved to {} on {}, and whoever counts in it as well counts twice: use the new one. If nothing was counted there since, `agntix-exporter state reactivate` takes this one into use again",
+        moved.to,
+        moved.at
+    )]
+    Moved {
+        /// Which database and schema.
+        database: Box<str>,
+        /// Where it has gone.
+        moved: Moved,
+    },
+    /// The state was moved elsewhere while this replica was running.
+    #[error(
+        "the state in the database {database} was moved elsewhere; start this replica with the new state.url or state.path"
+    )]
+    Gone {
+        /// Which.
+        database: Box<str>,
     },
     /// Another replica counts by now.
     #[error("another replica has taken over counting")]

@@ -17,6 +17,7 @@ use super::schema;
 use super::settlement::{IS_SETTLED, TIMELINE};
 use super::snapshot::{self, COMMIT_ID, CommitId, Snapshot, commit_id};
 use super::totals::Totals;
+use super::upkeep::NOT_MOVED;
 use crate::ledger::policy::PolicyConfig;
 use crate::ledger::{Committed, encoding};
 
@@ -89,6 +90,7 @@ struct Look {
     since: Duration,
     is_standby: bool,
     is_settled: bool,
+    is_moved: bool,
     is_published: bool,
     gauges: i64,
     /// Of the gauges, if they have another version than those that were read.
@@ -172,6 +174,10 @@ impl Follower {
         }
         let (version, compatible) = look.format;
         schema::known(&self.database, version, compatible)?;
+        if look.is_moved {
+            self.is_free = false;
+            return Err(PostgresError::Gone { database: self.database.name().into() });
+        }
         if look.is_suspicious(self.looked_around) {
             self.looked_around = Some(uptime());
             self.database.find_primary().await;
@@ -288,6 +294,7 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
 async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -> Result<Look, PostgresError> {
     let half_ms = i64::try_from((lease / 2).as_millis()).unwrap_or(i64::MAX);
     let schema = connection.database().schema();
+    let not_moved = NOT_MOVED.replace("{s}", schema);
     let query = format!(
         "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), \
          l.expires <= clock_timestamp() + $2 * interval '1 millisecond', l.holder, pg_is_in_recovery(), \
@@ -296,7 +303,8 @@ async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -
          CASE WHEN pg_is_in_recovery() THEN '' ELSE {TIMELINE} END, f.version, f.compatible, \
          (extract(epoch FROM clock_timestamp() - l.since) * 1000)::bigint, \
          (extract(epoch FROM clock_timestamp() - g.at) * 1000)::bigint, \
-         CASE WHEN g.version <> $3 AND row_number() OVER (ORDER BY c.sequence) = 1 THEN g.page END, {COMMIT_ID}, c.news \
+         CASE WHEN g.version <> $3 AND row_number() OVER (ORDER BY c.sequence) = 1 THEN g.page END, {COMMIT_ID}, c.news, \
+         NOT {not_moved} \
          FROM {schema}.lease l CROSS JOIN {schema}.format f CROSS JOIN {schema}.gauges g \
          LEFT JOIN {schema}.commits c ON c.sequence >= $1 ORDER BY c.sequence"
     );
@@ -317,6 +325,7 @@ async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -
         is_overdue: row.get(3),
         holder: row.get(4),
         is_standby: row.get(5),
+        is_moved: row.get(18),
         is_published: row.get(6),
         gauges: row.get(7),
         timeline: row.get(8),

@@ -15,6 +15,7 @@ use super::connect::Database;
 use super::error::PostgresError;
 use super::kept::Kept;
 use super::lease::uptime;
+use super::upkeep::NOT_MOVED;
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
 use crate::ledger::{Change, Commit, CommitOutcome, Ledger, LedgerError};
@@ -84,10 +85,14 @@ impl Inbox {
     }
 
     async fn insert(&self, deliveries: &[Vec<u8>]) -> Result<(), PostgresError> {
-        let insert = format!("INSERT INTO {}.inbox (delivery) SELECT * FROM unnest($1)", self.database.schema());
+        let schema = self.database.schema();
+        let not_moved = NOT_MOVED.replace("{s}", schema);
+        let insert = format!("INSERT INTO {schema}.inbox (delivery) SELECT * FROM unnest($1) WHERE {not_moved}");
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&deliveries, Type::BYTEA_ARRAY)];
         let connection = self.database.connection().await?;
-        connection.ask(LIMIT, |client| client.execute_typed(&insert, &parameters)).await.map(drop)
+        let inserted = connection.ask(LIMIT, |client| client.execute_typed(&insert, &parameters)).await?;
+        // What nobody would ever count must not be acknowledged.
+        if inserted == 0 { Err(PostgresError::Gone { database: self.database.name().into() }) } else { Ok(()) }
     }
 
     /// The oldest deliveries, `most` of them at most.
@@ -233,7 +238,8 @@ fn session(facts: &Facts, fields: &[ExtractedField]) -> Session {
     }
 }
 
-fn decode(bytes: &[u8], fields: &[ExtractedField]) -> Option<Change> {
+/// A delivery as it was stored; `None` if it makes no sense to this version.
+pub(super) fn decode(bytes: &[u8], fields: &[ExtractedField]) -> Option<Change> {
     let Delivery { id, source, now, session } = serde_json::from_slice(bytes).ok()?;
     let (id, source, now) = (Arc::<str>::from(id), Source::from_code(source), Timestamp::from_millis(now));
     let Some(session) = session else { return Some(Change::Heard { id, source, now }) };

@@ -32,6 +32,7 @@ mod tables;
 mod tests;
 mod tls;
 mod totals;
+pub mod upkeep;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

@@ -17,7 +17,7 @@ use super::lease::{Uptime, uptime};
 use super::lease_row::{self, Asked};
 use super::settlement::{self, LONGEST};
 use super::store::StoreConfig;
-use super::{PostgresLedger, schema};
+use super::{PostgresLedger, schema, upkeep};
 use crate::ledger::{Committed, LedgerError, Observer, Opened};
 
 /// Of a lease: how much of it passes between two looks at what is new and whether it is free. A replica that stops gives it up,
@@ -167,6 +167,7 @@ impl Replica {
     ) -> Result<(Self, PageReader), LedgerError> {
         database.find_primary().await;
         schema::prepare(&database).await?;
+        upkeep::refuse_moved(&database).await?;
         let (reads, waiting) = mpsc::channel(MOST_WAITING);
         let (currency, standing) = (Arc::<Currency>::default(), Arc::<Mutex<Standing>>::default());
         let follower = Follower::new(database.clone(), config.lease, config.policy.clone());

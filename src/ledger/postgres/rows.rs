@@ -109,7 +109,8 @@ fn text(row: &Row, column: usize) -> Option<Box<str>> {
 
 const PENDING: &str = "id, created, stage, ended, channel, heard, source";
 
-fn pending(row: &Row) -> Option<Pending> {
+/// A row of `pending`; `None` if it makes no sense.
+pub(super) fn pending(row: &Row) -> Option<Pending> {
     let time = |column: usize| row.get::<_, Option<i64>>(column).map(Timestamp::from_millis);
     let code = |column: usize| u8::try_from(row.get::<_, i16>(column)).unwrap_or(u8::MAX);
     let channel = match row.get::<_, Option<&[u8]>>(4) {

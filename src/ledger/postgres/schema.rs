@@ -75,6 +75,22 @@ pub(super) async fn prepare(database: &Database) -> Result<(), PostgresError> {
     }
 }
 
+/// Whether there are tables that this version can read.
+///
+/// # Errors
+/// If the server is too old or a standby, or the tables are newer or older than this version can use.
+pub(super) async fn is_there(database: &Database) -> Result<bool, PostgresError> {
+    let found = look(&database.connection().await?).await?;
+    let Some((version, compatible)) = found.format else { return Ok(false) };
+    known(database, version, compatible)?;
+    let known = database.format().number;
+    if version < known {
+        let (name, schema) = (database.name().into(), database.schema().into());
+        return Err(PostgresError::Older { database: name, schema, found: version, known });
+    }
+    Ok(true)
+}
+
 /// Whether this version can use tables of format `version`, which those that know `compatible` can.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use exposition::BucketSchemas;
 use hashbrown::HashMap;
 use tokio_postgres::Client;
 
-use super::connect::Connection;
+use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::news::State;
 use super::schema;
@@ -80,6 +80,27 @@ pub(super) async fn load(connection: &Connection, config: &PolicyConfig) -> Resu
     Ok(Snapshot { position: read.position, last: read.last, totals, buckets: read.buckets })
 }
 
+/// The series as they are, of the moment of a transaction that has begun.
+///
+/// # Errors
+/// If what is stored makes no sense.
+pub(super) async fn stored_series(
+    client: &Client,
+    database: &Database,
+    config: &PolicyConfig,
+) -> Result<Vec<StoredSeries>, PostgresError> {
+    let read = tokio::time::timeout(LIMIT, read_in(client, database.schema())).await;
+    let read = read.map_err(|_| PostgresError::Unreachable {
+        database: database.name().into(),
+        detail: format!("no answer within {LIMIT:?}"),
+    })?;
+    let read = read.map_err(|error| PostgresError::of(database.name(), &error))?;
+    let schemas = stored_schemas(&config.bucket_schemas, &read.buckets);
+    let totals = totals(read.series, &read.commits, read.position, &schemas, config);
+    let damaged = |detail: &str| PostgresError::Damaged { database: database.name().into(), detail: detail.to_owned() };
+    Ok(totals.map_err(damaged)?.into_stored(&schemas).collect())
+}
+
 fn totals(
     series: Vec<StoredSeries>,
     commits: &[(i64, Vec<u8>)],
@@ -116,6 +137,13 @@ struct Read {
 
 async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Error> {
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let read = read_in(client, schema).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(read)
+}
+
+/// Reads it in a transaction that has begun.
+async fn read_in(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Error> {
     let query = format!(
         "SELECT l.epoch, l.sequence, l.folded, {IS_SETTLED}, l.synchronous, pg_is_in_recovery(), f.version, f.compatible, {COMMIT_ID} \
          FROM {schema}.lease l CROSS JOIN {schema}.format f LEFT JOIN {schema}.commits c ON c.sequence = l.sequence"
@@ -137,19 +165,18 @@ async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Err
         "SELECT sequence, news FROM {schema}.commits WHERE sequence > (SELECT folded FROM {schema}.lease) ORDER BY sequence"
     );
     let commits = client.query_typed(&query, &[]).await?;
-    client.batch_execute("COMMIT").await?;
     Ok(Read {
         is_standby,
         format,
         position,
         last,
         buckets: buckets.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        series: series.iter().map(stored_series).collect(),
+        series: series.iter().map(series_of).collect(),
         commits: commits.iter().map(|row| (row.get(0), row.get(1))).collect(),
     })
 }
 
-fn stored_series(row: &tokio_postgres::Row) -> StoredSeries {
+fn series_of(row: &tokio_postgres::Row) -> StoredSeries {
     let counts = |bytes: &[u8]| bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
     StoredSeries {
         id: u32::try_from(row.get::<_, i32>(0)).unwrap_or(u32::MAX),

@@ -12,8 +12,9 @@ pub(super) struct Format {
     pub(super) compatible: i32,
     /// What brings the tables from a format to the next one, the first from 1 to 2; `{s}` is the schema.
     ///
-    /// Counting and pages wait for a step, so that it must not rewrite a table. It leaves `format` and `inbox` as they are: any
-    /// version reads the first to know whether it may go on, and one that may not goes on to put deliveries into the second.
+    /// Counting and pages wait for a step, so that it must not rewrite a table. It leaves `format`, `inbox` and
+    /// `lease.expires` as they are: any version reads the first to know whether it may go on, and one that may not goes on to put
+    /// deliveries into the second, unless the third says that the state has gone.
     pub(super) upgrades: &'static [&'static str],
 }
 

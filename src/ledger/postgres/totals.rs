@@ -143,6 +143,15 @@ impl Totals {
         changed.into_iter().filter_map(stored).collect()
     }
 
+    /// All of them, as they are to be stored.
+    pub(super) fn into_stored(self, schemas: &BucketSchemas) -> impl Iterator<Item = StoredSeries> {
+        (0..).zip(self.series).filter_map(|(id, slot)| match slot {
+            Slot::Free => None,
+            Slot::Hidden(hidden) => Some(hidden),
+            Slot::Shown(state) => Some(stored(id, &state, schemas)),
+        })
+    }
+
     /// How many have changed since [`take_changed`](Self::take_changed).
     pub(super) fn changed(&self) -> usize {
         self.changed.len()

@@ -34,7 +34,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Result};
 pub(super) use damage::{Damage, damage, is_damage, shown};
 use damage::{Found, found_in, structure};
 use hash::id_hash;
-pub(super) use hash::{first_eight, row_hash, sound_hash};
+pub(super) use hash::{row_hash, sound_hash};
 use total::Total;
 
 use super::{partitions, tables};

@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
+use super::checksums;
 use crate::clock::Timestamp;
 use crate::ledger::encoding;
 use crate::ledger::policy::rows::Number;
+use crate::ledger::transfer::{AGENT_PARTS, Moved};
 use agntix_api::paths::ApiPath;
 
 /// A number, if it was ever set.
@@ -51,9 +53,6 @@ fn write(connection: &Connection, key: &str, value: i64) -> Result<()> {
     Ok(())
 }
 
-/// Begins the key under which is stored what the sessions of an agent carry.
-const AGENT_PARTS: &str = "agent_parts/";
-
 /// What the sessions of each agent carry, as it was stored.
 pub(super) fn agent_parts(connection: &Connection) -> Result<Vec<(Box<str>, i64)>> {
     let mut statement = connection.prepare("SELECT substr(key, 13), value FROM meta WHERE substr(key, 1, 12) = ?1")?;
@@ -63,4 +62,22 @@ pub(super) fn agent_parts(connection: &Connection) -> Result<Vec<(Box<str>, i64)
 /// Stores what the sessions of an agent carry.
 pub(super) fn set_agent_parts(connection: &Connection, agent: &str, code: i64) -> Result<()> {
     write(connection, &format!("{AGENT_PARTS}{agent}"), code)
+}
+
+/// Begins the key under which is stored when the state has gone elsewhere; the rest is where.
+pub(super) const MOVED_TO: &str = "moved_to/";
+
+/// Where the state has gone, if it has.
+pub(super) fn moved(connection: &Connection) -> Result<Option<Moved>> {
+    connection
+        .prepare("SELECT substr(key, 10), value FROM meta WHERE substr(key, 1, 9) = ?1")?
+        .query_row([MOVED_TO], |row| Ok(Moved { to: row.get(0)?, at: Timestamp::from_millis(row.get(1)?) }))
+        .optional()
+}
+
+/// Records that the state has gone elsewhere, or that it has not.
+pub(super) fn set_moved(connection: &Connection, moved: Option<&Moved>) -> Result<()> {
+    let delete = "DELETE FROM meta WHERE substr(key, 1, 9) = ?1 RETURNING row_removed('meta', hash)";
+    checksums::delete(connection, delete, [MOVED_TO])?;
+    moved.map_or(Ok(()), |Moved { to, at }| write(connection, &format!("{MOVED_TO}{to}"), at.as_millis()))
 }

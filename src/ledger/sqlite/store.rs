@@ -80,6 +80,9 @@ impl Store {
     fn open_file(config: LedgerConfig, mut in_place: InPlace, begun: bool) -> Result<Self, LedgerError> {
         let (connection, checksums) = schema::open(&config.directory)?;
         let path = schema::file_in(&config.directory);
+        if let Some(moved) = meta::moved(&connection).map_err(|e| schema::writing_error(&path, &e))? {
+            return Err(LedgerError::Moved { path, moved });
+        }
         let opened = (|| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             totals::catch_up_after_crash(&connection)?;

@@ -4,7 +4,8 @@
 
 mod counting;
 mod memory;
-mod postgres;
+mod moving;
+pub(in crate::ledger) mod postgres;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,22 @@ struct Sqlite {
 }
 
 impl Sqlite {
+    /// What counts in that directory from now on, and what it found there.
+    fn at(mut config: Config, directory: tempfile::TempDir) -> (Self, Opened) {
+        config.state.path = directory.path().into();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut begun = Self { config, ledger: None, overflow: Arc::default(), runtime, _directory: directory };
+        let opened = begun.open();
+        (begun, opened)
+    }
+
+    /// Counts no more, and gives the directory.
+    fn close(self) -> tempfile::TempDir {
+        let Self { ledger, _directory: directory, .. } = self;
+        drop(ledger);
+        directory
+    }
+
     fn open(&mut self) -> Opened {
         let overflow = Arc::clone(&self.overflow);
         let observer = Box::new(move |result: Result<Committed, &LedgerError>| {
@@ -104,13 +121,8 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    fn begin(mut config: Config) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        config.state.path = directory.path().into();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut begun = Self { config, ledger: None, overflow: Arc::default(), runtime, _directory: directory };
-        begun.open();
-        begun
+    fn begin(config: Config) -> Self {
+        Self::at(config, tempfile::tempdir().unwrap()).0
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Vec<CommitOutcome> {

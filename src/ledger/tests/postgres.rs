@@ -31,7 +31,22 @@ pub(super) struct Postgres {
     runtime: tokio::runtime::Runtime,
 }
 
+/// A schema of its own, on a server that the tests of a thread share.
+pub(in crate::ledger) fn new_schema() -> Database {
+    install_crypto_provider();
+    let schema = SCHEMAS.replace(SCHEMAS.get() + 1);
+    SERVER.with(|server| Database::new(&server.url(), None, &format!("ledger {schema}"), Tasks::new().0).unwrap())
+}
+
 impl Postgres {
+    /// What counts in that schema from now on, and what it found there.
+    pub(super) fn at(config: Config, database: Database) -> (Self, Opened) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut begun = Self { config, database, ledger: None, overflow: Arc::default(), runtime };
+        let opened = begun.open();
+        (begun, opened)
+    }
+
     fn open(&mut self) -> Opened {
         let overflow = Arc::clone(&self.overflow);
         let commits = Box::new(move |result: Result<Committed, &LedgerError>| {
@@ -68,14 +83,7 @@ impl Postgres {
 
 impl Backend for Postgres {
     fn begin(config: Config) -> Self {
-        install_crypto_provider();
-        let schema = SCHEMAS.replace(SCHEMAS.get() + 1);
-        let database = SERVER
-            .with(|server| Database::new(&server.url(), None, &format!("ledger {schema}"), Tasks::new().0).unwrap());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let mut begun = Self { config, database, ledger: None, overflow: Arc::default(), runtime };
-        begun.open();
-        begun
+        Self::at(config, new_schema()).0
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Vec<CommitOutcome> {

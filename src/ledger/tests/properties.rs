@@ -84,7 +84,7 @@ fn totals_of<B: Backend>(
 }
 
 /// Anything that a batch can hold.
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let created = prop_oneof![4 => 0..3_i64, 1 => -40..3_i64].prop_map(|day| at(day * 24 * HOUR));
     let ended = prop::option::weighted(0.7, 0..48_i64);
     let analysis = prop::option::of((0..12_u8, 0..3_u8));
@@ -121,7 +121,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn narrow(max_series: u64, retention_days: u32) -> Config {
+pub(super) fn narrow(max_series: u64, retention_days: u32) -> Config {
     let mut config = Config::default();
     config.metrics.max_series = max_series;
     config.metrics.max_label_values = 5;

@@ -36,6 +36,6 @@ pub(super) fn id_hash(table: &str, key: &[u8; 16], parts: i64) -> i64 {
 }
 
 /// The first 8 bytes of a digest.
-pub(in crate::ledger::sqlite) fn first_eight(digest: &[u8]) -> i64 {
+fn first_eight(digest: &[u8]) -> i64 {
     digest.first_chunk().map_or(0, |eight| i64::from_le_bytes(*eight))
 }

@@ -5,11 +5,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::error::UpkeepError;
 use super::glance;
 use super::state::State;
 use crate::ledger::sqlite::backup::{self, Files};
 use crate::ledger::sqlite::schema;
+use crate::ledger::transfer::UpkeepError;
 
 /// How long an exporter may take to begin with it: it looks once a second, and may be in the middle of a large commit.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,6 +16,7 @@ use crate::catalogue::Family;
 use crate::ledger::LedgerError;
 use crate::ledger::sqlite::checksums::{self, Checksums, CommitNumber};
 use crate::ledger::sqlite::{begin, mark, meta, migration, partitions, schema, tables};
+use crate::ledger::transfer::Moved;
 use crate::session::Stage;
 
 /// What a look at a state shows.
@@ -115,7 +116,10 @@ pub fn glance(directory: &Path) -> Result<Option<Glance>, LedgerError> {
         }
         let marked = mark::read(directory);
         let found = contents(&path, header.format, marked).map_err(|e| schema::writing_error(&path, &e))?;
-        Some(found.map_err(|detail| damaged(&detail))?)
+        Some(found.map_err(|why| match why {
+            NotUsed::Damaged(detail) => damaged(&detail),
+            NotUsed::Moved(moved) => LedgerError::Moved { path: path.clone(), moved },
+        })?)
     } else {
         return Err(damaged("it is an SQLite file of another program"));
     };
@@ -153,8 +157,14 @@ fn read_header(file: &mut File) -> std::io::Result<Result<Option<Header>, &'stat
 /// Days of ids that are not checked within this are left to the daemon.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// What is in the file, or what is damaged.
-fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite::Result<Result<Contents, String>> {
+/// Why a daemon would not open a state.
+enum NotUsed {
+    Damaged(String),
+    Moved(Moved),
+}
+
+/// What is in the file, or why a daemon would not open it.
+fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite::Result<Result<Contents, NotUsed>> {
     // Immutable: SQLite takes no lock and makes no file beside it.
     let name = path.as_os_str().as_encoded_bytes();
     let name = percent_encode(name, NON_ALPHANUMERIC);
@@ -164,10 +174,13 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
     if format == tables::FORMAT
         && let Some(detail) = damage(&connection, marked)?
     {
-        return Ok(Err(detail));
+        return Ok(Err(NotUsed::Damaged(detail)));
     }
     if let Some(missing) = migration::missing_table(&connection, format)? {
-        return Ok(Err(format!("its table {missing} is missing")));
+        return Ok(Err(NotUsed::Damaged(format!("its table {missing} is missing"))));
+    }
+    if let Some(moved) = meta::moved(&connection)? {
+        return Ok(Err(NotUsed::Moved(moved)));
     }
     let series: Vec<(u8, String, u64)> = connection
         .prepare("SELECT family, layout, count(*) FROM series GROUP BY family, layout")?

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::error::UpkeepError;
 use super::query::{number_in, pending};
 use super::state::State;
 use crate::catalogue::Family;
 use crate::clock::Timestamp;
 use crate::ledger::policy::rows::Number;
 use crate::ledger::sqlite::{meta, partitions, tables};
-use crate::session::Stage;
+use crate::ledger::transfer::{Remembered, UpkeepError};
 
 /// What a state remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,26 +24,8 @@ pub struct Inspection {
     pub bytes: u64,
     /// Bytes of it that [`compact`](super::compact) would give back.
     pub free_bytes: u64,
-    /// When counting began, in the API's time; absent if the API was never heard.
-    pub first_start: Option<Timestamp>,
-    /// Whether what ended before is all in the starting values.
-    pub look_back_done: bool,
-    /// Every session created up to here has been heard of.
-    pub watermark: Option<Timestamp>,
-    /// Counted sessions that are remembered.
-    pub counted: u64,
-    /// Midnight of the first day of which sessions are remembered.
-    pub counted_since: Option<Timestamp>,
-    /// Sessions not yet wholly counted, by stage.
-    pub pending: Vec<(Stage, u64)>,
-    /// When the longest-waiting of those that ended did so.
-    pub oldest_ended: Option<Timestamp>,
-    /// Series by metric, without metrics that have none.
-    pub series: Vec<(&'static str, u64)>,
-    /// Agents that have series of their own.
-    pub agents: u64,
-    /// Series in the initial-zero window.
-    pub held: u64,
+    /// What it remembers.
+    pub remembered: Remembered,
 }
 
 /// Reads what the state in `directory` remembers; nothing is changed.
@@ -66,18 +47,20 @@ pub fn inspect(directory: &Path) -> Result<Inspection, UpkeepError> {
             format: connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap_or(tables::FORMAT),
             bytes,
             free_bytes: number("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")?,
-            first_start: meta::time(connection, Number::FirstStart)?,
-            look_back_done: meta::is_set(connection, Number::LookBackDone)?,
-            watermark: meta::time(connection, Number::Watermark)?,
-            counted: remembered,
-            counted_since: days.first().map(|day| Timestamp::from_millis(day.saturating_mul(86_400_000))),
-            pending: pending(connection)?,
-            oldest_ended: connection
-                .query_row("SELECT min(ended) FROM pending", [], |row| row.get::<_, Option<i64>>(0))?
-                .map(Timestamp::from_millis),
-            series: series(connection)?,
-            agents: number("SELECT count(*) FROM admitted WHERE label = 'agent_id'")?,
-            held: number("SELECT count(*) FROM series WHERE held IS NOT NULL")?,
+            remembered: Remembered {
+                first_start: meta::time(connection, Number::FirstStart)?,
+                look_back_done: meta::is_set(connection, Number::LookBackDone)?,
+                watermark: meta::time(connection, Number::Watermark)?,
+                counted: remembered,
+                counted_since: days.first().map(|day| Timestamp::from_millis(day.saturating_mul(86_400_000))),
+                pending: pending(connection)?,
+                oldest_ended: connection
+                    .query_row("SELECT min(ended) FROM pending", [], |row| row.get::<_, Option<i64>>(0))?
+                    .map(Timestamp::from_millis),
+                series: series(connection)?,
+                agents: number("SELECT count(*) FROM admitted WHERE label = 'agent_id'")?,
+                held: number("SELECT count(*) FROM series WHERE held IS NOT NULL")?,
+            },
         })
     })
 }

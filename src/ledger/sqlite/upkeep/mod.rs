@@ -5,10 +5,8 @@
 //! Nothing in here counts anything.
 
 mod backup;
-mod error;
 mod glance;
 mod inspect;
-mod lines;
 mod query;
 mod state;
 #[cfg(test)]
@@ -20,7 +18,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::OptionalExtension as _;
-use state::State;
 
 use super::checksums;
 use super::counted::CountedTables;
@@ -29,10 +26,13 @@ use crate::clock::Timestamp;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::policy::retention::Retention;
 use crate::ledger::policy::rows::{CountedRow, Number, session_key};
+use crate::ledger::transfer::Moved;
+pub use crate::ledger::transfer::UpkeepError;
 pub use backup::{BackedUp, back_up};
-pub use error::UpkeepError;
 pub use glance::{Contents, Glance, Holder, glance};
 pub use inspect::{Inspection, inspect};
+pub(in crate::ledger) use state::State;
+pub(in crate::ledger) use transfer::Made;
 pub use transfer::{export, import};
 pub use verify::{Salvage, Verification, salvage, verify};
 
@@ -53,6 +53,19 @@ pub fn compact(directory: &Path) -> Result<(u64, u64), UpkeepError> {
     }
     state.with(|connection| connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"))?;
     Ok((before, state.size()?))
+}
+
+/// Takes a state that was moved elsewhere into use again. Gives where it had gone, if it had.
+///
+/// # Errors
+/// If there is no state, a daemon has it open, or it cannot be written.
+pub fn reactivate(directory: &Path) -> Result<Option<Moved>, UpkeepError> {
+    let state = State::open(directory)?;
+    let moved = state.moved()?;
+    if moved.is_some() {
+        state.set_moved(None)?;
+    }
+    Ok(moved)
 }
 
 /// What was remembered of a session that is to be forgotten.

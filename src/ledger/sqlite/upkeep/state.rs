@@ -4,21 +4,26 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::error::UpkeepError;
 use super::glance;
 use super::query::number_in;
 use crate::ledger::sqlite::checksums::Checksums;
-use crate::ledger::sqlite::{schema, tables, totals};
+use crate::ledger::sqlite::{meta, schema, tables, totals};
+use crate::ledger::transfer::{Moved, UpkeepError};
 
 /// An existing state, locked.
-pub(super) struct State {
-    pub(super) connection: Connection,
-    pub(super) checksums: Checksums,
-    pub(super) path: PathBuf,
+#[derive(Debug)]
+pub(in crate::ledger) struct State {
+    pub(in crate::ledger::sqlite) connection: Connection,
+    pub(in crate::ledger::sqlite) checksums: Checksums,
+    pub(in crate::ledger) path: PathBuf,
 }
 
 impl State {
-    pub(super) fn open(directory: &Path) -> Result<Self, UpkeepError> {
+    /// Opens and locks it.
+    ///
+    /// # Errors
+    /// If there is none, it is of an older format, damaged, or a daemon has it open.
+    pub(in crate::ledger) fn open(directory: &Path) -> Result<Self, UpkeepError> {
         let path = schema::file_in(directory);
         if !path.exists() {
             return Err(UpkeepError::NoState { path: directory.into() });
@@ -48,6 +53,21 @@ impl State {
             connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
                 number_in(row, 0)
             })
+        })
+    }
+
+    /// Where it has gone, if it has.
+    pub(in crate::ledger) fn moved(&self) -> Result<Option<Moved>, UpkeepError> {
+        self.with(meta::moved)
+    }
+
+    /// Records that it has gone elsewhere, so that no daemon counts in it any more; or, with `None`, that it is in use again.
+    pub(in crate::ledger) fn set_moved(&self, moved: Option<&Moved>) -> Result<(), UpkeepError> {
+        self.with(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            meta::set_moved(&transaction, moved)?;
+            self.checksums.write(&transaction)?;
+            transaction.commit()
         })
     }
 }

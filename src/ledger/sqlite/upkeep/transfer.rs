@@ -1,43 +1,70 @@
-//! A whole state as lines of JSON, and back: to look into it, to move it between formats of the store, to keep a copy that
-//! any program can read.
+//! A whole state given line by line, and made of lines: to look into it, to move it between formats and kinds of the store, to
+//! keep a copy that any program can read.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{BufRead, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use tempfile::TempDir;
 
-use super::error::UpkeepError;
-use super::lines::{Line, Pending, Series};
 use super::state::State;
 use crate::catalogue::Family;
 use crate::config::Config;
 use crate::ledger::encoding;
 use crate::ledger::sqlite::checksums::Checksums;
 use crate::ledger::sqlite::store::{LedgerConfig, Store};
-use crate::ledger::sqlite::{begin, counted, leases, partitions, pending, schema, series, tables};
-use crate::session::Source;
-use exposition::LabelSet;
+use crate::ledger::sqlite::{begin, counted, leases, meta, partitions, pending, schema, series, tables};
+use crate::ledger::transfer::{
+    self, Each, FORMAT, Line, Output, Pending, Progress, Refusal, Series, UpkeepError, session_key_of,
+};
 
-/// A line is a series at most, and its labels are bounded; what is longer is no export.
-const LONGEST_LINE: u64 = 1024 * 1024;
+// A line has what a row of this store has, so that another format of the one is another of the other.
+const _: () = assert!(FORMAT == tables::FORMAT);
 
 /// Writes the state to `to`. `progress` gets the number of lines now and then. Gives the number of lines.
 ///
 /// # Errors
 /// If there is no state, a daemon has it open, or `to` takes no more.
-pub fn export(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
+pub fn export(directory: &Path, to: &mut dyn Write, progress: &mut Progress<'_>) -> Result<u64, UpkeepError> {
     let state = State::open(directory)?;
     let mut out = Output::begin(to, progress, false)?;
-    for (table, line) in EXPORTED {
-        out.rows(&state, table, line)?;
-    }
-    for (table, day) in state.with(partitions::all)? {
-        state.with(|connection| state.checksums.verify_ids(connection, &table))?;
-        out.rows(&state, &table, |row| counted_line(row, day))?;
-    }
+    state.lines(&mut |line| out.line(&line))?;
     out.end()
+}
+
+impl State {
+    /// Gives every line of the state but the first and the last.
+    pub(in crate::ledger) fn lines(&self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
+        for (table, line) in EXPORTED {
+            self.rows(table, line, each)?;
+        }
+        for (table, day) in self.with(partitions::all)? {
+            self.with(|connection| self.checksums.verify_ids(connection, &table))?;
+            self.rows(&table, |row| counted_line(row, day), each)?;
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        table: &str,
+        line: impl Fn(&Row<'_>) -> rusqlite::Result<Line>,
+        each: &mut Each<'_>,
+    ) -> Result<(), UpkeepError> {
+        let broken = |e| UpkeepError::from(schema::writing_error(&self.path, &e));
+        let mut statement = self.connection.prepare(&format!("SELECT * FROM {table}")).map_err(broken)?;
+        let mut rows = statement.query([]).map_err(broken)?;
+        while let Some(row) = rows.next().map_err(broken)? {
+            let line = line(row).map_err(broken)?;
+            // That this state has gone elsewhere is true of it alone.
+            if !matches!(&line, Line::Meta(key, _) if key.starts_with(meta::MOVED_TO)) {
+                each(line)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How a row becomes a line.
@@ -54,75 +81,11 @@ pub(super) const EXPORTED: [(&str, LineOf); 6] = [
     ("leases", |row| Ok(Line::Lease(row.get(0)?, row.get(1)?, row.get(2)?))),
 ];
 
-/// Where the lines go.
-pub(super) struct Output<'o> {
-    to: &'o mut dyn Write,
-    lines: u64,
-    digest: ring::digest::Context,
-    progress: &'o mut dyn FnMut(u64),
-}
-
-impl<'o> Output<'o> {
-    pub(super) fn begin(
-        to: &'o mut dyn Write,
-        progress: &'o mut dyn FnMut(u64),
-        salvaged: bool,
-    ) -> Result<Self, UpkeepError> {
-        let mut out = Self { to, lines: 0, digest: ring::digest::Context::new(&ring::digest::SHA256), progress };
-        let version = env!("CARGO_PKG_VERSION").into();
-        out.line(&Line::AgntixExporterState { format: tables::FORMAT, version, salvaged })?;
-        Ok(out)
-    }
-
-    pub(super) fn line(&mut self, line: &Line) -> Result<(), UpkeepError> {
-        let text = line.sealed().map_err(std::io::Error::from)?;
-        self.digest.update(&text);
-        self.to.write_all(&text)?;
-        self.lines += 1;
-        if self.lines.is_multiple_of(PROGRESS_EVERY) {
-            (self.progress)(self.lines);
-        }
-        Ok(())
-    }
-
-    /// Writes the closing line, and gives the number of lines.
-    pub(super) fn end(mut self) -> Result<u64, UpkeepError> {
-        let sha256 = hexadecimal(self.digest.clone());
-        self.line(&Line::End { lines: self.lines, sha256 })?;
-        self.to.flush()?;
-        Ok(self.lines)
-    }
-
-    fn rows(
-        &mut self,
-        state: &State,
-        table: &str,
-        line: impl Fn(&Row<'_>) -> rusqlite::Result<Line>,
-    ) -> Result<(), UpkeepError> {
-        let broken = |e| UpkeepError::from(schema::writing_error(&state.path, &e));
-        let mut statement = state.connection.prepare(&format!("SELECT * FROM {table}")).map_err(broken)?;
-        let mut rows = statement.query([]).map_err(broken)?;
-        while let Some(row) = rows.next().map_err(broken)? {
-            self.line(&line(row).map_err(broken)?)?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn hexadecimal(digest: ring::digest::Context) -> String {
-    let digest = digest.finish();
-    let (halves, _) = digest.as_ref().as_chunks::<16>();
-    halves.iter().map(|half| u128::from_be_bytes(*half)).fold(String::new(), |text, half| format!("{text}{half:032x}"))
-}
-
 /// The line of a counted session.
 pub(super) fn counted_line(row: &Row<'_>, day: Option<i64>) -> rusqlite::Result<Line> {
     let id: [u8; 16] = row.get(0)?;
-    Ok(Line::Counted { day, id: format!("{:032x}", u128::from_be_bytes(id)), parts: row.get(1)? })
+    Ok(transfer::counted(id, row.get(1)?, day))
 }
-
-/// How many lines pass between two words of progress.
-const PROGRESS_EVERY: u64 = 100_000;
 
 pub(super) fn series_line(row: &Row<'_>) -> rusqlite::Result<Series> {
     let damaged = |column, what: &str| {
@@ -166,42 +129,81 @@ fn pending_line(row: &Row<'_>) -> rusqlite::Result<Line> {
 /// # Errors
 /// If there is a state already, the lines are not a whole export of this or an older format, or the disk cannot be
 /// written.
-pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut dyn FnMut(u64)) -> Result<u64, UpkeepError> {
-    let directory = &config.state.path;
-    let target = schema::file_in(directory);
-    refuse_occupied(directory)?;
-    std::fs::create_dir_all(directory)?;
-    remove_broken_off(directory)?;
-    // Made beside its place and renamed into it when whole, so that what was broken off leaves no state behind.
-    let work = tempfile::Builder::new().prefix(WORK).tempdir_in(directory)?;
-    let made = schema::file_in(work.path());
-    let lines = {
-        begin::begin(work.path())?;
-        let (mut connection, checksums) = schema::open(work.path())?;
-        let lines = read_all(&mut connection, &checksums, &made, from, progress)?;
-        let close = "PRAGMA wal_checkpoint(TRUNCATE)";
-        connection.query_row(close, [], |_| Ok(())).map_err(|e| schema::writing_error(&made, &e))?;
-        lines
-    };
-    // Whatever the daemon would stumble over is found here, in a copy: the buckets of this configuration may not be those
-    // that it will start with, and to carry counts over to them cannot be undone.
-    let copy = tempfile::Builder::new().prefix("check-").tempdir_in(work.path())?;
-    std::fs::copy(&made, schema::file_in(copy.path()))?;
-    let mut check = LedgerConfig::from(config);
-    check.directory = copy.path().into();
-    Store::open(check)?.contents()?;
-    drop(copy);
-    // A daemon that was started meanwhile has made a state of its own, which a rename would replace under its feet.
-    refuse_occupied(directory)?;
-    match std::fs::hard_link(&made, &target) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(UpkeepError::Occupied { path: directory.clone() });
-        }
-        other => other?,
-    }
-    give_to_owner_of(directory, &target)?;
-    std::fs::File::open(directory)?.sync_all()?;
+pub fn import(config: &Config, from: &mut dyn BufRead, progress: &mut Progress<'_>) -> Result<u64, UpkeepError> {
+    let (made, lines) = Made::of(config, &config.state.path, |write| transfer::read_all(from, progress, write))?;
+    made.put_in_place()?;
     Ok(lines)
+}
+
+/// Takes a line into a state that is being made.
+type Take<'w> = dyn FnMut(Line) -> Result<(), Refusal> + 'w;
+
+/// A whole state that is not in its place yet. If it is dropped, nothing of it is left.
+#[derive(Debug)]
+pub(in crate::ledger) struct Made {
+    directory: PathBuf,
+    work: TempDir,
+}
+
+impl Made {
+    /// Makes a state of the lines that `fill` gives, beside its place in `directory`.
+    ///
+    /// # Errors
+    /// If there is a state already, `fill` fails, the daemon could not open what was made, or the disk cannot be written.
+    pub(in crate::ledger) fn of(
+        config: &Config,
+        directory: &Path,
+        fill: impl FnOnce(&mut Take<'_>) -> Result<u64, UpkeepError>,
+    ) -> Result<(Self, u64), UpkeepError> {
+        refuse_occupied(directory)?;
+        std::fs::create_dir_all(directory)?;
+        remove_broken_off(directory)?;
+        // Made beside its place and renamed into it when whole, so that what was broken off leaves no state behind.
+        let work = tempfile::Builder::new().prefix(WORK).tempdir_in(directory)?;
+        let made = schema::file_in(work.path());
+        let lines = {
+            begin::begin(work.path())?;
+            let (mut connection, checksums) = schema::open(work.path())?;
+            let lines = write_all(&mut connection, &checksums, &made, fill)?;
+            let close = "PRAGMA wal_checkpoint(TRUNCATE)";
+            connection.query_row(close, [], |_| Ok(())).map_err(|e| schema::writing_error(&made, &e))?;
+            lines
+        };
+        // Whatever the daemon would stumble over is found here, in a copy: the buckets of this configuration may not be those
+        // that it will start with, and to carry counts over to them cannot be undone.
+        let copy = tempfile::Builder::new().prefix("check-").tempdir_in(work.path())?;
+        std::fs::copy(&made, schema::file_in(copy.path()))?;
+        let mut check = LedgerConfig::from(config);
+        check.directory = copy.path().into();
+        Store::open(check)?.contents()?;
+        drop(copy);
+        Ok((Self { directory: directory.into(), work }, lines))
+    }
+
+    /// Gives every line of it but the first and the last.
+    pub(in crate::ledger) fn lines(&self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
+        State::open(self.work.path())?.lines(each)
+    }
+
+    /// Puts it where the daemon finds it.
+    ///
+    /// # Errors
+    /// If there is a state by now, or the disk cannot be written.
+    pub(in crate::ledger) fn put_in_place(self) -> Result<(), UpkeepError> {
+        let Self { directory, work } = &self;
+        let (made, target) = (schema::file_in(work.path()), schema::file_in(directory));
+        // A daemon that was started meanwhile has made a state of its own, which a rename would replace under its feet.
+        refuse_occupied(directory)?;
+        match std::fs::hard_link(&made, &target) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(UpkeepError::Occupied { path: directory.clone() });
+            }
+            other => other?,
+        }
+        give_to_owner_of(directory, &target)?;
+        std::fs::File::open(directory)?.sync_all()?;
+        Ok(())
+    }
 }
 
 /// Begins the name of the directory in which a state is made.
@@ -242,62 +244,25 @@ fn refuse_occupied(directory: &Path) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-fn read_all(
+fn write_all(
     connection: &mut Connection,
     checksums: &Checksums,
     path: &Path,
-    from: &mut dyn BufRead,
-    progress: &mut dyn FnMut(u64),
+    fill: impl FnOnce(&mut Take<'_>) -> Result<u64, UpkeepError>,
 ) -> Result<u64, UpkeepError> {
     let unwritten = |e: rusqlite::Error| UpkeepError::from(schema::writing_error(path, &e));
     let transaction = connection.transaction().map_err(unwritten)?;
     let mut partitions = HashMap::new();
-    let (mut number, mut ended, mut text) = (0, false, Vec::new());
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    loop {
-        text.clear();
-        let read = std::io::Read::take(&mut *from, LONGEST_LINE).read_until(b'\n', &mut text)?;
-        if read == 0 {
-            break;
-        }
-        let wrong = |detail: String| UpkeepError::Line { line: number + 1, detail };
-        if ended {
-            return Err(wrong("it comes after the closing line".into()));
-        }
-        let line = Line::read(&text).map_err(wrong)?;
-        match (number, &line) {
-            (0, Line::AgntixExporterState { format, .. }) if *format <= tables::FORMAT => {}
-            (0, Line::AgntixExporterState { format, .. }) => {
-                let known = tables::FORMAT;
-                return Err(wrong(format!("its format is {format}, and this version knows up to {known}")));
+    let number = fill(&mut |line| {
+        write(&transaction, checksums, &mut partitions, line).map_err(|refusal| match refusal {
+            NotWritten::Line(detail) => Refusal::Line(detail),
+            // A line that is there twice, or holds what the table does not take, is the line's fault.
+            NotWritten::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                Refusal::Line(e.to_string())
             }
-            (0, _) => return Err(wrong("the first line must name the format".into())),
-            (_, Line::AgntixExporterState { .. }) => return Err(wrong("it is a second first line".into())),
-            (_, Line::End { lines, .. }) if *lines != number => {
-                return Err(wrong(format!("it closes {lines} lines, but there are {number}")));
-            }
-            (_, Line::End { sha256, .. }) if *sha256 != hexadecimal(digest.clone()) => {
-                return Err(wrong("the lines before it are not those that it closes".into()));
-            }
-            (_, Line::End { .. }) => ended = true,
-            _ => write(&transaction, checksums, &mut partitions, line).map_err(|refusal| match refusal {
-                Refusal::Line(detail) => wrong(detail),
-                // A line that is there twice, or holds what the table does not take, is the line's fault.
-                Refusal::Sqlite(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                    wrong(e.to_string())
-                }
-                Refusal::Sqlite(e) => unwritten(e),
-            })?,
-        }
-        digest.update(&text);
-        number += 1;
-        if number.is_multiple_of(PROGRESS_EVERY) {
-            progress(number);
-        }
-    }
-    if !ended {
-        return Err(UpkeepError::CutShort { line: number });
-    }
+            NotWritten::Sqlite(e) => Refusal::Store(unwritten(e)),
+        })
+    })?;
     let strange = "SELECT layout FROM series WHERE layout <> '' AND layout NOT IN (SELECT name FROM layouts) LIMIT 1";
     let strange: Option<String> = transaction.query_row(strange, [], |row| row.get(0)).optional().map_err(unwritten)?;
     if let Some(layout) = strange {
@@ -311,15 +276,12 @@ fn read_all(
     Ok(number)
 }
 
-/// The end of the year 9999.
-const MOST_DAYS: i64 = 2_932_896;
-
-enum Refusal {
+enum NotWritten {
     Line(String),
     Sqlite(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Refusal {
+impl From<rusqlite::Error> for NotWritten {
     fn from(e: rusqlite::Error) -> Self {
         Self::Sqlite(e)
     }
@@ -330,7 +292,7 @@ fn write(
     checksums: &Checksums,
     partitions: &mut HashMap<Option<i64>, String>,
     line: Line,
-) -> Result<(), Refusal> {
+) -> Result<(), NotWritten> {
     match line {
         // Told apart by their place, before.
         Line::AgntixExporterState { .. } | Line::End { .. } => {}
@@ -345,19 +307,13 @@ fn write(
             to.prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, row_added('admitted', ?1, ?2, ?3))")?
                 .execute((label, agent, value))?;
         }
-        Line::Series(Series { metric, labels, layout, created, cells, held }) => {
-            let family = Family::ALL.into_iter().find(|family| family.descriptor().name == metric);
-            let family = family.ok_or_else(|| Refusal::Line(format!("there is no metric {metric:?}")))?;
-            if LabelSet::parse(family.descriptor().labels, &labels).is_none() {
-                return Err(Refusal::Line(format!("they are no labels of {metric}")));
-            }
+        Line::Series(line) => {
+            let family = line.family().map_err(NotWritten::Line)?;
+            let Series { labels, layout, created, cells, held, .. } = line;
             let (cells, held) = (encoding::counts(&cells), held.as_deref().map(encoding::counts));
             to.prepare_cached(series::INSERT)?.execute((family.code(), labels, layout, created, cells, held))?;
         }
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
-            if usize::from(source) >= Source::ALL.len() || stage > 2 {
-                return Err(Refusal::Line("there is no such stage or source".into()));
-            }
             let channel = channel.map(|channel| serde_json::json!(channel).to_string());
             to.prepare_cached(pending::INSERT)?.execute((id, created, stage, ended, channel, heard, source))?;
         }
@@ -365,11 +321,7 @@ fn write(
             to.prepare_cached(leases::INSERT)?.execute((granted, count, per_window))?;
         }
         Line::Counted { day, id, parts } => {
-            let key = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(&id, 16).ok());
-            let key = key.ok_or_else(|| Refusal::Line("id is not 32 hexadecimal digits".into()))?.to_be_bytes();
-            if day.is_some_and(|day| !(0..=MOST_DAYS).contains(&day)) {
-                return Err(Refusal::Line("day is not a number of days since 1970".into()));
-            }
+            let key = session_key_of(&id).map_err(NotWritten::Line)?;
             let table = match partitions.entry(day) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => place.insert(match day {

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
 
-use super::error::UpkeepError;
 use super::glance;
-use super::lines::Line;
-use super::transfer::{EXPORTED, Output, counted_line, series_line};
+use super::transfer::{EXPORTED, counted_line, series_line};
 use crate::ledger::LedgerError;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::sqlite::checksums::{self, Checksums, sound_hash};
 use crate::ledger::sqlite::{mark, partitions, schema, tables, totals};
+use crate::ledger::transfer::{Line, Output, UpkeepError};
 
 /// What a whole check of a state has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

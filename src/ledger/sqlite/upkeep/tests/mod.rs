@@ -70,7 +70,9 @@ fn sealed(text: &str) -> String {
             continue;
         };
         let body = match body.rsplit_once(",\"sha256\":\"") {
-            Some((end, _)) => format!("{end},\"sha256\":\"{}\"}}}}", super::transfer::hexadecimal(digest.clone())),
+            Some((end, _)) => {
+                format!("{end},\"sha256\":\"{}\"}}}}", crate::ledger::transfer::hexadecimal(digest.clone()))
+            }
             None => format!("{body}}}"),
         };
         let check = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
@@ -98,11 +100,11 @@ fn a_glance_reads_what_nobody_holds_and_changes_nothing() {
     assert_eq!((seen.format, seen.holder, seen.log_bytes), (Some(tables::FORMAT), None, 0));
     let contents = seen.contents.unwrap();
     let inspection = inspect(place.path()).unwrap();
-    assert_eq!((contents.agents, &contents.pending), (inspection.agents, &inspection.pending));
+    assert_eq!((contents.agents, &contents.pending), (inspection.remembered.agents, &inspection.remembered.pending));
     let rows = |rows: &mut dyn Iterator<Item = u64>| rows.sum::<u64>();
     assert_eq!(
         rows(&mut contents.series.iter().map(|(_, _, count)| *count)),
-        rows(&mut inspection.series.iter().map(|(_, count)| *count))
+        rows(&mut inspection.remembered.series.iter().map(|(_, count)| *count))
     );
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(files(), there, "a file was made beside it");
@@ -231,11 +233,12 @@ fn an_inspection_says_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
     let found = inspect(directory.path()).unwrap();
-    assert_eq!((found.format, found.counted, found.agents), (tables::FORMAT, 40, 1));
+    let (format, bytes, found) = (found.format, found.bytes, found.remembered);
+    assert_eq!((format, found.counted, found.agents), (tables::FORMAT, 40, 1));
     assert_eq!(found.pending, [(Stage::Known, 1), (Stage::Open, 1), (Stage::Ended, 1)]);
     assert_eq!((found.first_start, found.watermark, found.oldest_ended), (Some(at(-1_000)), Some(at(50)), Some(at(9))));
     assert_eq!(found.counted_since.unwrap().day(), at(0).day());
-    assert!(found.look_back_done && found.bytes > 4096 && found.series.len() > 5, "{found:?}");
+    assert!(found.look_back_done && bytes > 4096 && found.series.len() > 5, "{found:?}");
     assert!(matches!(inspect(&directory.path().join("none")), Err(UpkeepError::NoState { .. })));
 }
 

@@ -120,7 +120,7 @@ fn a_state_that_is_made_during_an_import_is_not_replaced() {
     let refused = import(&config, &mut reader, &mut |_| ()).unwrap_err();
     assert!(matches!(refused, UpkeepError::Occupied { .. }), "{refused}");
     drop(reader);
-    assert_eq!(inspect(to.path()).unwrap().counted, 0, "the daemon's own state is there");
+    assert_eq!(inspect(to.path()).unwrap().remembered.counted, 0, "the daemon's own state is there");
 }
 
 #[test]

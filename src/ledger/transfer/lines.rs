@@ -8,15 +8,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::sqlite::checksums::first_eight;
+use crate::catalogue::Family;
+use crate::ledger::policy::rows::SessionKey;
+use crate::session::Source;
+use exposition::LabelSet;
+
+/// The newest format that this version reads and writes. Raise it whenever an earlier version would misread a line; it was that of
+/// the embedded store until there were two stores.
+pub(in crate::ledger) const FORMAT: i64 = 3;
+/// The end of the year 9999.
+const MOST_DAYS: i64 = 2_932_896;
 
 /// One line.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Line {
+pub(in crate::ledger) enum Line {
     /// The first line.
     AgntixExporterState {
-        /// Of the store.
+        /// [`FORMAT`]
         format: i64,
         /// Of the program that wrote it; for a person.
         version: String,
@@ -68,7 +77,7 @@ const CLOSE: &[u8] = b"\"}\n";
 
 impl Line {
     /// The line as text, with its checksum.
-    pub(super) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
+    pub(in crate::ledger) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec(self)?;
         let check = check_of(&text);
         // Every line is an object.
@@ -80,7 +89,7 @@ impl Line {
     }
 
     /// Reads a line; else says why it is none.
-    pub(super) fn read(text: &[u8]) -> Result<Self, String> {
+    pub(in crate::ledger) fn read(text: &[u8]) -> Result<Self, String> {
         let Some((line, check)) = parts(text) else {
             return Err(match serde_json::from_slice(text) {
                 Ok(Earlier::AgntixExporterState { format }) if format < 3 => format!(
@@ -96,6 +105,40 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Whether it holds what a state can.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(in crate::ledger) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Series(series) => series.family().map(drop),
+            Self::Pending(Pending { stage, source, .. }) if usize::from(*source) >= Source::ALL.len() || *stage > 2 => {
+                Err("there is no such stage or source".into())
+            }
+            Self::Counted { day: Some(day), .. } if !(0..=MOST_DAYS).contains(day) => {
+                Err("day is not a number of days since 1970".into())
+            }
+            Self::Counted { id, .. } => session_key_of(id).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The key of a counted session, from its 32 digits.
+///
+/// # Errors
+/// If it is not so many digits.
+pub(in crate::ledger) fn session_key_of(id: &str) -> Result<SessionKey, String> {
+    let number = Some(id).filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(id, 16).ok());
+    Ok(number.ok_or("id is not 32 hexadecimal digits")?.to_be_bytes())
+}
+
+/// The line of a counted session.
+pub(in crate::ledger) fn counted(key: SessionKey, parts: i64, day: Option<i64>) -> Line {
+    Line::Counted { day, id: format!("{:032x}", u128::from_be_bytes(key)), parts }
+}
+
 /// A line without its checksum, and that.
 fn parts(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let (rest, check) = text.strip_suffix(CLOSE)?.split_last_chunk::<CHECK_DIGITS>()?;
@@ -106,13 +149,13 @@ fn parts(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 
 fn check_of(line: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, line);
-    format!("{:016x}", first_eight(digest.as_ref()))
+    format!("{:016x}", u64::from_le_bytes(digest.as_ref().first_chunk().copied().unwrap_or_default()))
 }
 
 /// A series; times are Unix time in milliseconds.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Series {
+pub(in crate::ledger) struct Series {
     pub metric: String,
     pub labels: String,
     pub layout: String,
@@ -122,10 +165,24 @@ pub(super) struct Series {
     pub held: Option<Vec<u64>>,
 }
 
+impl Series {
+    /// Its family.
+    ///
+    /// # Errors
+    /// If there is none of that name, or its labels are others.
+    pub(in crate::ledger) fn family(&self) -> Result<Family, String> {
+        let Self { metric, labels, .. } = self;
+        let family = Family::ALL.into_iter().find(|family| family.descriptor().name == *metric);
+        let family = family.ok_or_else(|| format!("there is no metric {metric:?}"))?;
+        LabelSet::parse(family.descriptor().labels, labels).ok_or_else(|| format!("they are no labels of {metric}"))?;
+        Ok(family)
+    }
+}
+
 /// A session that is not yet wholly counted; times are Unix time in milliseconds.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pending {
+pub(in crate::ledger) struct Pending {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<i64>,

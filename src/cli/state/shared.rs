@@ -1,0 +1,121 @@
+//! The commands on a state in a database.
+
+use std::path::Path;
+
+use tokio::runtime::Runtime;
+
+use super::{StateCommand, progress, reactivated, read_from, report, write_to};
+use crate::cli::terminal::{Failure, print, runtime, say};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, DatabaseUrl, StateConfig};
+use crate::ledger::postgres::Database;
+use crate::ledger::postgres::upkeep::{Forgotten, SharedState};
+use crate::tasks::Tasks;
+
+/// The state that `state` names, and what its connections run on.
+pub(super) fn open(
+    config: &Config,
+    state: &StateConfig,
+    url: &DatabaseUrl,
+    command: &str,
+) -> Result<(SharedState, Runtime), Failure> {
+    agntix_api::install_crypto_provider();
+    let runtime = runtime()?;
+    let password = state.password_file.clone();
+    let database = Database::new(url.expose(), password, &state.schema, Tasks::new().0).map_err(Failure::mistake)?;
+    Ok((SharedState::new(database, runtime.handle().clone(), config, command), runtime))
+}
+
+pub(super) fn run(config: &Config, url: &DatabaseUrl, command: &StateCommand) -> Result<(), Failure> {
+    let name = match command {
+        StateCommand::Inspect { .. } => "inspect",
+        StateCommand::Compact => "compact",
+        StateCommand::Backup { .. } => "backup",
+        StateCommand::Export { .. } => "export",
+        StateCommand::Import { .. } => "import",
+        StateCommand::Forget { .. } => "forget",
+        StateCommand::Migrate(_) => "migrate",
+        StateCommand::Reactivate => "reactivate",
+    };
+    let (state, _runtime) = open(config, &config.state, url, name)?;
+    match command {
+        StateCommand::Inspect { verify: false } => {
+            let inspection = state.inspect().map_err(Failure::running)?;
+            print(report::of_database(&inspection, SystemClock.now()))?;
+        }
+        StateCommand::Inspect { verify: true } => {
+            let (rows, ids) = state.verify().map_err(Failure::running)?;
+            say(format_args!(
+                "{}: {rows} rows and {ids} ids can be read and make sense. Whether a byte on the disk has changed is for the server to say (data_checksums, pg_amcheck)",
+                state.place()
+            ));
+        }
+        StateCommand::Compact => {
+            let (before, after) = state.compact().map_err(Failure::running)?;
+            say(format_args!("{}: {} before, {} now", state.place(), report::size(before), report::size(after)));
+        }
+        StateCommand::Export { salvage: true, .. } => return Err(of_files("--salvage")),
+        StateCommand::Backup { .. } => return Err(of_files("state backup")),
+        StateCommand::Export { to, salvage: false } => {
+            let mut progress = progress();
+            let lines = write_to(to.as_deref(), &mut |out| state.export(out, &mut progress).map_err(Failure::running))?;
+            say(format_args!("{lines} lines"));
+        }
+        StateCommand::Import { from } => {
+            let mut progress = progress();
+            let lines = read_from(from.as_deref().map(Path::new), &mut |lines| {
+                state.import(lines, &mut progress).map_err(Failure::running)
+            })?;
+            say(format_args!("{lines} lines; the state is in {}", state.place()));
+        }
+        StateCommand::Forget { id, hash } => {
+            say(forgotten(&state.forget(id, *hash).map_err(Failure::running)?, *hash));
+        }
+        StateCommand::Reactivate => {
+            let moved = state.reactivate().map_err(Failure::running)?;
+            say(reactivated(&state.place(), moved.as_ref()));
+        }
+        // It is about two states.
+        StateCommand::Migrate(_) => {}
+    }
+    Ok(())
+}
+
+fn of_files(what: &str) -> Failure {
+    Failure::Mistake(format!(
+        "{what} is for a state in a directory, and state.url is set: copy the database with pg_dump or your provider's backups, or write `agntix-exporter state export --to FILE`"
+    ))
+}
+
+fn forgotten(forgotten: &Forgotten, hash: bool) -> String {
+    let Forgotten { pending, counted, keeps_hash, deliveries, shown, is_rewritten } = *forgotten;
+    let had_row = pending || deliveries > 0;
+    let mut said = match (had_row, counted, hash) {
+        (false, false, _) if shown == 0 => return "nothing was remembered of it".to_owned(),
+        (_, false, false) if keeps_hash => "its row is gone; a hash of its id stays, so that it is not counted anew",
+        (true, _, false) if !keeps_hash => {
+            "its row is gone; only its id was known, and it is stored and counted when it is heard of again"
+        }
+        (_, true, false) => "only a hash of its id is remembered, which stays, so that it is not counted anew",
+        (_, _, true) => "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
+        (_, false, false) => "what was shown of it is gone",
+    }
+    .to_owned();
+    if deliveries > 0 {
+        said.push_str(&format!("\n{deliveries} deliveries of it that were still to be counted are gone"));
+    }
+    if had_row || shown > 0 {
+        said.push_str(if is_rewritten {
+            "\nThe tables that held it were rewritten."
+        } else {
+            "\nThe tables that held it could not be rewritten, since this user does not own them: deleted rows are in them until their owner runs VACUUM FULL on pending, inbox, gauges and commits."
+        });
+    }
+    if hash && counted {
+        said.push_str("\nThe hash is in deleted rows of the table counted until `agntix-exporter state compact`.");
+    }
+    said.push_str(
+        "\nThe server's write-ahead log, its archive, standbys that lag and backups keep it for as long as you keep them.",
+    );
+    said
+}

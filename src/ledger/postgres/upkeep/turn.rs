@@ -1,0 +1,156 @@
+//! The lease in the hands of a command: no replica counts while it works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{SharedState, moved};
+use crate::ledger::postgres::connect::Database;
+use crate::ledger::postgres::error::PostgresError;
+use crate::ledger::postgres::lease_row::{self, Asked};
+use crate::ledger::postgres::settlement::IS_SETTLED;
+use crate::ledger::transfer::UpkeepError;
+
+/// The lease, renewed until this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) database: Database,
+    pub(super) epoch: i64,
+    /// The number of the last commit, which stays it.
+    pub(super) sequence: i64,
+    length: Duration,
+    is_lost: Arc<AtomicBool>,
+    renewing: JoinHandle<()>,
+    runtime: Handle,
+}
+
+impl Drop for Turn {
+    /// Gives the lease up, so that a replica can count at once. It waits for that, so that it must not be dropped on a thread of
+    /// the runtime.
+    fn drop(&mut self) {
+        self.renewing.abort();
+        if Handle::try_current().is_ok() {
+            return;
+        }
+        // Else it runs out.
+        if let Err(error) = self.runtime.block_on(self.release()) {
+            tracing::debug!(%error, "the lease could not be given up");
+        }
+    }
+}
+
+impl Turn {
+    /// Takes the lease.
+    ///
+    /// # Errors
+    /// [`UpkeepError::Counting`] if a replica has it.
+    pub(super) async fn take(state: &SharedState) -> Result<Self, UpkeepError> {
+        let SharedState { database, lease: length, name, runtime, .. } = state;
+        // An old primary that answers still would give it as well.
+        database.find_primary().await;
+        let epoch = match lease_row::ask(database, name, *length).await? {
+            Asked::Granted { epoch, .. } => epoch,
+            Asked::HeldBy { holder } => {
+                let client = state.connect().await?;
+                moved::refuse(&client, database).await?;
+                return Err(UpkeepError::Counting { place: state.place(), holder });
+            }
+        };
+        let schema = database.schema();
+        let look = format!("SELECT sequence FROM {schema}.lease");
+        let connection = database.connection().await?;
+        let row = connection.ask(*length, |client| client.query_typed_one(&look, &[])).await?;
+        let is_lost = Arc::<AtomicBool>::default();
+        let renewing = tokio::spawn(renew(database.clone(), epoch, *length, Arc::clone(&is_lost)));
+        Ok(Self {
+            database: database.clone(),
+            epoch,
+            sequence: row.get(0),
+            length: *length,
+            is_lost,
+            renewing,
+            runtime: runtime.clone(),
+        })
+    }
+
+    /// Whether no replica can have begun to count.
+    ///
+    /// # Errors
+    /// If one may have: nothing of what was done is durable yet, and it must not become so.
+    pub(super) fn is_kept(&self) -> Result<(), PostgresError> {
+        if self.is_lost.load(Ordering::Relaxed) { Err(PostgresError::Superseded) } else { Ok(()) }
+    }
+
+    async fn release(&self) -> Result<(), PostgresError> {
+        let release = format!(
+            "UPDATE {}.lease SET epoch = epoch + 1, expires = to_timestamp(0) WHERE epoch = $1",
+            self.database.schema()
+        );
+        let connection = self.database.connection().await?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&self.epoch, Type::INT8)];
+        connection.ask(self.length, |client| client.execute_typed(&release, &parameters)).await.map(drop)
+    }
+}
+
+/// Extends the lease until it is somebody else's.
+async fn renew(database: Database, epoch: i64, length: Duration, is_lost: Arc<AtomicBool>) {
+    let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let extend = format!(
+        "UPDATE {}.lease SET expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE epoch = $1",
+        database.schema()
+    );
+    loop {
+        tokio::time::sleep(length / 3).await;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&epoch, Type::INT8), (&length_ms, Type::INT8)];
+        let extended = async {
+            let connection = database.connection().await?;
+            connection.ask(length, |client| client.execute_typed(&extend, &parameters)).await
+        };
+        match extended.await {
+            Ok(1) => {}
+            // What is written is checked against the epoch as well, so that a renewal that failed need not end it.
+            Err(error) => tracing::debug!(%error, "the lease could not be extended"),
+            Ok(_) => {
+                is_lost.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+}
+
+/// How long a replica that says nothing counts as one.
+const THERE: &str = "30 seconds";
+
+/// Makes sure that no replica takes deliveries, which would be left behind.
+///
+/// # Errors
+/// [`UpkeepError::Replicas`] if one is there.
+pub(super) async fn nobody_is_there(state: &SharedState) -> Result<(), UpkeepError> {
+    let query = format!(
+        "SELECT name FROM {}.replicas WHERE seen > clock_timestamp() - interval '{THERE}' ORDER BY name",
+        state.database.schema()
+    );
+    let connection = state.database.connection().await?;
+    let rows = connection.ask(state.lease, |client| client.query_typed(&query, &[])).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    Err(UpkeepError::Replicas { place: state.place(), names: names.join(", ") })
+}
+
+/// Makes sure that nothing which was ever shown may be missing: another server has become the primary, and no replica has looked
+/// since what it lacks.
+///
+/// # Errors
+/// [`PostgresError::Unsettled`] if something may.
+pub(super) async fn refuse_unsettled(state: &SharedState) -> Result<(), UpkeepError> {
+    let query = format!("SELECT {IS_SETTLED} FROM {}.lease l", state.database.schema());
+    let connection = state.database.connection().await?;
+    let row = connection.ask(state.lease, |client| client.query_typed_one(&query, &[])).await?;
+    if row.get(0) { Ok(()) } else { Err(UpkeepError::Unsettled { place: state.place() }) }
+}
