@@ -5,6 +5,7 @@ mod commits;
 mod reload;
 mod shared;
 mod shown;
+mod whole_log;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

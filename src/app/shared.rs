@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reload::IdFiles;
 use super::shown::{self, Following, LatestExemplars, Sources};
+use super::whole_log::WholeLog;
 use super::{AppError, INBOX, NEWS, commits};
 use crate::catalogue::{ExporterMetrics, Exposition, Family};
 use crate::clock::{ApiClock, Clock};
@@ -108,7 +109,10 @@ pub(super) async fn open(
         looks: Box::new(move |read| following.looked(read)),
     };
     let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observers).await?;
-    tracing::info!(database = database.name(), schema = %state.schema, replica = name, "this replica follows");
+    tracing::info!(
+        backend = "PostgreSQL", database = database.name(), schema = %state.schema, format = database.table_format(), replica = name,
+        lease = %humantime::format_duration(config.ha.lease), "this replica shares the counts of a database; state.path is not used"
+    );
     let (counting, counts) = watch::channel(Weak::new());
     // There before they happen, so that the first one is a rise.
     own.ledger_regressions.with_label_values::<&str>(&[]);
@@ -165,9 +169,10 @@ async fn take_part(
     status: Arc<Status>,
     shutdown: CancellationToken,
 ) {
-    let (mut taken, mut known) = (None, None);
+    let (mut taken, mut known, mut log) = (None, None, WholeLog::default());
     loop {
         let (is_active, standing) = (reader.is_active(), reader.standing());
+        log.counts(&standing.holder);
         own.active.with_label_values::<&str>(&[]).set(i64::from(is_active));
         status.update(|status| {
             if let Some(replica) = &mut status.replica {
@@ -179,11 +184,13 @@ async fn take_part(
         if taken.is_none_or(|at: Instant| at.elapsed() >= CENSUS_EVERY) {
             taken = Some(Instant::now());
             match census.take().await {
-                Ok(Whole { replicas, inbox, is_synchronous }) => {
+                Ok(Whole { replicas, inbox, durability }) => {
                     own.replicas.with_label_values::<&str>(&[]).set(replicas);
                     own.inbox_deliveries.with_label_values::<&str>(&[]).set(inbox);
+                    let is_synchronous = durability.is_synchronous();
                     own.ledger_synchronous.with_label_values::<&str>(&[]).set(i64::from(is_synchronous));
                     known = Some(CensusStatus { replicas, inbox, is_synchronous });
+                    log.whole(replicas, durability);
                 }
                 Err(error) => {
                     // What is not known is not shown.

@@ -29,6 +29,7 @@ pub enum Format {
 pub(super) fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     let (loaded, faults) = api::load_with_faults(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
+    agntix_api::install_crypto_provider();
     let runtime = runtime()?;
     let progress = Progress::new();
     let report = runtime.block_on(doctor::examine(&loaded, &faults, &|what| progress.show(what)));

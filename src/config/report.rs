@@ -30,10 +30,29 @@ impl Loaded {
         if let Some(secret) = self.webhook_secret_name() {
             let _ = writeln!(report, "# webhook secret: {secret}");
         }
+        for line in self.database() {
+            let _ = writeln!(report, "# state: {line}");
+        }
         for warning in &self.warnings {
             let _ = writeln!(report, "# warning: {warning}");
         }
         report
+    }
+
+    /// Where the counts are, if they are in a database. Nothing is asked of it.
+    fn database(&self) -> Vec<String> {
+        let state = &self.config.state;
+        let Some((url, address)) = state.url.as_ref().and_then(|url| Some((url, url.address().ok()?))) else { return Vec::new() };
+        let user = address.user.as_deref().unwrap_or("the user of the process");
+        let password = match &state.password_file {
+            Some(file) => format!("the password in {} (state.password_file)", file.display()),
+            None if url.has_password() => "the password in state.url (not shown)".into(),
+            None => "no password".into(),
+        };
+        vec![
+            format!("PostgreSQL at {}, schema {}, as {user} with {password}, sslmode={}; state.path is not used", address.name(), state.schema, address.tls.mode),
+            "agntix-exporter doctor asks it: which server is the primary, which replica counts, whether commits are synchronous".into(),
+        ]
     }
 
     fn credential(&self) -> String {

@@ -7,6 +7,7 @@
 mod api;
 mod budget;
 mod clock;
+mod database;
 mod finding;
 mod gather;
 mod listeners;

@@ -17,13 +17,18 @@ pub struct Bouncer {
 impl Bouncer {
     /// A pooler that hands `connections` of the server around.
     pub fn start(server: &Server, connections: usize) -> Self {
+        Self::start_with(server, connections, "pool_mode = transaction")
+    }
+
+    /// A pooler with further `lines` of its configuration.
+    pub fn start_with(server: &Server, connections: usize, lines: &str) -> Self {
         let directory = TempDir::with_prefix("pgbouncer-").unwrap();
         let (port, users) = (free_port(), directory.path().join("users"));
         std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
         let configuration = directory.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\nmax_client_conn = 200\n\
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\n{lines}\nmax_client_conn = 200\n\
              default_pool_size = {connections}\nserver_login_retry = 0.1\n",
             server.port(),
             users.display()

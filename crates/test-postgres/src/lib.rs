@@ -15,6 +15,7 @@
 mod bouncer;
 mod process;
 mod server;
+mod tls;
 
 pub use bouncer::Bouncer;
 pub use process::{Signal, programs};

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,12 +20,16 @@ pub struct Setup {
     pub settings: String,
     /// The whole of `pg_hba.conf`. Usually whoever connects is whom they say.
     pub access: String,
+    /// Further files beside `postgresql.conf`, readable by the server only: name and content.
+    pub files: Vec<(String, String)>,
+    /// `--encoding` of `initdb`; UTF8 usually.
+    pub encoding: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let access = "host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n";
-        Self { settings: String::new(), access: access.into() }
+        Self { settings: String::new(), access: access.into(), files: Vec::new(), encoding: "UTF8" }
     }
 }
 
@@ -37,23 +43,24 @@ pub struct Server {
 }
 
 /// An empty cluster, made once for a machine and copied for each server: to make one takes a second.
-fn template() -> PathBuf {
+fn template(encoding: &str) -> PathBuf {
     let programs = programs().0;
     let version =
         String::from_utf8(command(&programs.join("postgres")).arg("--version").output().unwrap().stdout).unwrap();
     let version = version.split_whitespace().nth(2).unwrap().to_owned();
     let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-postgres");
-    let template = templates.join(version);
+    let template = templates.join(if encoding == "UTF8" { version } else { format!("{version}-{encoding}") });
     if template.is_dir() {
         return template;
     }
     let directory = TempDir::with_prefix("postgres-template-").unwrap();
     hand_over(directory.path());
     let data = directory.path().join("data");
+    let encoding = format!("--encoding={encoding}");
     let arguments: [&OsStr; 8] = [
         "--auth=trust".as_ref(),
         "--username=postgres".as_ref(),
-        "--encoding=UTF8".as_ref(),
+        encoding.as_ref(),
         "--locale=C".as_ref(),
         "--no-sync".as_ref(),
         "--wal-segsize=1".as_ref(),
@@ -84,7 +91,12 @@ impl Server {
     /// A server of its own kind.
     pub fn start_with(setup: &Setup) -> Self {
         let directory = TempDir::with_prefix("postgres-").unwrap();
-        copy(&template(), &directory.path().join("data"));
+        copy(&template(setup.encoding), &directory.path().join("data"));
+        for (name, content) in &setup.files {
+            let file = directory.path().join("data").join(name);
+            std::fs::write(&file, content).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        }
         hand_over(directory.path());
         let mut server = Self { running: None, directory, port: 0 };
         std::fs::write(server.data().join("pg_hba.conf"), &setup.access).unwrap();
@@ -172,6 +184,26 @@ impl Server {
     /// Runs statements as its superuser, and gives what they answer: a line a row, columns with `|` between them.
     pub fn sql(&self, statements: &str) -> String {
         sql(self.port, statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+
+    /// Gives `psql` a file, as somebody does who pastes statements into it, and stops at the first error.
+    pub fn psql(&self, statements: &str) {
+        let file = self.directory.path().join("pasted.sql");
+        std::fs::write(&file, statements).unwrap();
+        hand_over(&file);
+        let port = format!("--port={}", self.port);
+        let (user, database) = ("--username=postgres".as_ref(), "--dbname=postgres".as_ref());
+        let arguments: [&OsStr; 7] = [
+            "--no-psqlrc".as_ref(),
+            "--set=ON_ERROR_STOP=1".as_ref(),
+            "--host=127.0.0.1".as_ref(),
+            port.as_ref(),
+            user,
+            database,
+            "--file".as_ref(),
+        ];
+        let arguments: Vec<&OsStr> = arguments.into_iter().chain([file.as_os_str()]).collect();
+        run(&programs().0.join("psql"), &arguments);
     }
 
     /// Puts lines at the end of `postgresql.conf`, where they win; for the next start.

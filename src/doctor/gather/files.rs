@@ -20,7 +20,12 @@ pub(super) struct Files {
 pub(super) async fn look(loaded: Loaded) -> Option<Files> {
     bounded(move || {
         let (api, webhook) = (&loaded.config.api, &loaded.config.webhook);
+        let state = &loaded.config.state;
+        let address = state.url.as_ref().and_then(|url| url.address().ok());
+        let key = address.and_then(|address| address.tls.certificate).map(|(_, key)| key);
         let files = [
+            ("state.password_file", state.password_file.as_deref()),
+            ("sslkey in state.url", key.as_deref()),
             ("api.key_file", api.key_file.as_deref().filter(|_| loaded.api_key.is_none())),
             ("api.bearer_token_file", api.bearer_token_file.as_deref()),
             (

@@ -5,6 +5,7 @@
 
 mod api;
 mod bounds;
+mod database;
 mod files;
 mod listeners;
 mod page;
@@ -20,9 +21,9 @@ use super::seen::ApiSeen;
 use super::series::{self, Inputs, Known, Shape};
 use super::state::StateSeen;
 use super::{Finding, Report};
-use super::{clock, listeners as judged_listeners, routes, secrets, state as judged_state};
+use super::{clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{CredentialFaults, Loaded};
+use crate::config::{ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
 use crate::ledger::sqlite::upkeep::Contents;
 use crate::session::Stage;
 
@@ -39,12 +40,17 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     };
     let looking = async {
         let state = state::look(config.state.path.clone()).await;
-        // There is no receiver if the API is not asked.
-        let _ = remembers.send(contents(state.as_ref()).map(|contents| contents.paths).unwrap_or_default());
+        // With a database a directory is what was left behind. There is no receiver if the API is not asked.
+        let used = state.as_ref().filter(|_| config.state.url.is_none());
+        let _ = remembers.send(contents(used).map(|contents| contents.paths).unwrap_or_default());
         state
     };
-    let (asked, state, listeners, files) =
-        tokio::join!(asking, looking, listeners::look(config), files::look(loaded.clone()),);
+    let database = async {
+        progress("asking the database");
+        database::look(config).await
+    };
+    let (asked, state, database, listeners, files) =
+        tokio::join!(asking, looking, Box::pin(database), listeners::look(config), files::look(loaded.clone()));
     let mut findings = vec![configuration(loaded)];
     findings.extend(
         loaded
@@ -78,7 +84,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         agents: page.agents,
         by: "the running exporter",
     });
-    let contents = contents(state.as_ref());
+    let contents = contents(state.as_ref().filter(|_| database.is_none()));
     // Without either, there is nothing to estimate from.
     if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
         let pending = contents.map_or(0, |contents| {
@@ -97,13 +103,20 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     for Listener { check, key, address, seen } in &listeners.all {
         findings.push(judged_listeners::judge(check, key, address, seen));
     }
-    match &state {
-        Some(state) => {
+    match (&database, &state) {
+        (Some(database), state) => {
+            findings.extend(judged_database::judge(database));
+            findings.extend(judged_database::judge_directory(state.as_ref(), database));
+            let has_password = config.state.url.as_ref().is_some_and(DatabaseUrl::has_password);
+            let is_in_file = matches!(loaded.origins.get("state.url"), ConfigOrigin::File { .. });
+            findings.extend(judged_database::judge_password(has_password && is_in_file));
+        }
+        (None, Some(state)) => {
             let saves = listeners.page.as_ref().and_then(|page| page.saves);
             let running = judged_state::Running { answers: listeners.exporter_answers(), saves };
             findings.extend(judged_state::judge(state, running));
         }
-        None => findings.push(Finding::failure(
+        (None, None) => findings.push(Finding::failure(
             "state",
             format!("{} does not answer within {DISK_PATIENCE:?}", config.state.path.display()),
             "mend the disk or the mount; the state must be on a local disk",

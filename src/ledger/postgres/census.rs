@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::Database;
+use super::durability::{Durability, SETTINGS};
 use super::error::PostgresError;
-use super::settlement::IS_SYNCHRONOUS;
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -23,14 +23,14 @@ pub struct Census {
 }
 
 /// How the whole is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whole {
     /// Replicas that are there.
     pub replicas: i64,
     /// Deliveries that are still to be counted.
     pub inbox: i64,
-    /// Whether an acknowledged commit is on two machines.
-    pub is_synchronous: bool,
+    /// What becomes of an acknowledged commit.
+    pub durability: Durability,
 }
 
 impl Census {
@@ -49,11 +49,9 @@ impl Census {
             "INSERT INTO {schema}.replicas (name, seen) VALUES ($1, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET seen = excluded.seen"
         );
         let gone = format!("DELETE FROM {schema}.replicas WHERE seen < clock_timestamp() - interval '{REMEMBERED}'");
-        // What the settings say, since who may not see the standbys may see these: with a name among the synchronous ones nothing
-        // is acknowledged without a standby.
         let count = format!(
             "SELECT (SELECT count(*) FROM {schema}.replicas WHERE seen > clock_timestamp() - interval '{THERE}'), \
-             (SELECT count(*) FROM {schema}.inbox), {IS_SYNCHRONOUS}"
+             (SELECT count(*) FROM {schema}.inbox), {SETTINGS}"
         );
         let connection = self.database.connection().await?;
         let name: &str = &self.name;
@@ -61,7 +59,7 @@ impl Census {
         connection.ask(LIMIT, |client| client.execute_typed(&here, &parameters)).await?;
         connection.ask(LIMIT, |client| client.execute_typed(&gone, &[])).await?;
         let row = connection.ask(LIMIT, |client| client.query_typed_one(&count, &[])).await?;
-        Ok(Whole { replicas: row.get(0), inbox: row.get(1), is_synchronous: row.get(2) })
+        Ok(Whole { replicas: row.get(0), inbox: row.get(1), durability: Durability::of(|column| row.get(column + 2)) })
     }
 
     /// This replica goes.
@@ -93,13 +91,14 @@ mod tests {
         let (one, two) = (Census::new(database.clone(), "one"), Census::new(database.clone(), "two"));
         runtime().block_on(async {
             prepare(&database).await.unwrap();
-            assert_eq!(one.take().await.unwrap(), Whole { replicas: 1, inbox: 0, is_synchronous: false });
+            let seen = |whole: Whole| (whole.replicas, whole.inbox, whole.durability.is_synchronous());
+            assert_eq!(seen(one.take().await.unwrap()), (1, 0, false));
             server.sql("INSERT INTO agntix_exporter.inbox (delivery) VALUES ('')");
-            assert_eq!(two.take().await.unwrap(), Whole { replicas: 2, inbox: 1, is_synchronous: false });
+            assert_eq!(seen(two.take().await.unwrap()), (2, 1, false));
             two.leave().await.unwrap();
             server.sql("UPDATE agntix_exporter.replicas SET seen = now() - interval '2 hours'");
             let standby = server.synchronous_standby();
-            assert_eq!(two.take().await.unwrap(), Whole { replicas: 1, inbox: 1, is_synchronous: true });
+            assert_eq!(seen(two.take().await.unwrap()), (1, 1, true));
             drop(standby);
         });
     }

@@ -20,7 +20,7 @@ use super::fault::{Fault, ServerFault};
 use super::primary::{Primary, primary_of};
 use super::tables::{FORMAT, Format};
 use super::tls;
-use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost};
+use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost, TlsParameters};
 use crate::tasks::Tasks;
 
 /// The task of a connection.
@@ -63,7 +63,7 @@ impl Database {
         let parameters = parameters(&address);
         let user = parameters.get_user().unwrap_or_default().into();
         let primary = Arc::default();
-        let connector = Connector { database: name.clone(), user, address, parameters, password_file, primary, tasks };
+        let connector = Connector { database: name.clone(), user, address, parameters, password_file, primary, tasks, connected: Mutex::default() };
         let connector = Arc::new(connector);
         let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: Some(WAIT) };
         let builder = Pool::builder(Sessions(Arc::clone(&connector))).max_size(MOST_CONNECTIONS).timeouts(timeouts);
@@ -75,6 +75,16 @@ impl Database {
     /// Hosts, ports and name, for people: `db1:5432,db2:5432/agntix`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The number of the newest format of the tables that this version knows.
+    pub fn table_format(&self) -> i32 {
+        self.format.number
+    }
+
+    /// What makes connections.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// The schema, as it stands in statements.
@@ -201,6 +211,8 @@ pub(super) struct Connector {
     primary: Arc<Mutex<Option<Primary>>>,
     /// Of which each connection is one. It ends with its connection.
     tasks: Tasks,
+    /// The server of the last connection, so that the log has a line only when it is another one.
+    connected: Mutex<Box<str>>,
 }
 
 /// A connection, and to which primary.
@@ -223,7 +235,10 @@ impl Manager for Sessions {
         for server in &self.0.address.servers {
             match Box::pin(self.0.session(server)).await {
                 Ok(session) if self.0.is_replaced(&session) => is_replaced = true,
-                Ok(session) => return Ok(session),
+                Ok(session) => {
+                    self.0.say(server);
+                    return Ok(session);
+                }
                 Err(fault) => faults.push(fault),
             }
         }
@@ -267,6 +282,28 @@ impl Connector {
 
     fn is_replaced(&self, session: &Session) -> bool {
         matches!((session.primary, self.newest()), (Some(this), Some(newest)) if this.is_replaced_by(newest))
+    }
+
+    /// What is tried, in this order.
+    pub(super) fn servers(&self) -> &[ServerAddress] {
+        &self.address.servers
+    }
+
+    /// How a server must prove who it is.
+    pub(super) fn tls(&self) -> &TlsParameters {
+        &self.address.tls
+    }
+
+    /// Says to which server connections lead, if that is another one than before.
+    fn say(&self, server: &ServerAddress) {
+        let name = server.to_string();
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        if **connected != *name {
+            let (database, before) = (&self.database, &**connected);
+            let before = Some(before).filter(|before| !before.is_empty());
+            tracing::info!(%database, server = name, before, "connected to the database");
+            *connected = name.into();
+        }
     }
 
     /// A connection to that server, if it can be written to.

@@ -66,6 +66,16 @@ pub enum PostgresError {
         /// Which.
         database: Box<str>,
     },
+    /// What is in between gives each statement another connection, or refuses transactions.
+    #[error(
+        "the database {database} takes no transaction of several statements ({detail}); if there is a pooler in between, set its pool_mode to transaction"
+    )]
+    Pooler {
+        /// Which.
+        database: Box<str>,
+        /// What it said.
+        detail: String,
+    },
     /// The server is too old.
     #[error("the database {database} runs PostgreSQL {found}; 13 or newer is needed")]
     TooOld {
@@ -76,7 +86,7 @@ pub enum PostgresError {
     },
     /// The user may not make or change the tables.
     #[error(
-        "this user may not make the tables in the database {database} ({detail}); run the following as its owner, and start again:\n{statements}"
+        "this user may not make or use the tables in the database {database} ({detail}); run the following as its owner, and start again:\n{statements}"
     )]
     Rights {
         /// Which.

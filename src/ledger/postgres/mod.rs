@@ -10,6 +10,7 @@
 mod census;
 mod connect;
 mod currency;
+mod durability;
 mod error;
 mod fault;
 mod follower;
@@ -27,6 +28,7 @@ mod settlement;
 mod snapshot;
 mod statements;
 mod store;
+mod survey;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 pub use census::{Census, Whole};
 pub use connect::Database;
 use currency::Currency;
+pub use durability::{Danger, Durability};
 pub use error::PostgresError;
 pub use fault::{Fault, ServerFault};
 pub use gauges::{GaugeBoard, Gauges, Shown};
@@ -55,6 +58,7 @@ use lease::{Term, Uptime};
 pub use replica::{Look, NotCurrent, Observers, PageReader, Replica, Standing};
 use store::Store;
 pub use store::StoreConfig;
+pub use survey::{Facts, Shared, Survey, Tables};
 use writer::{Serving, Writer};
 
 use super::queue::Queue;

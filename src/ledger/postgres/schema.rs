@@ -13,6 +13,7 @@ use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
+use super::survey;
 use super::tables::{Format, TABLES};
 
 /// How long making the tables may take: another replica may be at it.
@@ -24,11 +25,16 @@ const OLDEST: i32 = 130_000;
 
 /// What is there before anything is made.
 #[derive(Debug)]
-struct Found {
+pub(super) struct Found {
     user: String,
     has_schema: bool,
-    /// The format of the tables, and the oldest program that can use them; `None` if there are none.
-    format: Option<(i32, i32)>,
+    has_tables: bool,
+    /// Whether this user may make the tables.
+    may_make: bool,
+    /// Whether this user may read and write all tables that are there.
+    may_use: bool,
+    /// The format of the tables, and the oldest program that can use them; `None` if there are none, or if they may not be read.
+    pub(super) format: Option<(i32, i32)>,
 }
 
 /// Makes the tables if they are missing, and brings them to the newest format.
@@ -41,6 +47,13 @@ pub(super) async fn prepare(database: &Database) -> Result<(), PostgresError> {
         // After a failed statement the next look needs another one.
         let connection = database.connection().await?;
         let found = look(&connection).await?;
+        if tries == 0 {
+            transactions(&connection).await?;
+        }
+        if let Some(statements) = missing_rights(database, &found) {
+            let detail = if found.has_tables { "it lacks rights on them" } else { "it lacks the right to create them" };
+            return Err(PostgresError::Rights { database: database.name().into(), detail: detail.into(), statements });
+        }
         let statements = match found.format {
             Some((version, compatible)) => {
                 known(database, version, compatible)?;
@@ -65,9 +78,7 @@ pub(super) async fn prepare(database: &Database) -> Result<(), PostgresError> {
             }
             Err(error) if is_of_another_replica(&error) && tries < MOST_TRIES => {}
             Err(PostgresError::Refused { detail, code, .. }) if *code == *SqlState::INSUFFICIENT_PRIVILEGE.code() => {
-                // Whoever runs them runs them one by one, unless they say that they belong together.
-                let grants = grants(database, &found.user);
-                let statements = format!("BEGIN;\n{statements}{grants}COMMIT;\n");
+                let statements = in_one(&format!("{statements}{}", grants(database, &found.user)));
                 return Err(PostgresError::Rights { database: database.name().into(), detail, statements });
             }
             Err(error) => return Err(error),
@@ -125,13 +136,22 @@ async fn format(connection: &Connection) -> Result<(i32, i32), PostgresError> {
     Ok((row.get(0), row.get(1)))
 }
 
-async fn look(connection: &Connection) -> Result<Found, PostgresError> {
+/// Looks what is there.
+///
+/// # Errors
+/// If the server is too old or a standby, or does not answer.
+pub(super) async fn look(connection: &Connection) -> Result<Found, PostgresError> {
     let schema = connection.database().schema();
-    let table = format!("{schema}.format");
+    // The catalogue may be read by everybody, whatever rights there are on what it lists.
     let query = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
-                 pg_is_in_recovery(), current_user::text, to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&schema, Type::TEXT), (&table, Type::TEXT)];
+         pg_is_in_recovery(), current_user::text, n.oid IS NOT NULL, t.oid IS NOT NULL, \
+         CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE') \
+         ELSE has_schema_privilege(n.oid, 'CREATE') AND has_schema_privilege(n.oid, 'USAGE') END, \
+         n.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT 1 FROM pg_class c \
+         WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT (has_table_privilege(c.oid, 'SELECT') \
+         AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))) \
+         FROM (SELECT to_regnamespace($1)::oid AS oid) n LEFT JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'format'";
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&schema, Type::TEXT)];
     let row = connection.ask(LIMIT, |client| client.query_typed_one(query, &parameters)).await?;
     let database = || connection.database().name().into();
     let version: i32 = row.get(0);
@@ -141,9 +161,37 @@ async fn look(connection: &Connection) -> Result<Found, PostgresError> {
     if row.get(2) {
         return Err(PostgresError::Standby { database: database() });
     }
-    let (user, has_schema, has_tables): (String, bool, bool) = (row.get(3), row.get(4), row.get(5));
-    let format = if has_tables { Some(format(connection).await?) } else { None };
-    Ok(Found { user, has_schema, format })
+    let (has_tables, may_use): (bool, bool) = (row.get(5), row.get(7));
+    let format = if has_tables && may_use { Some(format(connection).await?) } else { None };
+    Ok(Found { user: row.get(3), has_schema: row.get(4), has_tables, may_make: row.get(6), may_use, format })
+}
+
+/// What somebody else has to run so that this user can go on; `None` if this user can.
+pub(super) fn missing_rights(database: &Database, found: &Found) -> Option<String> {
+    let grants = grants(database, &found.user);
+    match found {
+        Found { has_tables: true, may_use: true, .. } | Found { has_tables: false, may_make: true, .. } => None,
+        Found { has_tables: true, .. } => Some(in_one(&grants)),
+        Found { has_schema, .. } => Some(in_one(&format!("{}{grants}", make(database, *has_schema)))),
+    }
+}
+
+/// Whoever runs statements runs them one by one, unless they say that they belong together.
+fn in_one(statements: &str) -> String {
+    format!("BEGIN;\n{statements}COMMIT;\n")
+}
+
+/// Whether several statements can be one transaction.
+///
+/// # Errors
+/// [`PostgresError::Pooler`] if something in between does not let them.
+async fn transactions(connection: &Connection) -> Result<(), PostgresError> {
+    survey::transaction(connection).await.map_err(|error| match error {
+        PostgresError::Refused { database, detail, .. } | PostgresError::Unreachable { database, detail } => {
+            PostgresError::Pooler { database, detail }
+        }
+        other => other,
+    })
 }
 
 fn make(database: &Database, has_schema: bool) -> String {

@@ -1,7 +1,9 @@
 //! The ledger on a real PostgreSQL: what is about the database. What is about counting is tested for all backends at once.
 
 mod failover;
+mod faults;
 mod replicas;
+mod tls;
 mod upgrade;
 
 use agntix_api::install_crypto_provider;
