@@ -81,6 +81,7 @@ pub(super) async fn open(
     tasks: &Tasks,
 ) -> Result<Shared, AppError> {
     let (store, state) = (store_config(&in_effect.config), in_effect.config.state.clone());
+    let lease = humantime::format_duration(store.lease);
     let database = Database::new(url.expose(), state.password_file.clone(), &state.schema, tasks.clone())
         .map_err(LedgerError::from)?;
     let inbox = postgres::Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
@@ -111,7 +112,7 @@ pub(super) async fn open(
     let (replica, reader) = Replica::start(database.clone(), &name, store, inbox.clone(), observers).await?;
     tracing::info!(
         backend = "PostgreSQL", database = database.name(), schema = %state.schema, format = database.table_format(), replica = name,
-        lease = %humantime::format_duration(config.ha.lease), "this replica shares the counts of a database; state.path is not used"
+        %lease, "this replica shares the counts of a database; state.path is not used"
     );
     let (counting, counts) = watch::channel(Weak::new());
     // There before they happen, so that the first one is a rise.

@@ -42,7 +42,9 @@ impl Loaded {
     /// Where the counts are, if they are in a database. Nothing is asked of it.
     fn database(&self) -> Vec<String> {
         let state = &self.config.state;
-        let Some((url, address)) = state.url.as_ref().and_then(|url| Some((url, url.address().ok()?))) else { return Vec::new() };
+        let Some((url, address)) = state.url.as_ref().and_then(|url| Some((url, url.address().ok()?))) else {
+            return Vec::new();
+        };
         let user = address.user.as_deref().unwrap_or("the user of the process");
         let password = match &state.password_file {
             Some(file) => format!("the password in {} (state.password_file)", file.display()),

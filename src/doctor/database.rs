@@ -151,9 +151,10 @@ fn pooler(facts: &Facts) -> Option<Finding> {
 }
 
 fn tls(survey: &Survey, facts: &Facts) -> Finding {
-    let is_near = survey.servers.iter().all(|(server, _)| {
-        ["127.", "localhost:", "[::1]:", "/"].iter().any(|near| server.starts_with(near))
-    });
+    let is_near = survey
+        .servers
+        .iter()
+        .all(|(server, _)| ["127.", "localhost:", "[::1]:", "/"].iter().any(|near| server.starts_with(near)));
     let mode = survey.sslmode;
     match &facts.tls {
         Some(version) if matches!(mode, SslMode::VerifyFull | SslMode::VerifyCa) => {
@@ -168,7 +169,9 @@ fn tls(survey: &Survey, facts: &Facts) -> Finding {
         None if is_near => Finding::ok(TLS, "without TLS, on this machine"),
         None => Finding::warning(
             TLS,
-            format!("the connection to the database is not encrypted (sslmode={mode}), or a pooler in between ends TLS"),
+            format!(
+                "the connection to the database is not encrypted (sslmode={mode}), or a pooler in between ends TLS"
+            ),
             "set sslmode=verify-full in state.url if the server has TLS",
         ),
     }
@@ -224,7 +227,11 @@ fn latency(round_trip: Duration, lease: Duration) -> Finding {
     let says = format!("a round trip takes {:.1} ms, and a commit two of them", round_trip.as_secs_f64() * 1000.0);
     if round_trip * TOO_SLOW >= lease {
         let advice = "move the exporter nearer to the database, or raise ha.lease on all replicas";
-        return Finding::failure(LATENCY, format!("{says}: with ha.lease = {lease_text} the lease is lost again and again"), advice);
+        return Finding::failure(
+            LATENCY,
+            format!("{says}: with ha.lease = {lease_text} the lease is lost again and again"),
+            advice,
+        );
     }
     if round_trip * SLOW >= lease {
         let advice = "move the exporter nearer to the database: each commit and each scrape of a replica waits for it";
@@ -235,7 +242,10 @@ fn latency(round_trip: Duration, lease: Duration) -> Finding {
 
 fn connections(facts: &Facts) -> Finding {
     let Facts { connections, most_connections: most, .. } = facts;
-    let says = format!("{} of {most} are open; a replica has at most {OF_A_REPLICA}", many(connections.unsigned_abs(), "connection"));
+    let says = format!(
+        "{} of {most} are open; a replica has at most {OF_A_REPLICA}",
+        many(connections.unsigned_abs(), "connection")
+    );
     if most - connections < OF_A_REPLICA {
         let advice = "raise max_connections or the limit of role or database, or put PgBouncer in between (pool_mode = transaction)";
         return Finding::warning(CONNECTIONS, says, advice);
@@ -250,7 +260,11 @@ fn replicas(shared: &Shared) -> Finding {
         [one] => format!("1 replica is there ({one})"),
         several => format!("{} are there ({})", many(several.len() as u64, "replica"), several.join(", ")),
     };
-    let waiting = if *inbox > 0 { format!("; {} in the inbox", many(inbox.unsigned_abs(), "delivery").replace("deliverys", "deliveries")) } else { String::new() };
+    let waiting = if *inbox > 0 {
+        format!("; {} in the inbox", many(inbox.unsigned_abs(), "delivery").replace("deliverys", "deliveries"))
+    } else {
+        String::new()
+    };
     if *is_held {
         let since = humantime::format_duration(Duration::from_secs(held_for.unsigned_abs()));
         return Finding::ok(REPLICAS, format!("{there}; {holder} counts, for {since}{waiting}"));
@@ -311,7 +325,10 @@ mod tests {
         Some(ServerFault { server: "db2:5432".into(), user: "exporter".into(), database: "agntix".into(), fault })
     }
 
-    fn judged(servers: Vec<(String, Option<ServerFault>)>, facts: Option<Facts>) -> Vec<(&'static str, Status, String)> {
+    fn judged(
+        servers: Vec<(String, Option<ServerFault>)>,
+        facts: Option<Facts>,
+    ) -> Vec<(&'static str, Status, String)> {
         let survey = Survey {
             database: "db1:5432,db2:5432/agntix".into(),
             sslmode: SslMode::Prefer,
@@ -329,7 +346,11 @@ mod tests {
     }
 
     fn wrong(found: &[(&'static str, Status, String)]) -> Vec<(&'static str, Status)> {
-        found.iter().filter(|(_, status, _)| *status != Status::Ok).map(|(check, status, _)| (*check, *status)).collect()
+        found
+            .iter()
+            .filter(|(_, status, _)| *status != Status::Ok)
+            .map(|(check, status, _)| (*check, *status))
+            .collect()
     }
 
     #[test]
@@ -338,7 +359,10 @@ mod tests {
         let found = judged(servers, Some(facts()));
         assert_eq!(wrong(&found), []);
         let says = |check| found.iter().find(|(name, ..)| *name == check).unwrap().2.clone();
-        assert_eq!(says(CHECK), "the counts are in database agntix of PostgreSQL 15.8 at 127.0.0.1:5432, as user exporter");
+        assert_eq!(
+            says(CHECK),
+            "the counts are in database agntix of PostgreSQL 15.8 at 127.0.0.1:5432, as user exporter"
+        );
         assert!(says(SERVER).ends_with("ready to take over"));
         assert_eq!(says(REPLICAS), "2 replicas are there (a/1, b/2); a/1 counts, for 1m 1s");
         assert!(says(DURABILITY).starts_with("commits are asynchronous"));
@@ -360,7 +384,8 @@ mod tests {
         assert_eq!(wrong(&with(|f| f.tables = Tables::There(nobody))), [(REPLICAS, Warning)]);
         let far = judged(vec![("db1:5432".into(), None), ("db2:5432".into(), fault(Fault::Refused))], Some(facts()));
         assert_eq!(wrong(&far), [(SERVER, Warning), (TLS, Warning)]);
-        let none = judged(vec![("db2:5432".into(), fault(Fault::Standby)), ("db2:5432".into(), fault(Fault::Password))], None);
+        let none =
+            judged(vec![("db2:5432".into(), fault(Fault::Standby)), ("db2:5432".into(), fault(Fault::Password))], None);
         assert_eq!(wrong(&none), [(CHECK, Failure), (CHECK, Failure)]);
     }
 }

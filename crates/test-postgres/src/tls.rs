@@ -20,9 +20,8 @@ impl Setup {
     /// The superuser is taken for whom it says it is, from this machine; `lines` of `pg_hba.conf` say what is asked of others.
     #[must_use]
     pub fn asking(mut self, lines: &str) -> Self {
-        self.access = format!(
-            "host all postgres 127.0.0.1/32 trust\nhost replication postgres 127.0.0.1/32 trust\n{lines}\n"
-        );
+        self.access =
+            format!("host all postgres 127.0.0.1/32 trust\nhost replication postgres 127.0.0.1/32 trust\n{lines}\n");
         self
     }
 }

@@ -8,7 +8,10 @@ fn server_keeps_what_was_committed_when_it_is_killed() {
     let mut server = Server::start();
     // POSTGRES may name another one.
     let version = server.sql("SHOW server_version");
-    assert!(["13.", "15.", "17.", "18."].iter().any(|tested| version.starts_with(tested)), "the documentation names no {version}");
+    assert!(
+        ["13.", "15.", "17.", "18."].iter().any(|tested| version.starts_with(tested)),
+        "the documentation names no {version}"
+    );
     server.sql("CREATE TABLE t AS SELECT 7 AS seven");
     server.kill();
     server.restart();

@@ -21,7 +21,9 @@ use super::seen::ApiSeen;
 use super::series::{self, Inputs, Known, Shape};
 use super::state::StateSeen;
 use super::{Finding, Report};
-use super::{clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state};
+use super::{
+    clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state,
+};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
 use crate::ledger::sqlite::upkeep::Contents;

@@ -63,7 +63,16 @@ impl Database {
         let parameters = parameters(&address);
         let user = parameters.get_user().unwrap_or_default().into();
         let primary = Arc::default();
-        let connector = Connector { database: name.clone(), user, address, parameters, password_file, primary, tasks, connected: Mutex::default() };
+        let connector = Connector {
+            database: name.clone(),
+            user,
+            address,
+            parameters,
+            password_file,
+            primary,
+            tasks,
+            connected: Mutex::default(),
+        };
         let connector = Arc::new(connector);
         let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: Some(WAIT) };
         let builder = Pool::builder(Sessions(Arc::clone(&connector))).max_size(MOST_CONNECTIONS).timeouts(timeouts);

@@ -141,7 +141,8 @@ mod tests {
         assert_eq!(settings("on", "").dangers(), []);
         let off = settings("off", "").dangers();
         assert_eq!(off[0].advice, "run ALTER ROLE \"u\" RESET synchronous_commit");
-        let all = Durability { fsync: false, full_page_writes: false, source: "database".into(), ..settings("off", "") };
+        let all =
+            Durability { fsync: false, full_page_writes: false, source: "database".into(), ..settings("off", "") };
         let advice: Vec<_> = all.dangers().into_iter().map(|danger| danger.advice).collect();
         assert_eq!(advice.len(), 3);
         assert_eq!(advice[2], "run ALTER DATABASE \"d\" RESET synchronous_commit");

@@ -68,13 +68,22 @@ fn what_a_server_refuses_is_told_apart() {
     assert_says(said(&of("idle"), None), &["not permitted to log in", "ALTER ROLE \"idle\" LOGIN"]);
     assert_says(said(&of("kept_out"), None), &["does not let user \"kept_out\" in", "add a line", "pg_hba.conf"]);
     assert_says(said(&of("full"), None), &["takes no more connections", "max_connections"]);
-    assert_says(said(&of("reader"), None), &["read-only (default_transaction_read_only), though it is no standby", "ALTER ROLE"]);
+    assert_says(
+        said(&of("reader"), None),
+        &["read-only (default_transaction_read_only), though it is no standby", "ALTER ROLE"],
+    );
     let elsewhere = |name: &str| format!("postgres://reader@127.0.0.1:{}/{name}", server.port());
     assert_says(said(&elsewhere("nowhere"), None), &["has no database \"nowhere\"", "CREATE DATABASE"]);
     assert_says(said(&elsewhere("closed"), None), &["GRANT CONNECT ON DATABASE \"closed\""]);
-    assert_says(said(&format!("{}?options=-c%20no_such=1", of("reader")), None), &["refuses a parameter of the connection", "options"]);
+    assert_says(
+        said(&format!("{}?options=-c%20no_such=1", of("reader")), None),
+        &["refuses a parameter of the connection", "options"],
+    );
     assert_says(said(&format!("{}?sslmode=require", of("reader")), None), &["has no TLS", "ssl = on"]);
-    assert_says(said(&format!("{}?sslmode=verify-ca&sslrootcert=/nowhere", of("reader")), None), &["/nowhere", "sslrootcert"]);
+    assert_says(
+        said(&format!("{}?sslmode=verify-ca&sslrootcert=/nowhere", of("reader")), None),
+        &["/nowhere", "sslrootcert"],
+    );
 }
 
 #[test]
@@ -87,14 +96,18 @@ fn what_the_network_does_is_told_apart_and_every_host_is_named() {
     let of = |hosts: &str| format!("postgres://postgres@{hosts}/postgres?connect_timeout=1");
     let both = of(&format!("127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port()));
     assert_eq!(said(&both, None), None, "the primary is found behind the others");
-    assert_says(said(&of(&format!("127.0.0.1:{}", standby.port())), None), &["is a standby (in recovery)", "name all servers"]);
+    assert_says(
+        said(&of(&format!("127.0.0.1:{}", standby.port())), None),
+        &["is a standby (in recovery)", "name all servers"],
+    );
     assert_says(said(&of("127.0.0.1:1"), None), &["cannot be reached (127.0.0.1:1 refuses the connection"]);
     assert_says(said(&of(&format!("127.0.0.1:{silent_port}")), None), &["does not answer within 1s", "firewalls"]);
     assert_says(said(&of("nowhere.invalid"), None), &["nowhere.invalid:5432"]);
     assert_says(said(&of("%2Fnowhere"), None), &["/nowhere/.s.PGSQL.5432 is not there"]);
     primary.kill();
     let port = primary.port();
-    let all = ["127.0.0.1:1 refuses", "is a standby (in recovery)", &format!("127.0.0.1:{port} refuses the connection")];
+    let all =
+        ["127.0.0.1:1 refuses", "is a standby (in recovery)", &format!("127.0.0.1:{port} refuses the connection")];
     assert_says(said(&both, None), &all);
 }
 
@@ -105,7 +118,11 @@ fn server_is_found_by_its_unix_socket_whatever_sslmode_says() {
     let server = Server::start_with(&Setup { settings: "unix_socket_directories = '.'".into(), ..setup });
     let encoded = server.data().display().to_string().replace('/', "%2F");
     for query in ["", "?sslmode=verify-full"] {
-        assert_eq!(said(&format!("postgres://postgres@{encoded}:{}/postgres{query}", server.port()), None), None, "{query}");
+        assert_eq!(
+            said(&format!("postgres://postgres@{encoded}:{}/postgres{query}", server.port()), None),
+            None,
+            "{query}"
+        );
     }
 }
 
@@ -114,7 +131,10 @@ fn server_is_found_by_its_unix_socket_whatever_sslmode_says() {
 fn pooler_that_cannot_do_is_told() {
     let server = Server::start();
     let statements = Bouncer::start_with(&server, 2, "pool_mode = statement");
-    assert_says(said(&statements.url(), None), &["takes no transaction of several statements", "pool_mode to transaction"]);
+    assert_says(
+        said(&statements.url(), None),
+        &["takes no transaction of several statements", "pool_mode to transaction"],
+    );
     let transactions = Bouncer::start(&server, 2);
     assert_eq!(said(&transactions.url(), None), None);
     let options = format!("{}?options=-c%20jit%3Doff", transactions.url());
@@ -145,14 +165,25 @@ fn role_without_rights_gets_statements_that_psql_takes() {
 #[ignore = "needs PostgreSQL (.ci/tools)"]
 fn survey_says_what_is_there() {
     let server = Server::start_with(&Setup { encoding: "SQL_ASCII", ..Setup::default() });
-    let take = || runtime().block_on(survey::Survey::take(&server.url(), None, "agntix_exporter")).unwrap().facts.unwrap().unwrap();
+    let take = || {
+        runtime()
+            .block_on(survey::Survey::take(&server.url(), None, "agntix_exporter"))
+            .unwrap()
+            .facts
+            .unwrap()
+            .unwrap()
+    };
     let facts = take();
     assert!(matches!(facts.tables, survey::Tables::Missing), "{facts:?}");
     assert!(!facts.durability.fsync && facts.durability.full_page_writes && !facts.durability.is_synchronous());
     assert!(facts.clock_ahead_ms.abs() < 2_000 && !facts.round_trip.is_zero(), "{facts:?}");
     assert!((1..60).contains(&facts.connections) && (50..60).contains(&facts.most_connections), "{facts:?}");
     assert_eq!((facts.no_transactions, facts.reads_standby, facts.tls), (None, false, None));
-    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'agntix_exporter'").trim(), "0", "it made the schema");
+    assert_eq!(
+        server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'agntix_exporter'").trim(),
+        "0",
+        "it made the schema"
+    );
     runtime().block_on(schema::prepare(&database(&server.url()))).unwrap();
     server.sql("ALTER ROLE postgres SET synchronous_commit = off");
     let facts = take();

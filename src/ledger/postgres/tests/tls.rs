@@ -36,7 +36,8 @@ fn certificate(issuer: &Authority, names: &[&str], change: impl FnOnce(&mut Cert
 /// Whether the connection has TLS; else what is said.
 fn connected(url: &str) -> Result<bool, String> {
     runtime().block_on(async {
-        let database = Database::new(url, None, "agntix_exporter", Tasks::new().0).map_err(|error| error.to_string())?;
+        let database =
+            Database::new(url, None, "agntix_exporter", Tasks::new().0).map_err(|error| error.to_string())?;
         let connection = database.connection().await.map_err(|error| error.to_string())?;
         let facts = survey::facts_of(&connection).await.map_err(|error| error.to_string())?;
         Ok(facts.tls.is_some())
@@ -117,7 +118,10 @@ fn certificate_for_another_name_or_of_another_time_is_refused() {
     let root = format!("sslrootcert={}", directory.path().join("authority.pem").display());
     let named = server(&issuer, &["db1.example"], |_| ());
     let of = |server: &Server, mode: &str| url(server, "secure", "localhost", &format!("sslmode={mode}&{root}"));
-    assert_fails(&of(&named, "verify-full"), "is not for this host name: it has DnsName(\"db1.example\"); connect by a name");
+    assert_fails(
+        &of(&named, "verify-full"),
+        "is not for this host name: it has DnsName(\"db1.example\"); connect by a name",
+    );
     assert_eq!(connected(&of(&named, "verify-ca")), Ok(true));
     // One server with the right name beside it: each has a certificate of its own.
     let right = server(&issuer, &["localhost"], |_| ());
