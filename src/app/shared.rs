@@ -226,7 +226,7 @@ async fn turn(
     (inbox, sources): (postgres::Inbox, Sources),
     counting: watch::Sender<Weak<PostgresLedger>>,
     ledger: PostgresLedger,
-    opened: Opened,
+    mut opened: Opened,
 ) {
     let TurnDeps { mut current, clients, webhook, exposition, own, status, clock, api_clock, pulse, tasks, shutdown } =
         deps;
@@ -246,6 +246,8 @@ async fn turn(
             (replica.said, replica.differing) = (None, Vec::new());
         }
     });
+    // The page has them, and the turn lasts long.
+    opened.series = Vec::new();
     let (watched, watched_inbox) = mpsc::channel(INBOX);
     let (reconfigure, reconfigure_inbox) = mpsc::channel(1);
     let (news, news_inbox) = mpsc::channel(NEWS);

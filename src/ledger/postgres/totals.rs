@@ -4,10 +4,11 @@
 //! None of them is looked up in the database: there is one writer, and it has them all.
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use exposition::{BucketSchema, BucketSchemaId, BucketSchemas, LabelSet};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::news::{self, Item, Row, State};
 use crate::catalogue::{Family, SeriesKey, SeriesState};
@@ -37,7 +38,9 @@ pub(super) struct StoredSeries {
 /// All series.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    ids: HashMap<SeriesKey, u32>,
+    /// The numbers of those that are shown, by their keys, which are not repeated here: labels are most of what a series takes.
+    ids: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     /// By number.
     series: Vec<Slot>,
     /// The numbers of those that have changed since they were last stored.
@@ -80,16 +83,20 @@ impl Totals {
         if self.series.len() <= place {
             self.series.resize_with(place + 1, Slot::default);
         }
+        if !matches!(self.series.get(place)?, Slot::Free) {
+            return None;
+        }
+        let id = stored.id;
         let slot = match (Family::from_code(stored.family), schemas.by_name(&stored.buckets)) {
             (Some(family), Some(schema)) => {
-                let StoredSeries { id, labels, state: State { created_ms, counts, held_counts }, .. } = stored;
+                let StoredSeries { labels, state: State { created_ms, counts, held_counts }, .. } = stored;
                 let width = schemas.width(schema);
                 if counts.len() != width || held_counts.as_ref().is_some_and(|held| held.len() != width) {
                     return None;
                 }
                 let labels = LabelSet::parse(family.descriptor().labels, &labels)?;
                 let key = SeriesKey { family, labels };
-                if self.ids.insert(key.clone(), id).is_some() {
+                if self.has(&key) {
                     return None;
                 }
                 self.charged += charges.of(family, key.labels.as_str(), schema);
@@ -97,7 +104,11 @@ impl Totals {
             }
             _ => Slot::Hidden(stored),
         };
+        let is_shown = matches!(slot, Slot::Shown(_));
         *self.series.get_mut(place)? = slot;
+        if is_shown {
+            self.index(id);
+        }
         Some(())
     }
 
@@ -121,7 +132,23 @@ impl Totals {
 
     /// Whether the series is there.
     pub(super) fn has(&self, key: &SeriesKey) -> bool {
-        self.ids.contains_key(key)
+        self.id(key).is_some()
+    }
+
+    fn id(&self, key: &SeriesKey) -> Option<u32> {
+        let is_it = |id: &u32| self.shown(*id).is_some_and(|state| state.key == *key);
+        self.ids.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// Lets the series of that number, which is shown, be found by its key.
+    fn index(&mut self, id: u32) {
+        let Self { ids, hasher, series, .. } = self;
+        let hash = |id: &u32| match usize::try_from(*id).ok().and_then(|place| series.get(place)) {
+            Some(Slot::Shown(state)) => hasher.hash_one(&state.key),
+            // Only series that are shown are in the table, and they stay so.
+            _ => 0,
+        };
+        ids.insert_unique(hash(&id), id, hash);
     }
 
     /// The series, by family and labels.
@@ -174,7 +201,7 @@ impl Totals {
         let Additions { sums, look_back, now } = additions;
         let mut committed = Committed::default();
         for (key, delta) in sums.deltas {
-            let Some(id) = self.ids.get(&key).copied() else {
+            let Some(id) = self.id(&key) else {
                 let state = delta.into_new_series(key, now, look_back);
                 committed.zero_initialized.push(state.key.clone());
                 committed.series.push(state.clone());
@@ -203,17 +230,17 @@ impl Totals {
     fn begin(&mut self, state: SeriesState, config: &PolicyConfig) -> Item {
         let id = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
         self.charged += config.charges().of(state.key.family, state.key.labels.as_str(), state.schema);
-        self.ids.insert(state.key.clone(), id);
         self.changed.insert(id);
         let StoredSeries { id, family, labels, buckets, state: stored } = stored(id, &state, &config.bucket_schemas);
         self.series.push(Slot::Shown(state));
+        self.index(id);
         Item::New { id, family, labels, buckets, state: stored }
     }
 
     /// Ends the initial-zero window of these series.
     pub(super) fn release(&mut self, keys: &Arc<[SeriesKey]>, row: &mut Row) {
         for key in &**keys {
-            let Some(id) = self.ids.get(key).copied() else { continue };
+            let Some(id) = self.id(key) else { continue };
             if let Some(state) = self.shown_mut(id)
                 && state.held_counts.take().is_some()
             {
