@@ -203,10 +203,99 @@ impl Following {
 
 #[cfg(test)]
 mod tests {
+    use agntix_api::install_crypto_provider;
     use exposition::LabelSet;
 
     use super::*;
-    use crate::catalogue::{Family, SeriesKey};
+    use crate::api;
+    use crate::catalogue::{Family, SeriesKey, buckets};
+    use crate::clock::ManualClock;
+    use crate::config::{Config, Environment, Overrides, load};
+    use crate::ledger::postgres::Standing;
+    use crate::status::{ApiStatus, Mood, ReplicaStatus, StatusSnapshot};
+
+    fn following() -> (Following, watch::Sender<Current>) {
+        install_crypto_provider();
+        let environment = Environment::from_pairs([("AGNTIX_API_KEY", "pk_test")]);
+        let loaded = load(None, &environment, &Overrides::default()).unwrap();
+        let client = api::client(&loaded.config.api, loaded.api_key.as_ref()).unwrap();
+        let own = ExporterMetrics::without_process().unwrap();
+        let schemas = buckets::schemas(&loaded.config.metrics);
+        let sources = Sources {
+            exposition: Arc::new(own.exposition(Arc::new(schemas))),
+            own,
+            status: Arc::new(Status::new(StatusSnapshot {
+                replica: Some(ReplicaStatus::default()),
+                ..StatusSnapshot::default()
+            })),
+            exemplars: LatestExemplars::default(),
+        };
+        let (current, receiver) = watch::channel(Current { config: loaded.config, client });
+        (Following::new(sources, Arc::new(ManualClock::default()), Pulse::default(), receiver), current)
+    }
+
+    /// What a replica shows that counts with these settings, and to which Agntix answers.
+    fn shown(config: &Config) -> Shown {
+        let own = ExporterMetrics::without_process().unwrap();
+        own.up.with_label_values::<&str>(&[]).set(1.0);
+        own.catching_up.with_label_values::<&str>(&[]).set(0.0);
+        let status = StatusSnapshot {
+            ready: Ok(()),
+            api: ApiStatus::Up,
+            look_back: LookBack::Done,
+            ..StatusSnapshot::default()
+        };
+        let report = serde_json::to_string(&Report::of(&status, shared_settings(config))).unwrap();
+        Shown { freshness: own.freshness(), report, ..Shown::default() }
+    }
+
+    fn look(shown: Option<Shown>, age: u64) -> Look {
+        Look {
+            standing: Standing { holder: "one/7".into(), sequence: 5 },
+            is_published: true,
+            took: Duration::ZERO,
+            since: Duration::ZERO,
+            shown,
+            shown_age: Duration::from_secs(age),
+        }
+    }
+
+    #[test]
+    fn follower_is_as_current_as_the_counting_replica_said_lately_and_else_not() {
+        let (mut following, _current) = following();
+        let up = |following: &Following| {
+            let gauge = |gauges: &prometheus::GaugeVec| gauges.with_label_values::<&str>(&[]).get();
+            (gauge(&following.own.up), gauge(&following.own.catching_up), following.status.snapshot().summary().mood)
+        };
+        following.looked(Ok(look(None, 0)));
+        assert_eq!(up(&following), (0.0, 1.0, Mood::Bad), "nobody has ever said anything");
+        following.looked(Ok(look(Some(shown(&Config::default())), 3)));
+        assert_eq!(up(&following), (1.0, 0.0, Mood::Good));
+        following.looked(Ok(look(None, 29)));
+        assert_eq!(up(&following), (1.0, 0.0, Mood::Good));
+        following.looked(Ok(look(None, 31)));
+        assert_eq!(up(&following), (0.0, 1.0, Mood::Bad), "it has fallen silent");
+        following.looked(Ok(look(None, 1)));
+        assert_eq!(up(&following), (1.0, 0.0, Mood::Good), "it says that nothing has changed");
+        following.looked(Err(&LedgerError::Busy));
+        assert_eq!(up(&following).2, Mood::Wait);
+    }
+
+    #[test]
+    fn other_settings_than_those_of_the_counting_replica_are_told_until_they_are_the_same() {
+        let (mut following, current) = following();
+        let differing = |following: &Following| following.status.snapshot().replica.unwrap().differing;
+        let mut config = Config::default();
+        following.looked(Ok(look(Some(shown(&config)), 0)));
+        assert!(differing(&following).is_empty());
+        config.metrics.max_label_values += 1;
+        config.web.listen_address = "127.0.0.1:1".into();
+        following.looked(Ok(look(Some(shown(&config)), 0)));
+        assert_eq!(differing(&following), ["metrics.max_label_values"]);
+        current.send_modify(|current| current.config = config.clone());
+        following.looked(Ok(look(Some(shown(&config)), 0)));
+        assert!(differing(&following).is_empty());
+    }
 
     #[test]
     fn latest_exemplar_of_each_series_is_kept_and_not_too_many() {

@@ -100,7 +100,7 @@ macro_rules! alerts_behave {
     };
 }
 
-alerts_behave! { absence clocks details drifts exporter first_minutes first_week flood gaps handle_time links never objective organizations past_weeks paused replicas returns shares slow texts volume volume_slow wander }
+alerts_behave! { absence clocks details drifts exporter first_minutes first_week flood gaps handle_time links never objective organizations past_weeks paused replicas replicas_whole returns shares slow texts volume volume_slow wander }
 
 /// The rules as a server sees them after it has evaluated each of them, which is every second here. An empty server: what is
 /// checked is that no expression is in error by itself, and what the rules consist of.
