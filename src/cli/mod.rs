@@ -62,7 +62,7 @@ pub enum Command {
         /// Id of the session.
         id: String,
     },
-    /// Inspect, compact, back up, move or correct the state on disk; the exporter must be stopped, except for a backup.
+    /// Inspect, compact, back up, move or correct the state, on disk or in PostgreSQL; what writes needs the exporter stopped.
     State {
         /// What to do with it.
         #[command(subcommand)]

@@ -12,10 +12,10 @@ use simulator::{
 use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
 
 /// As long and as strange as a real one, so that finding it means something.
-const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
+pub const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn simulation(metrics: TruthMetrics) -> SimulatorConfig {
+pub fn simulation(metrics: TruthMetrics) -> SimulatorConfig {
     SimulatorConfig {
         start: NOON.minus(MINUTE * 30),
         until: Some(NOON),
@@ -58,7 +58,7 @@ fn finds(bytes: &[u8], what: &str) -> bool {
 }
 
 /// Nothing personal and no key in what is named `place`.
-fn check(place: &str, bytes: &[u8]) {
+pub fn check(place: &str, bytes: &[u8]) {
     for what in [PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, "9990042", KEY] {
         if finds(bytes, what) {
             let text = String::from_utf8_lossy(bytes);
@@ -78,7 +78,7 @@ fn check_files(directory: &Path) -> usize {
 }
 
 /// Every page there is, and every way to be refused.
-fn check_pages(daemon: &Daemon) {
+pub fn check_pages(daemon: &Daemon) {
     let mut statuses = Vec::new();
     let open_metrics = [("accept", "application/openmetrics-text")];
     for (method, path, headers) in [

@@ -35,7 +35,7 @@ pub enum StateCommand {
     /// Write a copy of the state to a file and check it. A running exporter makes the copy itself.
     ///
     /// The copy is a complete state: to restore it, stop the exporter, move its state away, and put the copy there as
-    /// ledger.sqlite. With state.url use pg_dump, or `state export`.
+    /// ledger.sqlite. With state.url use `pg_dump` or `state export`.
     Backup {
         /// File to write; it must not exist.
         file: PathBuf,
@@ -114,9 +114,12 @@ fn run_in_directory(config: &Config, command: &StateCommand) -> Result<(), Failu
         }
         StateCommand::Export { to, salvage } => {
             let mut progress = progress();
-            let lines = write_to(to.as_deref(), &mut |out| match *salvage {
-                false => upkeep::export(directory, out, &mut progress).map_err(Failure::running),
-                true => salvage_all(directory, out, &mut progress),
+            let lines = write_to(to.as_deref(), &mut |out| {
+                if *salvage {
+                    salvage_all(directory, out, &mut progress)
+                } else {
+                    upkeep::export(directory, out, &mut progress).map_err(Failure::running)
+                }
             })?;
             say(format_args!("{lines} lines"));
         }

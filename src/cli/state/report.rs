@@ -1,5 +1,6 @@
 //! What `state inspect` prints.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -45,7 +46,8 @@ pub(super) fn of_database(inspection: &SharedInspection, now: Timestamp) -> Stri
     rows.extend(of_contents(&inspection.remembered, now));
     let mut text = lines(rows, &inspection.remembered.series);
     for TableSize { name, rows, bytes } in &inspection.tables {
-        text.push_str(&format!("table {name:<14}{rows:>12} rows {:>12}\n", size(bytes.unsigned_abs())));
+        // It cannot fail on a string.
+        let _ = writeln!(text, "table {name:<14}{rows:>12} rows {:>12}", size(bytes.unsigned_abs()));
     }
     text
 }

@@ -102,7 +102,7 @@ fn forgotten(forgotten: &Forgotten, hash: bool) -> String {
     }
     .to_owned();
     if deliveries > 0 {
-        said.push_str(&format!("\n{deliveries} deliveries of it that were still to be counted are gone"));
+        said = format!("{said}\n{deliveries} deliveries of it that were still to be counted are gone");
     }
     if had_row || shown > 0 {
         said.push_str(if is_rewritten {

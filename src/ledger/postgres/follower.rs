@@ -81,6 +81,7 @@ struct Known {
 }
 
 /// What one statement says.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Look {
     sequence: i64,
     is_free: bool,

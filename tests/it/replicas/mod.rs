@@ -3,8 +3,10 @@
 mod balancer;
 mod disorder;
 mod pages;
+mod personal_data;
 mod prometheus;
 mod service;
+mod state;
 mod upgrade;
 
 use std::net::SocketAddr;

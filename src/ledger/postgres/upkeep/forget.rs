@@ -22,6 +22,7 @@ use crate::ledger::{Change, encoding};
 
 /// What was remembered of a session that is to be forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Forgotten {
     /// It was not yet wholly counted: its id, times and channel were there.
     pub pending: bool,

@@ -38,20 +38,18 @@ impl Source<'_> {
     /// # Errors
     /// If `each` fails, or what is stored makes no sense.
     pub(super) fn lines(&mut self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
-        for (name, value) in self.query("SELECT name, value FROM {s}.numbers", |row| Ok((text(row, 0)?, row.get(1))))? {
+        for (name, value) in self.query("SELECT name, value FROM {s}.numbers", |row| Ok((row.get(0), row.get(1))))? {
             each(Line::Meta(name, value))?;
         }
         let agents = self.query("SELECT agent, parts FROM {s}.agents", |row| Ok((bytes(row, 0)?, row.get(1))))?;
         for (agent, parts) in agents {
             each(Line::Meta(format!("{AGENT_PARTS}{agent}"), parts))?;
         }
-        for (name, bounds) in
-            self.query("SELECT name, bounds FROM {s}.buckets", |row| Ok((text(row, 0)?, text(row, 1)?)))?
-        {
+        for (name, bounds) in self.query("SELECT name, bounds FROM {s}.buckets", |row| Ok((row.get(0), row.get(1))))? {
             each(Line::Layout(name, bounds))?;
         }
         let admitted = "SELECT label, agent, value FROM {s}.admitted";
-        for line in self.query(admitted, |row| Ok(Line::Admitted(text(row, 0)?, bytes(row, 1)?, bytes(row, 2)?)))? {
+        for line in self.query(admitted, |row| Ok(Line::Admitted(row.get(0), bytes(row, 1)?, bytes(row, 2)?)))? {
             each(line)?;
         }
         self.series(each)?;
@@ -86,7 +84,7 @@ impl Source<'_> {
     /// goes on asks for the rest.
     fn pending(&self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
         let mut waiting = self.inbox()?;
-        let mut from = Vec::new();
+        let mut from: Vec<u8> = Vec::new();
         loop {
             let query = "SELECT id, created, stage, ended, channel, heard, source FROM {s}.pending \
                          WHERE id > $1 ORDER BY id LIMIT $2";
@@ -141,7 +139,7 @@ impl Source<'_> {
 
     fn counted(&self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
         let days: HashSet<i64> = self.query("SELECT day FROM {s}.days", |row| Ok(row.get(0)))?.into_iter().collect();
-        let mut from = Vec::new();
+        let mut from: Vec<u8> = Vec::new();
         loop {
             let page =
                 self.page("SELECT key, parts, day FROM {s}.counted WHERE key > $1 ORDER BY key LIMIT $2", &from)?;
@@ -158,10 +156,10 @@ impl Source<'_> {
         }
     }
 
-    fn page(&self, query: &str, from: &Vec<u8>) -> Result<Vec<Row>, UpkeepError> {
+    fn page(&self, query: &str, from: &[u8]) -> Result<Vec<Row>, UpkeepError> {
         let SharedState { database, runtime, .. } = self.state;
         let query = query.replace("{s}", database.schema());
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(from, Type::BYTEA), (&AT_ONCE, Type::INT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::BYTEA), (&AT_ONCE, Type::INT8)];
         Ok(runtime.block_on(ask(database, self.client.query_typed(&query, &parameters)))?)
     }
 
@@ -171,10 +169,6 @@ impl Source<'_> {
         let rows = runtime.block_on(ask(database, self.client.query_typed(&query, &[])))?;
         rows.iter().map(|row| of(row).map_err(|detail| self.state.damaged(&detail))).collect()
     }
-}
-
-fn text(row: &Row, column: usize) -> Result<String, String> {
-    Ok(row.get(column))
 }
 
 fn bytes(row: &Row, column: usize) -> Result<String, String> {
