@@ -1,6 +1,7 @@
 //! `doctor`: every check tells what is wrong with an installation, each alone, and changes nothing.
 
 mod api;
+mod database;
 mod machine;
 
 use std::net::SocketAddr;

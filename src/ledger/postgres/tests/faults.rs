@@ -30,7 +30,7 @@ fn server() -> Server {
          host all absent,reader,full,idle 127.0.0.1/32 trust",
     ));
     server.sql(
-        "CREATE ROLE exporter LOGIN PASSWORD 's3cret'; CREATE ROLE reader LOGIN; CREATE ROLE full LOGIN CONNECTION LIMIT 0; \
+        "SET password_encryption = 'scram-sha-256'; CREATE ROLE exporter LOGIN PASSWORD 's3cret'; CREATE ROLE reader LOGIN; CREATE ROLE full LOGIN CONNECTION LIMIT 0; \
          CREATE ROLE idle; CREATE ROLE kept_out LOGIN; ALTER ROLE reader SET default_transaction_read_only = on; \
          SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 's3cret'; \
          GRANT CREATE ON DATABASE postgres TO exporter; GRANT exporter TO old",
@@ -66,7 +66,7 @@ fn what_a_server_refuses_is_told_apart() {
     let absent = ["has no role \"absent\"", "CREATE ROLE \"absent\" LOGIN"];
     assert_says(said(&of("absent"), None), &absent);
     assert_says(said(&of("idle"), None), &["not permitted to log in", "ALTER ROLE \"idle\" LOGIN"]);
-    assert_says(said(&of("kept_out"), None), &["does not let user \"kept_out\" in", "add a line", "pg_hba.conf"]);
+    assert_says(said(&of("kept_out"), None), &["does not let user \"kept_out\" in", "let pg_hba.conf take this user"]);
     assert_says(said(&of("full"), None), &["takes no more connections", "max_connections"]);
     assert_says(
         said(&of("reader"), None),

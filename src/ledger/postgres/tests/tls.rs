@@ -62,7 +62,7 @@ fn start(certificate: &str, key: &str, clients: &str) -> Server {
     );
     let server = Server::start_with(&setup);
     server.sql(
-        "CREATE ROLE secure LOGIN; CREATE ROLE plain LOGIN; CREATE ROLE certified LOGIN; CREATE ROLE scram LOGIN PASSWORD 'p/w'; \
+        "CREATE ROLE secure LOGIN; CREATE ROLE plain LOGIN; CREATE ROLE certified LOGIN; SET password_encryption = 'scram-sha-256'; CREATE ROLE scram LOGIN PASSWORD 'p/w'; \
          CREATE ROLE clear LOGIN PASSWORD 'p/w'; SET password_encryption = md5; CREATE ROLE hashed LOGIN PASSWORD 'p/w'",
     );
     server
