@@ -178,6 +178,8 @@ pub struct Opened {
     pub windows: InitialZeroWindows,
     /// The state was made just now: nothing has been counted before.
     pub begun: bool,
+    /// Other replicas count in it as well, one after the other. The one before may be asleep, and not know that its turn is over.
+    pub is_shared: bool,
     /// The limit that the API stated last, in requests a minute.
     pub api_limit: Option<u32>,
     /// By [`ApiPath`]: the place of the path that was found among the spellings.

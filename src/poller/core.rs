@@ -135,7 +135,10 @@ impl Core {
             // The next lease was granted when this one was used up or had lapsed, so that nothing was sent of it since.
             let used_for = next.map_or(LEASE_VALID, |next| next.since(*granted).min(LEASE_VALID)) + config.api.timeout;
             // One that lies in the future was granted before the clock was set back: it is as good as new.
-            budget.restore(now.local.since(*granted), used_for, *count, per_window, now.tick);
+            let age = now.local.since(*granted);
+            // The process before has ended, unless it shares the ledger: it may be asleep, and send the rest when it wakes.
+            let used_for = if opened.is_shared { used_for } else { used_for.min(age) };
+            budget.restore(age, used_for, *count, per_window, now.tick);
         }
         let sweep = ListingSweep::new(opened.watermark);
         let sweep = if opened.open_listed { sweep } else { sweep.with_open_sessions() };

@@ -11,7 +11,7 @@ use simulator::{
     SimulatorConfig, Stranger, SystemClock,
 };
 
-use crate::support::{Api, Daemon, Setup, until};
+use crate::support::{Api, Daemon, Setup, ledger, until};
 
 /// A simulator with a few finished sessions, a place for files, and a daemon that would work.
 struct World {
@@ -267,6 +267,9 @@ fn a_port_that_is_taken_is_named() {
 
 #[test]
 fn a_state_directory_that_cannot_be_written_is_named() {
+    if ledger::is_skipped(module_path!(), "a_state_directory_that_cannot_be_written_is_named", "SQLite's files") {
+        return;
+    }
     let blocked = world(few());
     let file = blocked.file("state", "not a directory");
     blocked.fails(&["state directory", &file.display().to_string(), "state.path"]);
@@ -277,6 +280,9 @@ fn a_state_directory_that_cannot_be_written_is_named() {
 #[test]
 #[ignore = "needs root, to mount a read-only disk"]
 fn a_read_only_disk_is_named() {
+    if ledger::is_skipped(module_path!(), "a_read_only_disk_is_named", "SQLite's files") {
+        return;
+    }
     // Root may write anywhere else.
     let read_only = world(few());
     let mount = read_only.place.path().join("mount");
@@ -345,6 +351,9 @@ fn a_variable_names_the_file_where_no_flag_can() {
 
 #[test]
 fn a_second_daemon_is_refused_and_the_first_goes_on() {
+    if ledger::is_skipped(module_path!(), "a_second_daemon_is_refused_and_the_first_goes_on", "SQLite's files") {
+        return;
+    }
     let world = world(few());
     let first = world.setup.start();
     first.shows(&world.api.truth());
@@ -358,6 +367,10 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn a_state_that_is_damaged_foreign_or_newer_is_left_as_it_is() {
+    if ledger::is_skipped(module_path!(), "a_state_that_is_damaged_foreign_or_newer_is_left_as_it_is", "SQLite's files")
+    {
+        return;
+    }
     let world = world(few());
     let mut daemon = world.setup.start();
     daemon.shows(&world.api.truth());

@@ -44,7 +44,7 @@ fn simulation() -> SimulatorConfig {
 }
 
 /// The most requests within any 60 s.
-fn fullest_window(log: &[RequestRecord]) -> usize {
+pub fn fullest_window(log: &[RequestRecord]) -> usize {
     let within = |from: &RequestRecord| {
         log.iter().filter(|r| (0..60_000).contains(&(r.received_at_ms - from.received_at_ms))).count()
     };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use simulator::{FaultKind, FaultRule, Faults, Paths, Route, SimulatorConfig, Stranger};
 
-use crate::support::{Api, Daemon, NOON, Setup, standing_at_noon, total, until};
+use crate::support::{Api, Daemon, NOON, Setup, ledger, standing_at_noon, total, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const UP: &str = "agntix_up";
@@ -99,6 +99,13 @@ fn a_stranger_in_front_of_all_routes_after_a_good_start_is_noticed_and_so_is_its
 
 #[test]
 fn routes_are_found_under_the_spelling_that_is_served_and_remembered_over_restarts_and_moves() {
+    if ledger::is_skipped(
+        module_path!(),
+        "routes_are_found_under_the_spelling_that_is_served_and_remembered_over_restarts_and_moves",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let api = Api::start(simulation());
     let paths = Paths {
         session: Some("/v1/chat/chat/sessions".into()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use crate::support::disk::{FailingSyncs, fill};
-use crate::support::{Api, Daemon, Setup, durable, faketime, number, samples, until};
+use crate::support::{Api, Daemon, Setup, durable, faketime, ledger, number, samples, until};
 
 const UP: &str = "agntix_up";
 const WRITABLE: &str = "agntix_exporter_state_writable";
@@ -51,6 +51,9 @@ fn nothing_fell(before: &BTreeMap<String, f64>, daemon: &Daemon) -> BTreeMap<Str
 #[test]
 #[ignore = "needs root, to mount a small disk"]
 fn a_full_disk_pauses_the_counting_and_loses_nothing() {
+    if ledger::is_skipped(module_path!(), "a_full_disk_pauses_the_counting_and_loses_nothing", "SQLite's files") {
+        return;
+    }
     let (api, place) = (Api::start(live(10)), tempfile::tempdir().unwrap());
     let disk = place.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
@@ -108,6 +111,9 @@ fn a_full_disk_pauses_the_counting_and_loses_nothing() {
 #[test]
 #[ignore = "needs fiu-utils"]
 fn syncs_that_fail_lose_nothing_and_count_nothing_twice() {
+    if ledger::is_skipped(module_path!(), "syncs_that_fail_lose_nothing_and_count_nothing_twice", "SQLite's files") {
+        return;
+    }
     let (api, place) = (Api::start(live(6)), tempfile::tempdir().unwrap());
     let syncs = FailingSyncs::new(place.path());
     let setup = Setup::new(api.address, &place.path().join("state")).set("SESSIONS__LOOK_BACK_DEADLINE", "0s");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use simulator::{Clock as _, FaultKind, FaultRule, Faults, Route, SimulatorConfig, SystemClock};
 
-use crate::support::{Api, Daemon, Setup, durable, free_address, number, total, until};
+use crate::support::{Api, Daemon, Setup, durable, free_address, ledger, number, total, until};
 use crate::webhook::delivery::{Sent, session};
 
 const WRITABLE: &str = "agntix_exporter_state_writable";
@@ -36,6 +36,13 @@ fn stop(mut daemon: Daemon) -> String {
 
 #[test]
 fn nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_is_back() {
+    if ledger::is_skipped(
+        module_path!(),
+        "nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_is_back",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
     let setup = Setup::new(api.address, &place.path().join("state"))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
@@ -79,6 +86,13 @@ fn nothing_is_acknowledged_while_the_state_is_gone_and_nothing_is_lost_when_it_i
 /// The poller has nothing to save for long here: what the log says must not wait for it.
 #[test]
 fn state_that_is_gone_and_back_is_told_by_one_line_each_whosever_commits_fail() {
+    if ledger::is_skipped(
+        module_path!(),
+        "state_that_is_gone_and_back_is_told_by_one_line_each_whosever_commits_fail",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
     let setup =
         Setup::new(api.address, &place.path().join("state")).set("SESSIONS__LISTING", "false").with_webhook(webhook);
@@ -100,6 +114,13 @@ fn state_that_is_gone_and_back_is_told_by_one_line_each_whosever_commits_fail() 
 
 #[test]
 fn state_that_is_removed_for_good_takes_nothing_more_and_doctor_finds_who_has_it_open() {
+    if ledger::is_skipped(
+        module_path!(),
+        "state_that_is_removed_for_good_takes_nothing_more_and_doctor_finds_who_has_it_open",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let (api, place, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());
     let setup = Setup::new(api.address, &place.path().join("state"))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
@@ -124,6 +145,9 @@ fn state_that_is_removed_for_good_takes_nothing_more_and_doctor_finds_who_has_it
 
 #[test]
 fn empty_state_is_refused_and_doctor_says_so() {
+    if ledger::is_skipped(module_path!(), "empty_state_is_refused_and_doctor_says_so", "SQLite's files") {
+        return;
+    }
     let (api, place) = (no_sessions(), tempfile::tempdir().unwrap());
     let setup = Setup::new(api.address, &place.path().join("state"));
     std::fs::create_dir(&setup.state).unwrap();
@@ -141,6 +165,9 @@ fn empty_state_is_refused_and_doctor_says_so() {
 
 #[test]
 fn first_start_may_be_killed_at_any_instant() {
+    if ledger::is_skipped(module_path!(), "first_start_may_be_killed_at_any_instant", "SQLite's files") {
+        return;
+    }
     let (api, place) = (no_sessions(), tempfile::tempdir().unwrap());
     for round in 0..30_u64 {
         let setup = Setup::new(api.address, &place.path().join(format!("{round}/state")));
@@ -164,6 +191,13 @@ fn first_start_may_be_killed_at_any_instant() {
 
 #[test]
 fn new_state_in_another_working_directory_is_told_with_both_paths() {
+    if ledger::is_skipped(
+        module_path!(),
+        "new_state_in_another_working_directory_is_told_with_both_paths",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let (api, place) = (no_sessions(), tempfile::tempdir().unwrap());
     let start_in = |directory: &str| {
         let here = place.path().join(directory);
@@ -277,6 +311,13 @@ fn sessions_whose_dates_change_with_every_answer_are_counted_once() {
 
 #[test]
 fn backup_beside_a_running_exporter_holds_nothing_up_and_counts_nothing_twice_when_restored() {
+    if ledger::is_skipped(
+        module_path!(),
+        "backup_beside_a_running_exporter_holds_nothing_up_and_counts_nothing_twice_when_restored",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let start = SystemClock.now().minus(Duration::from_secs(1_800));
     let config =
         SimulatorConfig { list_analysis: true, missing_part_share: 0.0, ..SimulatorConfig::load(start, 10.0, 400) };

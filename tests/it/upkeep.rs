@@ -7,7 +7,7 @@ use agntix_exporter::config::Config;
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
-use crate::support::{Api, Setup, total};
+use crate::support::{Api, Setup, ledger, total};
 
 /// The command on the state of `setup`: exit code and all that it wrote.
 fn state(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
@@ -17,6 +17,9 @@ fn state(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn a_state_moves_through_lines_of_json_and_counts_on() {
+    if ledger::is_skipped(module_path!(), "a_state_moves_through_lines_of_json_and_counts_on", "SQLite's files") {
+        return;
+    }
     let start = SystemClock.now().minus(Duration::from_secs(1_800));
     let (api, place) = (Api::start(SimulatorConfig::load(start, 10.0, 300)), tempfile::tempdir().unwrap());
     let setup = Setup::new(api.address, &place.path().join("state"));
@@ -58,6 +61,9 @@ fn a_state_moves_through_lines_of_json_and_counts_on() {
 
 #[test]
 fn what_root_imports_belongs_to_the_owner_of_the_directory() {
+    if ledger::is_skipped(module_path!(), "what_root_imports_belongs_to_the_owner_of_the_directory", "SQLite's files") {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("state");
     std::fs::create_dir(&directory).unwrap();
@@ -80,6 +86,9 @@ fn what_root_imports_belongs_to_the_owner_of_the_directory() {
 
 #[test]
 fn without_a_state_nothing_is_made() {
+    if ledger::is_skipped(module_path!(), "without_a_state_nothing_is_made", "SQLite's files") {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let setup =
         Setup::plain(&place.path().join("state")).set("STATE__PATH", &place.path().join("none").display().to_string());
@@ -105,6 +114,13 @@ fn spoil(file: &std::path::Path) {
 
 #[test]
 fn a_damaged_state_is_refused_and_what_is_sound_of_it_is_kept() {
+    if ledger::is_skipped(
+        module_path!(),
+        "a_damaged_state_is_refused_and_what_is_sound_of_it_is_kept",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let start = SystemClock.now().minus(Duration::from_secs(1_800));
     let (api, place) = (Api::start(SimulatorConfig::load(start, 10.0, 300)), tempfile::tempdir().unwrap());
     let setup = Setup::new(api.address, &place.path().join("state"));

@@ -151,9 +151,9 @@ impl Budget {
     }
 
     /// Takes over a lease that an earlier process was granted `age` ago, when its window held `per_window`; the last of
-    /// its requests arrived after `used_for` at most. None was sent since that process ended.
+    /// its requests arrived after `used_for` at most, which may lie ahead if that process may still run.
     pub fn restore(&mut self, age: Duration, used_for: Duration, count: u32, per_window: u32, now: Tick) {
-        let at = ms(now).saturating_sub(ms(age)).saturating_add(ms(used_for.min(age)));
+        let at = ms(now).saturating_sub(ms(age)).saturating_add(ms(used_for));
         if at.saturating_add(ms(LONGEST_WINDOW)) > ms(now) {
             self.count(at, count);
         }

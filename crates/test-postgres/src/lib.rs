@@ -15,8 +15,10 @@
 mod bouncer;
 mod process;
 mod server;
+mod shared;
 mod tls;
 
 pub use bouncer::Bouncer;
 pub use process::{Signal, programs};
 pub use server::{Server, Setup};
+pub use shared::shared;

@@ -144,6 +144,11 @@ impl Running {
         true
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Signals it.
     pub(crate) fn signal(&self, signal: Signal) {
         let Some(pid) = Pid::from_raw(i32::try_from(self.child.id()).unwrap()) else { return };

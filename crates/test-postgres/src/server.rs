@@ -239,6 +239,11 @@ impl Server {
         self.eventually(query, || sql(self.port, query).is_ok_and(|found| found.trim() == answer));
     }
 
+    /// The number of the group of its processes.
+    pub(crate) fn group(&self) -> u32 {
+        self.running.as_ref().map(Running::id).unwrap_or_default()
+    }
+
     /// Signals it and all of its processes.
     pub fn signal(&self, signal: Signal) {
         if let Some(running) = &self.running {

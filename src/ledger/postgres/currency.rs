@@ -78,3 +78,31 @@ impl Currency {
         self.is_certain()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn page_in_memory_is_current_only_while_the_lease_certainly_holds_and_no_commit_is_under_way() {
+        let currency = Currency::default();
+        let mut waiting = Context::from_waker(Waker::noop());
+        let mut ask = |currency: &Currency| pin!(currency.is_current()).poll(&mut waiting);
+        assert_eq!(ask(&currency), Poll::Ready(false), "it does not count");
+        let now = uptime();
+        currency.certain_until(Some(now + Duration::from_secs(60)));
+        assert_eq!(ask(&currency), Poll::Ready(true));
+        let Poll::Ready(commit) = pin!(currency.commit_under_way()).poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            panic!("nobody holds it");
+        };
+        assert_eq!(ask(&currency), Poll::Pending, "others may show the commit already");
+        drop(commit);
+        assert_eq!(ask(&currency), Poll::Ready(true));
+        currency.certain_until(Some(now));
+        assert_eq!(ask(&currency), Poll::Ready(false), "another replica may count");
+    }
+}

@@ -44,8 +44,8 @@ impl Stored {
     }
 }
 
-/// Reads what is stored besides the series and the counted ids.
-pub(super) async fn stored(connection: &Connection) -> Result<Stored, PostgresError> {
+/// Reads what is stored besides the series and the counted ids. The database's clock is `ahead_ms` ahead of this machine's.
+pub(super) async fn stored(connection: &Connection, ahead_ms: i64) -> Result<Stored, PostgresError> {
     let schema = connection.database().schema();
     let query = async |text: String| connection.ask(LOAD_LIMIT, |client| select(client, text)).await;
     let numbers = query(format!("SELECT name, value FROM {schema}.numbers")).await?;
@@ -75,7 +75,7 @@ pub(super) async fn stored(connection: &Connection) -> Result<Stored, PostgresEr
     }
     for row in query(format!("SELECT granted, count, per_window FROM {schema}.requests ORDER BY place")).await? {
         let number = |column: usize| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
-        let granted = Timestamp::from_millis(row.get(0));
+        let granted = Timestamp::from_millis(row.get::<_, i64>(0).saturating_sub(ahead_ms));
         stored.requests.push(Lease { granted, count: number(1), per_window: number(2) });
     }
     Ok(stored)
@@ -177,8 +177,8 @@ pub(super) async fn load(
 }
 
 /// What a batch writes besides the series, as statements; rows in the order of their keys, so that no two transactions can
-/// wait for each other.
-pub(super) fn write(statements: &mut Statements, schema: &str, writes: Writes, requests: &mut Vec<Lease>) {
+/// wait for each other. `requests` are the requests leased lately, and how far the database's clock is ahead of this machine's.
+pub(super) fn write(statements: &mut Statements, schema: &str, writes: Writes, requests: (&mut Vec<Lease>, i64)) {
     let Writes { keep_for_good, new_days, pending, counted, forget, numbers, agents, admitted, leases, series: _ } =
         writes;
     if !keep_for_good.is_empty() {
@@ -289,7 +289,12 @@ fn write_pending(statements: &mut Statements, schema: &str, pending: Vec<Pending
 }
 
 /// They are few: all of them are written whenever one changes.
-fn write_requests(statements: &mut Statements, schema: &str, writes: &[LeaseWrite], requests: &mut Vec<Lease>) {
+fn write_requests(
+    statements: &mut Statements,
+    schema: &str,
+    writes: &[LeaseWrite],
+    (requests, ahead_ms): (&mut Vec<Lease>, i64),
+) {
     for write in writes {
         match write {
             LeaseWrite::Grant { lease, forget_before } => {
@@ -308,14 +313,14 @@ fn write_requests(statements: &mut Statements, schema: &str, writes: &[LeaseWrit
         }
     }
     statements.push(format!("DELETE FROM {schema}.requests"), Vec::new());
-    let column = |of: fn(&Lease) -> i64| array(requests.iter().map(of).collect::<Vec<_>>(), Type::INT8_ARRAY);
+    let column = |of: &dyn Fn(&Lease) -> i64| array(requests.iter().map(of).collect::<Vec<_>>(), Type::INT8_ARRAY);
     let places: Vec<i32> = (0..).take(requests.len()).collect();
     let insert = format!("INSERT INTO {schema}.requests SELECT * FROM unnest($1, $2, $3, $4)");
     let parameters = vec![
         array(places, Type::INT4_ARRAY),
-        column(|lease| lease.granted.as_millis()),
-        column(|lease| lease.count.into()),
-        column(|lease| lease.per_window.into()),
+        column(&|lease| lease.granted.as_millis().saturating_add(ahead_ms)),
+        column(&|lease| lease.count.into()),
+        column(&|lease| lease.per_window.into()),
     ];
     statements.push(insert, parameters);
 }

@@ -22,6 +22,7 @@ use super::snapshot::{self, Snapshot};
 use super::statements::Statements;
 use super::totals::Totals;
 use crate::catalogue::{SeriesKey, SeriesState};
+use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::policy::rows::{Number, SeriesWrite};
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
 use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, Lease, Opened, encoding};
@@ -36,6 +37,8 @@ const MOST_CHANGED: usize = 4096;
 const KEPT: &str = "2 minutes";
 /// Counted ids of forgotten days that are deleted at once.
 const FORGOTTEN_AT_ONCE: i64 = 2_000;
+/// How long the database may take to say what time it is.
+const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the ledger needs to know.
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub(super) struct Store {
     policy: Policy,
     totals: Totals,
     requests: Vec<Lease>,
+    /// How far the database's clock is ahead of this machine's, in milliseconds.
+    ahead_ms: i64,
     /// When the transaction was sent that extended the lease last.
     extended: Option<Uptime>,
     /// Sessions of forgotten days may still be there.
@@ -85,7 +90,8 @@ impl Store {
             return Err(PostgresError::Superseded);
         }
         let changed = carry_over(&mut totals, &buckets, &config.policy.bucket_schemas);
-        let stored = rows::stored(&connection).await?;
+        let ahead_ms = clock_ahead(&connection).await?;
+        let stored = rows::stored(&connection, ahead_ms).await?;
         let number = |number: Number| stored.number(number);
         let paths = agntix_api::paths::ApiPath::ALL;
         let opened = Opened {
@@ -98,6 +104,7 @@ impl Store {
             agents: config.policy.agents.clone(),
             windows: InitialZeroWindows::default(),
             begun: position.sequence == 0,
+            is_shared: true,
             api_limit: number(Number::ApiLimit).and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0),
             paths: paths.map(|path| number(Number::Path(path)).and_then(|place| u32::try_from(place).ok())),
             pending: stored.pending,
@@ -110,6 +117,7 @@ impl Store {
             policy: Policy::new(config.policy.clone(), stored.known),
             totals,
             requests: stored.requests,
+            ahead_ms,
             extended: None,
             has_forgotten: true,
             is_settled: position.is_settled,
@@ -151,7 +159,7 @@ impl Store {
         self.has_forgotten |= writes.forget.is_some();
         let mut statements = self.next_commit(row);
         let schema = self.connection.database().schema().to_owned();
-        rows::write(&mut statements, &schema, writes, &mut self.requests);
+        rows::write(&mut statements, &schema, writes, (&mut self.requests, self.ahead_ms));
         self.send(&statements).await?;
         self.sequence += 1;
         Ok((outcomes, Committed { overflow, ..committed }))
@@ -343,6 +351,14 @@ impl Store {
         self.folded = self.sequence;
         Ok(())
     }
+}
+
+/// How far the database's clock is ahead of this machine's, in milliseconds. Times that replicas on several machines compare are
+/// stored by the database's.
+async fn clock_ahead(connection: &Connection) -> Result<i64, PostgresError> {
+    let now = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let row = connection.ask(CLOCK_LIMIT, |client| client.query_typed_one(now, &[])).await?;
+    Ok(row.get::<_, i64>(0).saturating_sub(SystemClock.now().as_millis()))
 }
 
 /// Carries the histograms over to the bounds of the configuration, where they differ from those they were counted with, and

@@ -175,6 +175,7 @@ impl Store {
                 agents: self.config.policy.agents.clone(),
                 windows: InitialZeroWindows::default(),
                 begun: self.begun,
+                is_shared: false,
                 api_limit: meta::get(&self.connection, Number::ApiLimit)?
                     .and_then(|limit| u32::try_from(limit).ok())
                     .filter(|limit| *limit > 0),

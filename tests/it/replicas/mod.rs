@@ -1,10 +1,13 @@
 //! P12: replicas share one ledger, each session is counted once, and no page is behind one that was served before.
 
 mod balancer;
+mod database;
 mod disorder;
+mod link;
 mod pages;
 mod personal_data;
 mod prometheus;
+mod scraper;
 mod service;
 mod state;
 mod upgrade;
@@ -21,6 +24,7 @@ use service::{is_active, scrape};
 fn replica(api: SocketAddr, url: &str, directory: &Path) -> Setup {
     Setup::new(api, &directory.join("unused"))
         .set("STATE__URL", url)
+        .set("STATE__SCHEMA", "agntix_exporter")
         .set("HA__LEASE", "2s")
         .set("SESSIONS__LOOK_BACK_DEADLINE", "0s")
         .set("LOG__LEVEL", "warn,agntix_exporter::cli=info,agntix_exporter::app=info,agntix_exporter::lifecycle=info")

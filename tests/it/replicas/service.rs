@@ -1,10 +1,10 @@
-//! What stands before replicas: an address whose connections go to any one of them, and a scraper that hops over them.
+//! What stands before replicas: an address whose requests go to some of them.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{Reply, durable, samples};
@@ -12,7 +12,7 @@ use crate::support::{Reply, durable, samples};
 /// How long a client waits for a replica before it turns to another one.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Hands each connection to a replica by chance, as a load balancer does that knows nothing of them.
+/// Takes a request, gives it to one or more of the replicas at once, by chance, and hands on what one of them answers.
 pub struct Service {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -29,13 +29,10 @@ impl Service {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let replica = replicas[random.usize(..replicas.len())];
-                std::thread::spawn(move || {
-                    let Ok(server) = TcpStream::connect_timeout(&replica, PATIENCE) else { return };
-                    let (Ok(from), Ok(to)) = (client.try_clone(), server.try_clone()) else { return };
-                    std::thread::spawn(move || copy(from, to));
-                    copy(server, client);
-                });
+                let mut chosen = replicas.clone();
+                random.shuffle(&mut chosen);
+                chosen.truncate(random.usize(1..=replicas.len()));
+                std::thread::spawn(move || hand_over(client, chosen));
             }
         });
         Self { address, stop }
@@ -50,10 +47,45 @@ impl Drop for Service {
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    // Whoever goes first takes the other with it.
-    let _ = std::io::copy(&mut from, &mut to);
-    let _ = to.shutdown(std::net::Shutdown::Both);
+/// Gives one request to all of `replicas`, and its sender the answer of the first of them: that of any other one is lost.
+fn hand_over(mut client: TcpStream, replicas: Vec<SocketAddr>) -> Option<()> {
+    let request = Arc::new(request_of(&mut client)?);
+    let send = |replica| {
+        let request = Arc::clone(&request);
+        std::thread::spawn(move || send(replica, &request))
+    };
+    let answers: Vec<_> = replicas.into_iter().map(send).collect();
+    let first = answers.into_iter().map(|answer| answer.join().unwrap()).next()??;
+    client.write_all(&first).ok()
+}
+
+/// A whole request, as it is to be sent over a connection of its own.
+fn request_of(client: &mut TcpStream) -> Option<Vec<u8>> {
+    client.set_read_timeout(Some(PATIENCE)).ok()?;
+    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        request.extend_from_slice(&buffer[..read]);
+        let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = std::str::from_utf8(&request[..end]).ok()?;
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        });
+        if request.len() >= end + 4 + length.unwrap_or(0) {
+            let close = b"\r\nconnection: close";
+            return Some([&request[..end], close, &request[end..]].concat());
+        }
+    }
+}
+
+fn send(replica: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
+    let mut server = TcpStream::connect_timeout(&replica, PATIENCE).ok()?;
+    server.set_read_timeout(Some(PATIENCE)).ok()?;
+    server.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).ok()?;
+    (!answer.is_empty()).then_some(answer)
 }
 
 /// Asks a replica for its page. `None`: it serves none, or takes too long.
@@ -75,68 +107,4 @@ pub fn get(address: SocketAddr, path: &str) -> Option<Reply> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     Reply::parse(&answer)
-}
-
-/// Scrapes one replica after the other, and holds each page against the one before, whoever served it.
-pub struct Scraper {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// What a scraper has seen.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Pages with something on them.
-    pub pages: u32,
-    /// Scrapes without a page.
-    pub gaps: u32,
-    /// What was less than before.
-    pub falls: Vec<String>,
-    last: BTreeMap<String, f64>,
-}
-
-impl Scraper {
-    pub fn over(replicas: Vec<SocketAddr>, every: Duration) -> Self {
-        let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Seen>>::default());
-        let (stopped, noted) = (Arc::clone(&stop), Arc::clone(&seen));
-        let thread = std::thread::spawn(move || {
-            for replica in replicas.iter().cycle() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let page = scrape(*replica);
-                noted.lock().unwrap().note(*replica, page);
-                std::thread::sleep(every);
-            }
-        });
-        Self { stop, thread: Some(thread), seen }
-    }
-
-    /// What it has seen; it scrapes no more.
-    pub fn stop(mut self) -> Seen {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-impl Seen {
-    fn note(&mut self, replica: SocketAddr, page: Option<BTreeMap<String, f64>>) {
-        let Some(page) = page else {
-            self.gaps += 1;
-            return;
-        };
-        // Until the look-back is done or cut short there are no session metrics at all.
-        if page.is_empty() && self.last.is_empty() {
-            return;
-        }
-        self.pages += 1;
-        for (name, before) in &self.last {
-            if page.get(name).is_none_or(|now| now < before) {
-                self.falls.push(format!("{name} fell from {before} to {:?} on {replica}", page.get(name)));
-            }
-        }
-        self.last = page;
-    }
 }

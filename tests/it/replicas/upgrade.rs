@@ -8,7 +8,8 @@ use simulator::{Clock as _, DeliveryConfig, SimulatorConfig, SystemClock};
 use test_postgres::Server;
 
 use super::balancer::Balancer;
-use super::service::{Scraper, Service, is_active};
+use super::scraper::Scraper;
+use super::service::{Service, is_active};
 use super::{receiving, replica};
 use crate::support::{Api, Daemon, WEBHOOK_SECRET, free_address, until};
 

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod disk;
 pub mod faketime;
 pub mod https;
+pub mod ledger;
 pub mod page;
 pub mod prometheus;
 pub mod promtool;
@@ -141,7 +142,7 @@ pub struct Setup {
 impl Setup {
     /// Quick intervals, no hold, a budget without end: what a test does not set itself should not slow it down.
     pub fn new(api: SocketAddr, state: &Path) -> Self {
-        Self::plain(state)
+        let setup = Self::plain(state)
             .set("API__BASE_URL", &format!("http://{api}"))
             .set("API__REQUESTS_PER_MINUTE", "100000000")
             .set("STATE__PATH", &state.display().to_string())
@@ -150,7 +151,8 @@ impl Setup {
             .set("POLL__ENDED_INTERVAL", "50ms")
             .set("METRICS__NEW_SERIES_HOLD", "0s")
             .set("WEB__LISTEN_ADDRESS", "127.0.0.1:0")
-            .env("AGNTIX_API_KEY", DEFAULT_KEY)
+            .env("AGNTIX_API_KEY", DEFAULT_KEY);
+        ledger::chosen(setup, state)
     }
 
     /// Nothing set: for tests that bring a configuration file. `state` is the directory that it names.
@@ -206,8 +208,10 @@ impl Setup {
     }
 
     pub fn command(&self) -> Command {
-        let words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_agntix-exporter")]);
-        let words: Vec<&str> = words.collect();
+        // Another build of it may be tested than the one at hand.
+        let program =
+            std::env::var("AGNTIX_TEST_EXPORTER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_agntix-exporter").into());
+        let words: Vec<&str> = self.wrapper.iter().map(String::as_str).chain([program.as_str()]).collect();
         let mut command = Command::new(words[0]);
         command
             .args(&words[1..])
@@ -227,7 +231,18 @@ impl Setup {
             let _ = child.kill();
             panic!("it does not listen: {:?}\n{}", child.wait(), log.lock().unwrap());
         };
-        Daemon { child, address, log }
+        Daemon { child, address, log, schema: self.schema() }
+    }
+
+    /// The schema on the shared server that its state is in.
+    fn schema(&self) -> Option<String> {
+        let is_shared = ledger::is_postgres() && self.value("STATE__URL") == Some(&test_postgres::shared().url());
+        is_shared.then(|| self.value("STATE__SCHEMA").map(str::to_owned)).flatten()
+    }
+
+    fn value(&self, key: &str) -> Option<&str> {
+        let name = format!("AGNTIX_EXPORTER__{key}");
+        self.environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// Runs a daemon that is expected to end by itself: its exit code, and all that it wrote.
@@ -271,7 +286,7 @@ impl Setup {
             let _ = child.kill();
             panic!("it prints no address: {:?}\n{}", child.wait(), log.lock().unwrap());
         };
-        (Daemon { child, address, log }, printed)
+        (Daemon { child, address, log, schema: self.schema() }, printed)
     }
 }
 
@@ -310,6 +325,8 @@ pub struct Daemon {
     child: Child,
     pub address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Where its state is, if that is on the shared server.
+    schema: Option<String>,
 }
 
 /// Sends a signal to a process. A small Debian has no `kill` for it.
@@ -339,6 +356,13 @@ impl Daemon {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.expire_lease();
+    }
+
+    fn expire_lease(&self) {
+        if let Some(schema) = &self.schema {
+            ledger::expire_lease(schema);
+        }
     }
 
     pub fn signal(&self, name: &str) {
@@ -375,7 +399,10 @@ impl Daemon {
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
-        let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()));
+        let get = || self.try_get(path).unwrap_or_else(|| panic!("no answer to {path}:\n{}", self.log()));
+        let is_gap = |(status, _): &(u16, String)| self.schema.is_some() && (*status, path) == (503, "/metrics");
+        // A page that is not known to be current is an error, which Prometheus shows as a gap.
+        let (status, body) = until("a page that is current", || Some(get()).filter(|answer| !is_gap(answer)));
         if (status, path) == (200, "/metrics") {
             check_names(&body);
             wait::seen(&body);
@@ -386,7 +413,8 @@ impl Daemon {
     /// The page in OpenMetrics.
     pub fn open_metrics(&self) -> String {
         let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
-        let page = ask(self.address, "GET", "/metrics", &accept).unwrap().text();
+        let get = || ask(self.address, "GET", "/metrics", &accept).filter(|page| page.status == 200);
+        let page = until("a page that is current", get).text();
         assert!(page.ends_with("# EOF\n"), "not OpenMetrics: {page}");
         page
     }
@@ -453,8 +481,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        let was_running = self.child.try_wait().is_ok_and(|ended| ended.is_none());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if was_running && !std::thread::panicking() {
+            self.expire_lease();
+        }
     }
 }
 

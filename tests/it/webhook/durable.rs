@@ -8,11 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::delivery::{Sender, Sent, session};
 use super::{no_sessions, outcomes, quiet, receiving, shows};
 use crate::support::disk::{FailingSyncs, fill};
-use crate::support::{Daemon, Setup, free_address, number, total, until};
+use crate::support::{Daemon, Setup, free_address, ledger, number, total, until};
 
 #[test]
 #[ignore = "needs root, to mount a small disk"]
 fn while_nothing_can_be_saved_it_says_so_and_a_later_retry_counts() {
+    if ledger::is_skipped(
+        module_path!(),
+        "while_nothing_can_be_saved_it_says_so_and_a_later_retry_counts",
+        "SQLite's files",
+    ) {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let disk = place.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
@@ -98,6 +105,10 @@ fn deliver(daemon: Daemon, to: SocketAddr, ids: &[String], kill_after: Option<us
 #[test]
 #[ignore = "needs fiu-utils"]
 fn deliveries_whose_sync_fails_are_put_off_and_counted_once() {
+    if ledger::is_skipped(module_path!(), "deliveries_whose_sync_fails_are_put_off_and_counted_once", "SQLite's files")
+    {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let syncs = FailingSyncs::new(place.path());
     let (api, state, webhook) = (no_sessions(), tempfile::tempdir().unwrap(), free_address());

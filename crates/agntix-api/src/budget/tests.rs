@@ -72,12 +72,20 @@ fn unsent_request_is_given_back() {
 #[test]
 fn leases_of_an_earlier_process_count() {
     let mut budget = Budget::new(0.5, 50);
-    budget.restore(S * 20, LEASE_VALID, 290, 300, S);
+    budget.restore(S * 20, S * 20, 290, 300, S);
     budget.restore(S * 95, LEASE_VALID, 300, 300, S);
     budget.restore(S * 65, S * 4, 300, 300, S);
     assert_eq!(budget.per_window(), 300);
     assert_eq!(spend(&mut budget, Priority::Urgent, S), 10);
     assert_eq!(spend(&mut budget, Priority::Urgent, S * 72), 300);
+}
+
+#[test]
+fn lease_of_a_process_that_may_still_run_counts_from_its_end() {
+    let mut budget = Budget::new(0.5, 50);
+    budget.restore(S * 5, LEASE_VALID, 300, 300, S * 10);
+    assert_eq!(spend(&mut budget, Priority::Urgent, S * 94), 0);
+    assert_eq!(spend(&mut budget, Priority::Urgent, S * 96), 300);
 }
 
 #[test]

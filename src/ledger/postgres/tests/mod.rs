@@ -2,6 +2,7 @@
 
 mod failover;
 mod faults;
+mod fences;
 mod replicas;
 mod tls;
 mod upgrade;

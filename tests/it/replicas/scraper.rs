@@ -1,0 +1,97 @@
+//! A scraper that hops over all replicas, and holds each page against all that were served before it was asked for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::service::get;
+use crate::support::{is_durable, samples};
+
+/// Asks the replicas one after the other, every so often, whether or not the one before has answered.
+pub struct Scraper {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What a scraper has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Pages with something on them.
+    pub pages: u32,
+    /// Scrapes without a page.
+    pub gaps: u32,
+    /// What was less than before, or not there any more.
+    pub falls: Vec<String>,
+    /// The most that was seen of each series.
+    most: Arc<BTreeMap<String, f64>>,
+}
+
+impl Scraper {
+    pub fn over(replicas: Vec<SocketAddr>, every: Duration) -> Self {
+        let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Seen>>::default());
+        let (stopped, noted) = (Arc::clone(&stop), Arc::clone(&seen));
+        let thread = std::thread::spawn(move || {
+            let mut under_way: Vec<JoinHandle<()>> = Vec::new();
+            for replica in replicas.into_iter().cycle() {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                under_way.retain(|scrape| !scrape.is_finished());
+                let noted = Arc::clone(&noted);
+                under_way.push(std::thread::spawn(move || {
+                    let before = Arc::clone(&noted.lock().unwrap().most);
+                    let page = scrape(replica);
+                    noted.lock().unwrap().note(replica, &before, page);
+                }));
+                std::thread::sleep(every);
+            }
+            under_way.into_iter().for_each(|scrape| scrape.join().unwrap());
+        });
+        Self { stop, thread, seen }
+    }
+
+    /// What it has seen; it scrapes no more.
+    pub fn stop(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+/// The durable samples, those included that are 0.
+fn scrape(replica: SocketAddr) -> Option<BTreeMap<String, f64>> {
+    let reply = get(replica, "/metrics").filter(|reply| reply.status == 200)?;
+    let length: usize = reply.header("content-length")?.parse().unwrap();
+    // The replica was killed while it answered.
+    let text = (reply.body.len() == length).then(|| reply.text())?;
+    Some(samples(&text).into_iter().filter(|(name, _)| is_durable(name)).collect())
+}
+
+impl Seen {
+    /// `before`: the most that was seen when the page was asked for.
+    fn note(&mut self, replica: SocketAddr, before: &BTreeMap<String, f64>, page: Option<BTreeMap<String, f64>>) {
+        let Some(page) = page else {
+            self.gaps += 1;
+            return;
+        };
+        // Until the look-back is done or cut short there are no session metrics at all.
+        if page.is_empty() && before.is_empty() {
+            return;
+        }
+        self.pages += 1;
+        for (name, before) in before {
+            if page.get(name).is_none_or(|now| now < before) {
+                self.falls.push(format!("{name} fell from {before} to {:?} on {replica}", page.get(name)));
+            }
+        }
+        let most = Arc::make_mut(&mut self.most);
+        for (name, value) in page {
+            let most = most.entry(name).or_insert(value);
+            *most = most.max(value);
+        }
+    }
+}
