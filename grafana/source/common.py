@@ -49,7 +49,8 @@ def freshness(width: int = 4, height: int = 4):
     # The same agent from several exporters: they watch one organization, and every sum counts its sessions several times.
     several = f"max(count by (agent_id) (agntix_agent_info{{{EXPORTER}}})) > bool 1 or vector(0)"
     lag, refused = gauge("max", "agntix_exporter_catching_up"), f"(1 - {gauge('min', 'agntix_up')})"
-    down = f"(min({of_exporters('up', RANGE)}) == bool 0 or vector(0))"
+    # Of replicas that is the target with their page, which any of them serves.
+    down = f"(min({of_exporters('up', RANGE, 'agntix_up')}) == bool 0 or vector(0))"
     twice = ("Counted twice", VERMILLION)
     is_down = ("One is down", VERMILLION)
     refuses = ("API refuses", VERMILLION)
@@ -58,7 +59,7 @@ def freshness(width: int = 4, height: int = 4):
         "Yes: the API answers and what has ended is counted. Catching up: the look-back or a backlog is being worked off, so that recent "
         "numbers are still too low. API refuses: the API does not answer with our credential, and nothing new is counted. Counted twice: "
         "several exporters of one organization are chosen, each of which counts all of its sessions; choose one instance. One is down: an "
-        "exporter among the chosen cannot be scraped, and its sessions are missing in every sum.",
+        "exporter among the chosen cannot be scraped, or none of several replicas, and its sessions are missing in every sum.",
         [Query(f"{lag} + 2 * {refused} + 4 * ({several}) + 8 * {down}")],
         width=width,
         height=height,

@@ -24,6 +24,7 @@ from .style import (
 )
 
 NO_EXPORTER = "No exporter"
+NOT_SHARED = "One process counts for itself"
 GOOD = {"1": ("yes", BLUE), "0": ("no", VERMILLION)}
 API = "agntix_exporter_api_requests_total"
 LATENCY = "agntix_exporter_api_request_duration_seconds"
@@ -49,9 +50,9 @@ BOARD.top(
     ),
     figure(
         "Exporters",
-        "Exporters in the choice of job and instance. Each exporter of one organization counts all of its sessions: with "
-        "several of one organization chosen, the sums on all dashboards count each session that often. Choose one instance then.",
-        [Query(gauge("count", "agntix_exporter_build_info"))],
+        "Exporters in the choice of job and instance; replicas that share their counts are one. Each exporter of one organization counts all "
+        "of its sessions: with several of one organization chosen, the sums on all dashboards count each session that often. Choose one instance then.",
+        [Query(gauge("count", "agntix_up"))],
         empty="None",
         steps=thresholds((None, BLUE), (2, ORANGE)),
     ),
@@ -280,6 +281,99 @@ BOARD.row(
         sort="Sessions",
         empty="None",
     ),
+)
+BOARD.row(
+    "Replicas that share their counts",
+    figure(
+        "Replicas",
+        "Replicas that the database has heard of lately; empty if the exporter keeps its counts in a directory of its own. One of them counts, all "
+        "of them take deliveries and serve the same page.",
+        [Query(gauge("max", "agntix_exporter_replicas"))],
+        width=3,
+        height=8,
+        empty=NOT_SHARED,
+        steps=thresholds((None, ORANGE), (2, BLUE)),
+    ),
+    figure(
+        "Synchronous",
+        "Whether the database acknowledges a commit only when a standby has it as well, by its settings. A managed database may be durable in "
+        "another way.",
+        [Query(gauge("min", "agntix_exporter_ledger_synchronous"))],
+        width=3,
+        height=8,
+        empty=NOT_SHARED,
+        texts={"1": ("yes", BLUE), "0": ("no", ORANGE)},
+    ),
+    figure(
+        "Commits lost",
+        "How often, in the time range, commits that the database had acknowledged were not in it any more, as the replica saw it that saw most.",
+        [Query(f"max(increase({select('agntix_exporter_ledger_regressions_total')}[{RANGE}]))")],
+        width=3,
+        height=8,
+        empty=NOT_SHARED,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
+    ),
+    figure(
+        "Sessions lost",
+        "Ended sessions, in the time range, that had been counted and that the database lost for good.",
+        [Query(f"max(increase({select('agntix_exporter_ledger_lost_sessions_total')}[{RANGE}]))")],
+        width=3,
+        height=8,
+        empty=NOT_SHARED,
+        steps=thresholds((None, BLUE), (1, VERMILLION)),
+    ),
+    figure(
+        "Commits made again",
+        "Commits, in the time range, that the database had lost and that the replicas committed again.",
+        [Query(count("agntix_exporter_ledger_replayed_commits_total"))],
+        width=3,
+        height=8,
+        empty=NOT_SHARED,
+        steps=thresholds((None, BLUE), (1, ORANGE)),
+    ),
+    course(
+        "Who counts?",
+        "1 for the replica that counts, 0 for those that follow. None at 1: nobody counts. A replica that is missing cannot be scraped.",
+        [Query(select("agntix_exporter_active"), "{{instance}}")],
+        width=9,
+        decimals=0,
+        empty=NOT_SHARED,
+        room=False,
+    ),
+    course(
+        "Who can use the database?",
+        "1 for a replica whose last look or commit succeeded. At 0 it serves no page and takes no deliveries.",
+        [
+            Query(
+                f"{select('agntix_exporter_state_writable')} and on (job, instance) {select('agntix_exporter_active')}",
+                "{{instance}}",
+            )
+        ],
+        width=8,
+        decimals=0,
+        empty=NOT_SHARED,
+        room=False,
+    ),
+    course(
+        "What waits in the inbox?",
+        "Deliveries that are acknowledged and still to be counted. The replica that counts empties it every half second.",
+        [Query(gauge("max", "agntix_exporter_inbox_deliveries"), "deliveries")],
+        width=8,
+        decimals=0,
+        empty=NOT_SHARED,
+    ),
+    course(
+        "How long does a look into the database take?",
+        "Median and 99th percentile of the time to read what is new, by replica: each scrape of one that does not count waits for it.",
+        [
+            Query(quantile(0.5, "agntix_exporter_ledger_read_seconds", "instance"), "median, {{instance}}", step="1m"),
+            Query(quantile(0.99, "agntix_exporter_ledger_read_seconds", "instance"), "p99, {{instance}}", step="1m"),
+        ],
+        unit=SECONDS,
+        width=8,
+        empty=NOT_SHARED,
+    ),
+    folded=True,
 )
 BOARD.row(
     "The process",

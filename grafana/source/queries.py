@@ -172,12 +172,13 @@ def alerts(*matchers: str, metric: str = "ALERTS") -> str:
     return f"{metric}{{{', '.join((ALERTS_OF_CHOICE, *matchers))}}}"
 
 
-def of_exporters(metric: str, over: str = "") -> str:
+def of_exporters(metric: str, over: str = "", shown: str = "agntix_exporter_build_info") -> str:
     """A metric that other targets have, too, narrowed to exporters: with all jobs chosen, job does not do that.
 
-    With a window, to those that were exporters at any time in it, so that one that is down now is among them.
+    With a window, to those that were exporters at any time in it, so that one that is down now is among them. Every process shows its
+    build_info; agntix_up is shown by what has the sessions, which is one target for all replicas that share them.
     """
-    exporter = select("agntix_exporter_build_info")
+    exporter = select(shown)
     return f"{select(metric)} and on (job, instance) {f'last_over_time({exporter}[{over}])' if over else exporter}"
 
 

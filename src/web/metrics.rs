@@ -11,7 +11,7 @@ use std::time::Instant;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -131,7 +131,8 @@ fn busy() -> Response {
 fn not_current(error: &NotCurrent) -> Response {
     tracing::debug!(%error, "a scrape was not answered");
     let text = format!("No page is served: {error}.\n");
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response()
+    // A scraper that comes by way of an address of all replicas keeps its connection; over the next one another may answer.
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1"), (CONNECTION, "close")], text).into_response()
 }
 
 fn failed(error: &io::Error) -> Response {

@@ -1,4 +1,4 @@
-//! `deploy/compose.yaml` as Docker Compose itself reads it: no container engine is needed for that, and none is here.
+//! `deploy/compose.yaml` and `deploy/compose.ha.yaml` as Docker Compose itself reads it: no container engine is needed for that, and none is here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,18 @@ use serde_json::Value;
 use crate::support::tool;
 
 const SERVICES: [&str; 5] = ["alertmanager", "exporter", "grafana", "prometheus", "receiver"];
+const REPLICATED: [&str; 10] = [
+    "alertmanager",
+    "api",
+    "exporter-1",
+    "exporter-2",
+    "exporter-3",
+    "grafana",
+    "primary",
+    "prometheus",
+    "receiver",
+    "standby",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -38,6 +50,10 @@ fn live() -> Value {
     config(&files, &[("AGNTIX_API_KEY_FILE", "/run/agntix-api-key")]).unwrap()
 }
 
+fn replicated() -> Value {
+    config(&["deploy/compose.ha.yaml"], &[]).unwrap()
+}
+
 fn services(config: &Value) -> BTreeMap<&str, &Value> {
     config["services"].as_object().unwrap().iter().map(|(name, service)| (name.as_str(), service)).collect()
 }
@@ -57,25 +73,30 @@ fn mounted(service: &Value, path: &str) -> Option<PathBuf> {
 #[test]
 #[ignore = "needs Docker Compose from .ci/tools"]
 fn every_service_is_confined_watched_and_pinned() {
-    for config in [demo(), live()] {
+    for config in [demo(), live(), replicated()] {
         let services = services(&config);
-        assert_eq!(services.keys().copied().collect::<Vec<_>>(), SERVICES);
+        let is_replicated = services.contains_key("standby");
+        let expected = if is_replicated { &REPLICATED[..] } else { &SERVICES[..] };
+        assert_eq!(services.keys().copied().collect::<Vec<_>>(), expected);
         for (name, service) in services {
             assert_eq!(service["read_only"], true, "{name}");
             assert_eq!(texts(&service["cap_drop"]), ["ALL"], "{name}");
             assert_eq!(texts(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
             assert_eq!(service["restart"], "unless-stopped", "{name}");
             assert!(!matches!(service["user"].as_str(), None | Some("root" | "0")), "{name} is root");
-            assert_eq!(texts(&service["healthcheck"]["test"])[0], "CMD", "{name}");
+            // Nothing in its image could ask the simulation, and what asks it tries again.
+            if !(is_replicated && name == "api") {
+                assert_eq!(texts(&service["healthcheck"]["test"])[0], "CMD", "{name}");
+            }
             for key in ["privileged", "cap_add", "network_mode", "pid", "devices"] {
                 assert!(service.get(key).is_none(), "{name} has {key}");
             }
             let image = service["image"].as_str().unwrap();
-            if service.get("build").is_none() {
+            if service.get("build").is_none() && image != "agntix-exporter" {
                 let tag = image.split_once(':').map_or("", |(_, tag)| tag);
                 assert!(tag.split('.').count() >= 3, "{name}: {image} is not one version");
             }
-            for port in service["ports"].as_array().unwrap() {
+            for port in service["ports"].as_array().into_iter().flatten() {
                 assert_eq!(port["host_ip"], "127.0.0.1", "{name} is open to the network");
             }
         }
@@ -85,30 +106,72 @@ fn every_service_is_confined_watched_and_pinned() {
 #[test]
 #[ignore = "needs Docker Compose from .ci/tools"]
 fn every_file_that_it_names_is_in_the_repository() {
-    let config = demo();
-    for (name, service) in services(&config) {
-        for volume in service["volumes"].as_array().unwrap() {
-            let (source, is_volume) = (volume["source"].as_str().unwrap(), volume["type"] == "volume");
-            if is_volume {
-                assert!(config["volumes"].get(source).is_some(), "{name}: volume {source}");
-            } else {
-                assert!(Path::new(source).starts_with(root()) && Path::new(source).exists(), "{name}: {source}");
-                assert_eq!(volume["read_only"], true, "{name} may write to {source}");
+    for config in [demo(), replicated()] {
+        for (name, service) in services(&config) {
+            for volume in service["volumes"].as_array().into_iter().flatten() {
+                let (source, is_volume) = (volume["source"].as_str().unwrap(), volume["type"] == "volume");
+                if is_volume {
+                    assert!(config["volumes"].get(source).is_some(), "{name}: volume {source}");
+                } else {
+                    assert!(Path::new(source).starts_with(root()) && Path::new(source).exists(), "{name}: {source}");
+                    assert_eq!(volume["read_only"], true, "{name} may write to {source}");
+                }
             }
         }
+        let services = services(&config);
+        let exporter = services.get("exporter").or(services.get("exporter-1")).unwrap();
+        let build = &exporter["build"];
+        assert!(Path::new(build["context"].as_str().unwrap()).join(build["dockerfile"].as_str().unwrap()).is_file());
+        for name in ["prometheus", "alertmanager"] {
+            let flags = texts(&services[name]["command"]);
+            let file = flags.iter().find_map(|flag| flag.strip_prefix("--config.file=")).unwrap();
+            assert!(mounted(services[name], file).unwrap().is_file(), "{file}");
+        }
     }
-    let build = &config["services"]["exporter"]["build"];
-    assert!(Path::new(build["context"].as_str().unwrap()).join(build["dockerfile"].as_str().unwrap()).is_file());
-
-    // Files inside of what is mounted.
+    let config = demo();
     let services = services(&config);
-    let flags = |name: &str| texts(&services[name]["command"]);
-    for name in ["prometheus", "alertmanager"] {
-        let file = flags(name).iter().find_map(|flag| flag.strip_prefix("--config.file=")).unwrap();
-        assert!(mounted(services[name], file).unwrap().is_file(), "{file}");
-    }
     let home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap();
     assert!(mounted(services["grafana"], home).unwrap().is_file(), "{home}");
+}
+
+/// Those of a service, as the program would get them.
+fn environment(service: &Value) -> Vec<(String, String)> {
+    let variables = service["environment"].as_object().unwrap().iter();
+    variables.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+#[ignore = "needs Docker Compose from .ci/tools"]
+fn replicas_are_behind_one_name_and_share_a_database_with_a_synchronous_standby() {
+    let config = replicated();
+    let services = services(&config);
+    let prometheus = std::fs::read_to_string(root().join("deploy/prometheus/prometheus.replicas.yml")).unwrap();
+    assert!(prometheus.contains("targets: [exporter:9899]"));
+    for name in ["exporter-1", "exporter-2", "exporter-3"] {
+        let service = services[name];
+        assert!(prometheus.contains(&format!("{name}:9899")), "Prometheus is not told of {name}");
+        assert_eq!(texts(&service["networks"]["default"]["aliases"]), ["exporter"], "{name}");
+        assert_eq!(service["ports"][0]["target"], 9899);
+        let variables = environment(service);
+        let value = |name: &str| &variables.iter().find(|(key, _)| key == name).unwrap().1;
+        assert!(value("AGNTIX_EXPORTER__STATE__URL").starts_with("postgres://exporter@primary,standby/agntix?"));
+        let port = service["ports"][0]["published"].as_str().unwrap();
+        assert_eq!(*value("AGNTIX_EXPORTER__WEB__EXTERNAL_URL"), format!("http://localhost:{port}/"), "{name}");
+        // The program understands it, with the password's file in another place.
+        let place = tempfile::tempdir().unwrap();
+        let password = place.path().join("password");
+        std::fs::write(&password, config["configs"]["database-password"]["content"].as_str().unwrap()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agntix-exporter"));
+        command.current_dir(place.path()).env_clear().envs(variables.iter().cloned());
+        command.env("AGNTIX_EXPORTER__STATE__PASSWORD_FILE", &password).arg("--config.check");
+        let output = command.args(texts(&service["command"])).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let begin = config["configs"]["database-begin"]["content"].as_str().unwrap();
+    assert!(begin.contains("synchronous_standby_names = 'standby'"), "{begin}");
+    let follow = texts(&services["standby"]["command"])[0];
+    assert!(follow.contains("application_name=standby") && follow.contains("host=primary"), "{follow}");
+    assert_ne!(config["name"], demo()["name"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Database;
 use super::currency::Currency;
 use super::error::PostgresError;
-use super::follower::Follower;
+use super::follower::{Follower, Found};
 use super::gauges::Shown;
 use super::inbox::Inbox;
 use super::lease::{Uptime, uptime};
@@ -143,6 +143,8 @@ pub struct Replica {
     reads: mpsc::Receiver<Reply>,
     standing: Arc<Mutex<Standing>>,
     inbox: Inbox,
+    /// The tables were made, or found.
+    is_prepared: bool,
     /// The history of the database, as it was seen last.
     timeline: Option<String>,
     /// The last look has failed.
@@ -156,8 +158,11 @@ pub struct Replica {
 impl Replica {
     /// Makes or upgrades the tables. `name` tells this replica from the others.
     ///
+    /// A database that is away, or has no primary now, is waited for by [`run`](Self::run): it may be back sooner than whoever
+    /// restarts this process would try again, and meanwhile the process says what is wrong.
+    ///
     /// # Errors
-    /// If the database cannot be reached or used.
+    /// If the database cannot be used, for a reason that does not pass by itself.
     pub async fn start(
         database: Database,
         name: &str,
@@ -166,8 +171,14 @@ impl Replica {
         observers: Observers,
     ) -> Result<(Self, PageReader), LedgerError> {
         database.find_primary().await;
-        schema::prepare(&database).await?;
-        upkeep::refuse_moved(&database).await?;
+        let is_prepared = match prepare(&database).await {
+            Ok(()) => true,
+            Err(error @ (PostgresError::Unreachable { .. } | PostgresError::Standby { .. })) => {
+                tracing::warn!(%error, "no page is served and no delivery is taken until the database can be used");
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (reads, waiting) = mpsc::channel(MOST_WAITING);
         let (currency, standing) = (Arc::<Currency>::default(), Arc::<Mutex<Standing>>::default());
         let follower = Follower::new(database.clone(), config.lease, config.policy.clone());
@@ -184,6 +195,7 @@ impl Replica {
             reads: waiting,
             standing: Arc::clone(&standing),
             inbox,
+            is_prepared,
             timeline: None,
             is_failing: false,
             lost_since: None,
@@ -226,11 +238,20 @@ impl Replica {
         }
     }
 
+    /// Reads what is new; before that, makes the tables if it could not be done at the start.
+    async fn look(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
+        if !self.is_prepared {
+            prepare(&self.database).await?;
+            self.is_prepared = true;
+        }
+        self.follower.read(accepts_loss).await
+    }
+
     /// Reads what is new, shows it, and answers those who waited for that.
     async fn read(&mut self, waiting: Vec<Reply>) {
         let accepts_loss = self.lost_since.is_some_and(|since| uptime().saturating_sub(since) >= LONGEST);
         let began = uptime();
-        let read = self.follower.read(accepts_loss).await;
+        let read = self.look(accepts_loss).await;
         let answer = match read {
             Ok(mut found) => {
                 self.lost_since = None;
@@ -353,4 +374,10 @@ impl Replica {
             }
         }
     }
+}
+
+/// Makes or upgrades the tables, unless they are not to be used any more.
+async fn prepare(database: &Database) -> Result<(), PostgresError> {
+    schema::prepare(database).await?;
+    upkeep::refuse_moved(database).await
 }

@@ -19,14 +19,26 @@ struct Choice {
     values: [(&'static str, String); 8],
 }
 
+/// Their families are there with `state.url` only; `tests/it/replicas/targets.rs` puts these queries to replicas.
+const ONE_PROCESS: &str = "one process counts for itself";
+
 /// Panels that this run leaves empty, and why.
-const EMPTY: [(&str, &str, &str); 3] = [
+const EMPTY: [(&str, &str, &str); 12] = [
     (
         "agntix-exporter",
         "Which labels overflow?",
         "five agents with four intents each are far from the bounds of labels",
     ),
     ("agntix-exporter", "What becomes of deliveries?", "no webhook is enabled"),
+    ("agntix-exporter", "Replicas", ONE_PROCESS),
+    ("agntix-exporter", "Synchronous", ONE_PROCESS),
+    ("agntix-exporter", "Commits lost", ONE_PROCESS),
+    ("agntix-exporter", "Sessions lost", ONE_PROCESS),
+    ("agntix-exporter", "Commits made again", ONE_PROCESS),
+    ("agntix-exporter", "Who counts?", ONE_PROCESS),
+    ("agntix-exporter", "Who can use the database?", ONE_PROCESS),
+    ("agntix-exporter", "What waits in the inbox?", ONE_PROCESS),
+    ("agntix-exporter", "How long does a look into the database take?", ONE_PROCESS),
     ("agntix-quality", "How often does an analysis change afterwards?", "no analysis changes"),
 ];
 

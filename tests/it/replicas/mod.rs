@@ -10,6 +10,7 @@ mod prometheus;
 mod scraper;
 mod service;
 mod state;
+mod targets;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -118,12 +119,36 @@ mod turns {
     #[test]
     #[ignore = "needs PostgreSQL (.ci/tools)"]
     fn database_that_cannot_be_used_is_one_clear_error() {
-        let directory = tempfile::tempdir().unwrap();
+        let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
         let api = Api::start(finished(1));
-        let (code, output) = replica(api.address, "postgres://u:s3cret@127.0.0.1:1/x", directory.path()).run();
+        let url = format!("postgres://s3cret:s3cret@127.0.0.1:{}/nothing", server.port());
+        let (code, output) = replica(api.address, &url, directory.path()).run();
         assert_eq!(code, Some(1), "{output}");
-        assert!(output.contains("the database 127.0.0.1:1/x cannot be reached"), "{output}");
-        assert!(!output.contains("s3cret"), "{output}");
+        assert!(output.contains("/nothing cannot be used") && output.contains("has no role"), "{output}");
+        assert!(!output.contains(":s3cret"), "{output}");
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn replica_that_starts_while_the_database_is_away_says_so_and_counts_when_it_is_back() {
+        let (mut server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+        let api = Api::start(finished(100));
+        server.kill();
+        let replica = replica(api.address, &server.url(), directory.path()).start();
+        let [page, ready, serves] = ["/metrics", "/-/ready", "/-/ready?page"].map(|path| replica.get(path));
+        for (status, text) in [page, ready, serves] {
+            assert_eq!(status, 503, "{text}");
+            assert!(text.contains("the database") && text.contains("cannot be reached"), "{text}");
+        }
+        assert_eq!(replica.get("/-/active").0, 503);
+        assert_eq!(replica.get("/-/healthy").0, 200, "a restart would mend nothing");
+        // What the process says of itself is there.
+        let (status, own) = replica.get("/metrics?collect[]=exporter");
+        assert!(status == 200 && own.contains("\nagntix_exporter_active 0\n"), "{status} {own}");
+        assert!(own.contains("\nagntix_exporter_state_writable 0\n"), "{own}");
+        server.restart();
+        replica.shows(&api.truth());
+        assert_eq!(replica.get("/-/ready?page"), (200, "The page is current.\n".into()));
     }
 }
 
