@@ -91,6 +91,31 @@ fn the_package_s_configuration_names_what_the_service_uses() {
     assert!(service.status.success() && service.stderr.is_empty(), "{:?}", service.stderr);
 }
 
+/// One is written from the other by hand, since the package needs both as files.
+#[test]
+fn the_unit_of_instances_is_the_service_s_for_each_organization() {
+    let text = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
+    let settings = |text: String| text[text.find("[Unit]").unwrap()..].to_owned();
+    let (one, each) = (
+        settings(text("deploy/systemd/agntix-exporter.service")),
+        settings(text("deploy/systemd/instances/agntix-exporter@.service")),
+    );
+    let of_instance = [
+        ("Description=Prometheus exporter for Agntix", " (%i)"),
+        ("StateDirectory=agntix-exporter", "/%i"),
+        ("AGNTIX_EXPORTER__STATE__PATH=%S/agntix-exporter", "/%i"),
+    ];
+    let expected = of_instance
+        .iter()
+        .fold(one, |text, (line, more)| text.replace(&format!("{line}\n"), &format!("{line}{more}\n")));
+    let expected = expected.replace("/etc/agntix-exporter/config.toml", "/etc/agntix-exporter/%i.toml");
+    let files = ["api-key", "webhook-secret", "web.yml"];
+    let expected = files.iter().fold(expected, |text, file| {
+        text.replace(&format!("/etc/agntix-exporter/{file}\n"), &format!("/etc/agntix-exporter/%i.{file}\n"))
+    });
+    assert_eq!(each, expected);
+}
+
 #[test]
 fn the_service_s_user_is_the_one_that_the_package_makes() {
     let user = unit("User").remove(0);

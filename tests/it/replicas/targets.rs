@@ -67,9 +67,8 @@ async fn sees_one_organization_and_each_process(version: Version, addresses: &[S
     }));
     let top = [("scrape_configs".to_owned(), json!(jobs))].into_iter().collect();
     let prometheus = Prometheus::start(version, Setup { top, ..Setup::default() }).await;
-    let ask = async |query: &str, count: usize| {
-        prometheus.query_until(query, move |samples| samples.len() == count).await
-    };
+    let ask =
+        async |query: &str, count: usize| prometheus.query_until(query, move |samples| samples.len() == count).await;
     let instances = async |query: &str, count: usize| {
         let samples = ask(query, count).await;
         let mut instances: Vec<String> = samples.into_iter().map(|sample| sample.labels["instance"].clone()).collect();
@@ -85,7 +84,14 @@ async fn sees_one_organization_and_each_process(version: Version, addresses: &[S
         assert_eq!(instances(&format!("agntix_exporter_{family}{{job=\"agntix\"}}"), 1).await, ["agntix"], "{family}");
     }
     // Each process, under the same job.
-    let of_process = ["active", "build_info", "ledger_lost_sessions_total", "ledger_regressions_total", "ledger_replayed_commits_total", "state_writable"];
+    let of_process = [
+        "active",
+        "build_info",
+        "ledger_lost_sessions_total",
+        "ledger_regressions_total",
+        "ledger_replayed_commits_total",
+        "state_writable",
+    ];
     for family in of_process {
         assert_eq!(instances(&format!("agntix_exporter_{family}{{job=\"agntix\"}}"), 3).await, each, "{family}");
     }
