@@ -13,12 +13,14 @@
 )]
 
 mod bouncer;
+mod cluster;
 mod process;
 mod server;
 mod shared;
 mod tls;
 
 pub use bouncer::Bouncer;
+pub use cluster::Cluster;
 pub use process::{Signal, programs};
 pub use server::{Server, Setup};
 pub use shared::shared;

@@ -1,6 +1,6 @@
 //! Programs of PostgreSQL: where they are, as whom they run, and how they are ended.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +31,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn native(self) -> rustix::process::Signal {
+    pub(crate) fn native(self) -> rustix::process::Signal {
         match self {
             Self::Kill => rustix::process::Signal::KILL,
             Self::Stop => rustix::process::Signal::STOP,
@@ -73,14 +73,18 @@ pub(crate) fn command(program: &Path) -> Command {
         Command::new(program)
     };
     let root = program.ancestors().find(|path| path.ends_with("usr")).unwrap_or(program);
-    let libraries = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let libraries: Vec<_> = libraries.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect();
     // The machine's own need no word, and a word would put them before what other programs bring along.
     if root != Path::new("/usr") {
-        command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap());
+        command.env("LD_LIBRARY_PATH", libraries(root));
     }
     command.env("LC_ALL", "C").env_remove("PGPASSWORD").stdin(Stdio::null());
     command
+}
+
+/// Where the libraries beside programs below `root` are, as `LD_LIBRARY_PATH`.
+pub(crate) fn libraries(root: &Path) -> OsString {
+    let all = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::env::join_paths(all.filter(|path| path.to_string_lossy().ends_with("-linux-gnu"))).unwrap()
 }
 
 /// Runs `program` to its end, and gives what it has written.

@@ -268,7 +268,7 @@ impl Server {
     }
 }
 
-fn sql(port: u16, statements: &str) -> Result<String, String> {
+pub(crate) fn sql(port: u16, statements: &str) -> Result<String, String> {
     let mut psql: Command = command(&programs().0.join("psql"));
     psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--host=127.0.0.1", "--username=postgres"]);
     psql.args(["--set=ON_ERROR_STOP=1", "--dbname=postgres", &format!("--port={port}"), "--command", statements]);

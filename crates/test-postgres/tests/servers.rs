@@ -1,6 +1,6 @@
 //! The servers are what the tests of the ledger take them for.
 
-use test_postgres::{Bouncer, Server};
+use test_postgres::{Bouncer, Cluster, Server};
 
 #[test]
 #[ignore = "needs PostgreSQL (.ci/tools)"]
@@ -36,4 +36,20 @@ fn pooler_hands_connections_around() {
     let bouncer = Bouncer::start(&server, 1);
     assert!(!bouncer.log().contains("ERROR"), "{}", bouncer.log());
     assert_ne!(bouncer.port(), server.port());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, Patroni and etcd (.ci/tools)"]
+fn cluster_makes_another_node_the_primary_when_it_is_told_to_and_when_the_primary_is_gone() {
+    let mut cluster = Cluster::start(true);
+    let first = cluster.leader().unwrap();
+    cluster.sql(first, "CREATE TABLE kept (id integer); INSERT INTO kept VALUES (1)");
+    let second = cluster.switch_over();
+    assert_ne!(first, second);
+    cluster.eventually_has_standbys();
+    assert_eq!(cluster.kill_leader(), second);
+    let third = cluster.leader_other_than(second);
+    assert_eq!(cluster.sql(third, "SELECT id FROM kept").trim(), "1");
+    cluster.start_node(second);
+    cluster.eventually_has_standbys();
 }

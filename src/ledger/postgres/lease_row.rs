@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::connect::Database;
+use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
+
+/// How long a question beside it may take.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What came of asking for the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,14 +41,39 @@ pub(super) async fn ask(database: &Database, name: &str, length: Duration) -> Re
     let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
     let take = format!(
         "UPDATE {schema}.lease SET holder = $1, {EPOCH}, since = clock_timestamp(), \
-         expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE expires <= clock_timestamp() RETURNING epoch"
+         expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE only_row IN \
+         (SELECT only_row FROM {schema}.lease WHERE expires <= clock_timestamp() FOR UPDATE SKIP LOCKED) RETURNING epoch"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&length_ms, Type::INT8)];
     let sent = uptime();
     if let Some(row) = connection.ask(length, |client| client.query_typed_opt(&take, &parameters)).await? {
         return Ok(Asked::Granted { epoch: row.get(0), sent });
     }
-    let look = format!("SELECT holder FROM {schema}.lease");
+    let look = format!("SELECT holder, expires <= clock_timestamp() FROM {schema}.lease");
     let row = connection.ask(length, |client| client.query_typed_one(&look, &[])).await?;
-    Ok(Asked::HeldBy { holder: row.get(0) })
+    let (holder, is_free): (String, bool) = (row.get(0), row.get(1));
+    if is_free {
+        free_row(&connection, length_ms, &holder).await?;
+    }
+    Ok(Asked::HeldBy { holder })
+}
+
+/// Ends what has kept the row locked for longer than a lease lasts: the transaction of a holder that was stopped while it sent it.
+/// No timeout of the server's ends one whose message has come by half. One that waits for a standby is left alone: it is
+/// durable, and would be shown before a standby has it.
+async fn free_row(connection: &Connection, length_ms: i64, holder: &str) -> Result<(), PostgresError> {
+    let schema = connection.database().schema();
+    let end = format!(
+        "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'relation' AND l.relation = '{schema}.lease'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND a.xact_start < clock_timestamp() - $1 * interval '1 millisecond' AND a.wait_event IS DISTINCT FROM 'SyncRep'"
+    );
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&length_ms, Type::INT8)];
+    let row = connection.ask(LIMIT, |client| client.query_typed_one(&end, &parameters)).await?;
+    let ended: i64 = row.get(0);
+    if ended > 0 {
+        tracing::warn!(holder, ended, "a transaction that was never finished kept the lease locked, and was ended");
+    }
+    Ok(())
 }

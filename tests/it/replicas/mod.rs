@@ -3,8 +3,10 @@
 mod balancer;
 mod database;
 mod disorder;
+mod failover;
 mod link;
 mod pages;
+mod patroni;
 mod personal_data;
 mod prometheus;
 mod scraper;

@@ -450,6 +450,14 @@ impl Daemon {
         samples(&self.get("/metrics").1)
     }
 
+    /// The samples of the page; none if it is an error now.
+    pub fn samples_if_any(&self) -> BTreeMap<String, f64> {
+        self.try_get("/metrics")
+            .filter(|(status, _)| *status == 200)
+            .map(|(_, page)| samples(&page))
+            .unwrap_or_default()
+    }
+
     /// One sample of the page.
     pub fn sample(&self, name: &str) -> Option<f64> {
         self.samples().get(name).copied()

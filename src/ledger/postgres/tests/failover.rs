@@ -204,3 +204,29 @@ fn primary_whose_place_another_has_taken_is_not_read_although_it_answers() {
         three.stop().await;
     });
 }
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn transaction_that_is_never_finished_keeps_nobody_from_counting() {
+    let server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", SHORT * 2).await;
+        one.commit_at_last(vec![whole("a")]).await;
+        one.stop().await;
+        // As of a holder whose machine has stopped in the middle of a message.
+        let open = "BEGIN; UPDATE agntix_exporter.lease SET holder = 'stopped'; SELECT pg_sleep(600)";
+        std::thread::scope(|scope| {
+            let stuck = scope.spawn(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.sql(open))));
+            server.eventually_has("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", "1");
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(async {
+                    let two = start(&server.url(), "two", SHORT * 2).await;
+                    two.commit_at_last(vec![whole("b")]).await;
+                    assert_eq!(started(two.scrape().await.as_ref()), Some(2));
+                    two.stop().await;
+                });
+            });
+            assert!(stuck.join().unwrap().is_err(), "its connection was ended");
+        });
+    });
+}
