@@ -21,7 +21,11 @@ pub(super) fn observer(exposition: Arc<Exposition>, own: ExporterMetrics, status
 /// and when it can again.
 pub(super) fn news_observer(exposition: Arc<Exposition>, own: ExporterMetrics, status: Arc<Status>) -> Observer {
     Box::new(move |result: Result<Committed, &LedgerError>| {
-        let (is_written, was_written) = (result.is_ok(), status.snapshot().state_writable);
+        let was_written = status.snapshot().state_writable;
+        let is_written = match &result {
+            Ok(committed) => was_written || !committed.is_read_only,
+            Err(_) => false,
+        };
         match &result {
             Err(error @ LedgerError::Postgres(_)) if was_written => tracing::error!(
                 %error,
@@ -32,7 +36,7 @@ pub(super) fn news_observer(exposition: Arc<Exposition>, own: ExporterMetrics, s
                 "counts cannot be saved; deliveries are deferred, requests to Agntix pause, and the last saved counts stay on \
                  /metrics"
             ),
-            Ok(_) if !was_written => tracing::info!("the state can be written again; nothing was lost"),
+            Ok(_) if is_written && !was_written => tracing::info!("the state can be written again; nothing was lost"),
             _ => {}
         }
         own.state_writable.set(i64::from(is_written));

@@ -204,6 +204,8 @@ pub struct Committed {
     /// Whether the series are all there are, and stand in place of those before even where they are less: the database has lost
     /// commits for good.
     pub replaces: bool,
+    /// Whether it was only read again what is stored: that a commit has failed stays true.
+    pub is_read_only: bool,
     /// Whether the database has lost commits, or may have.
     pub has_lost: bool,
 }
@@ -218,6 +220,7 @@ impl Committed {
         self.overflow.extend(later.overflow);
         self.replaces |= later.replaces;
         self.has_lost |= later.has_lost;
+        self.is_read_only |= later.is_read_only;
         self.replayed += later.replayed;
     }
 }

@@ -153,7 +153,13 @@ impl Follower {
     /// If it is not certain that everything was read that was acknowledged before the call.
     pub(super) async fn read(&mut self, accepts_loss: bool) -> Result<Found, PostgresError> {
         self.is_free = false;
-        match self.read_new(accepts_loss).await {
+        let mut read = self.read_new(accepts_loss).await;
+        if matches!(read, Err(PostgresError::Replaced { .. })) {
+            // The next connection leads to the server that has taken its place.
+            self.connection = None;
+            read = self.read_new(accepts_loss).await;
+        }
+        match read {
             Ok(found) => Ok(found),
             Err(error) => {
                 self.connection = None;

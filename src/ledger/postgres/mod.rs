@@ -116,6 +116,7 @@ impl PostgresLedger {
             reread: None,
             settlement,
             attempted: None,
+            has_failed: false,
             inbox,
             kept: Kept::default(),
         };

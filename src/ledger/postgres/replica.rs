@@ -153,6 +153,7 @@ pub struct Replica {
     lost_since: Option<Uptime>,
     /// Another server has become the primary, and this replica has said what it had seen before.
     has_reported: bool,
+    is_put_failing: bool,
 }
 
 impl Replica {
@@ -200,6 +201,7 @@ impl Replica {
             is_failing: false,
             lost_since: None,
             has_reported: false,
+            is_put_failing: false,
         };
         Ok((replica, PageReader { currency, reads, standing, config }))
     }
@@ -331,7 +333,9 @@ impl Replica {
     /// Puts the latest deliveries into the inbox again. Whether that is done.
     async fn put_again(&mut self) -> bool {
         let put = self.inbox.put_again().await;
-        if let Err(error) = &put {
+        // It is tried again with each look, and said once.
+        let was_failing = std::mem::replace(&mut self.is_put_failing, put.is_err());
+        if let (false, Err(error)) = (was_failing, &put) {
             tracing::warn!(%error, "the latest deliveries could not be put into the inbox again");
         }
         put.is_ok()

@@ -32,6 +32,8 @@ pub(super) const FORMAT: Format = Format { number: 1, compatible: 1, upgrades: &
 /// - `inbox`: deliveries that were acknowledged and are still to be counted.
 /// - `gauges`: what is not counted but shown, as whoever counts saw it last.
 /// - `replicas`: who is there, and what each had seen when another server became the primary.
+///
+/// A fifth of a table, after which it is vacuumed usually, is too much of one that is large or changes all the time.
 pub(super) const TABLES: &str = "\
 CREATE TABLE {s}.format (version integer PRIMARY KEY, compatible integer NOT NULL);
 CREATE TABLE {s}.lease (
@@ -42,7 +44,7 @@ CREATE TABLE {s}.lease (
 );
 CREATE TABLE {s}.commits (
     sequence bigint PRIMARY KEY, epoch bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), news bytea NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE TABLE {s}.series (
     id integer PRIMARY KEY, family smallint NOT NULL, labels bytea NOT NULL, buckets text NOT NULL,
     created bigint NOT NULL, counts bytea NOT NULL, held bytea
@@ -52,7 +54,7 @@ CREATE TABLE {s}.pending (
     id bytea PRIMARY KEY, created bigint, stage smallint NOT NULL, ended bigint, channel bytea, heard bigint NOT NULL,
     source smallint NOT NULL
 );
-CREATE TABLE {s}.counted (key bytea PRIMARY KEY, parts bigint NOT NULL, day bigint);
+CREATE TABLE {s}.counted (key bytea PRIMARY KEY, parts bigint NOT NULL, day bigint) WITH (autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX counted_by_day ON {s}.counted (day);
 CREATE TABLE {s}.days (day bigint PRIMARY KEY);
 CREATE TABLE {s}.numbers (name text PRIMARY KEY, value bigint NOT NULL);
@@ -63,7 +65,7 @@ CREATE TABLE {s}.requests (
 );
 CREATE TABLE {s}.inbox (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), delivery bytea NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE TABLE {s}.gauges (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version bigint NOT NULL, at timestamptz NOT NULL DEFAULT now(), page bytea NOT NULL

@@ -64,6 +64,8 @@ pub(super) struct Writer {
     pub(super) settlement: Option<Settlement>,
     /// The changes of a commit of which it is not known whether it is durable. Others may have shown it.
     pub(super) attempted: Option<Vec<Change>>,
+    /// The last commit has failed. That the lease can be renewed does not mend it: a table may be missing, or the disk full.
+    pub(super) has_failed: bool,
     /// Where goes what was committed if another replica counts before it is known to be there still.
     pub(super) inbox: Inbox,
     pub(super) kept: Kept<Change>,
@@ -147,11 +149,15 @@ impl Writer {
         };
         match done {
             Ok((outcomes, committed)) => {
+                self.has_failed = false;
                 self.confirmed();
                 self.show(committed);
                 Ok(outcomes)
             }
-            Err(error) => Err(self.failed(error).await),
+            Err(error) => {
+                self.has_failed = true;
+                Err(self.failed(error).await)
+            }
         }
     }
 
@@ -191,7 +197,7 @@ impl Writer {
             Ok(()) => {
                 // Before the page is taken for current again.
                 if self.reread.is_some() {
-                    self.show(Committed::default());
+                    self.show(Committed { is_read_only: self.has_failed, ..Committed::default() });
                 }
                 self.confirmed();
             }

@@ -4,6 +4,7 @@ mod balancer;
 mod database;
 mod disorder;
 mod failover;
+mod faults;
 mod link;
 mod pages;
 mod patroni;

@@ -54,6 +54,7 @@ fn through_a_switchover_and_the_loss_of_the_primary(is_synchronous: bool) {
     until("all deliveries to be acknowledged", || {
         api.simulator.delivery_progress().filter(|progress| progress.done).map(drop)
     });
+    serves("pages when the old primary goes on");
     for replica in &replicas {
         replica.shows(&api.truth());
     }

@@ -4,6 +4,7 @@ mod failover;
 mod faults;
 mod fences;
 mod replicas;
+mod retention;
 mod tls;
 mod upgrade;
 
