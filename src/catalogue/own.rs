@@ -166,7 +166,7 @@ exporter_metrics! {
         );
         ledger_regressions: IntCounterVec = (
             "agntix_exporter_ledger_regressions_total", [],
-            "How often commits that were acknowledged were not in the database any more; only with state.url."
+            "How often commits that were acknowledged were not in the database any more, or may not have been; only with state.url."
         );
         ledger_replayed_commits: IntCounterVec = (
             "agntix_exporter_ledger_replayed_commits_total", [],
