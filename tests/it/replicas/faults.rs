@@ -1,4 +1,4 @@
-//! What can happen to a database that is still there: each kind is said once, is mended without a restart, and costs no count.
+//! What can happen to a database that is still there: each kind is said once, and is mended without a restart.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ struct Fault {
 
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'exporter'";
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 3] = [
     Fault {
         name: "a role that may not log in any more",
         begin: &["ALTER ROLE exporter NOLOGIN", CUT],
@@ -37,16 +37,6 @@ const FAULTS: [Fault; 5] = [
         end: &["ALTER TABLE agntix_exporter.gone RENAME TO counted"],
         stops_pages: false,
     },
-    Fault {
-        name: "a server that takes no changes",
-        begin: &["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()", CUT],
-        end: &[
-            "SET default_transaction_read_only = off; ALTER ROLE exporter SET default_transaction_read_only = off",
-            CUT,
-        ],
-        stops_pages: true,
-    },
-    Fault { name: "connections that are cut", begin: &[CUT], end: &[], stops_pages: false },
 ];
 
 fn complaints(replica: &Daemon) -> Vec<String> {
@@ -57,7 +47,7 @@ fn complaints(replica: &Daemon) -> Vec<String> {
 #[test]
 #[ignore = "needs PostgreSQL (.ci/tools)"]
 fn faults_of_the_database_are_said_once_and_mended_without_a_restart() {
-    let (mut server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
     server.sql("CREATE ROLE exporter LOGIN; GRANT CREATE ON DATABASE postgres TO exporter");
     // Sessions end during all of it.
     let start = SystemClock.now().minus(Duration::from_secs(600));
@@ -96,15 +86,5 @@ fn faults_of_the_database_are_said_once_and_mended_without_a_restart() {
             assert!(said.len() <= 8, "{name} is said too often:\n{}", said.join("\n"));
             assert!(!said.iter().any(|line| line.contains("panicked")), "{name}: {said:?}");
         }
-    }
-    server.kill();
-    serves(false, "a server that is away");
-    server.restart();
-    for replica in &replicas {
-        until("pages after a restart of the server", || {
-            replica.try_get("/metrics").filter(|(status, _)| *status == 200)
-        });
-        assert!(replica.lines_with("the state can be written again") >= 1, "{}", replica.log());
-        replica.shows(&api.truth());
     }
 }
