@@ -7,7 +7,8 @@ use std::time::Duration;
 use simulator::{Clock as _, DeliveryConfig, SimulatorConfig, SystemClock};
 use test_postgres::{Cluster, Signal};
 
-use super::service::{Scraper, Service};
+use super::scraper::Scraper;
+use super::service::Service;
 use super::{receiving, replica};
 use crate::support::{Api, Daemon, WEBHOOK_SECRET, free_address, until};
 
