@@ -75,8 +75,7 @@ fn by_batch(plan: &Plan) {
                 number(turns) / counted
             );
         }
-        let scraped = scrapes.abort_handle();
-        scraped.abort();
+        scrapes.abort_handle().abort();
         drop(ledger);
         holder.stop().await;
     });

@@ -18,9 +18,8 @@ pub fn measure(plan: &Plan) {
         let mut floor: Vec<f64> =
             (0..3).map(|_| runtime().block_on(read_series(&cluster.url(), "agntix_exporter"))).collect();
         floors.push((series, support::median(&mut floor)));
-        let mut medians: [(&str, Vec<f64>, Vec<f64>, Vec<f64>); 3] =
-            ["SQLite", "the replica that counts", "a replica that does not"]
-                .map(|name| (name, Vec::new(), Vec::new(), Vec::new()));
+        let mut medians = ["SQLite", "the replica that counts", "a replica that does not"]
+            .map(|name| (name, Vec::<f64>::new(), Vec::<f64>::new(), Vec::<f64>::new()));
         for _ in 0..plan.rounds.min(3) {
             let mut note = |place: usize, exporter: &Exporter| {
                 let first = exporter.until("/metrics").as_secs_f64() * 1e3;

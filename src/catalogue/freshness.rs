@@ -55,7 +55,11 @@ fn name(gauges: &GaugeVec) -> String {
 fn series(gauges: &GaugeVec) -> Vec<(Vec<String>, Metric)> {
     let values = |metric: &Metric| metric.get_label().iter().map(LabelPair::value).map(str::to_owned).collect();
     let families = gauges.collect();
-    families.iter().flat_map(|family| family.get_metric()).map(|metric| (values(metric), metric.clone())).collect()
+    families
+        .iter()
+        .flat_map(prometheus::proto::MetricFamily::get_metric)
+        .map(|metric| (values(metric), metric.clone()))
+        .collect()
 }
 
 fn value(metric: &Metric) -> f64 {

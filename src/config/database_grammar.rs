@@ -80,7 +80,7 @@ impl DatabaseAddress {
         let (authority, database) = address.split_once('/').unwrap_or((address, ""));
         // A password that is not encoded would end up as a host or a database, and so in messages.
         let is_plain = authority.matches('@').count() < 2 && !database.contains(['@', '/']) && !rest.contains('#');
-        let is_plain = is_plain && !(query.contains('@') && !authority.contains('@'));
+        let is_plain = is_plain && (authority.contains('@') || !query.contains('@'));
         if !is_plain {
             return Err(
                 "must have @ / ? # : and % in a user, password or database percent-encoded, as %40 %2F %3F %23 %3A \
@@ -261,7 +261,7 @@ fn unknown(name: &str) -> String {
     if let Some((name, advice)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == name) {
         return format!("must not have the parameter {name}, which is not supported: {advice}");
     }
-    let near = nearest_of(name, SUPPORTED.into_iter()).map_or(String::new(), |near| format!("; {near} may be meant"));
+    let near = nearest_of(name, SUPPORTED).map_or(String::new(), |near| format!("; {near} may be meant"));
     format!("must not have the parameter \"{}\", which PostgreSQL does not know{near}", shortened(name))
 }
 

@@ -48,7 +48,7 @@ impl DatabaseUrl {
         for (place, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
             url.push(if place == 0 { '?' } else { '&' });
             match secret_name(pair) {
-                Some(name) => url.push_str(&format!("{name}=***")),
+                Some(name) => url.extend([name, "=***"]),
                 None => url.push_str(pair),
             }
         }

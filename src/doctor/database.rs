@@ -49,7 +49,7 @@ pub(super) fn judge(seen: &DatabaseSeen) -> Vec<Finding> {
         Some(Ok(facts)) => findings.push(database(survey, facts)),
     }
     if survey.facts.is_some() {
-        findings.extend(survey.servers.iter().filter_map(|(_, fault)| other_server(fault.as_ref()?)));
+        findings.extend(survey.servers.iter().filter_map(|(_, fault)| fault.as_ref()).map(other_server));
     }
     if let Some(Ok(facts)) = &survey.facts {
         findings.extend(pooler(facts));
@@ -126,12 +126,12 @@ fn database(survey: &Survey, facts: &Facts) -> Finding {
 }
 
 /// Of a server that is not the one in use.
-fn other_server(fault: &ServerFault) -> Option<Finding> {
+fn other_server(fault: &ServerFault) -> Finding {
     use crate::ledger::postgres::Fault;
-    Some(match fault.fault {
+    match fault.fault {
         Fault::Standby => Finding::ok(SERVER, format!("{fault}, ready to take over")),
         _ => Finding::warning(SERVER, format!("{fault}; it could not take over"), fault.advice()),
-    })
+    }
 }
 
 fn pooler(facts: &Facts) -> Option<Finding> {
@@ -321,8 +321,8 @@ mod tests {
         }
     }
 
-    fn fault(fault: Fault) -> Option<ServerFault> {
-        Some(ServerFault { server: "db2:5432".into(), user: "exporter".into(), database: "agntix".into(), fault })
+    fn fault(fault: Fault) -> ServerFault {
+        ServerFault { server: "db2:5432".into(), user: "exporter".into(), database: "agntix".into(), fault }
     }
 
     fn judged(
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn database_as_it_should_be_names_primary_standbys_and_who_counts() {
-        let servers = vec![("127.0.0.1:5432".into(), None), ("127.0.0.1:5433".into(), fault(Fault::Standby))];
+        let servers = vec![("127.0.0.1:5432".into(), None), ("127.0.0.1:5433".into(), Some(fault(Fault::Standby)))];
         let found = judged(servers, Some(facts()));
         assert_eq!(wrong(&found), []);
         let says = |check| found.iter().find(|(name, ..)| *name == check).unwrap().2.clone();
@@ -382,10 +382,13 @@ mod tests {
         assert_eq!(wrong(&with(|f| f.tables = Tables::NoRights("CREATE".into()))), [(TABLES, Failure)]);
         let nobody = Shared { replicas: vec!["a/1".into()], ..Shared::default() };
         assert_eq!(wrong(&with(|f| f.tables = Tables::There(nobody))), [(REPLICAS, Warning)]);
-        let far = judged(vec![("db1:5432".into(), None), ("db2:5432".into(), fault(Fault::Refused))], Some(facts()));
+        let far =
+            judged(vec![("db1:5432".into(), None), ("db2:5432".into(), Some(fault(Fault::Refused)))], Some(facts()));
         assert_eq!(wrong(&far), [(SERVER, Warning), (TLS, Warning)]);
-        let none =
-            judged(vec![("db2:5432".into(), fault(Fault::Standby)), ("db2:5432".into(), fault(Fault::Password))], None);
+        let none = judged(
+            vec![("db2:5432".into(), Some(fault(Fault::Standby))), ("db2:5432".into(), Some(fault(Fault::Password)))],
+            None,
+        );
         assert_eq!(wrong(&none), [(CHECK, Failure), (CHECK, Failure)]);
     }
 }

@@ -157,6 +157,7 @@ pub struct Pending {
 
 /// What a ledger holds when it is opened.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is stored, number by number")]
 pub struct Opened {
     /// The sessions that are not yet wholly counted.
     pub pending: Vec<Pending>,

@@ -65,9 +65,17 @@ impl Cluster {
         cluster
     }
 
+    fn node(&self, node: usize) -> &Node {
+        self.nodes.get(node).expect("a node of this cluster")
+    }
+
+    fn set_patroni(&mut self, node: usize, patroni: Option<Running>) {
+        self.nodes.get_mut(node).expect("a node of this cluster").patroni = patroni;
+    }
+
     fn configure(&self, node: usize, etcd: u16) {
         let (bin, is_synchronous) = (programs().0, self.is_synchronous);
-        let Node { name, port, rest, .. } = &self.nodes[node];
+        let Node { name, port, rest, .. } = self.node(node);
         let home = self.directory.path().join(name);
         std::fs::create_dir(&home).unwrap();
         let mut text = String::new();
@@ -96,7 +104,7 @@ impl Cluster {
     /// Starts a node that was killed.
     pub fn start_node(&mut self, node: usize) {
         let tools = programs().0.ancestors().find(|path| path.ends_with("usr")).unwrap().to_owned();
-        let home = self.directory.path().join(&self.nodes[node].name);
+        let home = self.directory.path().join(&self.node(node).name);
         let mut patroni = command(Path::new("/usr/bin/python3"));
         patroni.arg(tools.join("bin/patroni")).arg(home.join("patroni.yml"));
         if tools != Path::new("/usr") {
@@ -104,7 +112,8 @@ impl Cluster {
                 .env("PYTHONPATH", tools.join("lib/python3/dist-packages"))
                 .env("LD_LIBRARY_PATH", libraries(&tools));
         }
-        self.nodes[node].patroni = Some(Running::start(patroni, &home.join("log")));
+        let running = Running::start(patroni, &home.join("log"));
+        self.set_patroni(node, Some(running));
     }
 
     /// The URL of its first database on all nodes, for its superuser.
@@ -122,15 +131,15 @@ impl Cluster {
 
     /// Runs statements on a node.
     pub fn sql(&self, node: usize, statements: &str) -> String {
-        sql(self.nodes[node].port, statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+        sql(self.node(node).port, statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
     }
 
     /// Makes another node the primary, in good order. Which.
     pub fn switch_over(&self) -> usize {
         let leader = self.leader().expect("it has a primary");
-        let body = format!("{{\"leader\": \"{}\"}}", self.nodes[leader].name);
+        let body = format!("{{\"leader\": \"{}\"}}", self.node(leader).name);
         self.eventually("take a switchover", || {
-            ask(self.nodes[leader].rest, "POST", "/switchover", &body).starts_with("HTTP/1.0 200")
+            ask(self.node(leader).rest, "POST", "/switchover", &body).starts_with("HTTP/1.0 200")
         });
         self.eventually("have another primary", || self.leader().is_some_and(|node| node != leader));
         self.leader().unwrap_or(leader)
@@ -140,7 +149,7 @@ impl Cluster {
     pub fn kill_leader(&mut self) -> usize {
         let leader = self.leader().expect("it has a primary");
         self.signal(leader, Signal::Kill);
-        self.nodes[leader].patroni = None;
+        self.set_patroni(leader, None);
         leader
     }
 
@@ -153,25 +162,25 @@ impl Cluster {
     fn other_leader(&self, node: usize) -> Option<usize> {
         let is_primary =
             |node: &Node| sql(node.port, "SELECT pg_is_in_recovery()").is_ok_and(|text| text.trim() == "f");
-        (0..self.nodes.len()).find(|other| *other != node && is_primary(&self.nodes[*other]))
+        (0..self.nodes.len()).find(|other| *other != node && is_primary(self.node(*other)))
     }
 
     /// Waits until the other nodes follow the primary, and one is synchronous where that is asked for.
     pub fn eventually_has_standbys(&self) {
         let up = self.nodes.iter().filter(|node| node.patroni.is_some()).count() - 1;
-        let found = |query: &str| self.leader().and_then(|leader| sql(self.nodes[leader].port, query).ok());
+        let found = |query: &str| self.leader().and_then(|leader| sql(self.node(leader).port, query).ok());
         let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'";
         self.eventually("have standbys", || found(streaming).is_some_and(|count| count.trim() == up.to_string()));
         if self.is_synchronous {
             // Patroni promotes no other, and notes which one it is after the server has it.
-            let is_noted = |leader: usize| ask(self.nodes[leader].rest, "GET", "/cluster", "").contains("sync_standby");
+            let is_noted = |leader: usize| ask(self.node(leader).rest, "GET", "/cluster", "").contains("sync_standby");
             self.eventually("have a synchronous standby", || self.leader().is_some_and(is_noted));
         }
     }
 
     /// Signals a server, all its processes and its Patroni.
     pub fn signal(&self, node: usize, signal: Signal) {
-        let node = &self.nodes[node];
+        let node = self.node(node);
         if let Some(patroni) = &node.patroni {
             patroni.signal(signal);
         }

@@ -54,12 +54,8 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     let (asked, state, database, listeners, files) =
         tokio::join!(asking, looking, Box::pin(database), listeners::look(config), files::look(loaded.clone()));
     let mut findings = vec![configuration(loaded)];
-    findings.extend(
-        loaded
-            .warnings
-            .iter()
-            .map(|warning| Finding::warning("configuration", warning.clone(), "change it if it is not meant")),
-    );
+    let warning = |warning: &String| Finding::warning("configuration", warning.clone(), "change it if it is not meant");
+    findings.extend(loaded.warnings.iter().map(warning));
     if let Some(fault) = &faults.api {
         let advice = "put the organization's key into AGNTIX_API_KEY, or into the file that api.key_file names";
         findings.push(Finding::failure("credential", format!("{fault}; so the API was not asked"), advice));

@@ -129,8 +129,8 @@ impl Database {
     pub(super) async fn find_primary(&self) {
         if self.connector.address.servers.len() > 1 {
             let mut asked = JoinSet::new();
-            for server in self.connector.address.servers.iter().cloned() {
-                let connector = Arc::clone(&self.connector);
+            for server in &self.connector.address.servers {
+                let (connector, server) = (Arc::clone(&self.connector), server.clone());
                 // What there is to say of a server is said when a connection to it is needed.
                 asked.spawn(async move { drop(Box::pin(connector.session(&server)).await) });
             }

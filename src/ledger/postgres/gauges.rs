@@ -74,10 +74,13 @@ impl GaugeBoard {
 struct Page {
     /// Names of families, and of each the labels and the values.
     gauges: Vec<(String, Vec<(String, u64)>)>,
-    freshness: Vec<(String, Vec<(Vec<String>, u64)>)>,
+    freshness: Vec<(String, Vec<PageSample>)>,
     exemplars: Vec<PageExemplar>,
     report: String,
 }
+
+/// The values of the labels, and the bits of the value.
+type PageSample = (Vec<String>, u64);
 
 #[derive(Serialize, Deserialize)]
 struct PageExemplar {

@@ -25,6 +25,7 @@ const OLDEST: i32 = 130_000;
 
 /// What is there before anything is made.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the answers to independent questions")]
 pub(super) struct Found {
     user: String,
     has_schema: bool,

@@ -269,7 +269,7 @@ impl Writer {
         }
         let replaces = is_settled || !is_all;
         let series = store.series();
-        self.reread = Some(Committed { series, replayed, has_lost, replaces, ..Committed::default() });
+        self.reread = Some(Committed { series, replayed, replaces, has_lost, ..Committed::default() });
         Ok(self.store.insert(store))
     }
 

@@ -75,9 +75,9 @@ fn exported(state: &SharedState) -> (Vec<String>, Vec<u8>) {
     (sorted(&text), text)
 }
 
-fn moves(histories: [Batches; 4], config: Config) -> Result<(), TestCaseError> {
+fn moves(histories: [Batches; 4], config: &Config) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let shared = |database| SharedState::new(database, runtime.handle().clone(), &config, "migrate");
+    let shared = |database| SharedState::new(database, runtime.handle().clone(), config, "migrate");
     let [first, second, third, fourth] = histories;
     let mut alone = Memory::begin(config.clone());
 
@@ -90,7 +90,7 @@ fn moves(histories: [Batches; 4], config: Config) -> Result<(), TestCaseError> {
     let lines = exported_file(directory.path());
     let database = new_schema();
     let one = shared(database.clone());
-    migrate(&config, Place::Directory(directory.path()), Place::Database(&one), &mut |_| ()).unwrap();
+    migrate(config, Place::Directory(directory.path()), Place::Database(&one), &mut |_| ()).unwrap();
     prop_assert_eq!(&exported(&one).0, &lines);
     // What has gone lets no daemon start; its lines are what they were.
     prop_assert_eq!(exported_file(directory.path()), lines);
@@ -102,7 +102,7 @@ fn moves(histories: [Batches; 4], config: Config) -> Result<(), TestCaseError> {
     let (lines, text) = exported(&one);
     let database = new_schema();
     let two = shared(database.clone());
-    migrate(&config, Place::Database(&one), Place::Database(&two), &mut |_| ()).unwrap();
+    migrate(config, Place::Database(&one), Place::Database(&two), &mut |_| ()).unwrap();
     prop_assert_eq!(&exported(&two).0, &lines);
     // The file says the same, in either kind of store.
     let imported = shared(new_schema());
@@ -119,7 +119,7 @@ fn moves(histories: [Batches; 4], config: Config) -> Result<(), TestCaseError> {
     drop(postgres);
     let back = tempfile::tempdir().unwrap();
     let (lines, _) = exported(&two);
-    migrate(&config, Place::Database(&two), Place::Directory(back.path()), &mut |_| ()).unwrap();
+    migrate(config, Place::Database(&two), Place::Directory(back.path()), &mut |_| ()).unwrap();
     prop_assert_eq!(exported_file(back.path()), lines);
     let (mut sqlite, opened) = Sqlite::at(config.clone(), back);
     same(&alone.reopen(), &opened)?;
@@ -136,6 +136,6 @@ proptest! {
         first in batches(), second in batches(), third in batches(), fourth in batches(),
         max_series in 1_000..4_000_u64, retention_days in 2..40_u32,
     ) {
-        moves([first, second, third, fourth], narrow(max_series, retention_days))?;
+        moves([first, second, third, fourth], &narrow(max_series, retention_days))?;
     }
 }

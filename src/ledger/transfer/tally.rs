@@ -68,7 +68,9 @@ mod tests {
         let counted = |id: &str, parts| Line::Counted { day: Some(1), id: id.into(), parts };
         let tally = |lines: &[Line]| {
             let mut tally = Tally::default();
-            lines.iter().for_each(|line| tally.add(line).unwrap());
+            for line in lines {
+                tally.add(line).unwrap();
+            }
             tally
         };
         let (one, two) = (tally(&[counted("a", 1), counted("b", 2)]), tally(&[counted("b", 2), counted("a", 1)]));

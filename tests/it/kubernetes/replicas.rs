@@ -41,7 +41,7 @@ fn replicas_are_a_deployment_without_a_volume_that_serves_while_it_changes() {
         let is_waiting = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
         assert_eq!(is_waiting, (version != "1.27.0").then_some(5));
         // It must end in what is left then.
-        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= 5 + 5 + 1);
+        assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > 5 + 5);
     }
     let own = [
         "--set-json",
@@ -74,9 +74,8 @@ fn one_target_is_the_organizations_and_one_a_replica_is_the_processs() {
     assert_eq!(exporter["params"], json!({"collect[]": ["exporter"]}));
     // Whatever pod is behind it, it is the same target: tests/it/replicas/targets.rs asks a real Prometheus.
     let last = |endpoint: &Value, label: &str| {
-        let rules = endpoint["relabelings"].as_array().unwrap().iter();
-        rules.filter(|rule| rule["targetLabel"] == label).next_back().cloned().unwrap_or_default()["replacement"]
-            .clone()
+        let mut rules = endpoint["relabelings"].as_array().unwrap().iter();
+        rules.rfind(|rule| rule["targetLabel"] == label).cloned().unwrap_or_default()["replacement"].clone()
     };
     assert_eq!(last(&sessions, "__address__"), "acme-agntix-exporter.agntix.svc:9899");
     assert_eq!(last(&sessions, "instance"), NAME);

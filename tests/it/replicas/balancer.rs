@@ -1,5 +1,5 @@
 //! What stands before replicas and looks at `/-/ready`: an address whose connections go to replicas that were ready a moment ago.
-//! A connection that is refused goes to another one, as with HAProxy's `option redispatch` and most load balancers; kube-proxy
+//! A connection that is refused goes to another one, as with `option redispatch` of `HAProxy` and most load balancers; kube-proxy
 //! does not do that.
 
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -127,7 +127,7 @@ fn pass_on(state: &Arc<State>, mut client: TcpStream, mut server: TcpStream) {
     let (Ok(mut to_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone()) else { return };
     let (answered, state) = (Arc::clone(&is_answered), Arc::clone(state));
     std::thread::spawn(move || {
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = vec![0; 1 << 16];
         while let Ok(read @ 1..) = from_server.read(&mut buffer) {
             // What follows the first bytes of an answer is the rest of it.
             if !answered.swap(true, Ordering::Relaxed) && !buffer.starts_with(b"HTTP/1.1 200") {

@@ -55,7 +55,7 @@ fn faults_of_the_database_are_said_once_and_mended_without_a_restart() {
     let url = format!("postgres://exporter@127.0.0.1:{}/postgres", server.port());
     let setup: Setup = replica(api.address, &url, directory.path());
     let replicas = [setup.start(), setup.start()];
-    let serves = |is_served: bool, what: &str| {
+    let all_answer = |is_served: bool, what: &str| {
         for replica in &replicas {
             until(what, || {
                 let answer = replica.try_get("/metrics").map(|(status, _)| status == 200);
@@ -63,21 +63,21 @@ fn faults_of_the_database_are_said_once_and_mended_without_a_restart() {
             });
         }
     };
-    serves(true, "the first pages");
+    all_answer(true, "the first pages");
     for Fault { name, begin, end, stops_pages } in FAULTS {
         let before = replicas.each_ref().map(|replica| complaints(replica).len());
         for statements in begin {
             server.sql(statements);
         }
         if stops_pages {
-            serves(false, name);
+            all_answer(false, name);
         }
         // Long enough for every task to have failed several times.
         std::thread::sleep(Duration::from_secs(3));
         for statements in end {
             server.sql(statements);
         }
-        serves(true, name);
+        all_answer(true, name);
         until("no failure to be reported any more", || {
             replicas.iter().all(|r| r.sample("agntix_exporter_state_writable") == Some(1.0)).then_some(())
         });

@@ -138,8 +138,8 @@ mod turns {
         let api = Api::start(finished(100));
         server.kill();
         let replica = replica(api.address, &server.url(), directory.path()).start();
-        let [page, ready, serves] = ["/metrics", "/-/ready", "/-/ready?page"].map(|path| replica.get(path));
-        for (status, text) in [page, ready, serves] {
+        let [page, ready, current] = ["/metrics", "/-/ready", "/-/ready?page"].map(|path| replica.get(path));
+        for (status, text) in [page, ready, current] {
             assert_eq!(status, 503, "{text}");
             assert!(text.contains("the database") && text.contains("cannot be reached"), "{text}");
         }

@@ -78,7 +78,7 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
             .set("LOG__LEVEL", "trace")
             .env("AGNTIX_API_KEY", KEY)
     });
-    let replicas = setups.each_ref().map(|setup| setup.start());
+    let replicas = setups.each_ref().map(crate::support::Setup::start);
     let active = counting(&replicas);
     // The one that follows puts them into the inbox, the one that counts takes them as they are.
     for webhook in [webhooks[1 - active], webhooks[active]] {

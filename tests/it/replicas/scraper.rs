@@ -49,7 +49,9 @@ impl Scraper {
                 }));
                 std::thread::sleep(every);
             }
-            under_way.into_iter().for_each(|scrape| scrape.join().unwrap());
+            for scrape in under_way {
+                scrape.join().unwrap();
+            }
         });
         Self { stop, thread, seen }
     }

@@ -84,11 +84,10 @@ fn counts_go_on_in_the_database_and_back_on_the_disk_as_if_nothing_had_moved() {
     let seen = {
         let counted = sessions_of(&seen);
         until("sessions to be counted in the database", || {
-            let page = replicas.iter().find_map(|replica| {
+            replicas.iter().find_map(|replica| {
                 let page = rose(&seen, replica);
                 (sessions_of(&page) > counted + 200.0).then_some(page)
-            });
-            page
+            })
         })
     };
     // What reads may run beside them; what writes names who counts.

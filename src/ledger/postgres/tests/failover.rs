@@ -10,14 +10,17 @@ use super::{database, runtime};
 use crate::ledger::Change;
 use crate::ledger::postgres::census::Census;
 
-/// Scrapes all of them until each shows `last`. Every page on the way shows so much at least.
-async fn all_show(replicas: &[&Running], least: u64, last: u64) {
+/// Scrapes all of them until each shows `last`. Every page on the way shows at least what was shown before.
+async fn all_show(replicas: &[&Running], shown_before: u64, last: u64) {
     let until = Instant::now() + PATIENCE;
     let mut behind: Vec<_> = replicas.iter().collect();
     while !behind.is_empty() {
         for place in (0..behind.len()).rev() {
             let shown = started(behind[place].scrape().await.as_ref());
-            assert!(shown.is_none_or(|shown| shown >= least), "{shown:?} is behind {least}, which was shown before");
+            assert!(
+                shown.is_none_or(|shown| shown >= shown_before),
+                "{shown:?} is behind {shown_before}, which was shown before"
+            );
             if shown == Some(last) {
                 behind.swap_remove(place);
             }

@@ -111,9 +111,9 @@ fn follower_notices_that_the_last_commit_it_has_read_is_another_one_now() {
 
 /// Holds the row of the lease for two seconds, in which whoever changes it waits.
 fn hold_row(server: &Arc<Server>) -> std::thread::JoinHandle<String> {
-    let hold = "BEGIN; SELECT 1 FROM agntix_exporter.lease FOR UPDATE; SELECT pg_sleep(2); COMMIT";
+    let statements = "BEGIN; SELECT 1 FROM agntix_exporter.lease FOR UPDATE; SELECT pg_sleep(2); COMMIT";
     let holder = Arc::clone(server);
-    let held = std::thread::spawn(move || holder.sql(hold));
+    let held = std::thread::spawn(move || holder.sql(statements));
     server.eventually_has("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", "1");
     held
 }
@@ -128,7 +128,7 @@ fn lease_is_counted_from_before_a_request_is_sent_however_late_its_answer_is() {
         let held = tokio::task::block_in_place(|| hold_row(&server));
         let before = uptime();
         let asked = lease_row::ask(&database, "one", LEASE).await.unwrap();
-        let waited = uptime() - before;
+        let waited = uptime().saturating_sub(before);
         let Asked::Granted { epoch, sent } = asked else { panic!("{asked:?}") };
         assert!(
             sent < before + waited / 2,
@@ -145,7 +145,7 @@ fn lease_is_counted_from_before_a_request_is_sent_however_late_its_answer_is() {
             } else {
                 store.commit(&[whole("a")]).await.unwrap();
             }
-            let (waited, sent) = (uptime() - before, store.extended().unwrap());
+            let (waited, sent) = (uptime().saturating_sub(before), store.extended().unwrap());
             assert!(sent < before + waited / 2, "sent at {before:?}, answered after {waited:?}, counted from {sent:?}");
             held.join().unwrap();
         }
