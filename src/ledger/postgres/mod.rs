@@ -1,8 +1,8 @@
 //! The ledger on PostgreSQL, which any number of replicas share: one of them counts, all of them show what is counted.
 //!
 //! It loads rows for the [policy](super::policy) and writes those that the policy gives, as [`sqlite`](super::sqlite) does. What
-//! lives here besides: who may count ([`lease`]), how the others learn of it ([`news`]), and whether a page is current
-//! ([`currency`]).
+//! lives here besides: who may count (`lease`), how the others learn of it (`news`), and whether a page is current
+//! (`currency`).
 //!
 //! Nothing relies on what a connection remembers but within a transaction, so that poolers may be in between, and only plain SQL
 //! is spoken: no advisory locks, no triggers, no extensions.
@@ -141,7 +141,7 @@ impl PostgresLedger {
     }
 
     /// Whether what it was opened with can be shown at once. Else another server has become the primary, and all of it is shown
-    /// when it is [settled](settlement) what was lost.
+    /// when it is settled what was lost.
     pub fn is_settled(&self) -> bool {
         self.is_settled
     }

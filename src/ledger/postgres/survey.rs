@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::connect::{Connection, Database};
@@ -98,14 +99,17 @@ impl Survey {
     pub async fn take(url: &str, password_file: Option<PathBuf>, schema: &str) -> Result<Self, PostgresError> {
         let database = Database::new(url, password_file, schema, Tasks::new().0)?;
         let connector = database.connector();
-        let tries = connector.servers().iter().map(|server| {
-            let (database, asked) = (database.clone(), server.clone());
-            (server.to_string(), tokio::spawn(async move { database.connector().connect_to(&asked).await.err() }))
-        });
-        let mut servers = Vec::new();
-        for (server, asked) in tries.collect::<Vec<_>>() {
-            servers.push((server, asked.await.ok().flatten()));
+        let mut asked = JoinSet::new();
+        for (place, server) in connector.servers().iter().cloned().enumerate() {
+            let database = database.clone();
+            asked.spawn(async move {
+                let fault = database.connector().connect_to(&server).await.err();
+                (place, server.to_string(), fault)
+            });
         }
+        let mut servers = asked.join_all().await;
+        servers.sort_unstable_by_key(|(place, ..)| *place);
+        let servers: Vec<_> = servers.into_iter().map(|(_, server, fault)| (server, fault)).collect();
         let is_usable = servers.iter().any(|(_, fault)| fault.is_none());
         let facts = if is_usable { Some(facts(&database).await) } else { None };
         Ok(Self { database: database.name().into(), sslmode: connector.tls().mode, servers, facts })

@@ -65,7 +65,7 @@ impl Turn {
         let connection = database.connection().await?;
         let row = connection.ask(*length, |client| client.query_typed_one(&look, &[])).await?;
         let is_lost = Arc::<AtomicBool>::default();
-        let renewing = tokio::spawn(renew(database.clone(), epoch, *length, Arc::clone(&is_lost)));
+        let renewing = runtime.spawn(renew(database.clone(), epoch, *length, Arc::clone(&is_lost)));
         Ok(Self {
             database: database.clone(),
             epoch,
