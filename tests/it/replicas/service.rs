@@ -47,7 +47,7 @@ impl Drop for Service {
     }
 }
 
-/// Gives one request to all of `replicas`, and its sender the answer of the first of them: that of any other one is lost.
+/// Gives one request to all of `replicas`, and its sender the answer of the first of them that answers: those of the others are lost.
 fn hand_over(mut client: TcpStream, replicas: Vec<SocketAddr>) -> Option<()> {
     let request = Arc::new(request_of(&mut client)?);
     let send = |replica| {
@@ -55,7 +55,7 @@ fn hand_over(mut client: TcpStream, replicas: Vec<SocketAddr>) -> Option<()> {
         std::thread::spawn(move || send(replica, &request))
     };
     let answers: Vec<_> = replicas.into_iter().map(send).collect();
-    let first = answers.into_iter().map(|answer| answer.join().unwrap()).next()??;
+    let first = answers.into_iter().find_map(|answer| answer.join().unwrap())?;
     client.write_all(&first).ok()
 }
 

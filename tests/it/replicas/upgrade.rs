@@ -52,6 +52,11 @@ fn rolling_upgrade_has_no_gap_and_no_fall() {
         replicas[place].take().unwrap().stops_on("TERM");
         until("the old replica to be gone", || (balancer.ready() == 3).then_some(()));
     }
+    // The truth grows until the last session has ended and has its analysis.
+    let last = api.simulator.config().until.unwrap().plus(Duration::from_secs(4));
+    while api.simulator.now() < last {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     until("all deliveries to be acknowledged", || {
         api.simulator.delivery_progress().filter(|progress| progress.done).map(drop)
     });

@@ -93,5 +93,12 @@ fn own() -> ExporterMetrics {
     own.web_certificate_not_after.with_label_values(&["metrics"]).set(1.5);
     own.malformed_sessions.with_label_values(&["state"]).inc();
     own.label_overflow.with_label_values(&["intent"]).inc();
+    for gauge in [&own.active, &own.replicas, &own.inbox_deliveries, &own.ledger_synchronous] {
+        gauge.with_label_values::<&str>(&[]).set(1);
+    }
+    own.ledger_read.with_label_values::<&str>(&[]).observe(0.002);
+    for counter in [&own.ledger_regressions, &own.ledger_lost_sessions, &own.ledger_replayed_commits] {
+        counter.with_label_values::<&str>(&[]).inc();
+    }
     own
 }
