@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -55,10 +56,35 @@ pub fn programs() -> (PathBuf, PathBuf) {
             "{} is not there; run `.ci/tools` once, or set {variable} to the program",
             program.display()
         );
-        program.canonicalize().unwrap()
+        within_reach(&program.canonicalize().unwrap())
     };
     let postgres = of("POSTGRES", "lib/postgresql/15/bin/postgres");
     (postgres.parent().unwrap().to_owned(), of("PGBOUNCER", "sbin/pgbouncer"))
+}
+
+/// The program, where the user of the servers can start it: a checkout may be in a directory that only root may enter. All that is
+/// beside it is copied then, once for all tests.
+fn within_reach(program: &Path) -> PathBuf {
+    let Some(usr) = program.ancestors().find(|path| path.ends_with("usr")) else { return program.to_owned() };
+    let is_open = |directory: &Path| directory.metadata().is_ok_and(|data| data.mode() & 0o001 != 0);
+    if !is_root() || usr.ancestors().all(is_open) {
+        return program.to_owned();
+    }
+    let mut hash = DefaultHasher::new();
+    // Both programs are in one copy.
+    let data = usr.metadata().unwrap();
+    (usr, data.ino(), data.mtime()).hash(&mut hash);
+    let place = std::env::temp_dir().join(format!("test-postgres-{:016x}", hash.finish()));
+    if !place.is_dir() {
+        let mut part = tempfile::Builder::new();
+        let part = part.prefix("test-postgres-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+        assert!(Command::new("cp").arg("-a").arg(usr).arg(part.path()).status().unwrap().success());
+        // Another test may have been first.
+        if std::fs::rename(part.path(), &place).is_err() {
+            assert!(place.is_dir());
+        }
+    }
+    place.join("usr").join(program.strip_prefix(usr).unwrap())
 }
 
 /// A command that runs `program` as somebody who is not root, with the libraries beside it.
