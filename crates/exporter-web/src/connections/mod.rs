@@ -121,6 +121,11 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    /// Whether the client has not asked for anything yet.
+    pub fn is_new(&self) -> bool {
+        self.among.as_ref().is_some_and(|(connections, id)| connections.lock().is_new(*id))
+    }
+
     /// The headers of a request have arrived, and all of it if `is_whole`.
     pub fn begin(&self, is_whole: bool) -> Begun {
         let mut begun = Begun::default();
@@ -299,6 +304,10 @@ impl Open {
         self.order.insert(key, id);
         self.held += 1;
         id
+    }
+
+    fn is_new(&self, id: u64) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.stage == RequestStage::New)
     }
 
     fn number(&mut self) -> u64 {

@@ -32,13 +32,16 @@ use tokio_util::task::TaskTracker;
 
 use self::body::{AnswerBody, RequestBody};
 use crate::access::Access;
-use crate::connections::{self, Connections, Place};
+use crate::connections::{self, Activity, Connections, Place};
 use crate::panics::survive_panics;
 use crate::scrape::Scraped;
 use crate::write_deadline::WriteDeadline;
 
 /// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client that has connected just before the server stops may take to ask: whoever chose this server, such as a load
+/// balancer, could not know it.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// Request headers are a few hundred bytes; a connection gets this much memory for them.
 const HEADER_BYTES: usize = 16 * 1024;
 
@@ -100,8 +103,9 @@ impl Server {
         self
     }
 
-    /// Serves on all of `listeners` until `shutdown` is cancelled, then accepts no more connections and gives the answers
-    /// under way [`ServerOptions::stop_timeout`] to finish.
+    /// Serves on all of `listeners` until `shutdown` is cancelled, then accepts no more connections than those that are open
+    /// already, answers the requests of clients that have just connected, and gives the answers under way
+    /// [`ServerOptions::stop_timeout`] to finish.
     ///
     /// # Panics
     /// If one of the server's own tasks panics, which is a defect of this crate.
@@ -146,13 +150,7 @@ impl Running {
             match accepted {
                 Ok((stream, peer)) => {
                     is_reported = false;
-                    let (server, place, abort) = (Arc::clone(&self), self.connections.admit(), abort.clone());
-                    tasks.spawn(async move {
-                        tokio::select! {
-                            () = abort.cancelled() => {}
-                            () = server.serve_connection(stream, peer.ip(), place) => {}
-                        }
-                    });
+                    Arc::clone(&self).spawn(stream, peer.ip(), (&tasks, &abort));
                     // An evicted connection holds its file descriptor until its task has ended.
                     tokio::select! {
                         () = self.shutdown.cancelled() => break,
@@ -170,12 +168,33 @@ impl Running {
                 }
             }
         }
-        drop(listener);
+        // For their clients these are open: the system has accepted them.
+        for (stream, peer) in waiting(listener) {
+            Arc::clone(&self).spawn(stream, peer, (&tasks, &abort));
+        }
         tasks.close();
         if tokio::time::timeout(self.options.stop_timeout, tasks.wait()).await.is_err() {
             tracing::warn!(connections = tasks.len(), "closing connections that did not finish in time");
             abort.cancel();
             tasks.wait().await;
+        }
+    }
+
+    fn spawn(self: Arc<Self>, stream: TcpStream, peer: IpAddr, (tasks, abort): (&TaskTracker, &CancellationToken)) {
+        let (place, abort) = (self.connections.admit(), abort.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = abort.cancelled() => {}
+                () = self.serve_connection(stream, peer, place) => {}
+            }
+        });
+    }
+
+    /// Comes back when the server stops and a client that has not asked for anything yet is not waited for any more.
+    async fn stopped(&self, activity: &Activity) {
+        self.shutdown.cancelled().await;
+        if activity.is_new() {
+            tokio::time::sleep(FIRST_REQUEST).await;
         }
     }
 
@@ -187,7 +206,7 @@ impl Running {
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = place.evicted.cancelled() => return,
-            () = self.shutdown.cancelled() => return,
+            () = self.stopped(&place.activity) => return,
         };
         match shaken {
             Ok(Ok(stream)) => self.serve_http(stream, peer, place).await,
@@ -222,7 +241,7 @@ impl Running {
                 if response.extensions().get::<Scraped>().is_some() {
                     activity.scraped(Instant::now());
                 }
-                if begun.is_last {
+                if begun.is_last || self.shutdown.is_cancelled() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, activity)))
@@ -238,7 +257,7 @@ impl Running {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = place.evicted.cancelled() => return,
-            () = self.shutdown.cancelled() => {
+            () = self.stopped(&place.activity) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -247,6 +266,17 @@ impl Running {
             tracing::debug!(%error, "a connection ended early");
         }
     }
+}
+
+/// The connections that wait to be accepted. The listener is closed afterwards.
+fn waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, IpAddr)> {
+    // What the runtime knows of the listener is as old as its last look; the system is asked itself.
+    let listener = listener.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, peer) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer.ip()))
+    })
 }
 
 /// Makes an encrypted stream. A client that speaks plain HTTP gets an answer in plain HTTP that says so, as from Go's

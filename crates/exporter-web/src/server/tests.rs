@@ -195,6 +195,24 @@ async fn stopping_finishes_and_frees_the_port() {
     assert!(TcpStream::connect(running.address).await.is_err());
 }
 
+#[tokio::test]
+async fn clients_that_connected_just_before_the_stop_are_answered() {
+    let running = start(routes(2), options(60_000, 60_000)).await;
+    let mut accepted = TcpStream::connect(running.address).await.unwrap();
+    assert!(scrape(running.address).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    // Nothing else runs here before this one is connected and the server is told to stop.
+    let waiting = std::net::TcpStream::connect(running.address).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    running.stop.cancel();
+    for client in [&mut accepted, &mut TcpStream::from_std(waiting).unwrap()] {
+        let answer = kept(client, "/metrics").await.expect("it was closed unanswered");
+        assert!(answer.contains("connection: close\r\n") && answer.contains("agent_id=\"agent1\""), "{answer}");
+        closed(client).await;
+    }
+    timeout(BOUND, running.server).await.expect("it does not end").unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
 /// One request and its answer over a connection that stays open; none if it does not.
 async fn kept(client: &mut TcpStream, path: &str) -> Option<String> {
     client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.ok()?;
