@@ -25,6 +25,8 @@ use crate::ledger::{Committed, LedgerError, Observer, Opened};
 const LOOKS_A_LEASE: u32 = 20;
 /// Scrapes that may wait for a read; further ones are told at once that they cannot be answered.
 const MOST_WAITING: usize = 1024;
+/// How long scrapes are answered after the replica was told to stop; a daemon ends within 5 s.
+const LAST_ANSWERS: Duration = Duration::from_secs(4);
 /// How long a scrape waits for a read.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -209,6 +211,8 @@ impl Replica {
 
     /// Follows, and counts whenever nobody else does: `count` is given the ledger and what it holds, and comes back when it has
     /// stopped counting, which it must when the ledger is [lost](PostgresLedger::lost), and when it is to end.
+    ///
+    /// After `shutdown` it goes on answering scrapes that are under way, for as long as there is a [`PageReader`].
     pub async fn run<F, C>(mut self, mut count: F, shutdown: CancellationToken)
     where
         F: FnMut(PostgresLedger, Opened) -> C,
@@ -222,6 +226,7 @@ impl Replica {
             }
             Box::pin(self.read(std::mem::take(&mut waiting))).await;
             if self.follower.is_free()
+                && !shutdown.is_cancelled()
                 && let Some((ledger, opened)) = Box::pin(self.ask()).await
             {
                 count(ledger, opened).await;
@@ -231,13 +236,30 @@ impl Replica {
                 continue;
             }
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(every) => {}
                 reply = self.reads.recv() => waiting.extend(reply),
             }
-            while let Ok(reply) = self.reads.try_recv() {
-                waiting.push(reply);
+            self.take_waiting(&mut waiting);
+        }
+        let answering = async {
+            loop {
+                if waiting.is_empty() {
+                    let Some(reply) = self.reads.recv().await else { break };
+                    waiting.push(reply);
+                }
+                self.take_waiting(&mut waiting);
+                Box::pin(self.read(std::mem::take(&mut waiting))).await;
             }
+        };
+        // A database that does not answer must not hold up the end.
+        let _ = tokio::time::timeout(LAST_ANSWERS, answering).await;
+    }
+
+    /// Those who wait for a read besides.
+    fn take_waiting(&mut self, waiting: &mut Vec<Reply>) {
+        while let Ok(reply) = self.reads.try_recv() {
+            waiting.push(reply);
         }
     }
 
