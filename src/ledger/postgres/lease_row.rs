@@ -1,7 +1,9 @@
-//! The row of the lease: taking it if it is free.
+//! The row of the lease: taking it if it is free, and keeping it before anything is counted.
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::connect::{Connection, Database};
@@ -10,6 +12,11 @@ use super::lease::{Uptime, uptime};
 
 /// How long a question beside it may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Of a lease: how much of it passes between two extensions while a replica reads what it needs to count.
+const EXTENDED_AFTER: u32 = 3;
+
+/// When a lease that was given up has ended.
+pub(super) const GIVEN_UP: &str = "to_timestamp(0)";
 
 /// What came of asking for the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,4 +83,46 @@ async fn free_row(connection: &Connection, length_ms: i64, holder: &str) -> Resu
         tracing::warn!(holder, ended, "a transaction that was never finished kept the lease locked, and was ended");
     }
     Ok(())
+}
+
+/// Waits for `opening`, and extends the lease of `epoch` meanwhile, which was asked for at `sent`: reading all that is needed to
+/// count may take longer than a lease lasts. Gives when the last extension was sent as well.
+pub(super) async fn extended_during<T>(
+    database: &Database,
+    (epoch, sent): (i64, Uptime),
+    length: Duration,
+    opening: impl Future<Output = T>,
+) -> (T, Uptime) {
+    let (extended, last) = watch::channel(sent);
+    let database = database.clone();
+    // In a task of its own, since taking in what was read keeps this one busy. It ends with the set.
+    let mut extending = JoinSet::new();
+    extending.spawn(async move {
+        loop {
+            tokio::time::sleep(length / EXTENDED_AFTER).await;
+            let asked = uptime();
+            match Box::pin(extend(&database, epoch, length)).await {
+                Ok(true) => drop(extended.send_replace(asked)),
+                // Another replica has it. What was read says so, or the first transaction does.
+                Ok(false) => return,
+                Err(error) => tracing::debug!(%error, "the lease could not be extended"),
+            }
+        }
+    });
+    let opened = opening.await;
+    let sent = *last.borrow();
+    (opened, sent)
+}
+
+/// Whether the lease is still of that epoch, and so was extended. One that was given up stays so, whenever this arrives.
+pub(super) async fn extend(database: &Database, epoch: i64, length: Duration) -> Result<bool, PostgresError> {
+    let connection = database.connection().await?;
+    let schema = database.schema();
+    let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let extend = format!(
+        "UPDATE {schema}.lease SET expires = clock_timestamp() + $2 * interval '1 millisecond' \
+         WHERE epoch = $1 AND expires > {GIVEN_UP}"
+    );
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&epoch, Type::INT8), (&length_ms, Type::INT8)];
+    Ok(connection.ask(length, |client| client.execute_typed(&extend, &parameters)).await? == 1)
 }

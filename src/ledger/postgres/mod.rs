@@ -88,7 +88,9 @@ impl PostgresLedger {
         observer: Observer,
     ) -> Result<(Self, Opened), LedgerError> {
         let config = configs.borrow_and_update().clone();
-        let (store, opened) = Store::open(database, epoch, config.clone()).await?;
+        let opening = Box::pin(Store::open(database, epoch, config.clone()));
+        let (opened, sent) = lease_row::extended_during(database, (epoch, sent), config.lease, opening).await;
+        let (store, opened) = opened?;
         opened.windows.read(hold::stored(&opened.series));
         let mut term = Term::new(config.lease);
         term.confirmed(sent);

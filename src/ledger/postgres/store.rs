@@ -15,6 +15,7 @@ use tokio_postgres::types::Type;
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
+use super::lease_row::GIVEN_UP;
 use super::news::{Item, Row};
 use super::rows;
 use super::settlement::{IS_SYNCHRONOUS, Settlement, TIMELINE};
@@ -275,7 +276,7 @@ impl Store {
     pub(super) async fn release(self) -> Result<(), PostgresError> {
         let schema = self.connection.database().schema();
         let mut statements = Statements::default();
-        let lease = format!("UPDATE {schema}.lease SET expires = to_timestamp(0) WHERE epoch = $1");
+        let lease = format!("UPDATE {schema}.lease SET expires = {GIVEN_UP} WHERE epoch = $1");
         statements.push(lease, vec![self.number(self.epoch)]);
         statements.send(&self.connection, self.config.lease).await.map(drop)
     }

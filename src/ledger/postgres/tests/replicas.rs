@@ -13,7 +13,9 @@ use super::{database, runtime};
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::config::Config;
 use crate::ledger::policy::PolicyConfig;
-use crate::ledger::postgres::{Database, Inbox, Look, Observers, PageReader, PostgresLedger, Replica, StoreConfig};
+use crate::ledger::postgres::{
+    Database, Inbox, Look, Observers, PageReader, PostgresLedger, Replica, StoreConfig, lease_row,
+};
 use crate::ledger::tests::{at, facts, session, totals};
 use crate::ledger::{Change, CommitOutcome, Ledger as _, LedgerError, Observer, Opened};
 use crate::observation::AgentParts;
@@ -151,8 +153,11 @@ impl Running {
     }
 
     pub(super) async fn stop_after_loss(self) {
-        self.shutdown.cancel();
-        self.task.await.unwrap();
+        let Self { shutdown, task, reader, .. } = self;
+        shutdown.cancel();
+        // It ends when nobody can ask it any more.
+        drop(reader);
+        task.await.unwrap();
     }
 }
 
@@ -336,10 +341,12 @@ fn page_is_an_error_and_counting_ends_while_the_database_is_away() {
             _ = two.commit_at_last(vec![whole("a")]) => {}
         }
         server.kill();
-        assert!(two.scrape().await.is_none());
+        // The one that counts shows its page for as long as its lease is certain.
+        let follows = if one.has_turn() { &two } else { &one };
+        assert!(follows.scrape().await.is_none());
         one.counts_no_more().await;
         two.counts_no_more().await;
-        assert!(one.scrape().await.is_none());
+        assert!(one.scrape().await.is_none() && two.scrape().await.is_none());
         server.restart();
         let until = Instant::now() + PATIENCE;
         while started(two.scrape().await.as_ref()) != Some(1) || started(one.scrape().await.as_ref()) != Some(1) {
@@ -475,6 +482,82 @@ fn what_a_promoted_standby_lacks_is_counted_by_whoever_counts_then() {
         one.commit_at_last(vec![whole("a"), whole("b"), whole("c")]).await;
         assert_eq!(standby.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "3");
         one.stop_after_loss().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn replica_that_stops_answers_scrapes_that_are_under_way() {
+    let server = Server::start();
+    runtime().block_on(async {
+        let one = start(&server.url(), "one", LONG).await;
+        one.commit_at_last(vec![whole("a")]).await;
+        let two = start(&server.url(), "two", LONG).await;
+        assert_eq!(started(two.scrape().await.as_ref()), Some(1));
+        let locked = database(&server.url()).connection().await.unwrap();
+        let lock = "BEGIN; LOCK TABLE agntix_exporter.lease IN ACCESS EXCLUSIVE MODE";
+        locked.ask(PATIENCE, |client| client.batch_execute(lock)).await.unwrap();
+        server.eventually_has("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", "t");
+        let scrape = |reader: PageReader| tokio::spawn(async move { reader.current().await });
+        let before = scrape(two.reader.clone());
+        two.shutdown.cancel();
+        let after = scrape(two.reader.clone());
+        // Both wait now.
+        tokio::task::yield_now().await;
+        locked.ask(PATIENCE, |client| client.batch_execute("ROLLBACK")).await.unwrap();
+        assert_eq!((before.await.unwrap().is_ok(), after.await.unwrap().is_ok()), (true, true));
+        two.stop().await;
+        one.stop().await;
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn lease_that_was_given_up_is_not_extended_by_what_was_under_way() {
+    let server = Server::start();
+    let expires = || server.sql("SELECT expires FROM agntix_exporter.lease");
+    runtime().block_on(async {
+        let database = database(&server.url());
+        crate::ledger::postgres::schema::prepare(&database).await.unwrap();
+        server.sql("UPDATE agntix_exporter.lease SET epoch = 7, expires = now()");
+        let before = expires();
+        assert!(lease_row::extend(&database, 7, SHORT).await.unwrap());
+        assert_ne!(expires(), before);
+        assert!(!lease_row::extend(&database, 6, SHORT).await.unwrap(), "another replica has it");
+        server.sql(&format!("UPDATE agntix_exporter.lease SET expires = {}", lease_row::GIVEN_UP));
+        assert!(!lease_row::extend(&database, 7, SHORT).await.unwrap());
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn replica_that_reads_for_longer_than_a_lease_keeps_it() {
+    let server = Server::start();
+    let lease = |columns: &str| server.sql(&format!("SELECT {columns} FROM agntix_exporter.lease"));
+    runtime().block_on(async {
+        let database = database(&server.url());
+        crate::ledger::postgres::schema::prepare(&database).await.unwrap();
+        server.sql("UPDATE agntix_exporter.lease SET expires = now() + interval '1 hour'");
+        let (one, two) = (start(&server.url(), "one", SHORT).await, start(&server.url(), "two", SHORT).await);
+        // Both follow, and need no more of the table that nobody can read from here on.
+        assert!(one.scrape().await.is_some() && two.scrape().await.is_some());
+        let locked = database.connection().await.unwrap();
+        let lock = "BEGIN; LOCK TABLE agntix_exporter.series IN ACCESS EXCLUSIVE MODE";
+        locked.ask(PATIENCE, |client| client.batch_execute(lock)).await.unwrap();
+        server.sql("UPDATE agntix_exporter.lease SET expires = now()");
+        server.eventually_has(
+            "SELECT epoch > 0 AND expires > since + interval '4 seconds' FROM agntix_exporter.lease",
+            "t",
+        );
+        let (holder, epoch) = (lease("holder"), lease("epoch"));
+        locked.ask(PATIENCE, |client| client.batch_execute("ROLLBACK")).await.unwrap();
+        let (counts, follows) = if holder.trim() == "one" { (&one, &two) } else { (&two, &one) };
+        drop(counts.counts().await);
+        assert_eq!(lease("epoch"), epoch, "it changed hands");
+        counts.commit_at_last(vec![whole("a")]).await;
+        assert_eq!(started(follows.scrape().await.as_ref()), Some(1));
+        one.stop().await;
+        two.stop().await;
     });
 }
 
