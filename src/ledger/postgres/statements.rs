@@ -14,6 +14,11 @@ use super::error::PostgresError;
 /// A value in a statement.
 pub(super) type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
 
+/// A number in a statement.
+pub(super) fn number(number: i64) -> Parameter {
+    (Box::new(number), Type::INT8)
+}
+
 /// Statements of one transaction, in order. They can be sent again.
 #[derive(Debug, Default)]
 pub(super) struct Statements(Vec<(String, Vec<Parameter>)>);

@@ -20,7 +20,7 @@ use super::news::{Item, Row};
 use super::rows;
 use super::settlement::{IS_SYNCHRONOUS, Settlement, TIMELINE};
 use super::snapshot::{self, Snapshot};
-use super::statements::Statements;
+use super::statements::{Statements, number};
 use super::totals::Totals;
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::clock::{Clock as _, SystemClock};
@@ -169,47 +169,43 @@ impl Store {
     /// The begin of the transaction of the next commit: the lease, and the row from which the others learn of it.
     fn next_commit(&self, row: Row) -> Statements {
         let schema = self.connection.database().schema();
-        let mut statements = Statements::default();
-        let lease = format!(
-            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence + 1 END, {}",
-            self.extension()
-        );
-        statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
+        let mut statements = self.fenced("sequence", "sequence + 1");
         let insert = format!("INSERT INTO {schema}.commits (sequence, epoch, news) VALUES ($1, $2, $3)");
         let news = (Box::new(row.into_bytes()) as Box<_>, Type::BYTEA);
-        statements.push(insert, vec![self.number(self.sequence + 1), self.number(self.epoch), news]);
+        statements.push(insert, vec![number(self.sequence + 1), number(self.epoch), news]);
         statements
     }
 
-    /// How each transaction extends the lease, for as many milliseconds as its third parameter says. Whoever has seen every commit
-    /// says with it as of which timeline everything is there.
-    fn extension(&self) -> String {
-        let extended = "expires = clock_timestamp() + $3 * interval '1 millisecond'";
-        if self.is_settled {
-            format!("{extended}, timeline = {TIMELINE}, synchronous = {IS_SYNCHRONOUS}")
+    /// The begin of every transaction: it gives `column` of the lease the value `value`, or none, which fails, if this replica does
+    /// not count any more or has not seen every commit. It extends the lease. Whoever has seen every commit says with it as of which
+    /// timeline everything is there.
+    fn fenced(&self, column: &str, value: &str) -> Statements {
+        let schema = self.connection.database().schema();
+        let settled = if self.is_settled {
+            format!(", timeline = {TIMELINE}, synchronous = {IS_SYNCHRONOUS}")
         } else {
-            extended.into()
-        }
+            String::new()
+        };
+        let lease = format!(
+            "UPDATE {schema}.lease SET {column} = CASE WHEN epoch = $1 AND sequence = $2 THEN {value} END, \
+             expires = clock_timestamp() + $3 * interval '1 millisecond'{settled}"
+        );
+        let length_ms = i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX);
+        let mut statements = Statements::default();
+        statements.push(lease, vec![number(self.epoch), number(self.sequence), number(length_ms)]);
+        statements
     }
 
-    #[expect(clippy::unused_self, reason = "reads as what it is: a parameter of this store's statements")]
-    fn number(&self, number: i64) -> super::statements::Parameter {
-        (Box::new(number), Type::INT8)
-    }
-
-    fn lease_ms(&self) -> i64 {
-        i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Sends a transaction of the lease; again, if the database could not fit it in.
-    async fn send(&mut self, statements: &Statements) -> Result<(), PostgresError> {
+    /// Sends a transaction of the lease, again if the database could not fit it in, and gives how many rows each statement has
+    /// changed.
+    async fn send(&mut self, statements: &Statements) -> Result<Vec<u64>, PostgresError> {
         let mut tries = 0;
         loop {
             let sent = uptime();
             match statements.send(&self.connection, self.config.lease).await {
-                Ok(_) => {
+                Ok(changed) => {
                     self.extended = Some(sent);
-                    return Ok(());
+                    return Ok(changed);
                 }
                 Err(error) if error.is_transient() && tries < MOST_TRIES => {
                     tries += 1;
@@ -262,14 +258,8 @@ impl Store {
 
     /// Extends the lease.
     pub(super) async fn renew(&mut self) -> Result<(), PostgresError> {
-        let schema = self.connection.database().schema();
-        let mut statements = Statements::default();
-        let lease = format!(
-            "UPDATE {schema}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, {}",
-            self.extension()
-        );
-        statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
-        self.send(&statements).await
+        let statements = self.fenced("sequence", "sequence");
+        self.send(&statements).await.map(drop)
     }
 
     /// Gives the lease up, so that another replica can count at once.
@@ -277,7 +267,7 @@ impl Store {
         let schema = self.connection.database().schema();
         let mut statements = Statements::default();
         let lease = format!("UPDATE {schema}.lease SET expires = {GIVEN_UP} WHERE epoch = $1");
-        statements.push(lease, vec![self.number(self.epoch)]);
+        statements.push(lease, vec![number(self.epoch)]);
         statements.send(&self.connection, self.config.lease).await.map(drop)
     }
 
@@ -290,17 +280,12 @@ impl Store {
     pub(super) async fn fold(&mut self) -> Result<(), PostgresError> {
         let changed = self.totals.take_changed(&self.config.policy.bucket_schemas);
         let schema = self.connection.database().schema();
-        let mut statements = Statements::default();
-        let lease = format!(
-            "UPDATE {schema}.lease SET folded = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END, {}",
-            self.extension()
-        );
-        statements.push(lease, vec![self.number(self.epoch), self.number(self.sequence), self.number(self.lease_ms())]);
+        let mut statements = self.fenced("folded", "sequence");
         if !changed.is_empty() {
             rows::write_series(&mut statements, schema, &changed);
         }
         let delete = format!("DELETE FROM {schema}.commits WHERE sequence <= $1 AND at < now() - interval '{KEPT}'");
-        statements.push(delete, vec![self.number(self.sequence)]);
+        statements.push(delete, vec![number(self.sequence)]);
         self.send(&statements).await?;
         self.folded = self.sequence;
         Ok(())
@@ -318,9 +303,10 @@ impl Store {
             "DELETE FROM {schema}.counted WHERE key IN (SELECT key FROM {schema}.counted \
              WHERE day < (SELECT min(day) FROM {schema}.days) LIMIT {FORGOTTEN_AT_ONCE})"
         );
-        let limit = self.config.lease;
-        let deleted = self.connection.ask(limit, |client| client.execute_typed(&delete, &[])).await?;
-        self.has_forgotten = deleted > 0;
+        let mut statements = self.fenced("sequence", "sequence");
+        statements.push(delete, Vec::new());
+        let changed = self.send(&statements).await?;
+        self.has_forgotten = changed.last().is_some_and(|deleted| *deleted > 0);
         Ok(())
     }
 
@@ -337,7 +323,7 @@ impl Store {
         let mut statements = self.next_commit(row);
         let schema = self.connection.database().schema();
         let lease = format!("UPDATE {schema}.lease SET folded = $1");
-        statements.push(lease, vec![self.number(self.sequence + 1)]);
+        statements.push(lease, vec![number(self.sequence + 1)]);
         let series = self.totals.take_changed(&self.config.policy.bucket_schemas);
         if !series.is_empty() {
             rows::write_series(&mut statements, schema, &series);

@@ -24,8 +24,8 @@ pub(super) const FORMAT: Format = Format { number: 1, compatible: 1, upgrades: &
 
 /// All tables of [`FORMAT`]; `{s}` is the schema.
 ///
-/// - `lease`: who counts, and how far: one row, which every transaction of whoever counts changes first; and as of which
-///   timeline of the database, and whether synchronously, as [`settlement`](super::settlement) needs it.
+/// - `lease`: who counts, and how far: one row, which every transaction that counts, stores series or forgets ids changes first;
+///   and as of which timeline of the database, and whether synchronously, as [`settlement`](super::settlement) needs it.
 /// - `commits`: what each commit has made of the series, by its number; those up to `lease.folded` are in `series` as well.
 /// - `series`, `buckets`: the series as of `lease.folded`, and the bounds that the histograms among them were counted with.
 /// - `pending`, `counted`, `days`, `numbers`, `agents`, `admitted`, `requests`: what the policy asks for and gives.

@@ -37,15 +37,20 @@ fn whole(id: &str) -> Change {
     session(&facts(id, Some(5_000), Some("Refund")))
 }
 
-/// Nothing of what `store` sends takes effect.
-async fn writes_nothing(server: &Server, store: &mut Store) {
+/// Nothing of what `store` sends takes effect, and what `counts` sends does.
+async fn writes_nothing(server: &Server, store: &mut Store, counts: &mut Store) {
+    server.sql("INSERT INTO agntix_exporter.counted VALUES ('of a forgotten day', 1, -1)");
     let state = "SELECT sequence, epoch, folded, expires FROM agntix_exporter.lease";
     let stored = "SELECT (SELECT count(*) FROM agntix_exporter.counted), (SELECT count(*) FROM agntix_exporter.series)";
     let before = (server.sql(state), server.sql(stored));
     assert_eq!(store.renew().await, Err(PostgresError::Superseded));
     assert_eq!(store.fold().await, Err(PostgresError::Superseded));
     assert_eq!(store.commit(&[whole("late")]).await.map(drop), Err(PostgresError::Superseded));
+    assert_eq!(store.delete_forgotten().await, Err(PostgresError::Superseded));
     assert_eq!((server.sql(state), server.sql(stored)), before);
+    counts.renew().await.unwrap();
+    counts.delete_forgotten().await.unwrap();
+    assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.counted WHERE day = -1").trim(), "0");
 }
 
 #[test]
@@ -63,8 +68,7 @@ fn store_that_has_not_seen_the_last_commit_writes_nothing() {
         new.commit(&[whole("b")]).await.unwrap();
         // The row of the commit would stand in the way of another one of that number.
         server.sql("DELETE FROM agntix_exporter.commits WHERE sequence = (SELECT sequence FROM agntix_exporter.lease)");
-        writes_nothing(&server, &mut old).await;
-        new.renew().await.unwrap();
+        writes_nothing(&server, &mut old, &mut new).await;
     });
 }
 
@@ -82,8 +86,7 @@ fn store_of_a_turn_that_is_over_writes_nothing() {
         // The other one has not committed yet.
         let epoch = take_lease(&database, "two").await;
         let (mut new, _) = open(&database, epoch).await;
-        writes_nothing(&server, &mut old).await;
-        new.renew().await.unwrap();
+        writes_nothing(&server, &mut old, &mut new).await;
     });
 }
 
