@@ -1,4 +1,4 @@
-//! What stands before replicas and looks at `/-/ready`: an address whose connections go to replicas that were ready a moment ago.
+//! What stands before replicas and looks at `/-/ready?page`: an address whose connections go to replicas that were ready a moment ago.
 //! A connection that is refused goes to another one, as with `option redispatch` of `HAProxy` and most load balancers; kube-proxy
 //! does not do that.
 
@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use simulator::{Clock as _, SystemClock};
 
 use super::service::get;
 
@@ -27,11 +29,23 @@ struct State {
     /// How many connections each has been given.
     given: Mutex<Vec<u32>>,
     redispatched: AtomicU32,
-    /// Connections without a replica that takes them.
-    sent_away: AtomicU32,
-    /// The first lines of answers other than 200.
-    refusals: Mutex<Vec<String>>,
+    /// What became of each request.
+    answers: Mutex<Vec<Answer>>,
     is_over: AtomicBool,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// When it came, as Unix time in seconds.
+    pub at: f64,
+    /// Which replica got it; `None` if none took the connection.
+    pub replica: Option<SocketAddr>,
+    /// `None`: the connection ended without an answer.
+    pub status: Option<u16>,
+    /// From the request to the first bytes of the answer, and to the last ones; without an answer to the end of the connection.
+    pub first: Duration,
+    pub last: Duration,
 }
 
 impl Balancer {
@@ -42,8 +56,7 @@ impl Balancer {
             replicas: replicas.iter().map(|replica| (*replica, AtomicBool::new(false))).collect(),
             given: Mutex::new(vec![0; replicas.len()]),
             redispatched: AtomicU32::new(0),
-            sent_away: AtomicU32::new(0),
-            refusals: Mutex::default(),
+            answers: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
         for place in 0..replicas.len() {
@@ -51,8 +64,10 @@ impl Balancer {
             std::thread::spawn(move || {
                 let (replica, is_ready) = &state.replicas[place];
                 while !state.is_over.load(Ordering::Relaxed) {
-                    is_ready
-                        .store(get(*replica, "/-/ready").is_some_and(|reply| reply.status == 200), Ordering::Relaxed);
+                    is_ready.store(
+                        get(*replica, "/-/ready?page").is_some_and(|reply| reply.status == 200),
+                        Ordering::Relaxed,
+                    );
                     std::thread::sleep(LAG);
                 }
             });
@@ -66,8 +81,8 @@ impl Balancer {
                 }
                 let (state, seed) = (Arc::clone(&accepting), random.u64(..));
                 std::thread::spawn(move || match state.connect(seed) {
-                    Some(server) => pass_on(&state, client, server),
-                    None => drop(state.sent_away.fetch_add(1, Ordering::Relaxed)),
+                    Some((replica, server)) => pass_on(&state, replica, client, server),
+                    None => Exchange::begin(None).end(&state),
                 });
             }
         });
@@ -84,9 +99,10 @@ impl Balancer {
         self.state.given.lock().unwrap().clone()
     }
 
-    /// What went wrong: answers other than 200, and connections that no replica has taken.
-    pub fn failures(&self) -> (Vec<String>, u32) {
-        (self.state.refusals.lock().unwrap().clone(), self.state.sent_away.load(Ordering::Relaxed))
+    /// What became of the requests that came from `from` to `until`, as Unix times.
+    pub fn answers(&self, from: f64, until: f64) -> Vec<Answer> {
+        let answers = self.state.answers.lock().unwrap();
+        answers.iter().filter(|answer| (from..=until).contains(&answer.at)).cloned().collect()
     }
 
     /// How many connections a replica has refused that was ready a moment before.
@@ -96,7 +112,7 @@ impl Balancer {
 }
 
 impl State {
-    fn connect(&self, seed: u64) -> Option<TcpStream> {
+    fn connect(&self, seed: u64) -> Option<(SocketAddr, TcpStream)> {
         let mut order: Vec<usize> = (0..self.replicas.len()).collect();
         fastrand::Rng::with_seed(seed).shuffle(&mut order);
         for place in order {
@@ -104,7 +120,7 @@ impl State {
             if is_ready.load(Ordering::Relaxed) {
                 if let Ok(server) = TcpStream::connect(address) {
                     self.given.lock().unwrap()[place] += 1;
-                    return Some(server);
+                    return Some((*address, server));
                 }
                 self.redispatched.fetch_add(1, Ordering::Relaxed);
             }
@@ -121,18 +137,51 @@ impl Drop for Balancer {
     }
 }
 
-fn pass_on(state: &Arc<State>, mut client: TcpStream, mut server: TcpStream) {
+/// A request that is under way.
+struct Exchange {
+    began: Instant,
+    answer: Answer,
+}
+
+impl Exchange {
+    fn begin(replica: Option<SocketAddr>) -> Self {
+        let at = SystemClock.now().as_seconds_f64();
+        let answer = Answer { at, replica, status: None, first: Duration::ZERO, last: Duration::ZERO };
+        Self { began: Instant::now(), answer }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.answer.status.is_some()
+    }
+
+    fn answered(&mut self, bytes: &[u8]) {
+        self.answer.last = self.began.elapsed();
+        // What follows the first bytes of an answer is the rest of it.
+        if !self.is_answered() {
+            let status = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+            let status = status.and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+            (self.answer.status, self.answer.first) = (Some(status.unwrap_or_default()), self.answer.last);
+        }
+    }
+
+    fn end(mut self, state: &State) {
+        if !self.is_answered() {
+            (self.answer.first, self.answer.last) = (self.began.elapsed(), self.began.elapsed());
+        }
+        state.answers.lock().unwrap().push(self.answer);
+    }
+}
+
+fn pass_on(state: &Arc<State>, replica: SocketAddr, mut client: TcpStream, mut server: TcpStream) {
     client.set_read_timeout(Some(IDLE)).unwrap();
-    let is_answered = Arc::<AtomicBool>::default();
+    let under_way = Arc::<Mutex<Option<Exchange>>>::default();
     let (Ok(mut to_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone()) else { return };
-    let (answered, state) = (Arc::clone(&is_answered), Arc::clone(state));
-    std::thread::spawn(move || {
+    let answering = Arc::clone(&under_way);
+    let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(read @ 1..) = from_server.read(&mut buffer) {
-            // What follows the first bytes of an answer is the rest of it.
-            if !answered.swap(true, Ordering::Relaxed) && !buffer.starts_with(b"HTTP/1.1 200") {
-                let line = buffer[..read].split(|byte| *byte == b'\r').next().unwrap_or_default();
-                state.refusals.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+            if let Some(exchange) = &mut *answering.lock().unwrap() {
+                exchange.answered(&buffer[..read]);
             }
             if to_client.write_all(&buffer[..read]).is_err() {
                 break;
@@ -145,13 +194,20 @@ fn pass_on(state: &Arc<State>, mut client: TcpStream, mut server: TcpStream) {
         match client.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => {
-                is_answered.store(false, Ordering::Relaxed);
+                let mut under_way = under_way.lock().unwrap();
+                if under_way.as_ref().is_none_or(Exchange::is_answered)
+                    && let Some(before) = under_way.replace(Exchange::begin(Some(replica)))
+                {
+                    before.end(state);
+                }
+                drop(under_way);
                 if server.write_all(&buffer[..read]).is_err() {
                     break;
                 }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                if is_answered.swap(true, Ordering::Relaxed) {
+                // Whoever waits for an answer, or has not asked yet, is the one who decides how long.
+                if under_way.lock().unwrap().as_ref().is_some_and(Exchange::is_answered) {
                     break;
                 }
             }
@@ -160,4 +216,8 @@ fn pass_on(state: &Arc<State>, mut client: TcpStream, mut server: TcpStream) {
     }
     // Whoever goes first takes the other with it.
     let _ = server.shutdown(Shutdown::Both);
+    let _ = reader.join();
+    if let Some(exchange) = under_way.lock().unwrap().take() {
+        exchange.end(state);
+    }
 }

@@ -147,7 +147,7 @@ fn schedule(seed: u64, mix: &Mix, actions: u32) {
     }
     let pages = scraper.stop();
     assert!(pages.falls.is_empty(), "{} falls: {:#?}", pages.falls.len(), &pages.falls[..pages.falls.len().min(20)]);
-    assert!(pages.pages > 10, "only {} pages and {} gaps", pages.pages, pages.gaps);
+    assert!(pages.pages > 10, "only {} pages; gaps: {:#?}", pages.pages, pages.gaps);
     if mix.is_limited {
         // The event stream is no request of the budget.
         let requests: Vec<_> =

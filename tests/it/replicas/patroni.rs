@@ -61,7 +61,7 @@ fn through_a_switchover_and_the_loss_of_the_primary(is_synchronous: bool) {
     }
     let pages = scraper.stop();
     assert!(pages.falls.is_empty(), "{:#?}", pages.falls);
-    assert!(pages.pages > 10, "{pages:?}");
+    assert!(pages.pages > 10, "only {} pages; gaps: {:#?}", pages.pages, pages.gaps);
     for replica in &replicas {
         assert_eq!(replica.sample("agntix_exporter_ledger_lost_sessions_total"), Some(0.0));
     }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::service::get;
+use super::service::try_get;
 use crate::support::{is_durable, samples};
 
 /// Asks the replicas one after the other, every so often, whether or not the one before has answered.
@@ -22,8 +22,8 @@ pub struct Scraper {
 pub struct Seen {
     /// Pages with something on them.
     pub pages: u32,
-    /// Scrapes without a page.
-    pub gaps: u32,
+    /// Scrapes without a page: when they began, how long they took, which replica was asked, and why there is none.
+    pub gaps: Vec<String>,
     /// What was less than before, or not there any more.
     pub falls: Vec<String>,
     /// The most that was seen of each series.
@@ -34,6 +34,7 @@ impl Scraper {
     pub fn over(replicas: Vec<SocketAddr>, every: Duration) -> Self {
         let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Seen>>::default());
         let (stopped, noted) = (Arc::clone(&stop), Arc::clone(&seen));
+        let began = Instant::now();
         let thread = std::thread::spawn(move || {
             let mut under_way: Vec<JoinHandle<()>> = Vec::new();
             for replica in replicas.into_iter().cycle() {
@@ -44,8 +45,15 @@ impl Scraper {
                 let noted = Arc::clone(&noted);
                 under_way.push(std::thread::spawn(move || {
                     let before = Arc::clone(&noted.lock().unwrap().most);
-                    let page = scrape(replica);
-                    noted.lock().unwrap().note(replica, &before, page);
+                    let asked = began.elapsed();
+                    match scrape(replica) {
+                        Ok(page) => noted.lock().unwrap().note(replica, &before, page),
+                        Err(why) => {
+                            let took = began.elapsed().saturating_sub(asked);
+                            let gap = format!("after {asked:.3?}, for {took:.3?}, {replica}: {why}");
+                            noted.lock().unwrap().gaps.push(gap);
+                        }
+                    }
                 }));
                 std::thread::sleep(every);
             }
@@ -64,22 +72,18 @@ impl Scraper {
     }
 }
 
-/// The durable samples, those included that are 0.
-fn scrape(replica: SocketAddr) -> Option<BTreeMap<String, f64>> {
-    let reply = get(replica, "/metrics").filter(|reply| reply.status == 200)?;
-    let length: usize = reply.header("content-length")?.parse().unwrap();
-    // The replica was killed while it answered.
-    let text = (reply.body.len() == length).then(|| reply.text())?;
-    Some(samples(&text).into_iter().filter(|(name, _)| is_durable(name)).collect())
+/// The durable samples, those included that are 0; or why there are none.
+fn scrape(replica: SocketAddr) -> Result<BTreeMap<String, f64>, String> {
+    let reply = try_get(replica, "/metrics")?;
+    if reply.status != 200 {
+        return Err(format!("{} {}", reply.status, reply.text().trim_end()));
+    }
+    Ok(samples(&reply.text()).into_iter().filter(|(name, _)| is_durable(name)).collect())
 }
 
 impl Seen {
     /// `before`: the most that was seen when the page was asked for.
-    fn note(&mut self, replica: SocketAddr, before: &BTreeMap<String, f64>, page: Option<BTreeMap<String, f64>>) {
-        let Some(page) = page else {
-            self.gaps += 1;
-            return;
-        };
+    fn note(&mut self, replica: SocketAddr, before: &BTreeMap<String, f64>, page: BTreeMap<String, f64>) {
         // Until the look-back is done or cut short there are no session metrics at all.
         if page.is_empty() && before.is_empty() {
             return;

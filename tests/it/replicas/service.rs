@@ -1,7 +1,7 @@
 //! What stands before replicas: an address whose requests go to some of them.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,10 +101,27 @@ pub fn is_active(address: SocketAddr) -> bool {
 
 /// What a replica answers; `None` if it does not.
 pub fn get(address: SocketAddr, path: &str) -> Option<Reply> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).ok()?;
+    try_get(address, path).ok()
+}
+
+/// What a replica answers, or why it does not.
+pub fn try_get(address: SocketAddr, path: &str) -> Result<Reply, String> {
+    let failed = |what: &str, error: &std::io::Error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("{what}: nothing for {PATIENCE:?}"),
+        _ => format!("{what}: {error}"),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| failed("not connected", &error))?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| failed("not connected", &error))?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(|error| failed("not sent", &error))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    Reply::parse(&answer)
+    let read = stream.read_to_end(&mut answer);
+    let begun = format!("{} bytes of an answer, then", answer.len());
+    read.map_err(|error| failed(&begun, &error))?;
+    let reply = Reply::parse(&answer).ok_or_else(|| format!("{begun}: the end of the connection"))?;
+    let length = reply.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    match length.filter(|length| *length != reply.body.len()) {
+        Some(length) => Err(format!("cut: {} bytes of {length}", reply.body.len())),
+        None => Ok(reply),
+    }
 }

@@ -463,15 +463,23 @@ impl Daemon {
         self.samples().get(name).copied()
     }
 
-    /// Waits until the durable families show exactly this.
+    /// Waits until the durable families show exactly this. A page that is an error meanwhile is waited for.
     pub fn shows(&self, truth: &BTreeMap<String, f64>) {
         let mut wait = Wait::begin();
         let last = loop {
-            let shown = durable(&self.samples());
-            if shown == *truth {
+            let (status, page) = self.try_get("/metrics").unwrap_or_default();
+            let shown = if status == 200 {
+                wait::seen(&page);
+                check_names(&page);
+                durable(&samples(&page))
+            } else {
+                BTreeMap::new()
+            };
+            if status == 200 && shown == *truth {
                 return;
             }
             if wait.is_in_vain() {
+                assert!(status == 200, "no page: {status} {page}\n{}", self.log());
                 break shown;
             }
             std::thread::sleep(Duration::from_millis(50));
