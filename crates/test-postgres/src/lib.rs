@@ -21,6 +21,6 @@ mod tls;
 
 pub use bouncer::Bouncer;
 pub use cluster::Cluster;
-pub use process::{Signal, programs};
+pub use process::{Signal, command, hand_over, programs};
 pub use server::{Server, Setup};
 pub use shared::shared;

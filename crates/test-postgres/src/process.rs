@@ -88,7 +88,7 @@ fn within_reach(program: &Path) -> PathBuf {
 }
 
 /// A command that runs `program` as somebody who is not root, with the libraries beside it.
-pub(crate) fn command(program: &Path) -> Command {
+pub fn command(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command.args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"]);
@@ -122,7 +122,7 @@ pub(crate) fn run(program: &Path, arguments: &[&OsStr]) -> String {
 }
 
 /// Gives a file or directory, with all that is in it, to the user of the servers.
-pub(crate) fn hand_over(path: &Path) {
+pub fn hand_over(path: &Path) {
     if is_root() {
         let mut command = Command::new("chown");
         assert!(command.arg("-R").arg(format!("{NOBODY}:{NOBODY}")).arg(path).status().unwrap().success());
