@@ -157,7 +157,8 @@ impl App {
         let exposition = Arc::new(own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas)));
         exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
-        let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
+        let outage = commits::Outage::default();
+        let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status), outage.clone());
         own.state_writable.set(1);
         own.config_last_reload_successful.set(1);
         if let Some(url) = config.web.external_address() {
@@ -170,7 +171,7 @@ impl App {
             let parts = (Arc::clone(&exposition), own.clone(), Arc::clone(&status));
             let in_effect = Current { config: config.clone(), client: client.clone() };
             let clock = (Arc::clone(&clock), pulse.clone());
-            let shared = shared::open(in_effect, url, observer, parts, clock, &tasks);
+            let shared = shared::open(in_effect, url, (observer, outage), parts, clock, &tasks);
             Mode::Shared(Box::new(Box::pin(shared).await?))
         } else {
             let parts = (Arc::clone(&exposition), own.clone(), Arc::clone(&status));

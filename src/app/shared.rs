@@ -75,7 +75,7 @@ pub(super) fn store_config(config: &Config) -> StoreConfig {
 pub(super) async fn open(
     in_effect: Current,
     url: &DatabaseUrl,
-    mut observer: Observer,
+    (mut observer, outage): (Observer, commits::Outage),
     (exposition, own, status): (Arc<Exposition>, ExporterMetrics, Arc<Status>),
     (clock, pulse): (Arc<dyn Clock>, Pulse),
     tasks: &Tasks,
@@ -96,7 +96,7 @@ pub(super) async fn open(
     let (current, receiver) = watch::channel(in_effect);
     let exemplars = LatestExemplars::default();
     let noted = exemplars.clone();
-    let news = commits::news_observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status));
+    let news = commits::news_observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status), outage);
     let sources = Sources { exposition, own: own.clone(), status, exemplars };
     let mut following = Following::new(sources.clone(), clock, pulse, receiver);
     let observers = Observers {

@@ -28,6 +28,9 @@ impl DatabaseUrl {
 
     /// It with three stars for a password. Of what is no URL of PostgreSQL nothing is shown, since it may hold one anywhere.
     pub fn redacted(&self) -> String {
+        if self.0.trim().is_empty() {
+            return self.0.clone();
+        }
         let Some((scheme, rest)) = self.0.split_once("://") else {
             return "something that is no URL (not shown)".into();
         };
@@ -116,6 +119,7 @@ mod tests {
             ("postgres://u:s3cret/x", "postgres://u:***"),
             ("postgres://[::1]:5432,db/x", "postgres://[::1]:5432,db/x"),
             ("host=db password=s3cret", "something that is no URL (not shown)"),
+            ("", ""),
             ("postgres://u@db:5432/x?sslmode=require", "postgres://u@db:5432/x?sslmode=require"),
         ] {
             let url = DatabaseUrl::from(url);

@@ -359,6 +359,12 @@ impl Connector {
             // Without a password nothing can be wrong with it.
             let fault = match (fault, &password) {
                 (Fault::NoPassword | Fault::Password, Some(Err(why))) => Fault::PasswordFile(why.clone()),
+                (Fault::Password, Some(Ok(password))) if password.trim() != password => {
+                    let file = self.password_file.as_deref().unwrap_or(Path::new("")).display();
+                    Fault::PasswordFile(format!(
+                        "what is in state.password_file {file} is not accepted: it begins or ends with white space"
+                    ))
+                }
                 (fault, _) => fault,
             };
             let is_of_tls =

@@ -42,6 +42,16 @@ pub enum PostgresError {
         /// The five characters of SQLSTATE.
         code: Box<str>,
     },
+    /// The disk of the server is full. The transaction has changed nothing.
+    #[error(
+        "the database {database} has no room on its disk ({detail}); make room there: nothing has to be started again"
+    )]
+    NoRoom {
+        /// Which.
+        database: Box<str>,
+        /// What it said.
+        detail: String,
+    },
     /// It is a standby, or whatever is in between sends reads to one.
     #[error(
         "the database {database} answers as a standby, whose data may be old; name all servers in state.url, or have the pooler send this user to the primary"
@@ -191,6 +201,9 @@ impl PostgresError {
     /// What an error of the library means.
     pub(super) fn of(database: &str, error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            Some(db) if *db.code() == SqlState::DISK_FULL => {
+                Self::NoRoom { database: database.into(), detail: db.message().to_owned() }
+            }
             // The server is going away, or is not there yet: as if it could not be reached.
             Some(db) if is_of_the_connection(db.code()) => {
                 Self::Unreachable { database: database.into(), detail: db.message().to_owned() }
@@ -202,6 +215,17 @@ impl PostgresError {
                 code: db.code().code().into(),
             },
             None => Self::Unreachable { database: database.into(), detail: chain(error) },
+        }
+    }
+
+    /// What tells a lasting fault from another one, whatever its details. `None`: a step of a failover, which passes by itself.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Lost { .. } | Self::Unsettled { .. } | Self::Superseded => None,
+            Self::Unreachable { .. } | Self::Standby { .. } => Some("unreachable".into()),
+            Self::NoRoom { .. } => Some("no room".into()),
+            Self::Refused { code, .. } => Some(code.to_string()),
+            other => Some(other.to_string()),
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Fault {
     Silent(Duration),
     /// The network fails in another way.
     Network(String),
+    /// What answers is no PostgreSQL.
+    Foreign,
     /// It is a standby.
     Standby,
     /// It takes no writes, though it is no standby.
@@ -87,11 +89,15 @@ impl ServerFault {
             Fault::Silent(_) | Fault::Network(_) => {
                 "look at the network and at firewalls between this machine and the server".into()
             }
+            Fault::Foreign => "correct host and port in state.url: it is the address of something else".into(),
+            Fault::Password | Fault::NoPassword | Fault::NoRole | Fault::NoAccess(_) if user.is_empty() => {
+                "name the role in state.url, before the host and an at sign: postgres://exporter@host/database".into()
+            }
             Fault::Standby => {
                 "name all servers of the cluster in state.url, or the address that leads to the primary".into()
             }
             Fault::ReadOnly => format!(
-                "run ALTER ROLE \"{user}\" RESET default_transaction_read_only and ALTER DATABASE \"{database}\" RESET \
+                "if it is a managed database whose disk is full, make room; else run ALTER ROLE \"{user}\" RESET default_transaction_read_only and ALTER DATABASE \"{database}\" RESET \
                  default_transaction_read_only as their owner, and look at postgresql.conf and at options in state.url"
             ),
             Fault::Password => format!(
@@ -162,25 +168,32 @@ impl ServerFault {
 impl fmt::Display for ServerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { server, user, database, fault } = self;
+        // libpq takes the name of the process's user then, and so does the library.
+        let who = if user.is_empty() {
+            "the user of this process (state.url names none)".to_owned()
+        } else {
+            format!("user \"{user}\"")
+        };
         match fault {
             Fault::NotResolved(said) => write!(f, "the name of {server} is not known: {said}"),
             Fault::Refused => write!(f, "{server} refuses the connection: nothing listens there"),
             Fault::NoSocket => write!(f, "{server} is not there: no server has this Unix socket"),
             Fault::Silent(limit) => write!(f, "{server} does not answer within {limit:?}"),
             Fault::Network(said) => write!(f, "{server} cannot be reached: {said}"),
+            Fault::Foreign => write!(f, "what answers at {server} does not speak PostgreSQL's protocol"),
             Fault::Standby => write!(f, "{server} is a standby (in recovery), which cannot be written to"),
             Fault::ReadOnly => write!(
                 f,
-                "{server} makes each transaction of user \"{user}\" read-only (default_transaction_read_only), though it is no standby"
+                "{server} makes each transaction of {who} read-only (default_transaction_read_only), though it is no standby"
             ),
             Fault::Password => {
-                write!(f, "{server} does not accept the password of user \"{user}\", or has no such role")
+                write!(f, "{server} does not accept the password of {who}, or has no such role")
             }
-            Fault::NoPassword => write!(f, "{server} asks for a password of user \"{user}\", and none is configured"),
-            Fault::PasswordFile(why) => write!(f, "{server} asks for a password of user \"{user}\", and {why}"),
+            Fault::NoPassword => write!(f, "{server} asks for a password of {who}, and none is configured"),
+            Fault::PasswordFile(why) => write!(f, "{server} asks for a password of {who}, and {why}"),
             Fault::NoDatabase => write!(f, "{server} has no database \"{database}\""),
             Fault::NoRole => write!(f, "{server} has no role \"{user}\""),
-            Fault::NoAccess(said) => write!(f, "{server} does not let user \"{user}\" in: {said}"),
+            Fault::NoAccess(said) => write!(f, "{server} does not let {who} in: {said}"),
             Fault::Full(said) => write!(f, "{server} takes no more connections: {said}"),
             Fault::NotReady(said) => write!(f, "{server} is not ready: {said}"),
             Fault::Parameter(said) => write!(f, "{server} refuses a parameter of the connection: {said}"),
@@ -202,6 +215,9 @@ impl Fault {
             return Self::said(db);
         }
         let text = chain(error);
+        if text.contains("parsing response from server") {
+            return Self::Foreign;
+        }
         if let Some(tls) = find::<rustls::Error>(error) {
             return Self::of_tls(tls);
         }

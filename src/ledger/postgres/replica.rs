@@ -157,6 +157,8 @@ pub struct Replica {
     /// Another server has become the primary, and this replica has said what it had seen before.
     has_reported: bool,
     is_put_failing: bool,
+    /// It was given the lease, and could not read what it needs to count.
+    cannot_count: bool,
 }
 
 impl Replica {
@@ -177,8 +179,13 @@ impl Replica {
         database.find_primary().await;
         let is_prepared = match prepare(&database).await {
             Ok(()) => true,
-            Err(error @ (PostgresError::Unreachable { .. } | PostgresError::Standby { .. })) => {
-                tracing::warn!(%error, "no page is served and no delivery is taken until the database can be used");
+            Err(
+                error @ (PostgresError::Unreachable { .. }
+                | PostgresError::Standby { .. }
+                | PostgresError::NoRoom { .. }),
+            ) => {
+                // The first look at it, which follows at once, says so to whoever reads the log.
+                tracing::debug!(%error, "the tables could not be made or found yet");
                 false
             }
             Err(error) => return Err(error.into()),
@@ -205,6 +212,7 @@ impl Replica {
             lost_since: None,
             has_reported: false,
             is_put_failing: false,
+            cannot_count: false,
         };
         Ok((replica, PageReader { currency, reads, standing, config }))
     }
@@ -316,9 +324,8 @@ impl Replica {
                     self.has_reported = self.report().await;
                 }
                 let error = LedgerError::from(error);
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    self.show(Err(&error));
-                }
+                self.is_failing = true;
+                self.show(Err(&error));
                 (self.on_read)(Err(&error));
                 Err(NotCurrent(Arc::new(error)))
             }
@@ -392,11 +399,16 @@ impl Replica {
         let (config, shared) = (self.config.clone(), (Arc::clone(&self.currency), self.inbox.clone()));
         match PostgresLedger::open(&self.database, (epoch, sent), config, shared, observer).await {
             Ok((ledger, opened)) => {
+                self.cannot_count = false;
                 self.standing.lock().unwrap_or_else(PoisonError::into_inner).holder = self.name.to_string();
                 Some((ledger, opened))
             }
             Err(error) => {
-                tracing::warn!(%error, "this replica may count, but cannot");
+                if std::mem::replace(&mut self.cannot_count, true) {
+                    tracing::debug!(%error, "this replica still cannot count");
+                } else {
+                    tracing::warn!(%error, "this replica may count, but cannot");
+                }
                 None
             }
         }

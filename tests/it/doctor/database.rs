@@ -2,11 +2,13 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
+use simulator::{Clock as _, SimulatorConfig, SystemClock};
 use test_postgres::{Server, Setup as ServerSetup};
 
 use super::{doctor, installation, organization, set_mode};
-use crate::support::{Api, Setup, until};
+use crate::support::{Api, Daemon, Setup, until};
 
 /// It finds its way into nothing that is printed.
 const PASSWORD: &str = "s3cret-Q7vJx2bN";
@@ -25,8 +27,82 @@ fn sharing(setup: Setup, server: &Server, place: &Path) -> Setup {
     std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
     set_mode(&file, 0o600);
     setup
-        .set("STATE__URL", &format!("postgres://exporter@127.0.0.1:{}/postgres", server.port()))
+        // On a busy machine a server takes seconds to check a password.
+        .set("STATE__URL", &format!("postgres://exporter@127.0.0.1:{}/postgres?connect_timeout=20", server.port()))
         .set("STATE__PASSWORD_FILE", &file.display().to_string())
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn doctor_says_which_database_who_counts_and_what_becomes_of_a_commit() {
+    let (api, place, server) = (Api::start(organization()), tempfile::tempdir().unwrap(), server());
+    let setup = sharing(installation(api.address, place.path()), &server, place.path());
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);
+    assert!(
+        found.only("database").1.contains(&format!("at 127.0.0.1:{}, as user exporter", server.port())),
+        "{}",
+        found.all
+    );
+    assert_eq!(found.only("database-tables").1, "the tables will be made at the first start");
+    assert!(found.only("database-durability").1.starts_with("commits are asynchronous"), "{}", found.all);
+    assert!(found.of("state").is_empty() && found.of("disk").is_empty(), "{}", found.all);
+    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'agntix_exporter'").trim(), "0");
+    let daemon = setup.start();
+    until("it to count", || (daemon.get("/-/active").0 == 200).then_some(()));
+    let found = until("all of it to be there", || {
+        let found = doctor(&setup);
+        found.of("replicas").first().is_some_and(|(_, says)| says.contains(" counts, for ")).then_some(found)
+    });
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![]), "{}", found.all);
+    assert!(found.only("replicas").1.starts_with("1 replica is there ("), "{}", found.all);
+    let standby = server.synchronous_standby();
+    let found = doctor(&setup);
+    assert!(found.only("database-durability").1.starts_with("commits are synchronous"), "{}", found.all);
+    // A new standby, and what the log says of it.
+    for line in [
+        "connected to the database",
+        "shares the counts of a database",
+        "the replica that counts",
+        "commits are asynchronous",
+    ] {
+        until(line, || (daemon.lines_with(line) == 1).then_some(()));
+    }
+    until("the change to be told", || (daemon.lines_with("commits are synchronous") == 1).then_some(()));
+    drop(standby);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn doctor_tells_what_is_wrong_with_a_database() {
+    let (api, place, server) = (Api::start(organization()), tempfile::tempdir().unwrap(), server());
+    let setup = sharing(installation(api.address, place.path()), &server, place.path());
+    let file = place.path().join("password");
+    set_mode(&file, 0o644);
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![("secret-file", "warning")]), "{}", found.all);
+    std::fs::write(&file, "another").unwrap();
+    set_mode(&file, 0o600);
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(1), vec![("database", "failure")]), "{}", found.all);
+    assert!(found.only("database").1.contains("does not accept the password of user \"exporter\""), "{}", found.all);
+    std::fs::write(&file, PASSWORD).unwrap();
+    server.sql("REVOKE CREATE ON DATABASE postgres FROM exporter; ALTER ROLE exporter SET synchronous_commit = off");
+    let found = doctor(&setup);
+    let wrong = vec![("database-tables", "failure"), ("database-durability", "failure")];
+    assert_eq!((found.code, found.wrong()), (Some(1), wrong), "{}", found.all);
+    let findings = found.json["findings"].as_array().unwrap();
+    let advice =
+        findings.iter().find(|finding| finding["check"] == "database-tables").unwrap()["advice"].as_str().unwrap();
+    server.psql(advice.split_once('\n').unwrap().1);
+    server.sql("ALTER ROLE exporter RESET synchronous_commit");
+    assert_eq!(doctor(&setup).wrong(), vec![]);
+    // The counts of a state in a directory would be left behind.
+    let alone = Setup::new(api.address, &place.path().join("state"));
+    alone.start().stops_on("TERM");
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![("state", "warning")]), "{}", found.all);
+    assert!(found.only("state").1.contains("the database holds none yet"), "{}", found.all);
 }
 
 #[test]
@@ -62,6 +138,71 @@ fn mistake_in_the_url_is_one_sentence_before_anything_is_asked() {
     assert!(listener.accept().is_err(), "it has connected");
 }
 
+/// Ends all connections of the replicas.
+const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'exporter'";
+
+/// In which order role and file get another password.
+#[derive(Clone, Copy, PartialEq)]
+enum First {
+    Role,
+    File,
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn password_that_is_replaced_while_replicas_run_loses_nothing() {
+    let (place, server) = (tempfile::tempdir().unwrap(), server());
+    // Sessions end during all of it.
+    let start = SystemClock.now().minus(Duration::from_secs(100));
+    let api = Api::start(SimulatorConfig { rate_limit: Some(1_000_000), ..SimulatorConfig::load(start, 4.0, 500) });
+    let setup = sharing(Setup::new(api.address, &place.path().join("unused")), &server, place.path())
+        .set("HA__LEASE", "2s")
+        .set("SESSIONS__LOOK_BACK_DEADLINE", "0s");
+    let replicas = [setup.start(), setup.start()];
+    until("a replica to count", || replicas.iter().find(|replica| replica.get("/-/active").0 == 200));
+    for (first, password) in [(First::Role, "an0ther-Q7vJx2bN"), (First::File, "th1rd-Q7vJx2bN")] {
+        let role = || {
+            server.sql(&format!("SET password_encryption = 'scram-sha-256'; ALTER ROLE exporter PASSWORD '{password}'"))
+        };
+        let file = || std::fs::write(place.path().join("password"), format!("{password}\n")).unwrap();
+        let before = replicas.each_ref().map(refusals);
+        if first == First::Role {
+            drop(role())
+        } else {
+            file()
+        }
+        // Connections that are there go on. These end, and new ones are not made.
+        for (replica, before) in replicas.iter().zip(before) {
+            // It is told, though the lost connections were told before.
+            until("the refusal to be told", || {
+                // One that was just being made may have the old password.
+                server.sql(CUT);
+                (refusals(replica) > before).then_some(())
+            });
+            until("no page to be served", || (replica.try_get("/metrics")?.0 == 503).then_some(()));
+        }
+        if first == First::Role {
+            file()
+        } else {
+            drop(role())
+        }
+        for replica in &replicas {
+            until("a page to be served again", || (replica.try_get("/metrics")?.0 == 200).then_some(()));
+        }
+    }
+    for replica in &replicas {
+        replica.shows(&api.truth());
+        assert!(!replica.log().contains("Q7vJx2bN"), "{}", replica.log());
+    }
+}
+
+/// How often a replica has said that it cannot use the database because of the password.
+fn refusals(replica: &Daemon) -> usize {
+    let log = replica.log();
+    let said = log.lines().filter(|line| line.contains("target=agntix_exporter::app::commits"));
+    said.filter(|line| line.contains("does not accept the password of user")).count()
+}
+
 #[test]
 #[ignore = "needs PostgreSQL (.ci/tools)"]
 fn password_is_on_no_page_and_in_no_log_line_error_or_finding() {
@@ -83,7 +224,7 @@ fn password_is_on_no_page_and_in_no_log_line_error_or_finding() {
         said.push(setup.clone().argument("doctor").argument("--format=json").run().1);
         // A server that is away, and one that refuses.
         server.sql("ALTER ROLE exporter PASSWORD 'an0ther'");
-        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'exporter'");
+        server.sql(CUT);
         until("no page to be served", || (daemon.get("/metrics").0 != 200).then_some(()));
         said.push(daemon.get("/metrics").1);
         said.push(daemon.get("/").1);

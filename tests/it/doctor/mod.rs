@@ -110,7 +110,7 @@ fn all_is_well_before_the_first_start_and_nothing_is_made() {
     assert!(!text.contains('\x1b') && !text.contains('\r'), "colours or progress without a terminal: {text:?}");
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }

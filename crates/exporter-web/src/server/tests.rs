@@ -213,6 +213,31 @@ async fn clients_that_connected_just_before_the_stop_are_answered() {
     assert!(TcpStream::connect(running.address).await.is_err());
 }
 
+#[tokio::test]
+async fn answer_under_way_at_the_stop_says_that_its_connection_closes() {
+    let (asked, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let (has_asked, is_stopped) = (asked.clone(), stopped.clone());
+    let slow = move || async move {
+        has_asked.cancel();
+        is_stopped.cancelled().await;
+        "late"
+    };
+    let running = start(routes(2).route("/slow", get(slow)), options(60_000, 60_000)).await;
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    let before = kept(&mut client, "/metrics").await.expect("it was closed unanswered");
+    assert!(!before.contains("connection:"), "nobody has asked for it: {before}");
+    let answer = tokio::spawn(async move { (kept(&mut client, "/slow").await, client) });
+    timeout(BOUND, asked.cancelled()).await.unwrap();
+    running.stop.cancel();
+    stopped.cancel();
+    let (answer, mut client) = answer.await.unwrap();
+    // A client that keeps its connections would send its next request into one that nobody reads.
+    let answer = answer.expect("it was closed unanswered");
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("late"), "{answer}");
+    closed(&mut client).await;
+    timeout(BOUND, running.server).await.expect("it does not end").unwrap();
+}
+
 /// One request and its answer over a connection that stays open; none if it does not.
 async fn kept(client: &mut TcpStream, path: &str) -> Option<String> {
     client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.ok()?;
