@@ -23,6 +23,8 @@ use crate::session::Channel;
 pub struct PolicyConfig {
     /// `sessions.retention`
     pub retention: Duration,
+    /// `metrics.new_series_hold`
+    pub hold: Duration,
     /// The bucket bounds.
     pub bucket_schemas: Arc<BucketSchemas>,
     /// `metrics.extracted`
@@ -38,6 +40,7 @@ impl From<&Config> for PolicyConfig {
         let bucket_schemas = Arc::new(buckets::schemas(&config.metrics));
         Self {
             retention: config.sessions.retention,
+            hold: config.metrics.new_series_hold,
             extracted: config.metrics.extracted.clone().into(),
             agents: AgentParts::default(),
             charges: Charges::new(&bucket_schemas, &config.metrics.extracted),
@@ -51,6 +54,7 @@ impl PolicyConfig {
     /// Takes over what can change while a ledger is open.
     pub(in crate::ledger) fn reload(&mut self, new: &Self) {
         self.retention = new.retention;
+        self.hold = new.hold;
         self.bounds = new.bounds;
     }
 

@@ -4,6 +4,10 @@
 //! Numbers are written seven bits a byte, the lowest first, as most of them are small. A row begins with the number of its
 //! format; a replica that does not know it cannot go on, and says so.
 
+use exposition::LabelSet;
+
+use crate::catalogue::{Family, SeriesKey};
+
 /// The number of the format.
 const FORMAT: u8 = 1;
 
@@ -160,6 +164,12 @@ pub(super) fn read(row: &[u8]) -> Option<Vec<Item>> {
         });
     }
     Some(items)
+}
+
+/// The key of a series that begins; `None` if this version does not know the family.
+pub(super) fn key(family: u8, labels: &str) -> Option<SeriesKey> {
+    let family = Family::from_code(family)?;
+    Some(SeriesKey { family, labels: LabelSet::parse(family.descriptor().labels, labels)? })
 }
 
 struct Reader<'r>(&'r [u8]);

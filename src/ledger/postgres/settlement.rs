@@ -7,6 +7,7 @@
 //! else when every replica has said how far it had seen and has put into the inbox again what it knows, and that is counted. A
 //! replica that says nothing is waited for, but no longer than [`LONGEST`].
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
@@ -14,6 +15,8 @@ use tokio_postgres::types::{ToSql, Type};
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
+use super::news::{self, Item};
+use crate::catalogue::SeriesKey;
 
 /// How long pages wait for it.
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
@@ -85,6 +88,22 @@ impl Settlement {
         Ok(self.verdict(&reports, uptime()))
     }
 
+    /// Those of the series in their initial-zero window that may have been shown without it, since the commit that ended it may
+    /// be lost: they must not be shown at 0 again. The others go on, so that their first rise is not hidden.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub(super) async fn released(
+        &self,
+        connection: &Connection,
+        held: Vec<SeriesKey>,
+        hold: Duration,
+    ) -> Result<Vec<SeriesKey>, PostgresError> {
+        // Whoever counted before has committed nothing since this began.
+        let recent = recent(connection, hold + uptime().saturating_sub(self.began)).await?;
+        Ok(released(held, &recent, self.found))
+    }
+
     fn verdict(&mut self, reports: &Reports, now: Uptime) -> Option<Verdict> {
         let is_late = now.saturating_sub(self.began) >= LONGEST;
         let known =
@@ -97,6 +116,41 @@ impl Settlement {
         let is_counted = reports.inbox.is_none_or(|(first, _)| first > last);
         (is_counted || is_late).then_some(known)
     }
+}
+
+/// What a commit began.
+struct Begun {
+    /// The number of the commit.
+    sequence: i64,
+    series: Vec<SeriesKey>,
+}
+
+/// The commits of the last `span` by the database's clock, with the series that began with each.
+async fn recent(connection: &Connection, span: Duration) -> Result<Vec<Begun>, PostgresError> {
+    let schema = connection.database().schema();
+    let query = format!(
+        "SELECT sequence, news FROM {schema}.commits WHERE at > clock_timestamp() - $1 * interval '1 millisecond'"
+    );
+    let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&span_ms, Type::INT8)];
+    let rows = connection.ask(LIMIT, |client| async { client.query_typed(&query, &parameters).await }).await?;
+    let begun = |item| if let Item::New { family, labels, .. } = item { news::key(family, &labels) } else { None };
+    let commit = |row: &tokio_postgres::Row| {
+        let items = news::read(row.get(1)).unwrap_or_default();
+        Begun { sequence: row.get(0), series: items.into_iter().filter_map(begun).collect() }
+    };
+    Ok(rows.iter().map(commit).collect())
+}
+
+/// A window lasts at least as long as `recent` reaches back, so that of a series that began in one of these commits it had not
+/// ended. What has begun since the commit `found` may have begun before, in commits that are lost: after that one, but when is
+/// known only if that one is recent.
+fn released(held: Vec<SeriesKey>, recent: &[Begun], found: i64) -> Vec<SeriesKey> {
+    if !recent.iter().any(|commit| commit.sequence <= found) {
+        return held;
+    }
+    let begun: HashSet<&SeriesKey> = recent.iter().flat_map(|commit| &commit.series).collect();
+    held.into_iter().filter(|key| !begun.contains(key)).collect()
 }
 
 async fn reports(connection: &Connection) -> Result<Reports, PostgresError> {
@@ -128,7 +182,27 @@ pub(super) async fn report(database: &Database, name: &str, newest: i64) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use exposition::LabelSet;
+
     use super::*;
+    use crate::catalogue::Family;
+
+    #[test]
+    fn windows_go_on_that_no_lost_commit_can_have_ended() {
+        let key = |agent: &str| news::key(Family::Languages.code(), &labels(agent)).unwrap();
+        let begun = |sequence, agents: &[&str]| Begun { sequence, series: agents.iter().copied().map(key).collect() };
+        let held = || ["old", "new", "again"].map(key).to_vec();
+        // `again` is counted again by whoever counts now.
+        let recent = [begun(10, &["new"]), begun(11, &["again"])];
+        assert_eq!(released(held(), &recent, 10), [key("old")]);
+        // Nobody knows when it was shown first, which may be long ago.
+        assert_eq!(released(held(), &[begun(11, &["again"])], 10), held());
+        assert_eq!(released(held(), &[], 10), held());
+    }
+
+    fn labels(agent: &str) -> String {
+        LabelSet::new(Family::Languages.descriptor().labels, [agent, "en"]).as_str().to_owned()
+    }
 
     fn settlement() -> Settlement {
         Settlement { found: 10, is_synchronous: false, began: Uptime::ZERO, looked: None, delivery: None }

@@ -339,9 +339,9 @@ impl Writer {
         if verdict == Verdict::Whole {
             store.renew().await?;
         } else {
-            // That a window had ended may be lost, and its series must not be shown at 0 again.
             let held = hold::stored(&store.series());
-            committed = store.commit(&[Change::Release(held.into())]).await?.1;
+            let released = settlement.released(store.connection(), held, self.config.policy.hold).await?;
+            committed = store.commit(&[Change::Release(released.into())]).await?.1;
         }
         (committed.series, committed.replaces, committed.has_lost) = (store.series(), true, verdict != Verdict::Whole);
         Ok(Some(committed))

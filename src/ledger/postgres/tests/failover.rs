@@ -7,8 +7,10 @@ use test_postgres::{Server, Signal};
 
 use super::replicas::{LONG, PATIENCE, Running, SHORT, start, started, url_of, whole};
 use super::{database, runtime};
+use crate::catalogue::{Family, SeriesState};
 use crate::ledger::Change;
 use crate::ledger::postgres::census::Census;
+use crate::ledger::tests::{facts, session};
 
 /// Scrapes all of them until each shows `last`. Every page on the way shows at least what was shown before.
 async fn all_show(replicas: &[&Running], shown_before: u64, last: u64) {
@@ -31,10 +33,15 @@ async fn all_show(replicas: &[&Running], shown_before: u64, last: u64) {
 
 /// A primary, and a standby that lacks what comes after `a`, which is counted by `one`.
 async fn behind(primary: &Server, standby: &Server, one: &Running) {
-    one.commit_at_last(vec![whole("a")]).await;
-    standby.eventually_has("SELECT count(*) FROM agntix_exporter.counted", "1");
+    behind_after(vec![whole("a")], "1", (primary, standby), one).await;
+}
+
+/// A primary, and a standby that lacks what comes after `last`. So many sessions are counted then.
+async fn behind_after(last: Vec<Change>, counted: &str, (primary, standby): (&Server, &Server), one: &Running) {
+    one.commit_at_last(last).await;
+    standby.eventually_has("SELECT count(*) FROM agntix_exporter.counted", counted);
     standby.detach();
-    assert_eq!(primary.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "1");
+    assert_eq!(primary.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), counted);
 }
 
 #[test]
@@ -180,6 +187,49 @@ fn what_nobody_knows_any_more_is_lost_on_all_pages_at_once_and_told() {
         }
         let settled = standby.sql("SELECT timeline FROM agntix_exporter.lease");
         assert_eq!(settled.trim(), "00000002");
+        two.stop().await;
+        three.stop().await;
+    });
+}
+
+/// The intents of the series that are in their initial-zero window on the page of a replica, and of those that are not.
+fn intents(replica: &Running) -> (Vec<String>, Vec<String>) {
+    let page = replica.page();
+    let of_intents = page.into_iter().filter(|state| state.key.family == Family::Intents);
+    let (held, shown): (Vec<_>, Vec<_>) = of_intents.partition(|state| state.held_counts.is_some());
+    let intent = |state: SeriesState| ["old", "new"].into_iter().find(|of| state.key.labels.as_str().contains(of));
+    let names = |states: Vec<SeriesState>| states.into_iter().filter_map(intent).map(str::to_owned).collect();
+    (names(held), names(shown))
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn series_whose_window_cannot_have_ended_in_a_commit_that_is_lost_stay_in_it() {
+    let mut primary = Server::start();
+    let standby = primary.standby();
+    let url = url_of(&[&primary, &standby]);
+    let gone = runtime();
+    let one = gone.block_on(async {
+        let one = start(&url, "one", SHORT * 2).await;
+        one.commit_at_last(vec![session(&facts("a", Some(5_000), Some("old")))]).await;
+        // It is shown at 0 for a minute, which may have passed before the primary is killed.
+        primary.sql("UPDATE agntix_exporter.commits SET at = at - interval '1 hour'");
+        let last = vec![session(&facts("b", Some(5_000), Some("new")))];
+        behind_after(last, "2", (&primary, &standby), &one).await;
+        one
+    });
+    runtime().block_on(async {
+        one.commit_at_last(vec![whole("c")]).await;
+        primary.kill();
+        gone.shutdown_background();
+        standby.promote();
+        standby.sql("INSERT INTO agntix_exporter.replicas (name, seen) VALUES ('one', now()) ON CONFLICT DO NOTHING");
+        let two = start(&url, "two", SHORT * 2).await;
+        let three = start(&url, "three", SHORT * 2).await;
+        all_show(&[&two, &three], 2, 2).await;
+        for replica in [&two, &three] {
+            assert_eq!(intents(replica), (vec!["new".to_owned()], vec!["old".to_owned()]));
+        }
         two.stop().await;
         three.stop().await;
     });

@@ -142,8 +142,12 @@ impl Running {
     /// What a scrape finds.
     pub(super) async fn scrape(&self) -> Option<BTreeMap<String, Vec<u64>>> {
         self.reader.current().await.ok()?;
-        let series: Vec<_> = self.page.lock().unwrap().values().cloned().collect();
-        Some(totals(&series))
+        Some(totals(&self.page()))
+    }
+
+    /// The series that it shows, in no order, whether or not they are current.
+    pub(super) fn page(&self) -> Vec<SeriesState> {
+        self.page.lock().unwrap().values().cloned().collect()
     }
 
     pub(super) async fn stop(self) {
