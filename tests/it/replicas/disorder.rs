@@ -15,9 +15,9 @@ use super::database::{Database, Kind};
 use super::link::Flow;
 use super::scraper::Scraper;
 use super::service::Service;
-use super::{receiving, replica};
+use super::{all_delivered, receiving, replica};
 use crate::budget::fullest_window;
-use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address, until};
+use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address};
 
 const REPLICAS: usize = 3;
 /// Of `ha.lease`, which is 2 s here.
@@ -158,18 +158,6 @@ fn schedule(seed: u64, mix: &Mix, actions: u32) {
     }
     let ids = database.sql("SELECT count(*) FROM agntix_exporter.counted");
     assert_eq!(ids.trim(), api.sessions().len().to_string(), "sessions counted");
-}
-
-/// Waits until every delivery was acknowledged.
-fn all_delivered(api: &Api) {
-    let mut progress = api.simulator.delivery_progress().unwrap();
-    while !progress.done {
-        let before = progress.acknowledged;
-        progress = until("a delivery to be acknowledged", || {
-            api.simulator.delivery_progress().filter(|progress| progress.done || progress.acknowledged > before)
-        });
-    }
-    assert_eq!(progress.given_up, 0, "{progress:?}");
 }
 
 fn happens(fault: Fault, random: &mut fastrand::Rng, replicas: &mut [Replica], database: &mut Database) {

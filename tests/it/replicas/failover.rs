@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use simulator::{Clock as _, DeliveryConfig, SimulatorConfig, SystemClock};
 use test_postgres::Server;
 
 use super::scraper::Scraper;
 use super::service::Service;
-use super::{receiving, replica};
+use super::{all_delivered, receiving, replica};
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address, total, until};
 
 fn runs(usually: u64) -> u64 {
@@ -75,12 +75,6 @@ impl Scene {
         killed(&mut self.replicas);
         self.standby.promote();
     }
-
-    fn wait_for_deliveries(&self) {
-        until("all deliveries to be acknowledged", || {
-            self.api.simulator.delivery_progress().filter(|progress| progress.done).map(drop)
-        });
-    }
 }
 
 #[test]
@@ -93,7 +87,7 @@ fn replicas_that_live_lose_nothing_and_count_nothing_twice_when_an_asynchronous_
         let scraper =
             Scraper::over(scene.replicas.iter().map(|replica| replica.address).collect(), Duration::from_millis(50));
         scene.fail_over(&mut random, |_| {});
-        scene.wait_for_deliveries();
+        all_delivered(&scene.api);
         for replica in &scene.replicas {
             replica.shows(&scene.api.truth());
         }
@@ -112,8 +106,13 @@ fn what_is_lost_with_all_replicas_is_told_and_the_page_shows_what_the_database_h
             setup.set("SESSIONS__LISTING", "false").set("POLL__OPEN_INTERVAL", "1s")
         });
         scene.fail_over(&mut random, |replicas| replicas.drain(..).for_each(Daemon::kill));
+        let began = Instant::now();
         scene.replicas = scene.setups.iter().map(Setup::start).collect();
-        scene.wait_for_deliveries();
+        let is_served = || scene.replicas.iter().any(|replica| !replica.samples_if_any().is_empty());
+        until("a page to be served", || is_served().then_some(()));
+        let served = began.elapsed();
+        all_delivered(&scene.api);
+        let delivered = began.elapsed();
         let counted = || scene.standby.sql("SELECT count(*) FROM agntix_exporter.counted").trim().to_owned();
         let left =
             "SELECT (SELECT count(*) FROM agntix_exporter.inbox) + (SELECT count(*) FROM agntix_exporter.pending)";
@@ -129,6 +128,10 @@ fn what_is_lost_with_all_replicas_is_told_and_the_page_shows_what_the_database_h
                     .then_some(())
             });
         }
+        println!(
+            "seed {seed}: pages after {served:.1?}, all delivered after {delivered:.1?}, counted after {:.1?}",
+            began.elapsed()
+        );
         let told: f64 =
             scene.replicas.iter().filter_map(|r| r.sample("agntix_exporter_ledger_regressions_total")).sum();
         assert!(told >= 1.0, "seed {seed}");

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use test_postgres::Server;
 
-use crate::support::{Daemon, Setup, WEBHOOK_SECRET, until};
+use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, until};
 use service::{is_active, scrape};
 
 /// A replica on the database at `url`. It loses its turn when it was silent for two seconds.
@@ -46,7 +46,6 @@ mod turns {
     use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
     use super::*;
-    use crate::support::Api;
 
     fn finished(total: u64) -> SimulatorConfig {
         SimulatorConfig::load(SystemClock.now().minus(Duration::from_secs(1_800)), 10.0, total)
@@ -162,4 +161,16 @@ fn receiving(setup: Setup, webhook: SocketAddr) -> Setup {
         .set("WEBHOOK__ENABLED", "true")
         .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
         .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
+}
+
+/// Waits until every delivery was acknowledged.
+fn all_delivered(api: &Api) {
+    let mut progress = api.simulator.delivery_progress().unwrap();
+    while !progress.done {
+        let before = progress.acknowledged;
+        progress = until("a delivery to be acknowledged", || {
+            api.simulator.delivery_progress().filter(|progress| progress.done || progress.acknowledged > before)
+        });
+    }
+    assert_eq!(progress.given_up, 0, "{progress:?}");
 }
