@@ -16,7 +16,8 @@ use super::currency::Currency;
 use super::error::PostgresError;
 use super::inbox::Inbox;
 use super::kept::Kept;
-use super::lease::{Step, Term, uptime};
+use super::lease::{Step, Term, Uptime, uptime};
+use super::lease_row;
 use super::settlement::{Settlement, Verdict};
 use super::store::{Store, StoreConfig};
 use crate::ledger::hold::InitialZeroWindows;
@@ -259,7 +260,13 @@ impl Writer {
         if let Some(store) = self.store.take() {
             return Ok(self.store.insert(store));
         }
-        let (mut store, _) = Store::open(&self.database, self.epoch, self.config.clone()).await?;
+        let opening = Box::pin(Store::open(&self.database, self.epoch, self.config.clone()));
+        // Until the first extension the lease is as certain as it was.
+        let unextended = (self.epoch, Uptime::ZERO);
+        let lease = self.config.lease;
+        let (opened, sent) = lease_row::extended_during(&self.database, unextended, lease, opening).await;
+        self.term.confirmed(sent);
+        let (mut store, _) = opened?;
         let has_lost = store.sequence() < self.currency.sequence();
         let (replayed, is_all) = self.commit_again(&mut store).await?;
         // A settlement that was committed, without an answer, is one that is to be shown.

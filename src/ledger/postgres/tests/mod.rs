@@ -3,6 +3,7 @@
 mod failover;
 mod faults;
 mod fences;
+mod lease;
 mod replicas;
 mod retention;
 mod tls;
