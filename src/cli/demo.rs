@@ -63,7 +63,7 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
     let simulator = Simulator::new(simulation(args)?);
-    let (api, stop_api) = spawn(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
+    let (api, stop_api) = serve(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
     if !is_address_chosen(&loaded) {
         loaded.config.web.listen_address = LISTEN.into();
     }
@@ -172,7 +172,7 @@ fn truth_metrics(config: MetricsConfig) -> TruthMetrics {
 }
 
 /// Runs a simulator on a thread of its own; it stops when the token is cancelled.
-fn spawn(simulator: Arc<Simulator>, listen: SocketAddr) -> Result<(SocketAddr, CancellationToken), Failure> {
+fn serve(simulator: Arc<Simulator>, listen: SocketAddr) -> Result<(SocketAddr, CancellationToken), Failure> {
     let unusable = |e: std::io::Error| Failure::running(format!("the simulator cannot listen on {listen} ({e})"));
     let listener = std::net::TcpListener::bind(listen).map_err(unusable)?;
     listener.set_nonblocking(true).map_err(unusable)?;

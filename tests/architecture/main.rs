@@ -4,6 +4,7 @@
 
 mod edges;
 mod source;
+mod spawns;
 mod table;
 
 use std::collections::BTreeSet;
@@ -67,21 +68,6 @@ fn no_modules_use_each_other_in_a_circle() {
         .map(|edge| format!("{}: `{}` uses `{}`", edge.place, edge.from, edge.to))
         .collect();
     assert!(circle.is_empty(), "modules use each other in a circle:\n{}\n", circle.join("\n"));
-}
-
-#[test]
-fn tasks_are_spawned_by_the_tracker_only() {
-    let spawned: Vec<_> = source::files()
-        .iter()
-        .filter(|file| file.module != ["tasks"])
-        .flat_map(|file| file.paths.iter().map(move |path| (file, path)))
-        .filter(|(_, path)| path.names.starts_with(&["tokio".into(), "spawn".into()]))
-        .map(|(file, path)| format!("{}, line {}", file.name, path.line))
-        .collect();
-    assert!(
-        spawned.is_empty(),
-        "{spawned:?}: spawn tasks with src/tasks.rs, so that a panic in them ends the daemon with an error"
-    );
 }
 
 /// The files of the poller that carry out what its core says.

@@ -12,6 +12,15 @@ pub struct NamedPath {
     pub line: usize,
 }
 
+/// A function that spawns a task or a thread, as it is named: one that is called `spawn`, or something that begins so.
+pub struct Spawn {
+    /// Its path, or it behind the last name of what it is called on: `tokio::spawn`, `requests.spawn`.
+    pub name: String,
+    pub line: usize,
+    /// What it is given; 0 where it is not called.
+    pub arguments: usize,
+}
+
 /// A file of source.
 pub struct File {
     /// From the root of the repository.
@@ -19,6 +28,8 @@ pub struct File {
     /// Its module; empty for the root of a crate.
     pub module: Vec<String>,
     pub paths: Vec<NamedPath>,
+    /// What spawns tasks or threads.
+    pub spawns: Vec<Spawn>,
     /// Names that its imports bring in from this crate.
     pub imports: BTreeSet<String>,
 }
@@ -67,12 +78,13 @@ fn file(root: &Path, path: &Path) -> (File, Vec<Vec<String>>) {
     reader.read(&tokens.into_iter().collect::<Vec<_>>());
     let tests = reader.tests.iter().map(|test| module.iter().chain([test]).cloned().collect()).collect();
     let name = path.strip_prefix(crate::root()).unwrap().display().to_string();
-    (File { name, module, paths: reader.paths, imports: reader.imports }, tests)
+    (File { name, module, paths: reader.paths, spawns: reader.spawns, imports: reader.imports }, tests)
 }
 
 #[derive(Default)]
 struct Reader {
     paths: Vec<NamedPath>,
+    spawns: Vec<Spawn>,
     imports: BTreeSet<String>,
     tests: Vec<String>,
 }
@@ -102,6 +114,7 @@ impl Reader {
     /// Takes the path that begins at `at` behind `before`. The place behind it.
     fn path(&mut self, tokens: &[TokenTree], mut at: usize, before: Vec<String>, is_import: bool) -> usize {
         let mut names = before;
+        let begin = at;
         let line = tokens[at].span().start().line;
         loop {
             match tokens.get(at) {
@@ -125,6 +138,11 @@ impl Reader {
                 break;
             }
             at += 2;
+        }
+        let is_declared = begin > 0 && is_word(&tokens[begin - 1], "fn");
+        if !is_declared && names.last().is_some_and(|name| name == "spawn" || name.starts_with("spawn_")) {
+            let name = format!("{}{}", called_on(tokens, begin), names.join("::"));
+            self.spawns.push(Spawn { name, line, arguments: arguments(tokens.get(at)) });
         }
         if is_import && matches!(names[0].as_str(), "crate" | "super" | "self") {
             let last = names.iter().rfind(|name| *name != "self");
@@ -166,6 +184,30 @@ fn follows_a_path(tokens: &[TokenTree], at: usize) -> bool {
         && is_mark(&tokens[at - 1], ':')
         && is_mark(&tokens[at - 2], ':')
         && (matches!(&tokens[at - 3], TokenTree::Ident(_)) || is_mark(&tokens[at - 3], '>'))
+}
+
+/// Of a method: the last name of what it is called on, and the dot.
+fn called_on(tokens: &[TokenTree], at: usize) -> String {
+    if at < 2 || !is_mark(&tokens[at - 1], '.') {
+        return String::new();
+    }
+    match &tokens[at - 2] {
+        TokenTree::Ident(ident) => format!("{ident}."),
+        // What another method gave.
+        TokenTree::Group(_) if at > 2 => format!("{}().", tokens[at - 3]),
+        other => format!("{other}."),
+    }
+}
+
+/// How many arguments stand in these parentheses.
+fn arguments(token: Option<&TokenTree>) -> usize {
+    match token {
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+            let inner: Vec<_> = group.stream().into_iter().collect();
+            inner.split(|token| is_mark(token, ',')).filter(|argument| !argument.is_empty()).count()
+        }
+        _ => 0,
+    }
 }
 
 fn is_mark(token: &TokenTree, mark: char) -> bool {

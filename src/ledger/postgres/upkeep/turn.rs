@@ -1,7 +1,5 @@
 //! The lease in the hands of a command: no replica counts while it works.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -23,7 +21,7 @@ pub(super) struct Turn {
     /// The number of the last commit, which stays it.
     pub(super) sequence: i64,
     length: Duration,
-    is_lost: Arc<AtomicBool>,
+    /// Ends when the lease is somebody else's.
     renewing: JoinHandle<()>,
     runtime: Handle,
 }
@@ -64,14 +62,12 @@ impl Turn {
         let look = format!("SELECT sequence FROM {schema}.lease");
         let connection = database.connection().await?;
         let row = connection.ask(*length, |client| client.query_typed_one(&look, &[])).await?;
-        let is_lost = Arc::<AtomicBool>::default();
-        let renewing = runtime.spawn(renew(database.clone(), epoch, *length, Arc::clone(&is_lost)));
+        let renewing = runtime.spawn(renew(database.clone(), epoch, *length));
         Ok(Self {
             database: database.clone(),
             epoch,
             sequence: row.get(0),
             length: *length,
-            is_lost,
             renewing,
             runtime: runtime.clone(),
         })
@@ -82,7 +78,7 @@ impl Turn {
     /// # Errors
     /// If one may have: nothing of what was done is durable yet, and it must not become so.
     pub(super) fn is_kept(&self) -> Result<(), PostgresError> {
-        if self.is_lost.load(Ordering::Relaxed) { Err(PostgresError::Superseded) } else { Ok(()) }
+        if self.renewing.is_finished() { Err(PostgresError::Superseded) } else { Ok(()) }
     }
 
     async fn release(&self) -> Result<(), PostgresError> {
@@ -97,27 +93,14 @@ impl Turn {
 }
 
 /// Extends the lease until it is somebody else's.
-async fn renew(database: Database, epoch: i64, length: Duration, is_lost: Arc<AtomicBool>) {
-    let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-    let extend = format!(
-        "UPDATE {}.lease SET expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE epoch = $1",
-        database.schema()
-    );
+async fn renew(database: Database, epoch: i64, length: Duration) {
     loop {
         tokio::time::sleep(length / 3).await;
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&epoch, Type::INT8), (&length_ms, Type::INT8)];
-        let extended = async {
-            let connection = database.connection().await?;
-            connection.ask(length, |client| client.execute_typed(&extend, &parameters)).await
-        };
-        match extended.await {
-            Ok(1) => {}
+        match lease_row::extend(&database, epoch, length).await {
+            Ok(true) => {}
+            Ok(false) => return,
             // What is written is checked against the epoch as well, so that a renewal that failed need not end it.
             Err(error) => tracing::debug!(%error, "the lease could not be extended"),
-            Ok(_) => {
-                is_lost.store(true, Ordering::Relaxed);
-                return;
-            }
         }
     }
 }
