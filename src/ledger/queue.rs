@@ -59,6 +59,29 @@ pub(super) enum Taken {
     Closed,
 }
 
+/// Has the changes of all these batches committed at once, and answers whoever waits for one of them.
+pub(super) fn commit_all(batches: Vec<Waiting>, commit: impl FnOnce(&[Change]) -> Answer) {
+    let (mut changes, mut replies) = (Vec::new(), Vec::new());
+    for batch in batches {
+        replies.push((batch.changes.len(), batch.reply));
+        changes.extend(batch.changes);
+    }
+    match commit(&changes) {
+        Ok(outcomes) => {
+            let mut outcomes = outcomes.into_iter();
+            for (count, reply) in replies {
+                // Whoever stopped waiting does not need the answer; the changes are durable all the same.
+                let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
+            }
+        }
+        Err(error) => {
+            for (_, reply) in replies {
+                let _ = reply.send(Err(Arc::clone(&error)));
+            }
+        }
+    }
+}
+
 impl Queue {
     /// Adds a batch. The future ends with its answer; dropping it withdraws the batch if it was not begun.
     pub(super) fn add(self: &Arc<Self>, changes: Vec<Change>) -> impl Future<Output = Answer> + Send + use<> {

@@ -21,7 +21,7 @@ use super::lease_row;
 use super::settlement::{Settlement, Verdict};
 use super::store::{Store, StoreConfig};
 use crate::ledger::hold::InitialZeroWindows;
-use crate::ledger::queue::{Queue, Taken};
+use crate::ledger::queue::{Queue, Taken, commit_all};
 use crate::ledger::{Change, CommitOutcome, Committed, LedgerError, Observer, hold};
 
 /// Changes that one transaction takes at most; the rest waits for the next.
@@ -95,25 +95,7 @@ impl Writer {
                         let config = serving.configs.borrow_and_update().clone();
                         self.reconfigure(&config);
                     }
-                    let (mut changes, mut replies) = (Vec::new(), Vec::new());
-                    for batch in batches {
-                        replies.push((batch.changes.len(), batch.reply));
-                        changes.extend(batch.changes);
-                    }
-                    match runtime.block_on(self.commit(&changes)) {
-                        Ok(outcomes) => {
-                            let mut outcomes = outcomes.into_iter();
-                            for (count, reply) in replies {
-                                // Whoever stopped waiting does not need the answer; the changes are durable all the same.
-                                let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
-                            }
-                        }
-                        Err(error) => {
-                            for (_, reply) in replies {
-                                let _ = reply.send(Err(Arc::clone(&error)));
-                            }
-                        }
-                    }
+                    commit_all(batches, |changes| runtime.block_on(self.commit(changes)));
                     runtime.block_on(self.fold_if_due());
                 }
                 Taken::Closed => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::in_place::InPlace;
 use super::store::{LedgerConfig, Store};
 use crate::ledger::hold::{self, InitialZeroWindows};
-use crate::ledger::queue::{Queue, Taken};
+use crate::ledger::queue::{Queue, Taken, commit_all};
 use crate::ledger::{Change, CommitOutcome, Committed, LedgerError, Observer};
 
 /// Changes that one transaction takes at most; the rest waits for the next.
@@ -112,26 +112,7 @@ impl Writer {
             if let Some(config) = reloaded {
                 self.reconfigure(&config);
             }
-            let mut changes = Vec::new();
-            let mut replies = Vec::new();
-            for batch in batches {
-                replies.push((batch.changes.len(), batch.reply));
-                changes.extend(batch.changes);
-            }
-            match self.commit(&changes) {
-                Ok(outcomes) => {
-                    let mut outcomes = outcomes.into_iter();
-                    for (count, reply) in replies {
-                        // Whoever stopped waiting does not need the answer; the changes are durable all the same.
-                        let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
-                    }
-                }
-                Err(error) => {
-                    for (_, reply) in replies {
-                        let _ = reply.send(Err(Arc::clone(&error)));
-                    }
-                }
-            }
+            commit_all(batches, |changes| self.commit(changes));
         }
     }
 
