@@ -16,6 +16,7 @@ use super::rows;
 use super::schema;
 use super::settlement::{IS_SETTLED, TIMELINE};
 use super::snapshot::{self, COMMIT_ID, CommitId, Snapshot, commit_id};
+use super::statements::milliseconds;
 use super::totals::Totals;
 use super::upkeep::NOT_MOVED;
 use crate::ledger::policy::PolicyConfig;
@@ -299,7 +300,7 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
 
 /// `shown` is the version of the gauges that were read.
 async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -> Result<Look, PostgresError> {
-    let half_ms = i64::try_from((lease / 2).as_millis()).unwrap_or(i64::MAX);
+    let half_ms = milliseconds(lease / 2);
     let schema = connection.database().schema();
     let not_moved = NOT_MOVED.replace("{s}", schema);
     let query = format!(

@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::connect::{Connection, Database};
 use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
+use super::statements::milliseconds;
 
 /// How long a question beside it may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -45,7 +46,7 @@ const EPOCH: &str = "epoch = greatest(epoch + 1, (extract(epoch FROM clock_times
 pub(super) async fn ask(database: &Database, name: &str, length: Duration) -> Result<Asked, PostgresError> {
     let connection = database.connection().await?;
     let schema = database.schema();
-    let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let length_ms = milliseconds(length);
     let take = format!(
         "UPDATE {schema}.lease SET holder = $1, {EPOCH}, since = clock_timestamp(), \
          expires = clock_timestamp() + $2 * interval '1 millisecond' WHERE only_row IN \
@@ -118,7 +119,7 @@ pub(super) async fn extended_during<T>(
 pub(super) async fn extend(database: &Database, epoch: i64, length: Duration) -> Result<bool, PostgresError> {
     let connection = database.connection().await?;
     let schema = database.schema();
-    let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let length_ms = milliseconds(length);
     let extend = format!(
         "UPDATE {schema}.lease SET expires = clock_timestamp() + $2 * interval '1 millisecond' \
          WHERE epoch = $1 AND expires > {GIVEN_UP}"

@@ -19,6 +19,11 @@ pub(super) fn number(number: i64) -> Parameter {
     (Box::new(number), Type::INT8)
 }
 
+/// How many milliseconds that is, for a statement.
+pub(super) fn milliseconds(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Statements of one transaction, in order. They can be sent again.
 #[derive(Debug, Default)]
 pub(super) struct Statements(Vec<(String, Vec<Parameter>)>);

@@ -20,7 +20,7 @@ use super::news::{Item, Row};
 use super::rows;
 use super::settlement::{IS_SYNCHRONOUS, Settlement, TIMELINE};
 use super::snapshot::{self, Snapshot};
-use super::statements::{Statements, number};
+use super::statements::{Statements, milliseconds, number};
 use super::totals::Totals;
 use crate::catalogue::{SeriesKey, SeriesState};
 use crate::clock::{Clock as _, SystemClock};
@@ -190,7 +190,7 @@ impl Store {
             "UPDATE {schema}.lease SET {column} = CASE WHEN epoch = $1 AND sequence = $2 THEN {value} END, \
              expires = clock_timestamp() + $3 * interval '1 millisecond'{settled}"
         );
-        let length_ms = i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX);
+        let length_ms = milliseconds(self.config.lease);
         let mut statements = Statements::default();
         statements.push(lease, vec![number(self.epoch), number(self.sequence), number(length_ms)]);
         statements
