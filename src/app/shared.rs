@@ -85,7 +85,7 @@ pub(super) async fn open(
     let database = Database::new(url.expose(), state.password_file.clone(), &state.schema, tasks.clone())
         .map_err(LedgerError::from)?;
     let inbox = postgres::Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
-    let (agents, name) = (store.policy.agents.clone(), name());
+    let (agents, name) = (store.policy.agents.clone(), postgres::this_process());
     let replica = ReplicaStatus {
         name: name.clone(),
         database: database.name().to_owned(),
@@ -123,12 +123,6 @@ pub(super) async fn open(
     let census = Census::new(database, &name);
     let deliveries = DeliveryLedger::new(inbox.clone(), counts);
     Ok(Shared { replica, reader, current, deliveries, agents, inbox, census, counting, sources })
-}
-
-/// Tells this replica from the others.
-fn name() -> String {
-    let host = rustix::system::uname();
-    format!("{}/{}", host.nodename().to_string_lossy(), std::process::id())
 }
 
 /// What a turn is made of.

@@ -11,9 +11,20 @@ use super::error::PostgresError;
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long a replica that says nothing counts as one: it says something every few seconds.
-const THERE: &str = "30 seconds";
+pub(in crate::ledger) const THERE: &str = "30 seconds";
 /// How long one that has gone is remembered.
 const REMEMBERED: &str = "1 hour";
+
+/// Of a row of `replicas`: whether that replica is there.
+pub(super) fn is_there() -> String {
+    format!("seen > clock_timestamp() - interval '{THERE}'")
+}
+
+/// Host and process: tells this replica from the others.
+pub fn this_process() -> String {
+    let host = rustix::system::uname();
+    format!("{}/{}", host.nodename().to_string_lossy(), std::process::id())
+}
 
 /// Takes the census, and counts this replica in.
 #[derive(Clone, Debug)]
@@ -50,8 +61,8 @@ impl Census {
         );
         let gone = format!("DELETE FROM {schema}.replicas WHERE seen < clock_timestamp() - interval '{REMEMBERED}'");
         let count = format!(
-            "SELECT (SELECT count(*) FROM {schema}.replicas WHERE seen > clock_timestamp() - interval '{THERE}'), \
-             (SELECT count(*) FROM {schema}.inbox), {SETTINGS}"
+            "SELECT (SELECT count(*) FROM {schema}.replicas WHERE {}), (SELECT count(*) FROM {schema}.inbox), {SETTINGS}",
+            is_there()
         );
         let connection = self.database.connection().await?;
         let name: &str = &self.name;

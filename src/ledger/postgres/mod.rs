@@ -45,7 +45,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use census::{Census, Whole};
+pub(super) use census::THERE;
+pub use census::{Census, Whole, this_process};
 pub use connect::Database;
 use currency::Currency;
 pub use durability::{Danger, Durability};

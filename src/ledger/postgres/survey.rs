@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_postgres::SimpleQueryMessage;
 
+use super::census::is_there;
 use super::connect::{Connection, Database};
 use super::durability::{Durability, SETTINGS};
 use super::error::PostgresError;
@@ -188,8 +189,9 @@ async fn tables(connection: &Connection, found: &Found) -> Result<Tables, Postgr
     let query = format!(
         "SELECT holder, expires > clock_timestamp(), extract(epoch FROM clock_timestamp() - since)::bigint, sequence, \
          (SELECT count(*) FROM {schema}.inbox), \
-         (SELECT string_agg(name, ', ' ORDER BY name) FROM {schema}.replicas WHERE seen > clock_timestamp() - interval '30 seconds') \
-         FROM {schema}.lease"
+         (SELECT string_agg(name, ', ' ORDER BY name) FROM {schema}.replicas WHERE {}) \
+         FROM {schema}.lease",
+        is_there()
     );
     let row = one(connection, &query).await?;
     let number = |column: usize| cell(&row, column).parse().unwrap_or(0);

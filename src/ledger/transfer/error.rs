@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ledger::LedgerError;
-use crate::ledger::postgres::PostgresError;
+use crate::ledger::postgres::{PostgresError, THERE};
 
 /// Why something could not be done to a state.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,8 @@ pub enum UpkeepError {
     },
     /// Replicas take deliveries.
     #[error(
-        "replicas use the state in {place} ({names}), and what they take now would be left behind; stop them and try again. One that was killed counts as running for 30 seconds"
+        "replicas use the state in {place} ({names}), and what they take now would be left behind; stop them and try again. One that was killed counts as running for {}",
+        THERE
     )]
     Replicas {
         /// Database and schema.

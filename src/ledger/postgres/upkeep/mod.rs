@@ -26,6 +26,7 @@ use sink::Sink;
 use source::Source;
 use turn::Turn;
 
+use super::census::this_process;
 use super::connect::Database;
 use super::error::PostgresError;
 use super::schema;
@@ -52,8 +53,7 @@ pub struct SharedState {
 impl SharedState {
     /// The state in `database`. `command` is what is done to it, as others see it.
     pub fn new(database: Database, runtime: Handle, config: &Config, command: &str) -> Self {
-        let host = rustix::system::uname();
-        let name = format!("{}/{} (state {command})", host.nodename().to_string_lossy(), std::process::id()).into();
+        let name = format!("{} (state {command})", this_process()).into();
         Self { database, runtime, lease: config.ha.lease, policy: PolicyConfig::from(config), name }
     }
 

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{SharedState, moved};
+use crate::ledger::postgres::census::is_there;
 use crate::ledger::postgres::connect::Database;
 use crate::ledger::postgres::error::PostgresError;
 use crate::ledger::postgres::lease_row::{self, Asked};
@@ -105,18 +106,12 @@ async fn renew(database: Database, epoch: i64, length: Duration) {
     }
 }
 
-/// How long a replica that says nothing counts as one.
-const THERE: &str = "30 seconds";
-
 /// Makes sure that no replica takes deliveries, which would be left behind.
 ///
 /// # Errors
 /// [`UpkeepError::Replicas`] if one is there.
 pub(super) async fn nobody_is_there(state: &SharedState) -> Result<(), UpkeepError> {
-    let query = format!(
-        "SELECT name FROM {}.replicas WHERE seen > clock_timestamp() - interval '{THERE}' ORDER BY name",
-        state.database.schema()
-    );
+    let query = format!("SELECT name FROM {}.replicas WHERE {} ORDER BY name", state.database.schema(), is_there());
     let connection = state.database.connection().await?;
     let rows = connection.ask(state.lease, |client| client.query_typed(&query, &[])).await?;
     if rows.is_empty() {
@@ -130,7 +125,7 @@ pub(super) async fn nobody_is_there(state: &SharedState) -> Result<(), UpkeepErr
 /// since what it lacks.
 ///
 /// # Errors
-/// [`PostgresError::Unsettled`] if something may.
+/// [`UpkeepError::Unsettled`] if something may.
 pub(super) async fn refuse_unsettled(state: &SharedState) -> Result<(), UpkeepError> {
     let query = format!("SELECT {IS_SETTLED} FROM {}.lease l", state.database.schema());
     let connection = state.database.connection().await?;
