@@ -18,7 +18,7 @@ use super::settlement::{IS_SETTLED, TIMELINE};
 use super::snapshot::{self, COMMIT_ID, CommitId, Snapshot, commit_id};
 use super::statements::milliseconds;
 use super::totals::Totals;
-use super::upkeep::NOT_MOVED;
+use super::upkeep::not_moved;
 use crate::ledger::policy::PolicyConfig;
 use crate::ledger::{Committed, encoding};
 
@@ -302,7 +302,7 @@ async fn load(connection: &Connection, config: &PolicyConfig) -> Result<(Known, 
 async fn look(connection: &Connection, from: i64, lease: Duration, shown: i64) -> Result<Look, PostgresError> {
     let half_ms = milliseconds(lease / 2);
     let schema = connection.database().schema();
-    let not_moved = NOT_MOVED.replace("{s}", schema);
+    let not_moved = not_moved(schema);
     let query = format!(
         "SELECT l.sequence, {IS_SETTLED}, l.expires <= clock_timestamp(), \
          l.expires <= clock_timestamp() + $2 * interval '1 millisecond', l.holder, pg_is_in_recovery(), \

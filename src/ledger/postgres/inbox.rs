@@ -15,7 +15,7 @@ use super::connect::Database;
 use super::error::PostgresError;
 use super::kept::Kept;
 use super::lease::uptime;
-use super::upkeep::NOT_MOVED;
+use super::upkeep::not_moved;
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
 use crate::ledger::{Change, Commit, CommitOutcome, Ledger, LedgerError};
@@ -86,7 +86,7 @@ impl Inbox {
 
     async fn insert(&self, deliveries: &[Vec<u8>]) -> Result<(), PostgresError> {
         let schema = self.database.schema();
-        let not_moved = NOT_MOVED.replace("{s}", schema);
+        let not_moved = not_moved(schema);
         let insert = format!("INSERT INTO {schema}.inbox (delivery) SELECT * FROM unnest($1) WHERE {not_moved}");
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&deliveries, Type::BYTEA_ARRAY)];
         let connection = self.database.connection().await?;

@@ -21,7 +21,7 @@ use tokio_postgres::Client;
 
 pub use forget::Forgotten;
 pub use inspect::{Inspection, TableSize};
-pub(super) use moved::NOT_MOVED;
+pub(super) use moved::not_moved;
 use sink::Sink;
 use source::Source;
 use turn::Turn;

@@ -16,9 +16,10 @@ use tokio_postgres::error::SqlState;
 /// When the lease of a state ends that was moved.
 const NEVER: &str = "timestamptz '9999-12-31 00:00:00+00'";
 
-/// Whether a state, whose schema is `{s}`, was not moved: for statements that must not change one that was.
-pub(in crate::ledger::postgres) const NOT_MOVED: &str =
-    "(SELECT expires < timestamptz '9999-12-31 00:00:00+00' FROM {s}.lease)";
+/// Whether the state in `schema` was not moved: for statements that must not change one that was.
+pub(in crate::ledger::postgres) fn not_moved(schema: &str) -> String {
+    format!("(SELECT expires < {NEVER} FROM {schema}.lease)")
+}
 
 /// Where the state has gone, if it has.
 pub(super) async fn read(client: &Client, database: &Database) -> Result<Option<Moved>, PostgresError> {
