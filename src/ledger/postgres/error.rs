@@ -234,6 +234,12 @@ impl PostgresError {
         self.has_code(&SqlState::T_R_SERIALIZATION_FAILURE) || self.has_code(&SqlState::T_R_DEADLOCK_DETECTED)
     }
 
+    /// What it means of a transaction that begins with the row of the lease: that row is given no value, which is refused, if its
+    /// sender is not the one that counts.
+    pub(super) fn of_fenced(self) -> Self {
+        if self.has_code(&SqlState::NOT_NULL_VIOLATION) { Self::Superseded } else { self }
+    }
+
     /// Whether the server said this.
     pub(super) fn has_code(&self, code: &SqlState) -> bool {
         matches!(self, Self::Refused { code: found, .. } if **found == *code.code())

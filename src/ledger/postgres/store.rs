@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use exposition::{BucketSchema, BucketSchemas};
 use hashbrown::HashMap;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Database};
@@ -214,9 +213,7 @@ impl Store {
                     let database = self.connection.database().clone();
                     self.connection = database.connection().await?;
                 }
-                // The first statement gives the lease no number if it is not this replica's.
-                Err(error) if error.has_code(&SqlState::NOT_NULL_VIOLATION) => return Err(PostgresError::Superseded),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.of_fenced()),
             }
         }
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::ask;
@@ -95,11 +94,8 @@ impl Session<'_> {
         self.execute("BEGIN", &[]).await?;
         let fence = "UPDATE {s}.lease SET sequence = CASE WHEN epoch = $1 AND sequence = $2 THEN sequence END";
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&self.turn.epoch, Type::INT8), (&sequence, Type::INT8)];
-        let fenced = self.execute(fence, &parameters).await;
-        fenced.map(drop).map_err(|error| {
-            let is_lost = error.has_code(&SqlState::NOT_NULL_VIOLATION);
-            if is_lost { PostgresError::Superseded.into() } else { error.into() }
-        })
+        self.execute(fence, &parameters).await.map_err(PostgresError::of_fenced)?;
+        Ok(())
     }
 
     /// Deletes its row, and says when it was created, if that was known.

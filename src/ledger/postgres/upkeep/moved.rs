@@ -11,7 +11,6 @@ use crate::clock::Timestamp;
 use crate::ledger::postgres::connect::Database;
 use crate::ledger::postgres::error::PostgresError;
 use crate::ledger::transfer::{Moved, UpkeepError};
-use tokio_postgres::error::SqlState;
 
 /// When the lease of a state ends that was moved.
 const NEVER: &str = "timestamptz '9999-12-31 00:00:00+00'";
@@ -64,8 +63,8 @@ pub(super) async fn record(turn: &Turn, to: &str, inbox: i64) -> Result<(), Upke
         (&turn.sequence, Type::INT8),
         (&inbox, Type::INT8),
     ];
-    match ask(database, client.execute_typed(&update, &parameters)).await {
-        Err(error) if error.has_code(&SqlState::NOT_NULL_VIOLATION) => {
+    match ask(database, client.execute_typed(&update, &parameters)).await.map_err(PostgresError::of_fenced) {
+        Err(PostgresError::Superseded) => {
             return Err(UpkeepError::Replicas { place: place(database), names: "one that came meanwhile".into() });
         }
         other => other?,

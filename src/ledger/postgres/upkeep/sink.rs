@@ -275,9 +275,7 @@ pub(super) async fn commit(client: &Client, turn: &Turn) -> Result<(), UpkeepErr
          epoch = epoch + 1, expires = to_timestamp(0)"
     );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&turn.epoch, Type::INT8), (&turn.sequence, Type::INT8)];
-    ask(database, client.execute_typed(&update, &parameters)).await.map_err(|error| {
-        if error.has_code(&SqlState::NOT_NULL_VIOLATION) { PostgresError::Superseded } else { error }
-    })?;
+    ask(database, client.execute_typed(&update, &parameters)).await.map_err(PostgresError::of_fenced)?;
     ask(database, client.batch_execute("COMMIT")).await?;
     Ok(())
 }
