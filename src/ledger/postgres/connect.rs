@@ -145,6 +145,21 @@ impl Database {
         u32::from_str_radix(timeline, 16).is_ok_and(|timeline| newest.is_some_and(|newest| timeline < newest))
     }
 
+    /// Waits for an answer of a server, but no longer than `limit`.
+    ///
+    /// # Errors
+    /// If there is none by then, or it is an error.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, PostgresError> {
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer.map_err(|error| PostgresError::of(&self.name, &error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {limit:?}"))),
+        }
+    }
+
     fn unreachable(&self, detail: String) -> PostgresError {
         PostgresError::Unreachable { database: self.name.clone(), detail }
     }
@@ -176,10 +191,7 @@ impl Connection {
         let Some(object) = &self.object else { return Err(self.database.unreachable("it was given up".into())) };
         let client: &Client = &object.client;
         self.is_waited_for.store(true, Ordering::Relaxed);
-        let answer = match tokio::time::timeout(limit, ask(client)).await {
-            Ok(answer) => answer.map_err(|error| PostgresError::of(&self.database.name, &error)),
-            Err(_) => Err(self.database.unreachable(format!("no answer within {limit:?}"))),
-        };
+        let answer = self.database.within(limit, ask(client)).await;
         if !matches!(answer, Err(PostgresError::Unreachable { .. })) {
             self.is_waited_for.store(false, Ordering::Relaxed);
         }

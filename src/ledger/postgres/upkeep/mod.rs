@@ -237,13 +237,7 @@ async fn ask<T>(
     database: &Database,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, PostgresError> {
-    match tokio::time::timeout(LIMIT, answer).await {
-        Ok(answer) => answer.map_err(|error| PostgresError::of(database.name(), &error)),
-        Err(_) => Err(PostgresError::Unreachable {
-            database: database.name().into(),
-            detail: format!("no answer within {LIMIT:?}"),
-        }),
-    }
+    database.within(LIMIT, answer).await
 }
 
 /// A state that is being taken away.
