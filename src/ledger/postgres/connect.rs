@@ -12,12 +12,13 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
 use tokio::task::JoinSet;
 use tokio_postgres::config::{ChannelBinding, SslMode as Asked, SslNegotiation};
-use tokio_postgres::{Client, Config as Parameters, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config as Parameters, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PostgresError;
 use super::fault::{Fault, ServerFault};
 use super::primary::{Primary, primary_of};
+use super::statements::first_row;
 use super::tables::{FORMAT, Format};
 use super::tls;
 use crate::config::{Channel, DatabaseAddress, ServerAddress, ServerHost, TlsParameters};
@@ -407,11 +408,7 @@ async fn is_of_use(client: &Client) -> Result<(), Fault> {
     // By the simple protocol, which every pooler knows.
     let query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')";
     let answer = client.simple_query(query).await.map_err(|error| Fault::of(&error))?;
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
-        _ => None,
-    });
-    match row {
+    match first_row(&answer).map(|row| (row.get(0) == Some("t"), row.get(1) == Some("on"))) {
         Some((true, _)) => Err(Fault::Standby),
         Some((false, true)) => Err(Fault::ReadOnly),
         _ => Ok(()),

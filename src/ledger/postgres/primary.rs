@@ -1,8 +1,9 @@
 //! Which primary a server is: one whose place another has taken may answer still, as if nothing had happened.
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::settlement::TIMELINE;
+use super::statements::first_row;
 
 /// A primary. A standby that is promoted begins a new timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,7 @@ impl Primary {
 pub(super) async fn primary_of(client: &Client) -> Option<Primary> {
     let query = format!("SELECT system_identifier, {TIMELINE} FROM pg_control_system()");
     let answer = client.simple_query(&query).await.ok()?;
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            let (system, timeline) = (row.get(0)?.parse().ok()?, u32::from_str_radix(row.get(1)?, 16).ok()?);
-            Some(Primary { system, timeline })
-        }
-        _ => None,
-    })
+    let row = first_row(&answer)?;
+    let (system, timeline) = (row.get(0)?.parse().ok()?, u32::from_str_radix(row.get(1)?, 16).ok()?);
+    Some(Primary { system, timeline })
 }

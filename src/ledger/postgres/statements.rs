@@ -1,4 +1,5 @@
-//! Statements that are sent all at once, in one transaction, without waiting for the answer to each.
+//! Statements that are sent all at once, in one transaction, without waiting for the answer to each; and what values and answers
+//! look like.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -6,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::Connection;
 use super::error::PostgresError;
@@ -22,6 +23,14 @@ pub(super) fn number(number: i64) -> Parameter {
 /// How many milliseconds that is, for a statement.
 pub(super) fn milliseconds(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The first row of an answer by the simple protocol, which every pooler knows.
+pub(super) fn first_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
 }
 
 /// Statements of one transaction, in order. They can be sent again.

@@ -13,6 +13,7 @@ use super::durability::{Durability, SETTINGS};
 use super::error::PostgresError;
 use super::fault::ServerFault;
 use super::schema::{self, Found};
+use super::statements::first_row;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::SslMode;
 use crate::tasks::Tasks;
@@ -215,9 +216,5 @@ async fn one(connection: &Connection, query: &str) -> Result<Vec<SimpleQueryMess
 
 /// A column of the first row; empty if it is NULL.
 fn cell(answer: &[SimpleQueryMessage], column: usize) -> String {
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(column).unwrap_or_default()),
-        _ => None,
-    });
-    row.unwrap_or_default().to_owned()
+    first_row(answer).and_then(|row| row.get(column)).unwrap_or_default().to_owned()
 }
