@@ -6,6 +6,9 @@ pub(super) const SETTINGS: &str = "current_setting('fsync'), current_setting('fu
      coalesce((SELECT source FROM pg_settings WHERE name = 'synchronous_commit'), ''), \
      current_user::text, current_database()::text";
 
+/// Whether an acknowledged commit is on two machines, as the server itself says it; see [`Durability::is_synchronous`].
+pub(super) const IS_SYNCHRONOUS: &str = "current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')";
+
 /// The settings of a server, for the role and the database that they were read with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durability {
@@ -48,7 +51,7 @@ impl Durability {
         }
     }
 
-    /// Whether an acknowledged commit is on two machines.
+    /// Whether an acknowledged commit is on two machines: [`IS_SYNCHRONOUS`], of settings that were read.
     pub fn is_synchronous(&self) -> bool {
         !self.standbys.is_empty() && !matches!(self.synchronous_commit.as_str(), "off" | "local")
     }

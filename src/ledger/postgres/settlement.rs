@@ -30,8 +30,6 @@ pub(super) const TIMELINE: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8
 /// Of the row of the lease, called `l`: whether it is settled. A database in which nothing was counted yet has lost nothing.
 pub(super) const IS_SETTLED: &str =
     "(pg_is_in_recovery() OR l.timeline IN ('', left(pg_walfile_name(pg_current_wal_lsn()), 8)))";
-/// Whether a commit is acknowledged only when another machine has it, by the settings, which every user may see.
-pub(super) const IS_SYNCHRONOUS: &str = "current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')";
 
 /// What is known in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

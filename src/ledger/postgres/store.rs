@@ -12,12 +12,13 @@ use hashbrown::HashMap;
 use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Database};
+use super::durability::IS_SYNCHRONOUS;
 use super::error::PostgresError;
 use super::lease::{Uptime, uptime};
 use super::lease_row::GIVEN_UP;
 use super::news::{Item, Row};
 use super::rows;
-use super::settlement::{IS_SYNCHRONOUS, Settlement, TIMELINE};
+use super::settlement::{Settlement, TIMELINE};
 use super::snapshot::{self, Snapshot};
 use super::statements::{Statements, milliseconds, number};
 use super::totals::Totals;
