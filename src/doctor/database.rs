@@ -6,7 +6,9 @@ use super::Finding;
 use super::finding::many;
 use super::state::StateSeen;
 use crate::config::SslMode;
-use crate::ledger::postgres::{Durability, Facts, PostgresError, ServerFault, Shared, Survey, Tables};
+use crate::ledger::postgres::{
+    Durability, Facts, MOST_CONNECTIONS, PostgresError, ServerFault, Shared, Survey, Tables,
+};
 
 const CHECK: &str = "database";
 const SERVER: &str = "database-server";
@@ -25,8 +27,6 @@ const FINE_CLOCK: Duration = Duration::from_secs(5);
 const SLOW: u32 = 50;
 /// Of a lease: two round trips then take more than the third of it that is left for a renewal to be tried again.
 const TOO_SLOW: u32 = 6;
-/// Connections that a replica has open at most.
-const OF_A_REPLICA: i64 = 8;
 
 /// What was found of the database.
 pub(super) struct DatabaseSeen {
@@ -247,8 +247,8 @@ fn latency(round_trip: Duration, lease: Duration) -> Finding {
 
 fn connections(facts: &Facts) -> Finding {
     let Facts { connections, most_connections: most, .. } = facts;
-    let says = format!("{connections} of {most} connections are open; a replica has at most {OF_A_REPLICA}");
-    if most - connections < OF_A_REPLICA {
+    let says = format!("{connections} of {most} connections are open; a replica has at most {MOST_CONNECTIONS}");
+    if most - connections < i64::from(MOST_CONNECTIONS) {
         let advice = "raise max_connections or the limit of role or database, or put PgBouncer in between (pool_mode = transaction)";
         return Finding::warning(CONNECTIONS, says, advice);
     }

@@ -26,8 +26,8 @@ use crate::tasks::Tasks;
 
 /// The task of a connection.
 const TASK: &str = "a connection to the database";
-/// Connections at once: the writer and the reader of the page have one each, deliveries share the rest.
-const MOST_CONNECTIONS: usize = 8;
+/// Connections of a replica at once, at most: the writer and the reader of the page have one each, deliveries share the rest.
+pub const MOST_CONNECTIONS: u8 = 8;
 /// How long one host may take until a connection to it can be used, if the URL does not say it.
 const HOST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the servers may take to say which of them is the primary: a page, or the lease, waits for it.
@@ -76,7 +76,8 @@ impl Database {
         };
         let connector = Arc::new(connector);
         let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: Some(WAIT) };
-        let builder = Pool::builder(Sessions(Arc::clone(&connector))).max_size(MOST_CONNECTIONS).timeouts(timeouts);
+        let builder =
+            Pool::builder(Sessions(Arc::clone(&connector))).max_size(MOST_CONNECTIONS.into()).timeouts(timeouts);
         let pool = builder.runtime(deadpool::Runtime::Tokio1).build();
         let pool = pool.map_err(|error| PostgresError::Url { detail: error.to_string() })?;
         Ok(Self { pool, connector, name, schema: quoted(schema).into(), format: &FORMAT })

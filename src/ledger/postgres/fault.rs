@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError};
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::connect::MOST_CONNECTIONS;
 use super::error::chain;
 
 /// Why a server cannot be used.
@@ -126,7 +127,9 @@ impl ServerFault {
                 )
             }
             Fault::Full(_) => {
-                "raise max_connections or the role's limit, or put a pooler in between: a replica takes up to 8".into()
+                format!(
+                    "raise max_connections or the role's limit, or put a pooler in between: a replica takes up to {MOST_CONNECTIONS}"
+                )
             }
             Fault::NotReady(_) => "wait until it is up, or look at its log".into(),
             Fault::Parameter(_) => {

@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use census::THERE;
 pub use census::{Census, Whole, this_process};
-pub use connect::Database;
+pub use connect::{Database, MOST_CONNECTIONS};
 use currency::Currency;
 pub use durability::{Danger, Durability};
 pub use error::PostgresError;
