@@ -1,12 +1,11 @@
 //! `state migrate`.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::shared;
+use super::{progress, shared};
 use crate::cli::terminal::{Failure, say};
 use crate::config::{Config, DatabaseUrl};
 use crate::ledger::moving::{self, Place};
@@ -35,7 +34,7 @@ pub(super) fn run(config: &Config, args: &MigrateArgs) -> Result<(), Failure> {
     if !to_database && (args.schema.is_some() || args.password_file.is_some()) {
         return Err(Failure::mistake("--schema and --password-file belong to the URL of a database, and --to is none"));
     }
-    let mut progress = progress();
+    let mut progress = progress(Some(SAID_EVERY));
     let report = if to_database {
         let url = DatabaseUrl::from(&*args.to);
         let mut state = config.state.clone();
@@ -63,17 +62,4 @@ pub(super) fn run(config: &Config, args: &MigrateArgs) -> Result<(), Failure> {
         from_place.name()
     ));
     Ok(())
-}
-
-/// Says how far it is: on a terminal all the time, else now and then.
-fn progress() -> impl FnMut(u64) {
-    let (shown, mut said) = (std::io::stderr().is_terminal(), Instant::now());
-    move |lines| {
-        if shown {
-            let _ = write!(std::io::stderr(), "\r{lines} lines …\r");
-        } else if said.elapsed() >= SAID_EVERY {
-            said = Instant::now();
-            say(format_args!("{lines} lines so far"));
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod shared;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 
@@ -113,7 +114,7 @@ fn run_in_directory(config: &Config, command: &StateCommand) -> Result<(), Failu
             say(format_args!("{}: {}, copied {how} and checked", file.display(), size(done.bytes)));
         }
         StateCommand::Export { to, salvage } => {
-            let mut progress = progress();
+            let mut progress = progress(None);
             let lines = write_to(to.as_deref(), &mut |out| {
                 if *salvage {
                     salvage_all(directory, out, &mut progress)
@@ -124,7 +125,7 @@ fn run_in_directory(config: &Config, command: &StateCommand) -> Result<(), Failu
             say(format_args!("{lines} lines"));
         }
         StateCommand::Import { from } => {
-            let mut progress = progress();
+            let mut progress = progress(None);
             let lines = read_from(from.as_deref(), &mut |lines| {
                 upkeep::import(config, lines, &mut progress).map_err(Failure::running)
             })?;
@@ -211,12 +212,15 @@ fn file_failure(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::running(format!("cannot {what} {} ({error})", path.display()))
 }
 
-/// Shows the progress of a long transfer on a terminal.
-fn progress() -> impl FnMut(u64) {
-    let shown = std::io::stderr().is_terminal();
+/// Shows the progress of a long transfer: on a terminal all the time; elsewhere as often as `elsewhere` says, if it says so.
+fn progress(elsewhere: Option<Duration>) -> impl FnMut(u64) {
+    let (shown, mut said) = (std::io::stderr().is_terminal(), Instant::now());
     move |lines| {
         if shown {
             let _ = write!(std::io::stderr(), "\r{lines} lines …\r");
+        } else if elsewhere.is_some_and(|every| said.elapsed() >= every) {
+            said = Instant::now();
+            say(format_args!("{lines} lines so far"));
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn of_database(inspection: &SharedInspection, now: Timestamp) -> Stri
 
 fn of_contents(remembered: &Remembered, now: Timestamp) -> Vec<(&'static str, String)> {
     let time = |at: Option<Timestamp>, none: &str| {
-        at.map_or_else(|| none.to_owned(), |at| format!("{at} ({} ago)", ago(now, at)))
+        at.map_or_else(|| none.to_owned(), |at| format!("{at} ({} ago)", rounded(now.since(at))))
     };
     let Remembered { pending, series, .. } = remembered;
     let mut rows = vec![
@@ -86,10 +86,6 @@ fn lines(rows: Vec<(&str, String)>, series: &[(&str, u64)]) -> String {
 
 fn rounded(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
-}
-
-fn ago(now: Timestamp, at: Timestamp) -> String {
-    humantime::format_duration(std::time::Duration::from_secs(now.since(at).as_secs())).to_string()
 }
 
 /// Bytes for a person.

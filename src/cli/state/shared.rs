@@ -57,12 +57,12 @@ pub(super) fn run(config: &Config, url: &DatabaseUrl, command: &StateCommand) ->
         StateCommand::Export { salvage: true, .. } => return Err(of_files("--salvage")),
         StateCommand::Backup { .. } => return Err(of_files("state backup")),
         StateCommand::Export { to, salvage: false } => {
-            let mut progress = progress();
+            let mut progress = progress(None);
             let lines = write_to(to.as_deref(), &mut |out| state.export(out, &mut progress).map_err(Failure::running))?;
             say(format_args!("{lines} lines"));
         }
         StateCommand::Import { from } => {
-            let mut progress = progress();
+            let mut progress = progress(None);
             let lines = read_from(from.as_deref().map(Path::new), &mut |lines| {
                 state.import(lines, &mut progress).map_err(Failure::running)
             })?;
