@@ -1,6 +1,6 @@
 //! A state given line by line, as of one moment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::{SharedState, ask};
 use crate::catalogue::Family;
 use crate::ledger::Change;
+use crate::ledger::policy::rows::session_key;
 use crate::ledger::postgres::connect::Database;
 use crate::ledger::postgres::error::PostgresError;
 use crate::ledger::postgres::{inbox, rows, snapshot};
@@ -15,6 +16,8 @@ use crate::ledger::transfer::{self, AGENT_PARTS, Each, Line, Pending, Series, Up
 
 /// Rows that are read at once.
 const AT_ONCE: i64 = 10_000;
+/// Keys that are asked for at once.
+const KEYS_AT_ONCE: usize = 10_000;
 
 /// Fixes the moment: whatever the connection reads from now on is of it. Gives the number of the last delivery that is still to be
 /// counted, or 0.
@@ -125,14 +128,15 @@ impl Source<'_> {
 
     fn counted_among<'i>(&self, ids: impl Iterator<Item = &'i String>) -> Result<HashSet<String>, UpkeepError> {
         let SharedState { database, runtime, .. } = self.state;
-        let query = format!("SELECT 1 FROM {}.counted WHERE key = $1", database.schema());
+        let query = format!("SELECT key FROM {}.counted WHERE key = ANY($1)", database.schema());
+        let ids: HashMap<Vec<u8>, &String> = ids.map(|id| (session_key(id).to_vec(), id)).collect();
+        let keys: Vec<&Vec<u8>> = ids.keys().collect();
         let mut counted = HashSet::new();
-        for id in ids {
-            let key = crate::ledger::policy::rows::session_key(id).to_vec();
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&key, Type::BYTEA)];
-            if runtime.block_on(ask(database, self.client.query_typed_opt(&query, &parameters)))?.is_some() {
-                counted.insert(id.clone());
-            }
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&keys, Type::BYTEA_ARRAY)];
+            let rows = runtime.block_on(ask(database, self.client.query_typed(&query, &parameters)))?;
+            let found = rows.iter().filter_map(|row| ids.get(row.get::<_, &[u8]>(0)));
+            counted.extend(found.map(|id| (*id).clone()));
         }
         Ok(counted)
     }
