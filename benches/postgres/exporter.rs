@@ -97,6 +97,18 @@ impl Exporter {
         Self { child, web, webhook, started, _directory: directory }
     }
 
+    /// One with SQLite in that directory, a replica that counts and one that does not, all of which serve pages.
+    pub fn three(directory: PathBuf, url: &str, api: &Api) -> [Self; 3] {
+        let sqlite = Self::start(&Kind::Sqlite(directory), Some(api), &[]);
+        let holder = Self::start(&Kind::Shared(url.to_owned()), Some(api), &[]);
+        holder.counts();
+        let three = [sqlite, holder, Self::start(&Kind::Shared(url.to_owned()), Some(api), &[])];
+        for exporter in &three {
+            exporter.until("/metrics");
+        }
+        three
+    }
+
     /// Waits until it counts.
     pub fn counts(&self) {
         self.until("/-/active");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::bare::insert_deliveries;
 use crate::cluster::Cluster;
 use crate::deliveries::{Deliveries, deliver};
-use crate::exporter::{Api, Exporter, Kind};
+use crate::exporter::{Api, Exporter};
 use crate::replica::{runtime, start};
 use crate::{Plan, number, percentile, support};
 
@@ -17,13 +17,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 pub fn measure(plan: &Plan) {
     let (cluster, api, runtime) = (Cluster::start(), Api::empty(), runtime());
     let directory = support::directory("postgres-deliveries");
-    let sqlite = Exporter::start(&Kind::Sqlite(directory.clone()), Some(&api), &[]);
-    let holder = Exporter::start(&Kind::Shared(cluster.url()), Some(&api), &[]);
-    holder.counts();
-    let follower = Exporter::start(&Kind::Shared(cluster.url()), Some(&api), &[]);
-    for exporter in [&sqlite, &holder, &follower] {
-        exporter.until("/metrics");
-    }
+    let [sqlite, holder, follower] = Exporter::three(directory.clone(), &cluster.url(), &api);
     runtime.block_on(async { start(&cluster.url(), "floor", "floor").await.stop().await });
     let deliveries = Arc::new(Deliveries::new());
     let mut measured =

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::deliveries::{Deliveries, deliver};
-use crate::exporter::{Api, Exporter, Kind};
+use crate::exporter::{Api, Exporter};
 use crate::replica::{fill_postgres, fill_sqlite};
 use crate::{Plan, percentile, support};
 
@@ -19,13 +19,7 @@ pub fn measure(plan: &Plan) {
     let series = plan.series[0];
     fill_sqlite(&directory, series);
     fill_postgres(&cluster.url(), "agntix_exporter", series);
-    let sqlite = Exporter::start(&Kind::Sqlite(directory.clone()), Some(&api), &[]);
-    let holder = Exporter::start(&Kind::Shared(cluster.url()), Some(&api), &[]);
-    holder.counts();
-    let follower = Exporter::start(&Kind::Shared(cluster.url()), Some(&api), &[]);
-    for exporter in [&sqlite, &holder, &follower] {
-        exporter.until("/metrics");
-    }
+    let [sqlite, holder, follower] = Exporter::three(directory.clone(), &cluster.url(), &api);
     let deliveries = Arc::new(Deliveries::new());
     let mut measured = ["SQLite", "the replica that counts", "a replica that does not"].map(|name| (name, Vec::new()));
     for _ in 0..plan.scrapes {
