@@ -33,6 +33,15 @@ async fn open(database: &Database, epoch: i64) -> (Store, Opened) {
     Store::open(database, epoch, config).await.unwrap()
 }
 
+/// The database of `server` with tables, and the store of a replica that has just begun to count in it.
+async fn begin(server: &Server) -> (Database, i64, Store) {
+    let database = database(&server.url());
+    prepare(&database).await.unwrap();
+    let epoch = take_lease(&database, "one").await;
+    let (store, _) = open(&database, epoch).await;
+    (database, epoch, store)
+}
+
 fn whole(id: &str) -> Change {
     session(&facts(id, Some(5_000), Some("Refund")))
 }
@@ -58,10 +67,7 @@ async fn writes_nothing(server: &Server, store: &mut Store, counts: &mut Store) 
 fn store_that_has_not_seen_the_last_commit_writes_nothing() {
     let server = Server::start();
     runtime().block_on(async {
-        let database = database(&server.url());
-        prepare(&database).await.unwrap();
-        let epoch = take_lease(&database, "one").await;
-        let (mut old, _) = open(&database, epoch).await;
+        let (database, epoch, mut old) = begin(&server).await;
         old.commit(&[whole("a")]).await.unwrap();
         // What was sent by the old one is late, and its replica has opened the store again.
         let (mut new, _) = open(&database, epoch).await;
@@ -77,10 +83,7 @@ fn store_that_has_not_seen_the_last_commit_writes_nothing() {
 fn store_of_a_turn_that_is_over_writes_nothing() {
     let server = Server::start();
     runtime().block_on(async {
-        let database = database(&server.url());
-        prepare(&database).await.unwrap();
-        let epoch = take_lease(&database, "one").await;
-        let (mut old, _) = open(&database, epoch).await;
+        let (database, _, mut old) = begin(&server).await;
         old.commit(&[whole("a")]).await.unwrap();
         server.sql("UPDATE agntix_exporter.lease SET expires = now()");
         // The other one has not committed yet.
@@ -95,10 +98,7 @@ fn store_of_a_turn_that_is_over_writes_nothing() {
 fn follower_notices_that_the_last_commit_it_has_read_is_another_one_now() {
     let server = Server::start();
     runtime().block_on(async {
-        let database = database(&server.url());
-        prepare(&database).await.unwrap();
-        let epoch = take_lease(&database, "one").await;
-        let (mut store, _) = open(&database, epoch).await;
+        let (database, _, mut store) = begin(&server).await;
         store.commit(&[whole("a")]).await.unwrap();
         let mut follower = Follower::new(database.clone(), LEASE, PolicyConfig::from(&Config::default()));
         follower.read(false).await.unwrap();
@@ -126,11 +126,7 @@ fn hold_row(server: &Arc<Server>) -> std::thread::JoinHandle<String> {
 fn lease_is_counted_from_before_a_request_is_sent_however_late_its_answer_is() {
     let server = Arc::new(Server::start());
     runtime().block_on(async {
-        let database = database(&server.url());
-        prepare(&database).await.unwrap();
-        let asked = lease_row::ask(&database, "one", LEASE).await.unwrap();
-        let Asked::Granted { epoch, .. } = asked else { panic!("{asked:?}") };
-        let (mut store, _) = open(&database, epoch).await;
+        let (_, _, mut store) = begin(&server).await;
         for is_renewal in [true, false] {
             let held = tokio::task::block_in_place(|| hold_row(&server));
             let before = uptime();
@@ -159,10 +155,7 @@ fn leased_requests_are_as_old_on_a_machine_whose_clock_is_another() {
          ALTER ROLE postgres SET search_path = ahead, pg_catalog",
     );
     runtime().block_on(async {
-        let database = database(&server.url());
-        prepare(&database).await.unwrap();
-        let epoch = take_lease(&database, "one").await;
-        let (mut store, _) = open(&database, epoch).await;
+        let (database, epoch, mut store) = begin(&server).await;
         let granted = SystemClock.now();
         store.commit(&[Change::Lease(Lease { granted, count: 7, per_window: 30 })]).await.unwrap();
         let stored: i64 = server.sql("SELECT granted FROM agntix_exporter.requests").trim().parse().unwrap();
