@@ -18,7 +18,7 @@ use super::lease_row::{self, Asked};
 use super::settlement::{self, LONGEST};
 use super::store::StoreConfig;
 use super::{PostgresLedger, schema, upkeep};
-use crate::ledger::{Committed, LedgerError, Observer, Opened};
+use crate::ledger::{LedgerError, Observer, Opened};
 
 /// Of a lease: how much of it passes between two looks at what is new and whether it is free. A replica that stops gives it up,
 /// and another one is to count within a second.
@@ -302,7 +302,7 @@ impl Replica {
                 }
                 let is_news = committed.has_lost || !committed.series.is_empty() || !committed.released.is_empty();
                 if is_news || std::mem::take(&mut self.is_failing) {
-                    self.show(Ok(committed));
+                    (self.news)(Ok(committed));
                 }
                 (self.on_read)(Ok(Look {
                     standing,
@@ -325,7 +325,7 @@ impl Replica {
                 }
                 let error = LedgerError::from(error);
                 self.is_failing = true;
-                self.show(Err(&error));
+                (self.news)(Err(&error));
                 (self.on_read)(Err(&error));
                 Err(NotCurrent(Arc::new(error)))
             }
@@ -369,10 +369,6 @@ impl Replica {
             tracing::warn!(%error, "the latest deliveries could not be put into the inbox again");
         }
         put.is_ok()
-    }
-
-    fn show(&mut self, result: Result<Committed, &LedgerError>) {
-        (self.news)(result);
     }
 
     /// Asks for the right to count.
