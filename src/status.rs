@@ -38,12 +38,15 @@ impl Status {
     }
 }
 
-/// The status at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The status at one moment. What is not skipped the replica that counts says to the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StatusSnapshot {
     /// The running version.
+    #[serde(skip)]
     pub version: &'static str,
     /// When this process started.
+    #[serde(skip)]
     pub started_at: Timestamp,
     /// Whether the API answers us.
     pub api: ApiStatus,
@@ -70,14 +73,18 @@ pub struct StatusSnapshot {
     /// Sessions counted since the state was begun.
     pub counted: u64,
     /// When the longest-waiting ended session ended; `None` when none waits.
+    #[serde(with = "replica::milliseconds")]
     pub oldest_pending: Option<Timestamp>,
     /// When each source was last read without an error.
+    #[serde(with = "replica::milliseconds_by_name")]
     pub last_success: BTreeMap<String, Timestamp>,
     /// Whether the last write to the state directory succeeded.
+    #[serde(skip)]
     pub state_writable: bool,
     /// Host of `api.base_url`.
     pub api_host: String,
     /// How this process stands among those that share its counts; `None` for a single daemon.
+    #[serde(skip)]
     pub replica: Option<ReplicaStatus>,
 }
 

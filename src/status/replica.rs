@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApiStatus, LookBack, RouteLine, StatusSnapshot};
+use super::StatusSnapshot;
 use crate::clock::Timestamp;
 
 /// How a replica stands among the others.
@@ -60,21 +60,8 @@ pub struct Said {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    api: ApiStatus,
-    api_host: String,
-    not_ready: Option<String>,
-    progress: Option<String>,
-    lagging: Option<String>,
-    missing: Vec<String>,
-    nothing_found: Option<String>,
-    routes: Vec<RouteLine>,
-    look_back: LookBack,
-    known: u64,
-    open: u64,
-    ended: u64,
-    counted: u64,
-    oldest_pending_ms: Option<i64>,
-    last_success_ms: BTreeMap<String, i64>,
+    #[serde(flatten)]
+    status: StatusSnapshot,
     /// The settings that should be the same on all replicas.
     pub settings: BTreeMap<String, String>,
 }
@@ -82,32 +69,17 @@ pub struct Report {
 impl Report {
     /// What a replica that counts with `settings` says.
     pub fn of(status: &StatusSnapshot, settings: BTreeMap<String, String>) -> Self {
-        Self {
-            api: status.api.clone(),
-            api_host: status.api_host.clone(),
-            not_ready: status.ready.clone().err(),
-            progress: status.progress.clone(),
-            lagging: status.lagging.clone(),
-            missing: status.missing.clone(),
-            nothing_found: status.nothing_found.clone(),
-            routes: status.routes.clone(),
-            look_back: status.look_back,
-            known: status.sessions_known,
-            open: status.sessions_open,
-            ended: status.sessions_ended,
-            counted: status.counted,
-            oldest_pending_ms: status.oldest_pending.map(Timestamp::as_millis),
-            last_success_ms: status.last_success.iter().map(|(source, at)| (source.clone(), at.as_millis())).collect(),
-            settings,
-        }
+        let StatusSnapshot { version, started_at, state_writable, replica, .. } = StatusSnapshot::default();
+        Self { status: StatusSnapshot { version, started_at, state_writable, replica, ..status.clone() }, settings }
     }
 
     /// Whether this says the same, but for how long ago routes answered.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let timeless = |report: &Self| {
             let mut report = report.clone();
-            report.routes.iter_mut().for_each(|route| route.good_ago = route.good_ago.map(|_| Duration::ZERO));
-            report.last_success_ms.values_mut().for_each(|at| *at = 0);
+            let StatusSnapshot { routes, last_success, .. } = &mut report.status;
+            routes.iter_mut().for_each(|route| route.good_ago = route.good_ago.map(|_| Duration::ZERO));
+            last_success.values_mut().for_each(|at| *at = Timestamp::default());
             report
         };
         timeless(self) == timeless(other)
@@ -115,24 +87,14 @@ impl Report {
 
     /// Puts this into the status of a replica that does not count. It was so at `said_at` still, and written down `ago`.
     pub fn tell(&self, status: &mut StatusSnapshot, said_at: Timestamp, ago: Duration) {
-        status.api.clone_from(&self.api);
-        status.api_host.clone_from(&self.api_host);
-        status.progress.clone_from(&self.progress);
-        status.lagging.clone_from(&self.lagging);
-        status.missing.clone_from(&self.missing);
-        status.nothing_found.clone_from(&self.nothing_found);
-        status.routes.clone_from(&self.routes);
+        let StatusSnapshot { version, started_at, state_writable, .. } = *status;
+        let (own, mut replica) = (status.ready.clone(), status.replica.take());
+        if let Some(replica) = &mut replica {
+            replica.said = Some(Said { at: said_at, ready: self.status.ready.clone() });
+        }
+        *status = StatusSnapshot { version, started_at, state_writable, ready: own, replica, ..self.status.clone() };
         for route in &mut status.routes {
             route.good_ago = route.good_ago.map(|good| good + ago);
-        }
-        (status.look_back, status.counted) = (self.look_back, self.counted);
-        (status.sessions_known, status.sessions_open, status.sessions_ended) = (self.known, self.open, self.ended);
-        status.oldest_pending = self.oldest_pending_ms.map(Timestamp::from_millis);
-        let last_success = self.last_success_ms.iter();
-        status.last_success = last_success.map(|(source, at)| (source.clone(), Timestamp::from_millis(*at))).collect();
-        if let Some(replica) = &mut status.replica {
-            let ready = self.not_ready.clone().map_or(Ok(()), Err);
-            replica.said = Some(Said { at: said_at, ready });
         }
     }
 
@@ -140,6 +102,40 @@ impl Report {
     pub fn differing(&self, own: &BTreeMap<String, String>) -> Vec<String> {
         let differs = |(key, value): &(&String, &String)| self.settings.get(*key).is_some_and(|other| other != *value);
         own.iter().filter(differs).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// A time as milliseconds.
+pub(super) mod milliseconds {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::clock::Timestamp;
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(crate) fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        at.map(Timestamp::as_millis).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::deserialize(from)?.map(Timestamp::from_millis))
+    }
+}
+
+/// Times by name, as milliseconds.
+pub(super) mod milliseconds_by_name {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::clock::Timestamp;
+
+    pub(crate) fn serialize<S: Serializer>(times: &BTreeMap<String, Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(times.iter().map(|(name, at)| (name, at.as_millis())))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Timestamp>, D::Error> {
+        let times = BTreeMap::<String, i64>::deserialize(from)?;
+        Ok(times.into_iter().map(|(name, at)| (name, Timestamp::from_millis(at))).collect())
     }
 }
 
@@ -157,7 +153,7 @@ impl ReplicaStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Mood;
+    use crate::status::{ApiStatus, LookBack, Mood, RouteLine};
 
     fn follower() -> StatusSnapshot {
         let replica = ReplicaStatus { holder: "one/7".into(), ..ReplicaStatus::default() };
