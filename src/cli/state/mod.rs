@@ -82,6 +82,9 @@ Examples:
     Reactivate,
 }
 
+/// What is said if there was nothing to forget of a session.
+const NOT_REMEMBERED: &str = "nothing was remembered of it";
+
 pub(super) fn run(global: &Global, command: &StateCommand) -> Result<(), Failure> {
     let loaded = config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
         .map_err(Failure::mistake)?;
@@ -133,17 +136,8 @@ fn run_in_directory(config: &Config, command: &StateCommand) -> Result<(), Failu
         }
         StateCommand::Forget { id, hash } => {
             let forgotten = upkeep::forget(directory, id, *hash).map_err(Failure::running)?;
-            say(match (forgotten.pending, forgotten.counted, *hash) {
-                (false, false, _) => "nothing was remembered of it",
-                (true, false, false) if !forgotten.keeps_hash => {
-                    "its row is gone; only its id was known, and it is stored and counted when it is heard of again"
-                }
-                (true, _, false) => "its row is gone; a hash of its id stays, so that it is not counted anew",
-                (false, true, false) => {
-                    "only a hash of its id is remembered, which stays, so that it is not counted anew"
-                }
-                (_, _, true) => "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
-            });
+            let known = (forgotten.pending, forgotten.counted, forgotten.keeps_hash);
+            say(report::forgotten(known, *hash).unwrap_or(NOT_REMEMBERED));
         }
         StateCommand::Reactivate => {
             let moved = upkeep::reactivate(directory).map_err(Failure::running)?;

@@ -1,4 +1,4 @@
-//! What `state inspect` prints.
+//! What `state inspect` and `state forget` print.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -76,6 +76,20 @@ fn of_contents(remembered: &Remembered, now: Timestamp) -> Vec<(&'static str, St
     rows
 }
 
+/// What became of a session that was to be forgotten; `None` if nothing was remembered of it. `(row, counted, keeps_hash)`: its row
+/// was there, and is gone; it was counted; a hash of its id is there now. `hash`: the hash was to go as well.
+pub(super) fn forgotten((row, counted, keeps_hash): (bool, bool, bool), hash: bool) -> Option<&'static str> {
+    match (row, counted, keeps_hash, hash) {
+        (false, false, false, _) => None,
+        (true, _, true, _) => Some("its row is gone; a hash of its id stays, so that it is not counted anew"),
+        (false, _, true, _) => Some("only a hash of its id is remembered, which stays, so that it is not counted anew"),
+        (true, false, false, false) => {
+            Some("its row is gone; only its id was known, and it is stored and counted when it is heard of again")
+        }
+        (_, _, false, _) => Some("nothing is remembered of it any more; if Agntix still gives it, it is counted again"),
+    }
+}
+
 fn lines(rows: Vec<(&str, String)>, series: &[(&str, u64)]) -> String {
     let rows = rows.into_iter().map(|(name, value)| format!("{name:<20}{value}"));
     let metrics = series.iter().map(|(metric, count)| format!("{count:>18}  {metric}"));
@@ -112,6 +126,23 @@ mod tests {
         for (bytes, text) in [(0, "0.0 KiB"), (4096, "4.0 KiB"), (34_603_008, "33.0 MiB"), (1 << 60, "1048576.0 TiB")] {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_forgotten_session_is_what_is_said() {
+        for (known, hash, gone, stays) in [
+            ((true, true, true), false, "its row is gone", "a hash of its id stays"),
+            ((true, false, true), false, "its row is gone", "a hash of its id stays"),
+            ((false, true, true), false, "only a hash of its id is remembered", "which stays"),
+            ((true, false, false), false, "its row is gone", "only its id was known"),
+            ((true, true, false), true, "nothing is remembered of it any more", "it is counted again"),
+            ((true, false, false), true, "nothing is remembered of it any more", "it is counted again"),
+            ((false, true, false), true, "nothing is remembered of it any more", "it is counted again"),
+        ] {
+            let said = forgotten(known, hash).unwrap();
+            assert!(said.starts_with(gone) && said.contains(stays), "{known:?}: {said}");
+        }
+        assert_eq!([false, true].map(|hash| forgotten((false, false, false), hash)), [None; 2]);
     }
 
     #[test]

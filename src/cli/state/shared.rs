@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::runtime::Runtime;
 
-use super::{StateCommand, progress, reactivated, read_from, report, write_to};
+use super::{NOT_REMEMBERED, StateCommand, progress, reactivated, read_from, report, write_to};
 use crate::cli::terminal::{Failure, print, runtime, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, DatabaseUrl, StateConfig};
@@ -90,17 +90,13 @@ fn of_files(what: &str) -> Failure {
 fn forgotten(forgotten: &Forgotten, hash: bool) -> String {
     let Forgotten { pending, counted, keeps_hash, deliveries, shown, is_rewritten } = *forgotten;
     let had_row = pending || deliveries > 0;
-    let mut said = match (had_row, counted, hash) {
-        (false, false, _) if shown == 0 => return "nothing was remembered of it".to_owned(),
-        (_, false, false) if keeps_hash => "its row is gone; a hash of its id stays, so that it is not counted anew",
-        (true, _, false) if !keeps_hash => {
-            "its row is gone; only its id was known, and it is stored and counted when it is heard of again"
-        }
-        (_, true, false) => "only a hash of its id is remembered, which stays, so that it is not counted anew",
-        (_, _, true) => "nothing is remembered of it any more; if Agntix still gives it, it is counted again",
-        (_, false, false) => "what was shown of it is gone",
+    let known = report::forgotten((had_row, counted, keeps_hash), hash);
+    let Some(mut said) = known.or((shown > 0).then_some("what was shown of it is gone")).map(str::to_owned) else {
+        return NOT_REMEMBERED.to_owned();
+    };
+    if shown > 0 && known.is_some() {
+        said.push_str("\nWhat was shown of it is gone.");
     }
-    .to_owned();
     if deliveries > 0 {
         said = format!("{said}\n{deliveries} deliveries of it that were still to be counted are gone");
     }
@@ -118,4 +114,28 @@ fn forgotten(forgotten: &Forgotten, hash: bool) -> String {
         "\nThe server's write-ahead log, its archive, standbys that lag and backups keep it for as long as you keep them.",
     );
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgotten_session_of_a_database_is_told_of_as_one_of_a_file() {
+        let place = Forgotten { is_rewritten: true, ..Forgotten::default() };
+        for (pending, counted, keeps_hash) in
+            [(true, true, true), (true, false, true), (false, true, true), (true, false, false)]
+        {
+            let said = forgotten(&Forgotten { pending, counted, keeps_hash, ..place }, false);
+            let of_a_file = report::forgotten((pending, counted, keeps_hash), false).unwrap();
+            assert_eq!(said.lines().next(), Some(of_a_file));
+            assert_eq!(said.contains("were rewritten"), pending);
+            assert!(said.contains("write-ahead log"), "{said}");
+        }
+        assert_eq!(forgotten(&place, true), NOT_REMEMBERED);
+        let shown = forgotten(&Forgotten { shown: 1, ..place }, false);
+        assert!(shown.starts_with("what was shown of it is gone\nThe tables"), "{shown}");
+        let counted = forgotten(&Forgotten { shown: 1, counted: true, keeps_hash: true, ..place }, false);
+        assert!(counted.contains("which stays") && counted.contains("\nWhat was shown of it is gone.\n"), "{counted}");
+    }
 }
