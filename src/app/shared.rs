@@ -333,7 +333,7 @@ async fn count_oldest(
     news: &mpsc::Sender<News>,
 ) -> Result<usize, Arc<LedgerError>> {
     let waiting = inbox.oldest(AT_ONCE).await.map_err(|error| Arc::new(error.into()))?;
-    let numbers: Vec<i64> = waiting.iter().map(|delivery| delivery.number).collect();
+    let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id).collect();
     let unreadable = waiting.iter().filter(|delivery| delivery.change.is_none()).count();
     if unreadable > 0 {
         tracing::warn!(
@@ -354,8 +354,8 @@ async fn count_oldest(
             let _ = news.send(heard).await;
         }
     }
-    if !numbers.is_empty() {
-        inbox.delete(&numbers).await.map_err(|error| Arc::new(error.into()))?;
+    if !ids.is_empty() {
+        inbox.delete(&ids).await.map_err(|error| Arc::new(error.into()))?;
     }
-    Ok(numbers.len())
+    Ok(ids.len())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::PostgresLedger;
@@ -37,11 +38,23 @@ pub struct Inbox {
     kept: Arc<Mutex<Kept<Vec<u8>>>>,
 }
 
+/// Tells a delivery from all others. The number alone does not: a standby that is promoted may give the last ones again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryId {
+    /// They are not always in the order in which deliveries came.
+    number: i64,
+    /// When it was written by the clock of the database, in microseconds.
+    at_us: i64,
+}
+
+/// When a delivery was written, in microseconds.
+const AT_US: &str = "(extract(epoch FROM inbox.at) * 1000000)::bigint";
+
 /// A delivery that is still to be counted.
 #[derive(Clone, Debug)]
 pub struct Waiting {
-    /// Its number; they are not always in the order in which they came.
-    pub number: i64,
+    /// Which one it is.
+    pub id: DeliveryId,
     /// What it says. `None`: it makes no sense to this version.
     pub change: Option<Change>,
 }
@@ -101,21 +114,28 @@ impl Inbox {
     /// If the database does not answer.
     pub async fn oldest(&self, most: i64) -> Result<Vec<Waiting>, PostgresError> {
         let schema = self.database.schema();
-        let query = format!("SELECT number, delivery FROM {schema}.inbox ORDER BY number LIMIT {most}");
+        let query = format!("SELECT number, {AT_US}, delivery FROM {schema}.inbox ORDER BY number LIMIT {most}");
         let connection = self.database.connection().await?;
         let rows = connection.ask(LIMIT, |client| client.query_typed(&query, &[])).await?;
-        let waiting =
-            rows.iter().map(|row| Waiting { number: row.get(0), change: decode(row.get(1), &self.extracted) });
-        Ok(waiting.collect())
+        let waiting = |row: &Row| Waiting {
+            id: DeliveryId { number: row.get(0), at_us: row.get(1) },
+            change: decode(row.get(2), &self.extracted),
+        };
+        Ok(rows.iter().map(waiting).collect())
     }
 
     /// Deletes deliveries that were counted.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn delete(&self, numbers: &[i64]) -> Result<(), PostgresError> {
-        let delete = format!("DELETE FROM {}.inbox WHERE number = ANY($1)", self.database.schema());
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&numbers, Type::INT8_ARRAY)];
+    pub async fn delete(&self, counted: &[DeliveryId]) -> Result<(), PostgresError> {
+        let delete = format!(
+            "DELETE FROM {}.inbox USING unnest($1, $2) AS counted (number, at_us) \
+             WHERE inbox.number = counted.number AND {AT_US} = counted.at_us",
+            self.database.schema()
+        );
+        let (numbers, times): (Vec<i64>, Vec<i64>) = counted.iter().map(|id| (id.number, id.at_us)).unzip();
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&numbers, Type::INT8_ARRAY), (&times, Type::INT8_ARRAY)];
         let connection = self.database.connection().await?;
         connection.ask(LIMIT, |client| client.execute_typed(&delete, &parameters)).await.map(drop)
     }

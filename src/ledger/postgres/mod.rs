@@ -53,7 +53,7 @@ pub use durability::{Danger, Durability};
 pub use error::PostgresError;
 pub use fault::{Fault, ServerFault};
 pub use gauges::{GaugeBoard, Gauges, Shown};
-pub use inbox::{DeliveryLedger, Inbox, Waiting};
+pub use inbox::{DeliveryId, DeliveryLedger, Inbox, Waiting};
 use kept::Kept;
 use lease::{Term, Uptime};
 pub use replica::{Look, NotCurrent, Observers, PageReader, Replica, Standing};

@@ -113,10 +113,10 @@ async fn empty_inbox(replicas: &[&Running]) {
     loop {
         for replica in replicas.iter().filter(|replica| replica.reader.is_active() || replica.has_turn()) {
             let waiting = replica.inbox.oldest(100).await.unwrap_or_default();
-            let numbers: Vec<i64> = waiting.iter().map(|delivery| delivery.number).collect();
+            let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id).collect();
             let changes: Vec<Change> = waiting.into_iter().filter_map(|delivery| delivery.change).collect();
             if !changes.is_empty() && replica.commit(changes).await.is_ok() {
-                let _ = replica.inbox.delete(&numbers).await;
+                let _ = replica.inbox.delete(&ids).await;
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
