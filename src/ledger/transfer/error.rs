@@ -92,9 +92,9 @@ pub enum UpkeepError {
         /// Which replica.
         holder: String,
     },
-    /// Replicas take deliveries.
+    /// Replicas are there.
     #[error(
-        "replicas use the state in {place} ({names}), and what they take now would be left behind; stop them and try again. One that was killed counts as running for {}",
+        "replicas use the state in {place} ({names}), and {because}; stop them and try again. One that was killed counts as running for {}",
         THERE
     )]
     Replicas {
@@ -102,6 +102,8 @@ pub enum UpkeepError {
         place: String,
         /// Which.
         names: String,
+        /// Why they must not.
+        because: &'static str,
     },
     /// It is not known whether all that was shown is there.
     #[error(

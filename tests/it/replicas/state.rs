@@ -1,7 +1,7 @@
 //! A state moves from the disk of one exporter to the database of several, and back: no count is lost or doubled, no series falls,
 //! and the page after a move is the page before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use simulator::{Clock as _, SimulatorConfig, SystemClock};
 use test_postgres::{Bouncer, Server};
 
 use super::{counting, replica};
-use crate::support::{Api, Daemon, Setup, durable, free_address, is_durable, until};
+use crate::support::{Api, Daemon, Setup, ask, durable, free_address, is_durable, until};
 
 /// The command on the state of `setup`: exit code and all that it wrote.
 fn state(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
@@ -179,4 +179,77 @@ fn move_that_is_killed_at_any_moment_leaves_one_state_in_use_and_can_be_repeated
     succeeds(&shared, &["export", "--to", after.to_str().unwrap()]);
     assert!(lines_of(&before) == lines_of(&after), "{said}");
     shared.start().shows(&api.truth());
+}
+
+/// The page in every format, as bytes.
+fn pages(replica: &Daemon) -> Vec<Vec<u8>> {
+    let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let formats = ["text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0", protobuf];
+    let page = |format| {
+        until("a page", || {
+            ask(replica.address, "GET", "/metrics", &[("accept", format)]).filter(|page| page.status == 200)
+        })
+    };
+    let mut pages: Vec<_> = formats.map(|format| page(format).body).into();
+    pages.push(replica.get("/").1.into_bytes());
+    pages
+}
+
+fn names(page: &[u8], id: &str) -> bool {
+    page.windows(id.len()).any(|window| window == id.as_bytes())
+}
+
+/// The ids in the exemplars of a page.
+fn exemplars(replica: &Daemon) -> BTreeSet<String> {
+    let page = replica.open_metrics();
+    let behind = page.split("# {session_id=\"").skip(1);
+    behind.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn forgotten_session_is_on_no_page_of_any_replica() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
+    let start = SystemClock.now().minus(Duration::from_secs(1_800));
+    let api = Api::start(SimulatorConfig::load(start, 10.0, 200));
+    let setup = replica(api.address, &server.url(), place.path());
+    let mut replicas = [setup.start(), setup.start()];
+    let id = until("an exemplar on both pages", || {
+        let [one, two] = replicas.each_ref().map(exemplars);
+        one.intersection(&two).next().cloned()
+    });
+    for replica in &replicas {
+        replica.shows(&api.truth());
+    }
+    let shown = format!("SELECT count(*) FROM agntix_exporter.gauges WHERE position('{id}'::bytea in page) > 0");
+    server.eventually_has(&shown, "1");
+    for daemon in &mut replicas {
+        daemon.stops_on("TERM");
+    }
+    assert_eq!(server.sql(&shown).trim(), "1", "what follows would find nothing");
+    let said = succeeds(&setup, &["forget", &id]);
+    assert!(
+        said.contains("a hash of its id") && said.to_lowercase().contains("what was shown of it is gone"),
+        "{said}"
+    );
+    // Agntix has nothing to say of it any more either.
+    let silent = setup.set("API__BASE_URL", &format!("http://{}", free_address()));
+    let replicas = [silent.start(), silent.start()];
+    counting(&replicas);
+    let mut counts = replicas.each_ref().map(|replica| {
+        until("the counts", || {
+            let page = durable(&replica.samples_if_any());
+            (!page.is_empty()).then_some(page)
+        })
+    });
+    assert_eq!(counts[0], counts[1]);
+    counts[0].retain(|name, _| api.truth().contains_key(name));
+    assert_eq!(counts[0], api.truth(), "no count changes");
+    // The replica that counts shows the others what it knows every few seconds.
+    let version = server.sql("SELECT version FROM agntix_exporter.gauges");
+    server.eventually_has(&format!("SELECT version > {version} FROM agntix_exporter.gauges"), "t");
+    for page in replicas.iter().flat_map(pages) {
+        assert!(!names(&page, &id), "{}", String::from_utf8_lossy(&page));
+    }
+    assert_eq!(server.sql(&shown).trim(), "0");
 }

@@ -126,12 +126,14 @@ impl SharedState {
         })
     }
 
-    /// Forgets what is remembered of a session; see [`Forgotten`].
+    /// Forgets what is remembered of a session; see [`Forgotten`]. No replica may be there: its page may name the session.
     ///
     /// # Errors
-    /// If a replica counts, there is no state, or it cannot be written.
+    /// If a replica is there, there is no state, or it cannot be written.
     pub fn forget(&self, id: &str, hash: bool) -> Result<Forgotten, UpkeepError> {
         let (client, turn) = self.take_turn()?;
+        self.runtime
+            .block_on(turn::nobody_is_there(self, "their pages may name the session for as long as they run"))?;
         self.runtime.block_on(forget::forget(&client, &turn, &self.policy, id, hash))
     }
 
@@ -161,7 +163,7 @@ impl SharedState {
                 return Err(PostgresError::Moved { database: self.place().into(), moved: moved.clone() }.into());
             }
             None => Some(self.runtime.block_on(async {
-                turn::nobody_is_there(self).await?;
+                turn::nobody_is_there(self, moved::LEFT_BEHIND).await?;
                 turn::refuse_unsettled(self).await?;
                 Turn::take(self).await
             })?),

@@ -15,6 +15,9 @@ use crate::ledger::transfer::{Moved, UpkeepError};
 /// When the lease of a state ends that was moved.
 const NEVER: &str = "timestamptz '9999-12-31 00:00:00+00'";
 
+/// Why no replica may be there while a state is moved.
+pub(super) const LEFT_BEHIND: &str = "what they take now would be left behind";
+
 /// Whether the state in `schema` was not moved: for statements that must not change one that was.
 pub(in crate::ledger::postgres) fn not_moved(schema: &str) -> String {
     format!("(SELECT expires < {NEVER} FROM {schema}.lease)")
@@ -65,7 +68,8 @@ pub(super) async fn record(turn: &Turn, to: &str, inbox: i64) -> Result<(), Upke
     ];
     match ask(database, client.execute_typed(&update, &parameters)).await.map_err(PostgresError::of_fenced) {
         Err(PostgresError::Superseded) => {
-            return Err(UpkeepError::Replicas { place: place(database), names: "one that came meanwhile".into() });
+            let names = "one that came meanwhile".into();
+            return Err(UpkeepError::Replicas { place: place(database), names, because: LEFT_BEHIND });
         }
         other => other?,
     };

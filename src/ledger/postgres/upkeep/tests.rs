@@ -295,6 +295,11 @@ fn forgotten_session_is_in_no_byte_of_the_tables_and_is_not_counted_anew() {
     place.server.sql(shown);
     assert!(tables_hold(&place.server, "3f9e-this-one"), "what follows would find nothing");
 
+    // One that follows has it in memory.
+    place.server.sql("INSERT INTO one.replicas (name, seen) VALUES ('follower', now())");
+    let refused = one.forget("3f9e-this-one", false).unwrap_err();
+    assert!(refused.to_string().contains("(follower), and their pages may name the session"), "{refused}");
+    place.server.sql("DELETE FROM one.replicas");
     let forgotten = one.forget("3f9e-this-one", false).unwrap();
     let expected =
         Forgotten { pending: true, counted: false, keeps_hash: true, deliveries: 1, shown: 1, is_rewritten: true };

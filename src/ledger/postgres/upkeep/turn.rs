@@ -106,11 +106,11 @@ async fn renew(database: Database, epoch: i64, length: Duration) {
     }
 }
 
-/// Makes sure that no replica takes deliveries, which would be left behind.
+/// Makes sure that no replica is there, because of what one would do.
 ///
 /// # Errors
-/// [`UpkeepError::Replicas`] if one is there.
-pub(super) async fn nobody_is_there(state: &SharedState) -> Result<(), UpkeepError> {
+/// [`UpkeepError::Replicas`] if one is.
+pub(super) async fn nobody_is_there(state: &SharedState, because: &'static str) -> Result<(), UpkeepError> {
     let query = format!("SELECT name FROM {}.replicas WHERE {} ORDER BY name", state.database.schema(), is_there());
     let connection = state.database.connection().await?;
     let rows = connection.ask(state.lease, |client| client.query_typed(&query, &[])).await?;
@@ -118,7 +118,7 @@ pub(super) async fn nobody_is_there(state: &SharedState) -> Result<(), UpkeepErr
         return Ok(());
     }
     let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    Err(UpkeepError::Replicas { place: state.place(), names: names.join(", ") })
+    Err(UpkeepError::Replicas { place: state.place(), names: names.join(", "), because })
 }
 
 /// Makes sure that nothing which was ever shown may be missing: another server has become the primary, and no replica has looked
