@@ -78,8 +78,12 @@ impl Report {
         let timeless = |report: &Self| {
             let mut report = report.clone();
             let StatusSnapshot { routes, last_success, .. } = &mut report.status;
-            routes.iter_mut().for_each(|route| route.good_ago = route.good_ago.map(|_| Duration::ZERO));
-            last_success.values_mut().for_each(|at| *at = Timestamp::default());
+            for route in routes {
+                route.good_ago = route.good_ago.map(|_| Duration::ZERO);
+            }
+            for at in last_success.values_mut() {
+                *at = Timestamp::default();
+            }
             report
         };
         timeless(self) == timeless(other)

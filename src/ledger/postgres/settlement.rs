@@ -95,10 +95,10 @@ impl Settlement {
         &self,
         connection: &Connection,
         held: Vec<SeriesKey>,
-        hold: Duration,
+        window: Duration,
     ) -> Result<Vec<SeriesKey>, PostgresError> {
         // Whoever counted before has committed nothing since this began.
-        let recent = recent(connection, hold + uptime().saturating_sub(self.began)).await?;
+        let recent = recent(connection, window + uptime().saturating_sub(self.began)).await?;
         Ok(released(held, &recent, self.found))
     }
 
