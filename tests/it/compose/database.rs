@@ -10,7 +10,7 @@ use serde_json::Value;
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use super::{environment, replicated, root, services, texts};
-use crate::support::{Api, Daemon, Setup, free_address, signal, until};
+use crate::support::{Api, Daemon, Setup, durable, free_address, signal, until};
 
 /// What the entry point of PostgreSQL's image does: a new server, a password for its superuser, and begin.sh before anybody can connect.
 const ENTRY_POINT: &str = r#"#!/bin/sh
@@ -195,6 +195,6 @@ fn replicas_go_on_when_the_standby_is_promoted_and_the_old_primary_becomes_its_s
     synchronous(&containers, 1, "primary");
     all_say(1.0);
     for replica in &replicas {
-        replica.shows(&api.truth());
+        until("all to be counted", || (durable(&replica.samples_if_any()) == api.truth()).then_some(()));
     }
 }

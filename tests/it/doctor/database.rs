@@ -8,7 +8,7 @@ use simulator::{Clock as _, SimulatorConfig, SystemClock};
 use test_postgres::{Server, Setup as ServerSetup};
 
 use super::{doctor, installation, organization, set_mode};
-use crate::support::{Api, Daemon, Setup, until};
+use crate::support::{Api, Daemon, Setup, durable, until};
 
 /// It finds its way into nothing that is printed.
 const PASSWORD: &str = "s3cret-Q7vJx2bN";
@@ -191,7 +191,7 @@ fn password_that_is_replaced_while_replicas_run_loses_nothing() {
         }
     }
     for replica in &replicas {
-        replica.shows(&api.truth());
+        until("all to be counted", || (durable(&replica.samples_if_any()) == api.truth()).then_some(()));
         assert!(!replica.log().contains("Q7vJx2bN"), "{}", replica.log());
     }
 }

@@ -6,6 +6,7 @@ mod database;
 mod disorder;
 mod failover;
 mod faults;
+mod full_disk;
 mod link;
 mod pages;
 mod patroni;
