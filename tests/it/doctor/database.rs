@@ -167,9 +167,9 @@ fn password_that_is_replaced_while_replicas_run_loses_nothing() {
         let file = || std::fs::write(place.path().join("password"), format!("{password}\n")).unwrap();
         let before = replicas.each_ref().map(refusals);
         if first == First::Role {
-            drop(role())
+            drop(role());
         } else {
-            file()
+            file();
         }
         // Connections that are there go on. These end, and new ones are not made.
         for (replica, before) in replicas.iter().zip(before) {
@@ -182,9 +182,9 @@ fn password_that_is_replaced_while_replicas_run_loses_nothing() {
             until("no page to be served", || (replica.try_get("/metrics")?.0 == 503).then_some(()));
         }
         if first == First::Role {
-            file()
+            file();
         } else {
-            drop(role())
+            drop(role());
         }
         for replica in &replicas {
             until("a page to be served again", || (replica.try_get("/metrics")?.0 == 200).then_some(()));
