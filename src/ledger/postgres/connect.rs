@@ -12,6 +12,7 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
 use tokio::task::JoinSet;
 use tokio_postgres::config::{ChannelBinding, SslMode as Asked, SslNegotiation};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config as Parameters, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -194,7 +195,11 @@ impl Connection {
         let client: &Client = &object.client;
         self.is_waited_for.store(true, Ordering::Relaxed);
         let answer = self.database.within(limit, ask(client)).await;
-        if !matches!(answer, Err(PostgresError::Unreachable { .. })) {
+        // One whose transaction has failed and was not ended would refuse whatever the next one asks.
+        let is_spent = answer.as_ref().is_err_and(|error| {
+            matches!(error, PostgresError::Unreachable { .. }) || error.has_code(&SqlState::IN_FAILED_SQL_TRANSACTION)
+        });
+        if !is_spent {
             self.is_waited_for.store(false, Ordering::Relaxed);
         }
         answer
@@ -502,5 +507,23 @@ mod tests {
         let error =
             Database::new("postgres://u:secret@db/x?colour=red", None, "s", Tasks::new().0).unwrap_err().to_string();
         assert!(error.contains("colour") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL (.ci/tools)"]
+    fn connection_whose_transaction_has_failed_is_not_used_again() {
+        let server = test_postgres::Server::start();
+        let database = crate::ledger::postgres::tests::database(&server.url());
+        let ask = async |statement: &'static str| {
+            let connection = database.connection().await.unwrap();
+            connection.ask(HOST_TIMEOUT, |client| client.batch_execute(statement)).await
+        };
+        crate::ledger::postgres::tests::runtime().block_on(async {
+            ask("BEGIN").await.unwrap();
+            ask("SELECT 1 / 0").await.unwrap_err();
+            let refused = ask("SELECT 1").await.unwrap_err();
+            assert!(refused.has_code(&SqlState::IN_FAILED_SQL_TRANSACTION), "{refused}");
+            ask("SELECT 1").await.unwrap();
+        });
     }
 }
