@@ -7,6 +7,7 @@ mod disorder;
 mod failover;
 mod faults;
 mod full_disk;
+mod inbox;
 mod link;
 mod pages;
 mod patroni;
