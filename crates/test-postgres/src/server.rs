@@ -145,6 +145,7 @@ impl Server {
     /// Starts it again, on the port that it had.
     pub fn restart(&mut self) {
         self.running = None;
+        let until = Instant::now() + PATIENCE;
         loop {
             let port = if self.port == 0 { free_port() } else { self.port };
             let mut command = command(&programs().0.join("postgres"));
@@ -154,6 +155,11 @@ impl Server {
             if is_up {
                 (self.port, self.running) = (port, Some(running));
                 return;
+            }
+            // Processes of the one that was killed end a moment after it.
+            if Instant::now() < until && running.log().contains("shared memory block") {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
             }
             // Somebody else took the port first.
             assert!(self.port == 0, "the server has ended: {}", running.log());

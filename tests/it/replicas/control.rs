@@ -66,9 +66,9 @@ async fn scrapes(prometheus: &Prometheus, job: &str) -> Vec<Scrape> {
     let lengths: BTreeMap<&str, _> =
         lengths.iter().map(|series| (series.labels["instance"].as_str(), &series.points)).collect();
     let of_target = up.iter().flat_map(|series| {
+        // A target may have been scraped once more between the two queries.
         let lengths = lengths[series.labels["instance"].as_str()];
-        assert_eq!(series.points.len(), lengths.len());
-        series.points.iter().zip(lengths)
+        series.points.iter().zip(lengths).inspect(|(up, length)| assert_eq!(up.0, length.0))
     });
     of_target.map(|(up, length)| Scrape { at: up.0, seconds: length.1, is_good: up.1 > 0.0 }).collect()
 }
