@@ -55,7 +55,7 @@ impl Plan {
             measured: Duration::from_secs(if is_quick { 2 } else { 4 }),
             batches: if is_quick { 20 } else { 150 },
             scrapes: if is_quick { 20 } else { 200 },
-            series: if is_quick { [2_000, 5_000] } else { [100_000, 250_000] },
+            series: if is_quick { [5_000, 10_000] } else { [100_000, 250_000] },
             parts: if chosen.is_empty() { parts.map(str::to_owned).into() } else { chosen },
         }
     }
