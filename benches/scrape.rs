@@ -52,6 +52,7 @@ fn main() {
     let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
     let state = WebState {
         exposition: Arc::clone(&exposition),
+        recent: Arc::default(),
         status,
         reload,
         clock,

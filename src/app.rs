@@ -33,6 +33,7 @@ use crate::ledger::{Ledger, LedgerError, Observer, Opened};
 use crate::lifecycle::ReloadRequest;
 use crate::observation::{AgentParts, ObservationConfig};
 use crate::poller::{Inbox, Poller, Reconfigure};
+use crate::recent::{self, Recent};
 use crate::status::{Status, StatusSnapshot};
 use crate::supervisor::{self, Pulse};
 use crate::tasks::{TaskError, Tasks, infallible};
@@ -264,8 +265,10 @@ impl App {
             exposition, own, status, clock, config, listeners, guards, mode, tasks, pulse, mut failures, ..
         } = self;
         let (reload_sender, reload_requests) = self.reload;
+        let recent = Arc::<Recent>::default();
         let web_state = WebState {
             exposition: Arc::clone(&exposition),
+            recent: Arc::clone(&recent),
             status: Arc::clone(&status),
             reload: reload_sender,
             clock: Arc::clone(&clock),
@@ -291,6 +294,8 @@ impl App {
             }
         }
         serve("the web server", listeners, routes, guards.access(&config));
+        let looking = recent::keep(recent, Arc::clone(&exposition), Arc::clone(&clock), shutdown.clone());
+        tasks.spawn("the look at recent counts", looking);
         let notices = supervisor::notify(Arc::clone(&status), pulse.clone(), shutdown.clone());
         tasks.spawn("the notifier of systemd", notices);
         let mut closing = None;

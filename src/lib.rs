@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod observation;
 pub mod poller;
+pub mod recent;
 pub mod session;
 pub mod status;
 pub mod supervisor;

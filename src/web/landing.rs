@@ -6,6 +6,7 @@ use askama::Template;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
+use super::agents::{self, Agents};
 use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::status::{CensusStatus, LookBack, Mood, ReplicaStatus, RouteLine, StatusSnapshot, Summary};
@@ -30,6 +31,7 @@ struct Landing<'a> {
     headline: &'static str,
     explanation: String,
     uptime: String,
+    agents: Option<Agents>,
     series: usize,
     look_back: &'static str,
     oldest_pending: String,
@@ -51,8 +53,9 @@ pub struct Links {
 /// `GET` and `HEAD` of `/`.
 pub fn page(state: &WebState, links: &Links) -> Response {
     let status = state.status.snapshot();
-    let transport = state.security.summary();
-    match render(&status, links, transport, state.exposition.series(), state.clock.now()) {
+    let (transport, now) = (state.security.summary(), state.clock.now());
+    let agents = state.recent.table(&state.exposition, now, agents::MOST).map(|table| Agents::new(&table));
+    match render(&status, links, (transport, agents), state.exposition.series(), now) {
         Ok(html) => (SAFE, [(header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
         Err(error) => {
             tracing::error!(%error, "the landing page could not be made");
@@ -64,7 +67,7 @@ pub fn page(state: &WebState, links: &Links) -> Response {
 fn render(
     status: &StatusSnapshot,
     links: &Links,
-    transport: String,
+    (transport, agents): (String, Option<Agents>),
     series: usize,
     now: Timestamp,
 ) -> Result<String, askama::Error> {
@@ -81,6 +84,7 @@ fn render(
         headline,
         explanation,
         uptime: span(now.since(status.started_at)),
+        agents,
         series,
         look_back: match status.look_back {
             LookBack::Running => "running: session metrics appear when it is done",
@@ -161,7 +165,7 @@ fn standing(route: &RouteLine) -> String {
 }
 
 /// A length of time in its two largest units: `3m 20s`.
-fn span(length: Duration) -> String {
+pub(super) fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     if days > 0 {
@@ -189,7 +193,7 @@ mod tests {
             ..StatusSnapshot::default()
         };
         let links = Links { prefix: "/agntix".into(), telemetry_path: "/metrics".into() };
-        let html = render(&status, &links, "TLS, 2 users".into(), 7, Timestamp::from_millis(201_000)).unwrap();
+        let html = render(&status, &links, ("TLS, 2 users".into(), None), 7, Timestamp::from_millis(201_000)).unwrap();
         assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("@import"), "{html}");
         for expected in [
             "href=\"/agntix/metrics\"",
@@ -224,7 +228,7 @@ mod tests {
         };
         let links = Links::default();
         let page = |status: &StatusSnapshot| {
-            render(status, &links, String::new(), 7, Timestamp::from_millis(201_000)).unwrap()
+            render(status, &links, (String::new(), None), 7, Timestamp::from_millis(201_000)).unwrap()
         };
         let html = page(&status);
         for expected in [

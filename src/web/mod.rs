@@ -4,6 +4,7 @@
 //! Nothing in here decides what a metric is or talks to Agntix; it sends what [`exposition`] and
 //! [`status`](crate::status) give it.
 
+mod agents;
 mod error;
 pub mod guards;
 pub(crate) mod landing;

@@ -9,6 +9,7 @@ use crate::catalogue::Exposition;
 use crate::clock::Clock;
 use crate::ledger::postgres::PageReader;
 use crate::lifecycle::ReloadRequest;
+use crate::recent::Recent;
 use crate::status::Status;
 
 /// The daemon, as the routes see it.
@@ -16,6 +17,8 @@ use crate::status::Status;
 pub struct WebState {
     /// The pages of `/metrics`.
     pub exposition: Arc<Exposition>,
+    /// What the landing page shows of the agents.
+    pub recent: Arc<Recent>,
     /// What the landing page and readiness say.
     pub status: Arc<Status>,
     /// Where requests to reload go.

@@ -30,7 +30,7 @@ async fn serve(exposition: Arc<Exposition>) -> SocketAddr {
     let (reload, _) = mpsc::channel(1);
     let (status, clock) = (Arc::new(Status::default()), Arc::new(SystemClock));
     let security = Arc::new(WebConfigFile::none());
-    let state = WebState { exposition, status, reload, clock, security, replica: None };
+    let state = WebState { exposition, recent: Arc::default(), status, reload, clock, security, replica: None };
     let routes = web::router(state, &WebConfig::default()).unwrap();
     tokio::spawn(Server::new(routes).serve([listener], CancellationToken::new()));
     address

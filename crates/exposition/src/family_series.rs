@@ -212,6 +212,14 @@ impl FamilySeries {
         if decreased { Applied::Decreased } else { Applied::Taken }
     }
 
+    /// Gives each series to `visitor`: the text of its labels, its schema, and its true counts, shown or not.
+    pub fn visit(&self, visitor: &mut impl FnMut(&str, BucketSchemaId, &[u64])) {
+        for entry in &self.entries {
+            let labels = std::str::from_utf8(self.labels_of(entry)).unwrap_or_default();
+            visitor(labels, entry.schema, self.counts_of(entry));
+        }
+    }
+
     /// Shows the true counts of a series from now on; whether it was held.
     pub fn release(&mut self, series: u32) -> bool {
         self.held.remove(&series).is_some()

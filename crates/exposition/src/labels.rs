@@ -1,5 +1,6 @@
 //! Label sets, escaped once when a series is made and copied as bytes ever after.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The labels of a series as they stand between the braces of both text formats: `agent_id="a",language="en"`,
@@ -55,6 +56,43 @@ impl LabelSet {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The values as they were before they were escaped, in their order.
+    pub fn values(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        values(&self.0)
+    }
+}
+
+/// The values of a label set by its [text](LabelSet::as_str), as they were before they were escaped, in their order.
+pub fn values(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (_, quoted) = rest.split_once("=\"")?;
+        let mut is_escaped = false;
+        let end = quoted.find(|character| {
+            let ends = character == '"' && !is_escaped;
+            is_escaped = character == '\\' && !is_escaped;
+            ends
+        })?;
+        let (value, after) = quoted.split_at_checked(end)?;
+        rest = after;
+        Some(unescape(value))
+    })
+}
+
+fn unescape(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut characters = value.chars();
+    let mut text = String::with_capacity(value.len());
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next().map(|escaped| if escaped == 'n' { '\n' } else { escaped })),
+            _ => text.push(character),
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Labels that every sample of a page carries behind its own, spelled once for all lines of all pages to come.

@@ -21,6 +21,6 @@ mod writer;
 
 pub use buckets::{BucketSchema, BucketSchemaId, BucketSchemas};
 pub use descriptor::{Descriptor, Family, Kind};
-pub use labels::LabelSet;
+pub use labels::{LabelSet, values};
 pub use pages::{Exposition, Page, Part};
 pub use series::{Exemplar, SeriesKey, SeriesState};

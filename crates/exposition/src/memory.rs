@@ -130,6 +130,15 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             .collect()
     }
 
+    /// Gives each series of a family to `visitor`: the text of its labels, the bounds of its buckets, and its true counts, shown or
+    /// not.
+    pub fn visit(&self, family: F, visitor: &mut impl FnMut(&str, &[f64], &[u64])) {
+        let Some(memory) = self.families.get(family.place()) else { return };
+        memory.visit(&mut |labels, schema, counts| {
+            visitor(labels, self.schemas.get(schema).map_or(&[], |schema| &schema.bounds), counts);
+        });
+    }
+
     /// Shows the series from now on.
     pub fn publish(&mut self) {
         if !self.published {

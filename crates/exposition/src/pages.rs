@@ -136,6 +136,13 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.read_memory(SeriesMemory::is_published)
     }
 
+    /// Gives each series of a family of counters or histograms to `visitor`: the text of its labels (see
+    /// [`values`](crate::values)), the bounds of its buckets (none for a counter), and what it has counted, shown or not: one
+    /// count for each bucket, that of what is above all bounds, and the sum.
+    pub fn visit(&self, family: F, mut visitor: impl FnMut(&str, &[f64], &[u64])) {
+        self.read_memory(|m| m.visit(family, &mut visitor));
+    }
+
     /// How many series of counters and histograms there are, shown or not.
     pub fn series(&self) -> usize {
         self.read_memory(SeriesMemory::series)

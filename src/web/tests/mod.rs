@@ -39,6 +39,7 @@ fn web_state(series: u64) -> (WebState, mpsc::Receiver<ReloadRequest>) {
     let (reload, requests) = mpsc::channel(1);
     let state = WebState {
         exposition: Arc::new(exposition),
+        recent: Arc::default(),
         status: Arc::new(Status::default()),
         reload,
         clock: Arc::new(ManualClock::default()),
