@@ -137,9 +137,10 @@ struct Read {
 
 async fn read(client: &Client, schema: &str) -> Result<Read, tokio_postgres::Error> {
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let read = read_in(client, schema).await?;
+    let read = read_in(client, schema).await;
+    // Also after an error: the transaction must not be left open for whoever uses the connection next.
     client.batch_execute("COMMIT").await?;
-    Ok(read)
+    read
 }
 
 /// Reads it in a transaction that has begun.

@@ -2,11 +2,14 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use test_postgres::{Bouncer, Server, Setup};
 
 use super::{database, runtime};
-use crate::ledger::postgres::{Database, schema, survey};
+use crate::config::Config;
+use crate::ledger::policy::PolicyConfig;
+use crate::ledger::postgres::{Database, schema, snapshot, survey};
 use crate::tasks::Tasks;
 
 /// What is said of a connection, or of making the tables; `None` if both work.
@@ -194,4 +197,21 @@ fn survey_says_what_is_there() {
     // With an empty password file nothing is wrong where no password is asked for.
     let path: PathBuf = Path::new("/dev/null").into();
     assert_eq!(said(&server.url(), Some(path)), None);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL (.ci/tools)"]
+fn read_that_fails_leaves_no_transaction_open() {
+    let server = Server::start();
+    let config = PolicyConfig::from(&Config::default());
+    runtime().block_on(async {
+        let database = database(&server.url());
+        schema::prepare(&database).await.unwrap();
+        let connection = database.connection().await.unwrap();
+        server.sql("ALTER TABLE agntix_exporter.series RENAME TO gone");
+        let error = snapshot::load(&connection, &config).await.err().unwrap().to_string();
+        assert!(error.contains("does not exist"), "{error}");
+        // As the next one does who gets this connection.
+        connection.ask(Duration::from_secs(60), |client| client.query_typed_one("SELECT 1", &[])).await.unwrap();
+    });
 }
