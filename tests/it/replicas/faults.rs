@@ -1,47 +1,178 @@
-//! What can happen to a database that is still there: each kind is said once, and is mended without a restart.
+//! What can happen to a database that is still there: deliveries are deferred and no page lies, each reason is logged once, and the
+//! replicas go on by themselves when it is mended.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
 use test_postgres::Server;
 
-use super::replica;
-use crate::support::{Api, Daemon, Setup, until};
+use super::{receiving, replica};
+use crate::support::{Api, Daemon, durable, free_address, until};
+use crate::webhook::delivery::{Sent, session};
 
-/// A kind of failure: what happens, what mends it, and whether pages are an error meanwhile.
+/// A kind of failure: what happens, what mends it, and what fails meanwhile.
 struct Fault {
     name: &'static str,
     begin: &'static [&'static str],
     end: &'static [&'static str],
     stops_pages: bool,
+    stops_deliveries: bool,
+    /// What a replica logs of it.
+    reason: &'static str,
 }
 
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'exporter'";
 
-const FAULTS: [Fault; 3] = [
+const FAULTS: [Fault; 5] = [
     Fault {
         name: "a role that may not log in any more",
         begin: &["ALTER ROLE exporter NOLOGIN", CUT],
         end: &["ALTER ROLE exporter LOGIN"],
         stops_pages: true,
+        stops_deliveries: true,
+        reason: "is not permitted to log in",
     },
     Fault {
         name: "a schema that is gone",
         begin: &["ALTER SCHEMA agntix_exporter RENAME TO gone"],
         end: &["ALTER SCHEMA gone RENAME TO agntix_exporter"],
         stops_pages: true,
+        stops_deliveries: true,
+        reason: "does not exist",
     },
     Fault {
         name: "a table that is gone",
         begin: &["ALTER TABLE agntix_exporter.counted RENAME TO gone"],
         end: &["ALTER TABLE agntix_exporter.gone RENAME TO counted"],
         stops_pages: false,
+        stops_deliveries: false,
+        reason: "does not exist",
+    },
+    // As managed databases do when their disk is full. What is shown stays current, since nobody can change it.
+    Fault {
+        name: "a database that became read-only",
+        begin: &["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"],
+        end: &["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"],
+        stops_pages: false,
+        stops_deliveries: true,
+        reason: "read-only",
+    },
+    Fault {
+        name: "a database that became read-only, and was started again",
+        begin: &["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()", CUT],
+        end: &["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"],
+        stops_pages: true,
+        stops_deliveries: true,
+        reason: "(default_transaction_read_only)",
     },
 ];
 
-fn complaints(replica: &Daemon) -> Vec<String> {
-    let is_complaint = |line: &&str| line.contains("level=error") || line.contains("level=warn");
-    replica.log().lines().filter(is_complaint).map(str::to_owned).collect()
+/// Two replicas that take deliveries, while sessions end.
+struct Scene {
+    api: Api,
+    replicas: [Daemon; 2],
+    webhooks: [SocketAddr; 2],
+    /// So many lines has each replica logged before the fault.
+    logged: [usize; 2],
+    /// Deliveries that were answered 2xx.
+    taken: usize,
+}
+
+impl Scene {
+    fn begin(server: &Server, directory: &Path, sessions: u64) -> Self {
+        let start = SystemClock.now().minus(Duration::from_secs(100));
+        let api = Api::start(SimulatorConfig::load(start, 4.0, 400 + sessions));
+        let url = format!("postgres://exporter@127.0.0.1:{}/postgres", server.port());
+        let webhooks = [(); 2].map(|()| free_address());
+        let start = |webhook| receiving(replica(api.address, &url, directory), webhook).start();
+        let mut scene = Self { replicas: webhooks.map(start), api, webhooks, logged: [0; 2], taken: 0 };
+        scene.go_on("the start");
+        scene
+    }
+
+    /// Notes what was logged before a fault.
+    fn mark(&mut self) {
+        self.logged = self.replicas.each_ref().map(|replica| replica.log().lines().count());
+    }
+
+    /// Complaints of a replica since the fault.
+    fn complaints(&self, replica: usize) -> Vec<String> {
+        let log = self.replicas[replica].log();
+        let lines = log.lines().skip(self.logged[replica]);
+        lines.filter(|line| line.contains("level=error") || line.contains("level=warn")).map(str::to_owned).collect()
+    }
+
+    /// A delivery of a session of its own is refused by each replica, and its sender told to come again.
+    fn defers(&self, what: &str) {
+        let sent = self.next();
+        for webhook in self.webhooks {
+            let reply = until(what, || Some(sent.send(webhook)).filter(|reply| reply.status != 200));
+            assert_eq!((reply.status, reply.header("retry-after")), (503, Some("5")), "{what}: {reply:?}");
+        }
+    }
+
+    /// The delivery that was deferred before is taken, whichever replica gets it, and each page is served.
+    fn go_on(&mut self, what: &str) {
+        let sent = self.next();
+        for webhook in self.webhooks {
+            until(what, || (sent.send(webhook).status == 200).then_some(()));
+        }
+        self.taken += 1;
+        for replica in &self.replicas {
+            until(what, || (replica.try_get("/metrics")?.0 == 200).then_some(()));
+            let is_well = || replica.samples_if_any().get("agntix_exporter_state_writable") == Some(&1.0);
+            until("no failure to be reported any more", || is_well().then_some(()));
+        }
+    }
+
+    fn next(&self) -> Sent {
+        Sent::new(session("session.ended", &format!("delivered-{}", self.taken), true))
+    }
+
+    /// The reason was logged, by each replica if it keeps both from serving pages, and no complaint twice, however often it has failed.
+    fn has_logged_once(&self, what: &str, reason: &str, stops_pages: bool) {
+        until(what, || {
+            let has_logged = |replica| self.complaints(replica).iter().any(|line| line.contains(reason));
+            let is_logged = if stops_pages { has_logged(0) && has_logged(1) } else { has_logged(0) || has_logged(1) };
+            is_logged.then_some(())
+        });
+        for replica in 0..2 {
+            let mut times = BTreeMap::<String, usize>::new();
+            for line in self.complaints(replica) {
+                let (_, said) = line.split_once("target=").unwrap();
+                *times.entry(said.to_owned()).or_default() += 1;
+            }
+            assert!(times.values().all(|times| *times == 1) && times.len() <= 5, "{what}: {times:#?}");
+            assert!(!times.keys().any(|line| line.contains("panicked")), "{what}: {times:#?}");
+        }
+    }
+
+    /// All sessions were counted, and those that were delivered as well, each once.
+    fn ends(&self) {
+        for replica in &self.replicas {
+            until("all to be counted", || {
+                let (delivered, others): (BTreeMap<_, _>, BTreeMap<_, _>) = durable(&replica.samples_if_any())
+                    .into_iter()
+                    .partition(|(name, _)| name.contains("agent_id=\"agent-1\""));
+                let ended = delivered.iter().filter(|(name, _)| name.starts_with("agntix_sessions_ended_total"));
+                let ended: f64 = ended.map(|(_, value)| value).sum();
+                let taken = f64::from(u32::try_from(self.taken).unwrap());
+                assert!(ended <= taken, "{ended} of {taken} deliveries were counted");
+                (ended.total_cmp(&taken).is_eq() && others == self.api.truth()).then_some(())
+            });
+        }
+    }
+}
+
+/// Fails every task of the replicas several times.
+fn long_enough(mut each: impl FnMut()) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        each();
+    }
 }
 
 #[test]
@@ -49,42 +180,37 @@ fn complaints(replica: &Daemon) -> Vec<String> {
 fn faults_of_the_database_are_said_once_and_mended_without_a_restart() {
     let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
     server.sql("CREATE ROLE exporter LOGIN; GRANT CREATE ON DATABASE postgres TO exporter");
-    // Sessions end during all of it.
-    let start = SystemClock.now().minus(Duration::from_secs(600));
-    let api = Api::start(SimulatorConfig::load(start, 4.0, 2_600));
-    let url = format!("postgres://exporter@127.0.0.1:{}/postgres", server.port());
-    let setup: Setup = replica(api.address, &url, directory.path());
-    let replicas = [setup.start(), setup.start()];
-    let all_answer = |is_served: bool, what: &str| {
-        for replica in &replicas {
-            until(what, || {
-                let answer = replica.try_get("/metrics").map(|(status, _)| status == 200);
-                (answer == Some(is_served)).then_some(())
-            });
-        }
-    };
-    all_answer(true, "the first pages");
-    for Fault { name, begin, end, stops_pages } in FAULTS {
-        let before = replicas.each_ref().map(|replica| complaints(replica).len());
+    let mut scene = Scene::begin(&server, directory.path(), 160);
+    for Fault { name, begin, end, stops_pages, stops_deliveries, reason } in FAULTS {
+        scene.mark();
         for statements in begin {
             server.sql(statements);
         }
-        if stops_pages {
-            all_answer(false, name);
+        for replica in &scene.replicas {
+            until(name, || {
+                if begin.contains(&CUT) {
+                    // A connection that was just being made goes on.
+                    server.sql(CUT);
+                }
+                ((replica.try_get("/metrics")?.0 != 200) == stops_pages).then_some(())
+            });
         }
-        // Long enough for every task to have failed several times.
-        std::thread::sleep(Duration::from_secs(3));
+        long_enough(|| {
+            if stops_deliveries {
+                scene.defers(name);
+            } else {
+                // It is kept for the replica that counts, which cannot; that one may refuse it.
+                for webhook in scene.webhooks {
+                    scene.next().send(webhook);
+                }
+            }
+        });
+        scene.has_logged_once(name, reason, stops_pages);
         for statements in end {
             server.sql(statements);
         }
-        all_answer(true, name);
-        until("no failure to be reported any more", || {
-            replicas.iter().all(|r| r.sample("agntix_exporter_state_writable") == Some(1.0)).then_some(())
-        });
-        for (replica, before) in replicas.iter().zip(before) {
-            let said = complaints(replica).split_off(before);
-            assert!(said.len() <= 8, "{name} is said too often:\n{}", said.join("\n"));
-            assert!(!said.iter().any(|line| line.contains("panicked")), "{name}: {said:?}");
-        }
+        scene.go_on(name);
+        scene.has_logged_once(name, reason, stops_pages);
     }
+    scene.ends();
 }
