@@ -51,7 +51,7 @@ impl Durability {
         }
     }
 
-    /// Whether an acknowledged commit is on two machines: [`IS_SYNCHRONOUS`], of settings that were read.
+    /// Whether an acknowledged commit is on two machines, by settings that were read.
     pub fn is_synchronous(&self) -> bool {
         !self.standbys.is_empty() && !matches!(self.synchronous_commit.as_str(), "off" | "local")
     }
