@@ -73,9 +73,11 @@ impl DatabaseAddress {
     /// The rule that it breaks, which begins with "must". It shows no value that may be a password.
     pub fn parse(url: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
-        let rest =
-            rest.filter(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()));
+        let rest = rest.filter(|rest| !rest.is_empty());
         let rest = rest.ok_or("must be a URL such as \"postgres://exporter@db1,db2/agntix?sslmode=verify-full\"")?;
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("must have no spaces and no line breaks; in a user or password write a space as %20".into());
+        }
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = address.split_once('/').unwrap_or((address, ""));
         // A password that is not encoded would end up as a host or a database, and so in messages.
@@ -357,11 +359,13 @@ mod tests {
             ("u@db/x?target_session_attrs=standby", "can be written to"),
             ("u@db/x?connect_timeout=0", "1 to 3600 for connect_timeout"),
             ("u@db/x?channel_binding=require&sslmode=disable", "channel_binding=require"),
+            ("u:s3 cret@db/x", "%20"),
+            ("u@db/x\n", "no line breaks"),
         ] {
             let rule = DatabaseAddress::parse(&format!("postgres://{rest}")).unwrap_err();
             assert!(rule.starts_with("must ") && rule.contains(named) && !rule.contains("s3"), "{rest}: {rule}");
         }
-        for text in ["mysql://u@db/x", "host=db password=s3cret", "postgres://u@d b/x"] {
+        for text in ["mysql://u@db/x", "host=db password=s3cret", "postgres://"] {
             assert!(DatabaseAddress::parse(text).unwrap_err().starts_with("must be a URL"), "{text}");
         }
     }
