@@ -15,7 +15,7 @@ use super::database::{Database, Kind};
 use super::link::Flow;
 use super::scraper::Scraper;
 use super::service::Service;
-use super::{all_delivered, receiving, replica};
+use super::{receiving, replica};
 use crate::budget::fullest_window;
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address};
 
@@ -140,7 +140,7 @@ fn schedule(seed: u64, mix: &Mix, actions: u32) {
         heal(&mut replicas, &database, false);
     }
     heal(&mut replicas, &database, true);
-    all_delivered(&api);
+    api.all_delivered();
     let truth = api.truth();
     for replica in &replicas {
         replica.daemon().shows(&truth);

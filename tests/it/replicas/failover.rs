@@ -13,7 +13,7 @@ use test_postgres::Server;
 
 use super::scraper::Scraper;
 use super::service::Service;
-use super::{all_delivered, receiving, replica};
+use super::{receiving, replica};
 use crate::support::{Api, Daemon, Setup, WEBHOOK_SECRET, free_address, total, until};
 
 fn runs(usually: u64) -> u64 {
@@ -88,7 +88,7 @@ fn replicas_that_live_lose_nothing_and_count_nothing_twice_when_an_asynchronous_
         let scraper =
             Scraper::over(scene.replicas.iter().map(|replica| replica.address).collect(), Duration::from_millis(50));
         scene.fail_over(&mut random, |_| {});
-        all_delivered(&scene.api);
+        scene.api.all_delivered();
         for replica in &scene.replicas {
             replica.shows(&scene.api.truth());
         }
@@ -112,7 +112,7 @@ fn what_is_lost_with_all_replicas_is_told_and_the_page_shows_what_the_database_h
         let is_served = || scene.replicas.iter().any(|replica| !replica.samples_if_any().is_empty());
         until("a page to be served", || is_served().then_some(()));
         let served = began.elapsed();
-        all_delivered(&scene.api);
+        scene.api.all_delivered();
         let delivered = began.elapsed();
         let counted = || scene.standby.sql("SELECT count(*) FROM agntix_exporter.counted").trim().to_owned();
         let left =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use simulator::{Clock as _, DeliveryConfig, SimulatorConfig, SystemClock};
 use test_postgres::Server;
 
-use super::{all_delivered, counting, receiving, replica};
+use super::{counting, receiving, replica};
 use crate::support::{Api, WEBHOOK_SECRET, free_address, until};
 
 #[test]
@@ -30,7 +30,7 @@ fn delivery_that_cannot_be_counted_yet_stays_in_the_inbox() {
             .unwrap()
     };
     api.simulator.set_deliveries(Some(deliveries)).unwrap();
-    all_delivered(&api);
+    api.all_delivered();
     until("the inbox to be found", || (first[0].lines_with("its deliveries stay in it") > 0).then_some(()));
     let waiting = || server.sql("SELECT count(*) FROM agntix_exporter.inbox").trim().parse::<u32>().unwrap();
     assert!(waiting() >= 20, "{} deliveries", waiting());

@@ -13,6 +13,7 @@ mod pages;
 mod patroni;
 mod personal_data;
 mod prometheus;
+mod scene;
 mod scraper;
 mod service;
 mod state;
@@ -163,16 +164,4 @@ fn receiving(setup: Setup, webhook: SocketAddr) -> Setup {
         .set("WEBHOOK__ENABLED", "true")
         .set("WEBHOOK__LISTEN_ADDRESS", &webhook.to_string())
         .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET)
-}
-
-/// Waits until every delivery was acknowledged.
-fn all_delivered(api: &Api) {
-    let mut progress = api.simulator.delivery_progress().unwrap();
-    while !progress.done {
-        let before = progress.acknowledged;
-        progress = until("a delivery to be acknowledged", || {
-            api.simulator.delivery_progress().filter(|progress| progress.done || progress.acknowledged > before)
-        });
-    }
-    assert_eq!(progress.given_up, 0, "{progress:?}");
 }

@@ -9,7 +9,7 @@ use test_postgres::{Cluster, Signal};
 
 use super::scraper::Scraper;
 use super::service::Service;
-use super::{all_delivered, receiving, replica};
+use super::{receiving, replica};
 use crate::support::{Api, Daemon, WEBHOOK_SECRET, free_address, until};
 
 fn through_a_switchover_and_the_loss_of_the_primary(is_synchronous: bool) {
@@ -52,7 +52,7 @@ fn through_a_switchover_and_the_loss_of_the_primary(is_synchronous: bool) {
     cluster.leader_other_than(asleep);
     serves("pages while the old primary sleeps");
     cluster.signal(asleep, Signal::Continue);
-    all_delivered(&api);
+    api.all_delivered();
     serves("pages when the old primary goes on");
     for replica in &replicas {
         replica.shows(&api.truth());

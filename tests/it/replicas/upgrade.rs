@@ -10,7 +10,7 @@ use test_postgres::Server;
 use super::balancer::Balancer;
 use super::scraper::Scraper;
 use super::service::{Service, is_active};
-use super::{all_delivered, receiving, replica};
+use super::{receiving, replica};
 use crate::support::{Api, Daemon, WEBHOOK_SECRET, free_address, until};
 
 /// What the upgrade to a format does with which this version cannot go on.
@@ -57,7 +57,7 @@ fn rolling_upgrade_has_no_gap_and_no_fall() {
     while api.simulator.now() < last {
         std::thread::sleep(Duration::from_millis(100));
     }
-    all_delivered(&api);
+    api.all_delivered();
     let truth = api.truth();
     for replica in replicas.iter().flatten() {
         replica.shows(&truth);

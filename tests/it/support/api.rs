@@ -8,6 +8,8 @@ use std::time::Duration;
 use simulator::{AgentProfile, Session, Simulator, SimulatorConfig, Timestamp, TruthFilter};
 use tokio_util::sync::CancellationToken;
 
+use super::until;
+
 /// A moment for simulations that stand still: 2026-04-08T06:00:00Z, whole as the `Date` of an answer is.
 pub const NOON: Timestamp = Timestamp::from_millis(1_775_628_000_000);
 
@@ -77,6 +79,18 @@ impl Api {
     /// Moves the simulated clock.
     pub fn jump(&self, to: Timestamp) {
         self.simulator.set_clock(Some(to), None).unwrap();
+    }
+
+    /// Waits until every delivery was acknowledged.
+    pub fn all_delivered(&self) {
+        let mut progress = self.simulator.delivery_progress().unwrap();
+        while !progress.done {
+            let before = progress.acknowledged;
+            progress = until("a delivery to be acknowledged", || {
+                self.simulator.delivery_progress().filter(|progress| progress.done || progress.acknowledged > before)
+            });
+        }
+        assert_eq!(progress.given_up, 0, "{progress:?}");
     }
 }
 

@@ -58,14 +58,7 @@ fn disorderly(api: &Api, webhook: SocketAddr) -> DeliveryConfig {
 
 /// Waits until every delivery was acknowledged; all attempts.
 fn delivered(api: &Api) -> Vec<DeliveryRecord> {
-    let mut progress = api.simulator.delivery_progress().unwrap();
-    while !progress.done {
-        let before = progress.acknowledged;
-        progress = until("a delivery to be acknowledged", || {
-            api.simulator.delivery_progress().filter(|progress| progress.done || progress.acknowledged > before)
-        });
-    }
-    assert_eq!(progress.given_up, 0, "{progress:?}");
+    api.all_delivered();
     api.simulator.deliveries()
 }
 
