@@ -64,6 +64,9 @@ pub(super) fn serve(
         );
         let app =
             App::build(loaded, reloader, log_level, Arc::new(SystemClock), sockets).await.map_err(Failure::running)?;
+        // Before a line says that it listens: who has read that may end it.
+        let shutdown = CancellationToken::new();
+        let signals = lifecycle::handle_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
         let addresses = app.addresses().map_err(Failure::running)?;
         let guards = app.guards();
         for address in &addresses {
@@ -75,8 +78,6 @@ pub(super) fn serve(
             tracing::info!(%address, tls, "deliveries have a listener of their own");
         }
         announce(&app)?;
-        let shutdown = CancellationToken::new();
-        let signals = lifecycle::handle_signals(app.reload_sender(), shutdown.clone()).map_err(Failure::running)?;
         app.tasks().spawn_detached("the signal handler", signals);
         app.run_until_stopped(shutdown).await.map_err(Failure::running)?;
         tracing::info!("stopped");

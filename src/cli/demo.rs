@@ -207,6 +207,12 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
             .await
             .map_err(|e| Failure::running(format!("cannot listen on {} ({e}); set --listen", args.listen)))?;
         let address = listener.local_addr().map_err(Failure::running)?;
+        let shutdown = CancellationToken::new();
+        // Nothing is reloaded here; SIGHUP is ignored.
+        let (reload, _requests) = tokio::sync::mpsc::channel(1);
+        let (tasks, mut failures) = Tasks::new();
+        let signals = lifecycle::handle_signals(reload, shutdown.clone()).map_err(Failure::running)?;
+        tasks.spawn_detached("the signal handler", signals);
         print(format!(
             "The simulated Agntix API is at http://{address} (x-api-key: {DEFAULT_KEY}).\n\n  \
              run the exporter   AGNTIX_API_KEY={DEFAULT_KEY} AGNTIX_EXPORTER__API__BASE_URL=http://{address} agntix-exporter\n  \
@@ -217,12 +223,6 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
              logs               http://{address}/simulator/requests, http://{address}/simulator/deliveries\n  \
              expected metrics   http://{address}/simulator/truth\n"
         ))?;
-        let shutdown = CancellationToken::new();
-        // Nothing is reloaded here; SIGHUP is ignored.
-        let (reload, _requests) = tokio::sync::mpsc::channel(1);
-        let (tasks, mut failures) = Tasks::new();
-        let signals = lifecycle::handle_signals(reload, shutdown.clone()).map_err(Failure::running)?;
-        tasks.spawn_detached("the signal handler", signals);
         tokio::select! {
             served = Arc::clone(&Simulator::new(simulation)).serve(listener, shutdown) => served.map_err(Failure::running),
             Some(failure) = failures.recv() => Err(Failure::running(failure)),
