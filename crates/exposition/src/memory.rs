@@ -1,6 +1,7 @@
 //! All series in memory: every family of counters and histograms, and the gauges. A held series shows what it is told to
 //! show until it is released; when that is, is decided elsewhere. No locks and no clocks here.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -17,12 +18,22 @@ use crate::{number, writer};
 pub struct SeriesMemory<F, G> {
     schemas: Arc<BucketSchemas>,
     spelled: Spelled,
+    disabled: Arc<BTreeSet<String>>,
     /// By their places in `F`.
     families: Vec<FamilySeries>,
     of: PhantomData<F>,
     gauges: Vec<Gauges<G>>,
     published: bool,
     generation: u64,
+}
+
+/// What all parts of a page have in common. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What every line carries behind its own labels.
+    pub constant: Arc<ConstantLabels>,
+    /// The names of the metrics that are left off.
+    pub disabled: Arc<BTreeSet<String>>,
 }
 
 /// A family of gauges, replaced as a whole.
@@ -41,6 +52,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
                 constant: Arc::new(ConstantLabels::new(LabelSet::default())),
             },
             schemas,
+            disabled: Arc::default(),
             families: F::ALL.iter().map(|family| FamilySeries::new(*family)).collect(),
             of: PhantomData,
             gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new() }).collect(),
@@ -59,9 +71,17 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         self.published
     }
 
-    /// What every line of the page carries behind its own labels.
-    pub fn constant_labels(&self) -> Arc<ConstantLabels> {
-        Arc::clone(&self.spelled.constant)
+    /// What all parts of the page have in common.
+    pub fn shared(&self) -> Shared {
+        Shared { constant: Arc::clone(&self.spelled.constant), disabled: Arc::clone(&self.disabled) }
+    }
+
+    /// Leaves the metrics of these names off the page, in place of those before.
+    pub fn set_disabled(&mut self, names: BTreeSet<String>) {
+        if *self.disabled != names {
+            self.disabled = Arc::new(names);
+            self.generation += 1;
+        }
     }
 
     /// Puts these labels on every line of the page, in place of those before.
@@ -180,11 +200,12 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         if !self.published {
             return;
         }
-        for family in &self.families {
+        let is_shown = |name: &str| !self.disabled.contains(name);
+        for (family, _) in self.families.iter().zip(F::ALL).filter(|(_, of)| is_shown(of.descriptor().name)) {
             family.write(out, &self.spelled, format, hand_on);
         }
         for Gauges { family, series } in &self.gauges {
-            if series.is_empty() {
+            if series.is_empty() || !is_shown(family.descriptor().name) {
                 continue;
             }
             let descriptor = family.descriptor();

@@ -1,6 +1,7 @@
 //! The pages of `/metrics`: what all parts of an exporter share, behind locks. A lock is held for memory and arithmetic
 //! only, never while waiting.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use crate::buckets::BucketSchemas;
 use crate::compress::{self, FirstPart, PartCompressor};
 use crate::descriptor::Family;
 use crate::family_series::CHUNK;
-use crate::labels::{ConstantLabels, LabelSet};
-use crate::memory::SeriesMemory;
+use crate::labels::LabelSet;
+use crate::memory::{SeriesMemory, Shared};
 use crate::negotiation::{Encoding, Format};
 use crate::registry;
 use crate::series::{Exemplar, SeriesKey, SeriesState};
@@ -126,6 +127,12 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.write_memory(|m| m.set_constant_labels(labels));
     }
 
+    /// Leaves the metrics of these names off every page from here on: series in memory, gauges and metrics of the registry.
+    /// They are kept up to date all the same.
+    pub fn set_disabled(&self, names: BTreeSet<String>) {
+        self.write_memory(|m| m.set_disabled(names));
+    }
+
     /// Puts the series on every page from here on. To be called once the series have their starting values.
     pub fn publish(&self) {
         self.write_memory(SeriesMemory::publish);
@@ -166,18 +173,18 @@ impl<F: Family, G: Family> Exposition<F, G> {
     /// [`part`](Self::part), if what is to be rendered for it is ready: that takes microseconds, and waits for nobody.
     pub fn ready_part(&self, part: Part, format: Format, encoding: Encoding, now: Instant) -> Option<Page> {
         if part == Part::Process {
-            let constant = self.memory.try_read().ok()?.constant_labels();
-            return self.process_page(&constant, format, encoding).ok();
+            let shared = self.memory.try_read().ok()?.shared();
+            return self.process_page(&shared, format, encoding).ok();
         }
         let wanted = variant(format, encoding);
-        let (current, constant) = {
+        let (current, shared) = {
             let memory = self.memory.try_read().ok()?;
-            (memory.generation(), memory.constant_labels())
+            (memory.generation(), memory.shared())
         };
         let page = {
             let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
             let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
-            rendered.page(encoding, self.registry_part(part, &constant, format), now).ok()?
+            rendered.page(encoding, self.registry_part(part, &shared, format), now).ok()?
         };
         self.forget_unused(wanted, now);
         Some(page)
@@ -194,13 +201,13 @@ impl<F: Family, G: Family> Exposition<F, G> {
     /// # Errors
     /// Only if the compressor cannot have memory.
     pub fn part(&self, part: Part, format: Format, encoding: Encoding, now: Instant) -> std::io::Result<Page> {
-        let constant = self.read_memory(SeriesMemory::constant_labels);
+        let shared = self.read_memory(SeriesMemory::shared);
         if part == Part::Process {
-            return self.process_page(&constant, format, encoding);
+            return self.process_page(&shared, format, encoding);
         }
         let wanted = variant(format, encoding);
         self.forget_unused(wanted, now);
-        let registry = self.registry_part(part, &constant, format);
+        let registry = self.registry_part(part, &shared, format);
         let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
         self.with_series(&mut lock(slot), (format, encoding), registry, now)
     }
@@ -214,14 +221,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
     }
 
     /// Small enough to be made for each scrape.
-    fn process_page(&self, constant: &ConstantLabels, format: Format, encoding: Encoding) -> std::io::Result<Page> {
+    fn process_page(&self, shared: &Shared, format: Format, encoding: Encoding) -> std::io::Result<Page> {
         let none = PartCompressor::new(encoding)?.finish()?;
-        let registry = self.registry_part(Part::Process, constant, format);
+        let registry = self.registry_part(Part::Process, shared, format);
         let registry = compress::last_part(encoding, &none, registry)?.into();
         Ok(Page { series: none.bytes.into(), registry })
     }
 
-    fn registry_part(&self, part: Part, constant: &ConstantLabels, format: Format) -> Vec<u8> {
+    fn registry_part(&self, part: Part, shared: &Shared, format: Format) -> Vec<u8> {
         let families = match part {
             Part::Process => self.registry.gather(),
             Part::Series => self.beside_series.gather(),
@@ -232,7 +239,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
             }
         };
         let mut out = Vec::with_capacity(8 * 1024);
-        registry::write(&mut out, &families, constant, format);
+        registry::write(&mut out, &families, shared, format);
         out
     }
 

@@ -4,13 +4,14 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::descriptor::Kind;
 use crate::labels::{ConstantLabels, LabelSet};
+use crate::memory::Shared;
 use crate::negotiation::Format;
 use crate::{number, writer};
 
 /// Appends these families, and what ends the page.
-pub fn write(out: &mut Vec<u8>, families: &[MetricFamily], constant: &ConstantLabels, format: Format) {
-    for family in families {
-        write_family(out, family, constant, format);
+pub fn write(out: &mut Vec<u8>, families: &[MetricFamily], shared: &Shared, format: Format) {
+    for family in families.iter().filter(|family| !shared.disabled.contains(family.name())) {
+        write_family(out, family, &shared.constant, format);
     }
     if format == Format::OpenMetrics {
         out.extend_from_slice(b"# EOF\n");
