@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agntix_exporter::catalogue::{Family, SeriesKey, buckets};
 use agntix_exporter::config::MetricsConfig;
-use agntix_exporter::observation::{Addition, Admit, Step, additions, zero_initialized};
+use agntix_exporter::observation::{Addition, Admit, Named, Step, additions, zero_initialized};
 use agntix_exporter::session::{Channel, Ended, Facts, Outcome};
 use exposition::{BucketSchemaId, BucketSchemas, Kind};
 use simulator::{Session, Simulator, SimulatorConfig, Timestamp, TruthFilter, TruthMetrics};
@@ -120,7 +120,7 @@ impl Exporter {
                 (Step::Outcome, analysed.plus(POLL_LAG).max(session.ended.plus(LISTING_LAG))),
             ];
             for (step, at) in steps {
-                let added = additions(&facts, step, &facts.channel, &self.schemas, &[], &mut AdmitAll);
+                let added = additions(&facts, step, &facts.channel, &self.schemas, Named::default(), &mut AdmitAll);
                 made.extend(added.into_iter().map(|addition| (at, addition)));
             }
         }

@@ -40,7 +40,7 @@ pub async fn start(url: &str, name: &str, schema: &str) -> Running {
     let keys = Arc::<Mutex<Vec<SeriesKey>>>::default();
     let store = StoreConfig { lease: Duration::from_secs(10), policy: PolicyConfig::from(&config) };
     let database = Database::new(url, None, schema, Tasks::new().0).unwrap();
-    let inbox = Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
+    let inbox = Inbox::new(database.clone(), &store.policy);
     let (commits, news) = (observer(&exposition, &keys), observer(&exposition, &keys));
     let observers = Observers { commits, news, looks: Box::new(|_| ()) };
     let started = Replica::start(database, name, store, inbox, observers).await;

@@ -148,6 +148,7 @@ impl Reload {
             deliveries.reconfigure(ObservationConfig::from(&config));
         }
         self.exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
+        self.exposition.set_disabled(config.metrics.disabled.iter().cloned().collect());
         // There is no receiver unless the stream is followed.
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);

@@ -84,7 +84,7 @@ pub(super) async fn open(
     let lease = humantime::format_duration(store.lease);
     let database = Database::new(url.expose(), state.password_file.clone(), &state.schema, tasks.clone())
         .map_err(LedgerError::from)?;
-    let inbox = postgres::Inbox::new(database.clone(), Arc::clone(&store.policy.extracted));
+    let inbox = postgres::Inbox::new(database.clone(), &store.policy);
     let (agents, name) = (store.policy.agents.clone(), postgres::this_process());
     let replica = ReplicaStatus {
         name: name.clone(),

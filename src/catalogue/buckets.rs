@@ -10,7 +10,11 @@ pub const DURATION: BucketSchemaId = BucketSchemaId(1);
 pub const SENTIMENT_SCORE: BucketSchemaId = BucketSchemaId(2);
 /// `metrics.confidence_buckets`.
 pub const CONFIDENCE: BucketSchemaId = BucketSchemaId(3);
-const FIRST_EXTRACTED: u16 = 4;
+/// `metrics.turn_buckets`.
+pub const TURNS: BucketSchemaId = BucketSchemaId(4);
+/// `metrics.response_buckets`.
+pub const RESPONSE: BucketSchemaId = BucketSchemaId(5);
+const FIRST_EXTRACTED: u16 = 6;
 
 /// The schemas of a configuration. The ledger remembers the bounds of each under its name.
 pub fn schemas(config: &MetricsConfig) -> BucketSchemas {
@@ -18,6 +22,8 @@ pub fn schemas(config: &MetricsConfig) -> BucketSchemas {
         BucketSchema::new("duration", &config.duration_buckets),
         BucketSchema::new("sentiment_score", &config.sentiment_score_buckets),
         BucketSchema::new("confidence", &config.confidence_buckets),
+        BucketSchema::new("turns", &config.turn_buckets),
+        BucketSchema::new("response", &config.response_buckets),
     ];
     let extracted = config.extracted.iter().map(|f| BucketSchema::new(&format!("extracted:{}", f.field), &f.buckets));
     BucketSchemas::new(fixed.into_iter().chain(extracted))

@@ -53,8 +53,8 @@ families! {
         );
         Languages = counter(
             "agntix_session_languages_total",
-            &["agent_id", "language"],
-            "Ended sessions by detected language (ISO 639-1)."
+            &["agent_id", "language", "resolution", "sentiment"],
+            "Ended sessions by detected language (ISO 639-1) and outcome; unknown where an earlier version counted them without it."
         );
         Duration = histogram(
             "agntix_session_duration_seconds",
@@ -106,6 +106,46 @@ families! {
             &["agent_id", "part"],
             "Counted sessions whose analysis was seen to change afterwards, by part: resolution, sentiment or intent."
         );
+        OutcomeDuration = counter(
+            "agntix_session_outcome_duration_seconds_total",
+            &["agent_id", "session_type", "platform", "direction", "resolution"],
+            "Handle time: from creation to end of ended sessions, summed by resolution when their outcome is counted."
+        );
+        Variables = counter(
+            "agntix_session_variables_total",
+            &["agent_id", "variable", "value", "resolution"],
+            "Ended sessions by the value of a session variable named in metrics.variables, and by resolution."
+        );
+        Messages = counter(
+            "agntix_session_messages_total",
+            &["agent_id", "session_type", "platform", "direction", "role"],
+            "Messages of ended sessions by role: user, assistant, system or tool; only with messages.enabled."
+        );
+        Turns = histogram(
+            "agntix_session_turns",
+            CHANNEL,
+            "Messages of the user in an ended session; only with messages.enabled."
+        );
+        FirstResponse = histogram(
+            "agntix_session_first_response_seconds",
+            CHANNEL,
+            "Time from the first message of the user until the assistant's first answer to it; only with messages.enabled."
+        );
+        Response = histogram(
+            "agntix_session_response_seconds",
+            CHANNEL,
+            "Time from the last message of the user until the assistant's answer, of every answer; only with messages.enabled."
+        );
+        Unanswered = counter(
+            "agntix_sessions_unanswered_total",
+            CHANNEL,
+            "Ended sessions whose last word was the user's; only with messages.enabled."
+        );
+        Silent = counter(
+            "agntix_sessions_silent_total",
+            CHANNEL,
+            "Ended sessions in which the user never said a word; only with messages.enabled."
+        );
     }
 }
 
@@ -124,7 +164,9 @@ impl Family {
     /// 1,000,000 for scores.
     pub const fn scale(self) -> u64 {
         match self {
-            Self::Duration | Self::ExtractedValue => 1_000,
+            Self::Duration | Self::ExtractedValue | Self::OutcomeDuration | Self::FirstResponse | Self::Response => {
+                1_000
+            }
             Self::SentimentScore
             | Self::SentimentPositive
             | Self::SentimentNegative

@@ -8,6 +8,8 @@ pub mod buckets;
 mod family;
 mod freshness;
 mod own;
+#[cfg(target_os = "linux")]
+mod process;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ use exposition::LabelSet;
 use crate::config::MetricsConfig;
 pub use family::{CHANNEL, Family, GaugeFamily};
 pub use freshness::Freshness;
-pub use own::{ExporterMetrics, PROCESS, SHARED};
+pub use own::{BUILD, ExporterMetrics, PROCESS, SHARED};
 pub use reference::reference;
 
 /// The labels of `metrics.static_labels`, which every sample of every page carries. The ledger's keys do not have them.

@@ -17,6 +17,10 @@ const COUNT_DELAY_BUCKETS: &[f64] =
 const READ_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const REQUEST_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Version, revision, compiler and target, as the labels of `agntix_exporter_build_info`.
+pub const BUILD: [&str; 4] =
+    [env!("CARGO_PKG_VERSION"), env!("AGNTIX_BUILD_REVISION"), env!("AGNTIX_BUILD_RUSTC"), env!("AGNTIX_BUILD_TARGET")];
+
 /// [`ExporterMetrics`], [`SHARED`], [`PROCESS`] and the registration from one table. An entry is
 /// `field: Type = (name, labels, help)`, with the buckets of a histogram last. A metric that may be absent from the page
 /// has a type with labels, even if it has none.
@@ -77,7 +81,7 @@ exporter_metrics! {
         );
         sessions_tracked: GaugeVec = (
             "agntix_exporter_sessions_tracked", ["stage"],
-            "Sessions not yet counted, by stage: known (not yet fetched), open, or ended (awaiting analysis)."
+            "Sessions not yet counted, by stage: known (not yet fetched), open, or ended (awaiting analysis); and counted ones whose messages are still to be read (messages)."
         );
         oldest_pending: GaugeVec = (
             "agntix_exporter_oldest_pending_timestamp_seconds", [],
@@ -101,7 +105,10 @@ exporter_metrics! {
         );
     }
     process {
-        build_info: IntGaugeVec = ("agntix_exporter_build_info", ["version"], "The running version; always 1.");
+        build_info: IntGaugeVec = (
+            "agntix_exporter_build_info", ["version", "revision", "rustc", "target"],
+            "The running version, the commit it was built from, the compiler and the target; always 1."
+        );
         api_requests: IntCounterVec = (
             "agntix_exporter_api_requests_total", ["route", "code"],
             "Requests to the Agntix API by route and status; code is timeout, connect or body where there was no whole answer, credential where none could be sent."
@@ -151,6 +158,10 @@ exporter_metrics! {
         label_overflow: IntCounterVec = (
             "agntix_exporter_label_overflow_total", ["label"],
             "Sessions counted under other because a label had reached its bound, by label; for session_id watched sessions that were left out."
+        );
+        messages_skipped: IntCounterVec = (
+            "agntix_exporter_messages_skipped_total", ["reason"],
+            "Sessions whose messages were to be read and were not, by reason: budget (no request was left for an hour), failed (nor could they be read), missing, too_long, backlog, look_back or off."
         );
         state_writable: IntGauge = (
             "agntix_exporter_state_writable", [],
@@ -212,7 +223,7 @@ impl ExporterMetrics {
     pub fn new() -> Result<Self> {
         let metrics = Self::without_process()?;
         #[cfg(target_os = "linux")]
-        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        metrics.registry.register(Box::new(super::process::ProcessMetrics::new()?))?;
         Ok(metrics)
     }
 
@@ -222,7 +233,7 @@ impl ExporterMetrics {
     /// Only if two entries share a name, which a test rules out.
     pub fn without_process() -> Result<Self> {
         let metrics = registered()?;
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.build_info.with_label_values(&BUILD).set(1);
         for outcome in ["success", "error"] {
             metrics.state_commits.with_label_values(&[outcome]);
         }
@@ -240,7 +251,7 @@ impl ExporterMetrics {
                 metrics.webhook_deliveries.with_label_values(&[event, outcome]);
             }
         }
-        for stage in ["known", "open", "ended"] {
+        for stage in ["known", "open", "ended", "messages"] {
             metrics.sessions_tracked.with_label_values(&[stage]);
         }
         // Nothing was seen to work, and nothing to be current.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::daemon;
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
-use crate::config::{self, Config, ConfigOrigin, ExtractedKind, Loaded, MetricsConfig};
+use crate::config::{self, Config, ConfigOrigin, ExtractedKind, Loaded, MessagesConfig, MetricsConfig};
 use crate::lifecycle;
 use crate::tasks::Tasks;
 use crate::web::Guards;
@@ -153,7 +153,7 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
 }
 
 /// What the simulator's truth needs to know of the configuration, in its own types: the simulator must not use the exporter.
-fn truth_metrics(config: MetricsConfig) -> TruthMetrics {
+fn truth_metrics(config: MetricsConfig, messages: MessagesConfig) -> TruthMetrics {
     let extracted = config.extracted.into_iter().map(|field| TruthField {
         field: field.field,
         kind: match field.kind {
@@ -168,6 +168,11 @@ fn truth_metrics(config: MetricsConfig) -> TruthMetrics {
         sentiment_score_buckets: config.sentiment_score_buckets,
         confidence_buckets: config.confidence_buckets,
         extracted: extracted.collect(),
+        variables: config.variables,
+        repeat_windows: Vec::new(),
+        turn_buckets: config.turn_buckets,
+        response_buckets: config.response_buckets,
+        messages_share: messages.enabled.then_some(messages.share),
     }
 }
 
@@ -200,7 +205,7 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
         ),
         None => None,
     };
-    let metrics = truth_metrics(loaded.config.metrics);
+    let metrics = truth_metrics(loaded.config.metrics, loaded.config.messages);
     let simulation = SimulatorConfig { rate_limit, deliveries, metrics, ..simulation(&args.demo)? };
     runtime()?.block_on(async {
         let listener = TcpListener::bind(args.listen)
@@ -237,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_truth_has_the_same_default_buckets() {
-        assert_eq!(truth_metrics(MetricsConfig::default()), TruthMetrics::default());
+        assert_eq!(truth_metrics(MetricsConfig::default(), MessagesConfig::default()), TruthMetrics::default());
     }
 
     #[test]

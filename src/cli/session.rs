@@ -11,7 +11,7 @@ use crate::api;
 use crate::catalogue::{self, buckets};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ApiConfig, Config};
-use crate::observation::{self, Addition, Admit, ObservationConfig, Step};
+use crate::observation::{self, Addition, Admit, Named, ObservationConfig, Step};
 use crate::session::Facts;
 
 pub(super) fn run(global: &Global, id: &str) -> Result<(), Failure> {
@@ -82,9 +82,9 @@ fn report(facts: &Facts, config: &Config) -> String {
     };
     let mut lines = vec![format!("# session {} ({})", facts.id, standing(facts))];
     lines.extend(facts.malformed.iter().map(|reason| format!("# left out as malformed: {}", reason.as_str())));
+    let named = Named { extracted: &config.metrics.extracted, variables: &config.metrics.variables };
     for step in [Step::Started, Step::Ended, Step::Outcome] {
-        let additions =
-            observation::additions(facts, step, &facts.channel, &schemas, &config.metrics.extracted, &mut Unbounded);
+        let additions = observation::additions(facts, step, &facts.channel, &schemas, named, &mut Unbounded);
         lines.extend(additions.iter().map(|addition| line(addition, &static_labels)));
     }
     lines.push(String::new());
@@ -136,6 +136,7 @@ mod tests {
                  agntix_sessions_ended_total{{{channel},state=\"closed\"}} +1\n\
                  agntix_session_duration_seconds{{{channel}}} observes 10.5\n\
                  agntix_session_outcomes_total{{{channel},resolution=\"resolved\",sentiment=\"none\"}} +1\n\
+                 agntix_session_outcome_duration_seconds_total{{{channel},resolution=\"resolved\"}} +10.5\n\
                  agntix_session_resolution_confidence{{agent_id=\"A\",resolution=\"resolved\"}} observes 0.88\n"
             )
         );

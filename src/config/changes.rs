@@ -8,7 +8,7 @@ use super::{Config, keys};
 
 /// The keys that a reload brings into effect: the code that reads them is given the new configuration. A key that is not
 /// listed needs a restart, so a new key needs one until it is added here.
-const RELOADABLE: [&str; 30] = [
+const RELOADABLE: [&str; 31] = [
     "api.base_url",
     "api.key_file",
     "api.bearer_token_file",
@@ -38,6 +38,7 @@ const RELOADABLE: [&str; 30] = [
     "metrics.max_agents",
     "metrics.new_series_hold",
     "metrics.watch_recent",
+    "metrics.disabled",
     "log.level",
 ];
 

@@ -110,7 +110,9 @@ fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
             ValueKind::Array(numbers.map_err(|_| "must be a list of numbers, such as 1,2.5,10".to_owned())?)
         }
         Shape::TextTable => typing::text_table(&items().map(entry).collect::<Result<Vec<_>, _>>()?)?,
-        Shape::Tables(_) => return Err("must be set in the configuration file; text cannot hold it".into()),
+        Shape::Tables(_) | Shape::Table(_) => {
+            return Err("must be set in the configuration file; text cannot hold it".into());
+        }
     })
 }
 

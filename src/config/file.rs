@@ -85,6 +85,12 @@ impl Reader<'_> {
                     Err(self.wrong(&key.name, value, rule))
                 }
                 (DeValue::Table(_), Shape::TextTable) => Ok(()),
+                (DeValue::Table(fields), Shape::Table(known)) => self.check_fields(key, known, in_order(fields)),
+                (_, Shape::Table(known)) => {
+                    let fields = known.join(" = …, ");
+                    let rule = format!("must be a table, written {} = {{ {fields} = … }}", key.leaf);
+                    Err(self.wrong(&key.name, value, rule))
+                }
                 (_, Shape::TextTable) => {
                     let rule =
                         format!("must be a table of names and texts, written {} = {{ name = \"text\" }}", key.leaf);
@@ -98,7 +104,16 @@ impl Reader<'_> {
             };
         };
         let tables = items.iter().filter_map(|item| item.get_ref().as_table());
-        let mut fields = tables.flat_map(in_order);
+        self.check_fields(key, known, tables.flat_map(in_order))
+    }
+
+    /// Finds an unknown key among those of tables.
+    fn check_fields<'t, 'i: 't>(
+        &self,
+        key: &Key,
+        known: &[String],
+        mut fields: impl Iterator<Item = (&'t Spanned<toml::de::DeString<'i>>, &'t Spanned<DeValue<'i>>)>,
+    ) -> Result<(), ConfigError> {
         let Some((unknown, _)) = fields.find(|(field, _)| !known.iter().any(|known| known == field.get_ref().as_ref()))
         else {
             return Ok(());
@@ -257,7 +272,7 @@ mod tests {
             ("[poll]\n[sesions]", "c.toml, line 2: [sesions] is not a section; did you mean [sessions]?"),
             (
                 "[tracker]\ncapacity = 5",
-                "c.toml, line 1: [tracker] is not a section; the sections are api, sessions, poll, webhook, stream, web, state, ha, metrics, log",
+                "c.toml, line 1: [tracker] is not a section; the sections are api, sessions, poll, webhook, stream, web, state, ha, messages, metrics, log",
             ),
             (
                 "[log]\nlevel = \"info\"\ncolour = true",

@@ -42,6 +42,8 @@ pub(super) enum Shape {
     Numbers,
     /// A list of tables with these keys; only a file can hold it.
     Tables(Vec<String>),
+    /// A table with these keys; only a file can hold it.
+    Table(Vec<String>),
     /// A table of texts under names that the operator chooses.
     TextTable,
 }
@@ -138,7 +140,9 @@ fn shape(default: &Value) -> Shape {
             Some(Value::Object(fields)) => Shape::Tables(fields.keys().cloned().collect()),
             _ => Shape::Texts,
         },
-        Value::Object(_) => Shape::TextTable,
+        // Of a table of texts the names are the operator's, and none is there by default.
+        Value::Object(fields) if fields.is_empty() => Shape::TextTable,
+        Value::Object(fields) => Shape::Table(fields.keys().cloned().collect()),
         Value::Null | Value::String(_) => Shape::Text,
     }
 }
@@ -192,7 +196,7 @@ mod tests {
         assert_eq!(names.last(), Some(&"log.format"));
         assert_eq!(
             sections(),
-            ["api", "sessions", "poll", "webhook", "stream", "web", "state", "ha", "metrics", "log"]
+            ["api", "sessions", "poll", "webhook", "stream", "web", "state", "ha", "messages", "metrics", "log"]
         );
     }
 

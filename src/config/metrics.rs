@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::metric_names;
 use super::duration;
 use super::error::{Violation, shown};
 use super::rules::{self, HOUR};
@@ -39,6 +40,14 @@ pub struct MetricsConfig {
     pub sentiment_score_buckets: Vec<f64>,
     /// Upper bounds of the confidence histograms, from 0 to 1, ascending.
     pub confidence_buckets: Vec<f64>,
+    /// Upper bounds of `agntix_session_turns`, ascending.
+    pub turn_buckets: Vec<f64>,
+    /// Upper bounds of the histograms of response times, in seconds, ascending.
+    pub response_buckets: Vec<f64>,
+    /// Session variables whose values are counted.
+    pub variables: Vec<String>,
+    /// Families that are left off the page. They are counted all the same.
+    pub disabled: Vec<String>,
     /// Fields of `extractedData` to count or to measure.
     pub extracted: Vec<ExtractedField>,
 }
@@ -82,7 +91,11 @@ impl Default for MetricsConfig {
             ],
             sentiment_score_buckets: vec![-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             confidence_buckets: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+            turn_buckets: vec![0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0],
+            response_buckets: vec![0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 300.0],
             extracted: Vec::new(),
+            variables: Vec::new(),
+            disabled: Vec::new(),
         }
     }
 }
@@ -104,12 +117,28 @@ impl MetricsConfig {
         rules::buckets("metrics.duration_buckets", &self.duration_buckets, (0.0, f64::INFINITY))?;
         rules::buckets("metrics.sentiment_score_buckets", &self.sentiment_score_buckets, (-1.0, 1.0))?;
         rules::buckets("metrics.confidence_buckets", &self.confidence_buckets, (0.0, 1.0))?;
+        rules::buckets("metrics.turn_buckets", &self.turn_buckets, (0.0, f64::INFINITY))?;
+        rules::buckets("metrics.response_buckets", &self.response_buckets, (0.0, f64::INFINITY))?;
         let mut seen = HashSet::new();
         for extracted in &self.extracted {
             extracted.validate(&mut seen)?;
         }
-        Ok(())
+        validate_variables(&self.variables)?;
+        metric_names::validate(&self.disabled)
     }
+}
+
+fn validate_variables(names: &[String]) -> Result<(), Violation> {
+    let mut seen = HashSet::new();
+    for name in names {
+        let check = |kept, rule: &str| {
+            rules::check(kept, "metrics.variables", format!("a list with the variable {} in it", shown(name)), rule)
+        };
+        let plain = !name.is_empty() && name.len() <= MAX_FIELD && !name.contains(char::is_control);
+        check(plain, &format!("must name variables of 1 to {MAX_FIELD} bytes without control characters"))?;
+        check(seen.insert(name), "must name each variable once")?;
+    }
+    Ok(())
 }
 
 impl ExtractedField {
@@ -161,6 +190,40 @@ mod tests {
             said(|c| c.confidence_buckets = vec![0.5, 2.0]),
             "metrics.confidence_buckets is a list with 2 in it; it must hold numbers from 0 to 1 only"
         );
+    }
+
+    #[test]
+    fn variables_have_names_and_are_named_once() {
+        let said = |names: &[&str]| said(|c| c.variables = names.iter().map(ToString::to_string).collect());
+        assert_eq!(said(&["campaign", "tenant"]), "kept");
+        let named = |name| format!("metrics.variables is a list with the variable \"{name}\" in it; it must ");
+        assert_eq!(said(&[""]), named("") + "name variables of 1 to 256 bytes without control characters");
+        assert_eq!(said(&["campaign", "campaign"]), named("campaign") + "name each variable once");
+    }
+
+    #[test]
+    fn families_that_do_not_exist_cannot_be_disabled() {
+        let said = |names: &[&str]| said(|c| c.disabled = names.iter().map(ToString::to_string).collect());
+        assert_eq!(said(&["agntix_session_languages_total", "process_open_fds"]), "kept");
+        let wrong = |name, advice| {
+            format!("metrics.disabled is a list with \"{name}\" in it; it must name metrics of this exporter; {advice}")
+        };
+        assert_eq!(
+            said(&["agntix_sesion_languages_total"]),
+            wrong("agntix_sesion_languages_total", "did you mean agntix_session_languages_total?")
+        );
+        assert_eq!(
+            said(&["agntix_session_languages"]),
+            wrong("agntix_session_languages", "did you mean agntix_session_languages_total?")
+        );
+        assert_eq!(
+            said(&["agntix_session_score"]),
+            wrong(
+                "agntix_session_score",
+                "near are agntix_session_sentiment_score, agntix_watched_session_sentiment_score, agntix_session_sentiment_score_negative_total and agntix_session_sentiment_score_positive_total"
+            )
+        );
+        assert_eq!(said(&["no_such_thing"]), wrong("no_such_thing", "docs/metrics.md lists them"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::api::ApiConfig;
 use super::error::Violation;
 use super::ha::HaConfig;
 use super::log::LogConfig;
+use super::messages::MessagesConfig;
 use super::metrics::MetricsConfig;
 use super::poll::PollConfig;
 use super::sessions::SessionsConfig;
@@ -34,6 +35,8 @@ pub struct Config {
     pub state: StateConfig,
     /// How replicas take turns.
     pub ha: HaConfig,
+    /// Whether the messages of ended sessions are read.
+    pub messages: MessagesConfig,
     /// What is exposed, and how much of it.
     pub metrics: MetricsConfig,
     /// The log on standard error.
@@ -53,6 +56,7 @@ impl Config {
         self.webhook.validate(&self.web)?;
         self.state.validate()?;
         self.ha.validate()?;
+        self.messages.validate()?;
         self.metrics.validate()?;
         self.log.validate()
     }

@@ -21,7 +21,7 @@ const OF_RULES: [&str; 7] = ["alertname", "alertstate", "pace", "severity", "sig
 
 /// The labels that the exporter's own metrics have, in the order of the alphabet. A static label of the same name would be on
 /// a line twice. A test of the catalogue keeps the list current.
-pub const METRIC_LABELS: [&str; 27] = [
+pub const METRIC_LABELS: [&str; 34] = [
     "active",
     "agent_id",
     "agent_name",
@@ -37,18 +37,25 @@ pub const METRIC_LABELS: [&str; 27] = [
     "outcome",
     "part",
     "platform",
+    "previous_resolution",
     "reason",
     "resolution",
+    "revision",
+    "role",
     "route",
+    "rustc",
     "sentiment",
     "session_id",
     "session_type",
     "source",
     "stage",
     "state",
+    "target",
     "value",
+    "variable",
     "version",
     "voice_enabled",
+    "within",
 ];
 
 /// Reads a table, or the pairs that [`typing::text_table`](super::typing::text_table) makes of one.

@@ -150,7 +150,7 @@ fn static_labels_of_a_variable_replace_those_of_the_file() {
 #[test]
 fn every_default_can_be_set_by_its_variable() {
     let defaults = toml::Table::try_from(Config::default()).unwrap();
-    for key in keys::all().iter().filter(|key| !matches!(key.shape, keys::Shape::Tables(_))) {
+    for key in keys::all().iter().filter(|key| !matches!(key.shape, keys::Shape::Tables(_) | keys::Shape::Table(_))) {
         let Some(value) = defaults[&key.section].get(&key.leaf) else { continue };
         let text = match value {
             toml::Value::String(text) => text.clone(),

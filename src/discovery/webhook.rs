@@ -165,7 +165,7 @@ impl Deliveries {
         let Some(outcome) = outcomes.into_iter().next() else { return (event, DeliveryStatus::Failed) };
         let status = match &outcome {
             CommitOutcome::Counted { .. } => DeliveryStatus::Counted,
-            CommitOutcome::AlreadyCounted => DeliveryStatus::Known,
+            CommitOutcome::AlreadyCounted | CommitOutcome::AwaitsMessages => DeliveryStatus::Known,
             CommitOutcome::TooOld => DeliveryStatus::Ignored,
             CommitOutcome::Pending { .. } | CommitOutcome::Done => DeliveryStatus::Pending,
         };

@@ -37,6 +37,9 @@ pub(super) fn judge(seen: &ApiSeen, config: &Config) -> Vec<Finding> {
     .zip([ApiPath::Agents, ApiPath::List, ApiPath::Session, ApiPath::Stream])
     .filter_map(|(finding, path)| finding.map(|finding| at(finding, path, found(path))))
     .collect();
+    // What was read of them is said nowhere else.
+    let of_messages = |miss: &Miss| own(miss) || matches!(miss, Miss::Error(ApiError::Body(_)));
+    findings.extend(of(seen.messages.as_ref(), of_messages).map(messages));
     let moved = ApiPath::ALL.into_iter().filter_map(|path| moved(path, found(path)?));
     findings.extend(moved);
     findings
@@ -172,6 +175,30 @@ fn single(answer: Answer<'_, ()>, exists: bool) -> Finding {
     }
 }
 
+fn messages(answer: Answer<'_, ()>) -> Finding {
+    const CHECK: &str = "messages";
+    match answer {
+        Ok(()) => Finding::ok(CHECK, "the messages of a session can be read"),
+        Err(Miss::Error(error @ ApiError::Status { status: 403, .. })) => Finding::warning(
+            CHECK,
+            format!(
+                "the credential lacks the scope to read the messages of a session, so that their metrics are missing: {error}"
+            ),
+            SCOPE,
+        ),
+        Err(Miss::Error(error)) => Finding::warning(
+            CHECK,
+            format!("the messages of a session cannot be read, so that their metrics are missing: {error}"),
+            "run this again, and ask the vendor if it stays so",
+        ),
+        Err(Miss::Wrong(Wrong { tried, .. })) => Finding::warning(
+            CHECK,
+            format!("the messages of a session cannot be read, so that their metrics are missing: GET {tried}"),
+            "let the gateway pass this route, or set messages.enabled = false",
+        ),
+    }
+}
+
 fn stream(answer: Option<&Result<(), Miss>>, config: &Config) -> Option<Finding> {
     const CHECK: &str = "stream";
     let is_on = config.stream.enabled;
@@ -293,6 +320,20 @@ mod tests {
             (seen(false, Err(status(403, Some("FORBIDDEN")))), Failure),
         ] {
             assert_eq!(statuses(&seen, &Config::default()), [("session", expected)], "{:?}", seen.session);
+        }
+    }
+
+    #[test]
+    fn messages_that_cannot_be_read_are_a_warning_that_says_why() {
+        let judged = |answer| judge(&ApiSeen { messages: Some(answer), ..of_the_api() }, &Config::default()).remove(0);
+        assert_eq!((judged(Ok(())).check, judged(Ok(())).status), ("messages", Fine));
+        for (answer, says) in [
+            (status(403, Some("FORBIDDEN")), "lacks the scope"),
+            (status(404, None), "GET /x was answered 404"),
+            (Miss::Error(ApiError::Body("no page of messages".into())), "no page of messages"),
+        ] {
+            let found = judged(Err(answer));
+            assert!(found.status == Warning && found.says.contains(says), "{found:?}");
         }
     }
 

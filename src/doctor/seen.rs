@@ -29,6 +29,8 @@ pub(super) struct ApiSeen {
     pub open: Option<u64>,
     /// One session.
     pub session: Option<SessionSeen>,
+    /// The messages of that session, if they are to be read.
+    pub messages: Option<Result<(), Miss>>,
     /// The head of the event stream.
     pub stream: Option<Result<(), Miss>>,
     /// By [`ApiPath`]: where the route was found.

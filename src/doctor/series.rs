@@ -8,8 +8,8 @@ use super::finding::{grouped, many};
 use crate::catalogue::{self, Family, GaugeFamily, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
-use crate::observation::zero_initialized;
-use crate::session::Channel;
+use crate::observation::{Admit, message_additions, zero_initialized};
+use crate::session::{Channel, MessageTally};
 use exposition::{BucketSchemaId, BucketSchemas, Kind};
 
 const CHECK: &str = "series";
@@ -23,7 +23,7 @@ const USUAL: Shape = Shape { channels: 2, intents: 12, languages: 2 };
 const OUTCOMES_OF_AN_INTENT: u64 = 4 * 3;
 /// Resolutions that have a confidence.
 const RESOLUTIONS: u64 = 4;
-/// Values of an extracted field from a short list.
+/// Values of an extracted field from a short list, or of a session variable.
 const ENUM_VALUES: u64 = 6;
 
 /// What an agent brings.
@@ -80,8 +80,18 @@ fn of_one(family: Family, schema: BucketSchemaId, schemas: &BucketSchemas) -> u6
     }
 }
 
+/// Refuses no label.
+struct Everything;
+
+impl Admit for Everything {
+    fn admit(&mut self, _label: &str, _agent: &str, _value: &str) -> bool {
+        true
+    }
+}
+
 /// Series of one agent.
-pub(super) fn of_agent(shape: Shape, metrics: &MetricsConfig) -> u64 {
+pub(super) fn of_agent(shape: Shape, config: &Config) -> u64 {
+    let metrics = &config.metrics;
     let schemas = buckets::schemas(metrics);
     let text = String::new;
     let channel = Channel { agent_id: text(), session_type: text(), platform: text(), direction: text() };
@@ -98,13 +108,19 @@ pub(super) fn of_agent(shape: Shape, metrics: &MetricsConfig) -> u64 {
     of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, buckets::CONFIDENCE, &schemas);
     of_agent += of_one(Family::IntentConfidence, buckets::CONFIDENCE, &schemas);
     let most = metrics.max_label_values as u64;
-    of_agent += shape.intents.min(most) * OUTCOMES_OF_AN_INTENT + shape.languages.min(most);
+    of_agent += shape.intents.min(most) * OUTCOMES_OF_AN_INTENT + (shape.languages.min(most)) * OUTCOMES_OF_AN_INTENT;
+    of_agent += metrics.variables.len() as u64 * ENUM_VALUES.min(most) * RESOLUTIONS;
     for (index, field) in metrics.extracted.iter().enumerate() {
         of_agent += match field.kind {
             ExtractedKind::Enum => ENUM_VALUES.min(most),
             ExtractedKind::Boolean => 2,
             ExtractedKind::Number => of_one(Family::ExtractedValue, buckets::extracted(index), &schemas),
         };
+    }
+    if config.messages.enabled {
+        let tally = MessageTally { turns: 1, ..MessageTally::default() };
+        let messages = message_additions(&tally, &channel, Timestamp::default(), &schemas, &mut Everything);
+        of_channel += messages.iter().map(|series| of_one(series.key.family, series.schema, &schemas)).sum::<u64>();
     }
     of_agent + shape.channels.min(most) * of_channel
 }
@@ -138,7 +154,7 @@ fn expected(inputs: &Inputs, config: &Config) -> (u64, String) {
         many(shape.intents, "intent"),
         many(shape.languages, "language")
     );
-    (of_agent(shape, metrics).saturating_mul(agents).saturating_add(rest), text)
+    (of_agent(shape, config).saturating_mul(agents).saturating_add(rest), text)
 }
 
 /// Judges how many series there will be.
@@ -193,15 +209,25 @@ mod tests {
 
     #[test]
     fn all_metrics_of_an_agent_are_counted() {
-        let metrics = MetricsConfig { max_label_values: 10, ..MetricsConfig::default() };
-        let of = |channels, intents, languages| of_agent(Shape { channels, intents, languages }, &metrics);
+        let mut config = Config::default();
+        config.metrics.max_label_values = 10;
+        let of = |channels, intents, languages| of_agent(Shape { channels, intents, languages }, &config);
         let none = of(0, 0, 0);
         // Timeouts, three parts, waiting, info, and five histograms of ten buckets.
         assert_eq!(none, 1 + 3 + 1 + 1 + 5 * 13);
-        // Started, ended, outcomes, durations, scores, their two sums, open.
-        assert_eq!(of(1, 0, 0) - none, 1 + 2 + 20 + 17 + 12 + 2 + 1);
-        assert_eq!((of(0, 1, 0) - none, of(0, 0, 1) - none), (12, 1));
+        // Started, ended, outcomes, handle times, durations, scores, their two sums, open.
+        assert_eq!(of(1, 0, 0) - none, 1 + 2 + 20 + 5 + 17 + 12 + 2 + 1);
+        assert_eq!((of(0, 1, 0) - none, of(0, 0, 1) - none), (12, 12));
         assert_eq!(of(0, 99, 0), of(0, 10, 0), "the bound holds");
+        let before = of(1, 0, 0);
+        config.messages.enabled = true;
+        let schemas = buckets::schemas(&config.metrics);
+        let of_histogram = |family, schema| of_one(family, schema, &schemas);
+        let histograms =
+            of_histogram(Family::Turns, buckets::TURNS) + 2 * of_histogram(Family::Response, buckets::RESPONSE);
+        let channel = Shape { channels: 1, intents: 0, languages: 0 };
+        // Four roles, unanswered, silent.
+        assert_eq!(of_agent(channel, &config) - before, 4 + 1 + 1 + histograms);
     }
 
     #[test]

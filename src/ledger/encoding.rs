@@ -3,9 +3,9 @@
 use agntix_api::paths::ApiPath;
 
 use super::policy::rows::Number;
-use crate::catalogue::CHANNEL;
+use crate::catalogue::{CHANNEL, Family};
 use crate::session::Channel;
-use exposition::BucketSchema;
+use exposition::{BucketSchema, LabelSet};
 
 /// Counts as bytes: 8 each, little-endian.
 pub(super) fn counts(counts: &[u64]) -> Vec<u8> {
@@ -45,6 +45,23 @@ pub(super) fn carried_over(counts: &[u64], old: &[f64], schema: &BucketSchema) -
     }
     new
 }
+
+/// The labels of a stored series; `None` if the family never had such.
+pub(super) fn labels(family: Family, text: &str) -> Option<LabelSet> {
+    let names = family.descriptor().labels;
+    LabelSet::parse(names, text).or_else(|| LabelSet::parse(names, &upgraded(family, text)?))
+}
+
+/// The labels of a series that an earlier version stored, when its family had fewer; `None` if there were none such.
+///
+/// Languages had no outcome. What was counted then goes on under `unknown`, so that no sum over the outcomes falls.
+pub(super) fn upgraded(family: Family, text: &str) -> Option<String> {
+    let is_former = family == Family::Languages && LabelSet::parse(&["agent_id", "language"], text).is_some();
+    is_former.then(|| format!("{text},resolution=\"{UNKNOWN}\",sentiment=\"{UNKNOWN}\""))
+}
+
+/// What stands for a value that nobody has noted.
+const UNKNOWN: &str = "unknown";
 
 /// A channel as a JSON array of its values.
 pub(super) fn channel(channel: &Channel) -> String {
@@ -86,6 +103,16 @@ mod tests {
         let schema = BucketSchema { name: "x".into(), bounds: [2.0, 5.0, 7.0].into() };
         // Old buckets: ≤1, ≤5, ≤10, +Inf, and the sum.
         assert_eq!(carried_over(&[3, 4, 5, 6, 99], &[1.0, 5.0, 10.0], &schema), [3, 4, 0, 11, 99]);
+    }
+
+    #[test]
+    fn series_of_languages_of_an_earlier_version_have_an_unknown_outcome() {
+        let former = r#"agent_id="a\"b",language="en""#;
+        let now = format!(r#"{former},resolution="unknown",sentiment="unknown""#);
+        assert_eq!(labels(Family::Languages, former).unwrap().as_str(), now);
+        assert_eq!(labels(Family::Languages, &now).unwrap().as_str(), now);
+        assert_eq!(upgraded(Family::Languages, &now), None);
+        assert_eq!(labels(Family::Intents, former), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use agntix_api::paths::ApiPath;
 use crate::catalogue::{Exemplar, SeriesKey, SeriesState};
 use crate::clock::Timestamp;
 use crate::observation::AgentParts;
-use crate::session::{Channel, Facts, Source, Stage};
+use crate::session::{Channel, Facts, MessageTally, Source, Stage};
 
 /// A commit under way.
 pub type Commit = Pin<Box<dyn Future<Output = Result<Vec<CommitOutcome>, Arc<LedgerError>>> + Send>>;
@@ -74,6 +74,13 @@ pub enum Change {
         id: Arc<str>,
         /// The API's time.
         now: Timestamp,
+    },
+    /// The messages of a counted session were read, or are given up.
+    Messages {
+        /// Its id.
+        id: Arc<str>,
+        /// What they come to; `None`: they are given up, and nothing is counted.
+        tally: Option<Arc<MessageTally>>,
     },
     /// Series whose initial-zero window is over (promise P3).
     Release(Arc<[SeriesKey]>),
@@ -130,6 +137,8 @@ pub enum CommitOutcome {
     },
     /// The session had been counted before.
     AlreadyCounted,
+    /// So had it, and it waits for its messages: whoever counted it may not have heard of that.
+    AwaitsMessages,
     /// Created longer ago than sessions are remembered, and not pending: it may have been counted, so it is not.
     TooOld,
     /// The change was no session, and is done.

@@ -4,7 +4,7 @@
 use crate::catalogue::{Family, SeriesKey, buckets};
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
-use crate::session::{Channel, Extracted, Facts, Outcome};
+use crate::session::{Channel, Extracted, Facts, MessageTally, Outcome};
 use exposition::{BucketSchemaId, BucketSchemas, LabelSet};
 
 /// A step of a session's life that is counted once.
@@ -79,6 +79,8 @@ pub const RESOLUTIONS: [&str; 5] = ["resolved", "partially_resolved", "unresolve
 pub const SENTIMENTS: [&str; 4] = ["positive", "neutral", "negative", NONE];
 /// The states of an ended session that are known beforehand.
 pub const STATES: [&str; 2] = ["closed", "expired"];
+/// The roles of messages that are known beforehand.
+pub const ROLES: [&str; 4] = ["user", "assistant", "system", "tool"];
 const PARTS: [&str; 3] = ["resolution", "sentiment", "intent"];
 
 /// The channel under which a session is counted: its own, or with `other` where a bound is reached.
@@ -123,6 +125,9 @@ pub fn zero_initialized(channel: &Channel, at: Timestamp) -> Vec<Addition> {
             list.zero(Family::Outcomes, &with(&ch, &[resolution, sentiment]), BucketSchemaId::NONE);
         }
     }
+    for resolution in RESOLUTIONS {
+        list.zero(Family::OutcomeDuration, &with(&ch, &[resolution]), BucketSchemaId::NONE);
+    }
     list.zero(Family::Duration, &ch, buckets::DURATION);
     list.zero(Family::SentimentScore, &ch, buckets::SENTIMENT_SCORE);
     list.zero(Family::SentimentPositive, &ch, BucketSchemaId::NONE);
@@ -134,6 +139,15 @@ pub fn zero_initialized(channel: &Channel, at: Timestamp) -> Vec<Addition> {
     list.out
 }
 
+/// What of a session the operator has named to be counted, in the order of the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'n> {
+    /// `metrics.extracted`
+    pub extracted: &'n [ExtractedField],
+    /// `metrics.variables`
+    pub variables: &'n [String],
+}
+
 /// What `step` of a session adds, counted under `channel` (see [`admitted_channel`]).
 ///
 /// Empty if the facts do not hold the step yet.
@@ -142,7 +156,7 @@ pub fn additions(
     step: Step,
     channel: &Channel,
     schemas: &BucketSchemas,
-    fields: &[ExtractedField],
+    named: Named<'_>,
     admit: &mut dyn Admit,
 ) -> Vec<Addition> {
     let at = match (step, &facts.ended) {
@@ -167,9 +181,53 @@ pub fn additions(
         }
         Step::Outcome => {
             if let Some(outcome) = &facts.outcome {
-                list.outcome(outcome, channel, schemas, fields, admit);
+                let duration_ms = facts.ended.as_ref().and_then(|ended| ended.duration_ms);
+                list.outcome(outcome, duration_ms, channel, schemas, admit);
+                list.named(outcome, channel, schemas, named, admit);
             }
         }
+    }
+    list.out
+}
+
+/// What the messages of a session add that is counted under `channel` and ended at `at`. The channel's series of messages begin
+/// together.
+pub fn message_additions(
+    tally: &MessageTally,
+    channel: &Channel,
+    at: Timestamp,
+    schemas: &BucketSchemas,
+    admit: &mut dyn Admit,
+) -> Vec<Addition> {
+    let mut list = List { out: Vec::with_capacity(16), at };
+    let ch = channel.values();
+    for role in ROLES {
+        list.zero(Family::Messages, &with(&ch, &[role]), BucketSchemaId::NONE);
+    }
+    for family in [Family::Unanswered, Family::Silent] {
+        list.zero(family, &ch, BucketSchemaId::NONE);
+    }
+    for family in [Family::FirstResponse, Family::Response] {
+        list.zero(family, &ch, buckets::RESPONSE);
+    }
+    for (role, count) in &tally.roles {
+        let role = bounded(admit, "role", &channel.agent_id, role, &ROLES);
+        let choices = [with(&ch, &[&role]), with(&ch, &[listed(&role, &ROLES)])];
+        let labels = fitting(admit, Family::Messages, BucketSchemaId::NONE, "role", &choices);
+        list.push(Family::Messages, labels, BucketSchemaId::NONE, (0, *count, 0));
+    }
+    list.measure(Family::Turns, &ch, buckets::TURNS, schemas, tally.turns, false);
+    if let Some(ms) = tally.first_response_ms {
+        list.measure(Family::FirstResponse, &ch, buckets::RESPONSE, schemas, ms, false);
+    }
+    for ms in &tally.responses_ms {
+        list.measure(Family::Response, &ch, buckets::RESPONSE, schemas, *ms, false);
+    }
+    if tally.unanswered {
+        list.count(Family::Unanswered, &ch);
+    }
+    if tally.turns == 0 {
+        list.count(Family::Silent, &ch);
     }
     list.out
 }
@@ -269,9 +327,9 @@ impl List {
     fn outcome(
         &mut self,
         outcome: &Outcome,
+        duration_ms: Option<u64>,
         channel: &Channel,
         schemas: &BucketSchemas,
-        fields: &[ExtractedField],
         admit: &mut dyn Admit,
     ) {
         let agent = channel.agent_id.as_str();
@@ -288,6 +346,12 @@ impl List {
         self.count(Family::Outcomes, fitting(admit, Family::Outcomes, BucketSchemaId::NONE, "resolution", &choices));
         if let Some(counted) = self.out.last_mut() {
             counted.exemplar = Some(1.0);
+        }
+        if let Some(ms) = duration_ms {
+            let family = Family::OutcomeDuration;
+            let choices = [with(&ch, &[&resolution]), with(&ch, &[known_resolution])];
+            let labels = fitting(admit, family, BucketSchemaId::NONE, "resolution", &choices);
+            self.push(family, labels, BucketSchemaId::NONE, (0, ms, 0));
         }
 
         if let Some(micros) = outcome.sentiment_score {
@@ -318,14 +382,30 @@ impl List {
         }
         if let Some(language) = &outcome.language {
             let language = bounded(admit, "language", agent, language, &[]);
-            let choices = [vec![agent, &language], vec![agent, OTHER]];
+            let choices = [
+                vec![agent, &language, &resolution, &sentiment],
+                vec![agent, &language, known_resolution, known_sentiment],
+                vec![agent, OTHER, known_resolution, known_sentiment],
+            ];
             self.count(
                 Family::Languages,
                 fitting(admit, Family::Languages, BucketSchemaId::NONE, "language", &choices),
             );
         }
+    }
+
+    /// Counts what the operator has named.
+    fn named(
+        &mut self,
+        outcome: &Outcome,
+        channel: &Channel,
+        schemas: &BucketSchemas,
+        named: Named<'_>,
+        admit: &mut dyn Admit,
+    ) {
+        let agent = channel.agent_id.as_str();
         for (index, extracted) in &outcome.extracted {
-            let Some(field) = fields.get(*index) else { continue };
+            let Some(field) = named.extracted.get(*index) else { continue };
             match extracted {
                 Extracted::Value(value) => {
                     let label = format!("value/{}", field.field);
@@ -340,6 +420,24 @@ impl List {
                     self.measure(Family::ExtractedValue, &labels, schema, schemas, *units, false);
                 }
             }
+        }
+        if outcome.variables.is_empty() {
+            return;
+        }
+        let resolution = outcome.resolution.as_deref().unwrap_or(NONE);
+        let resolution = bounded(admit, "resolution", agent, resolution, &RESOLUTIONS);
+        let known_resolution = listed(&resolution, &RESOLUTIONS);
+        for (index, value) in &outcome.variables {
+            let Some(variable) = named.variables.get(*index) else { continue };
+            // Behind a character that no name of a field has, so that a field and a variable do not share their bound.
+            let value = bounded(admit, &format!("value/\u{1}{variable}"), agent, value, &[]);
+            let family = Family::Variables;
+            let choices = [
+                vec![agent, variable, &value, &resolution],
+                vec![agent, variable, &value, known_resolution],
+                vec![agent, variable, OTHER, known_resolution],
+            ];
+            self.count(family, fitting(admit, family, BucketSchemaId::NONE, "value", &choices));
         }
     }
 }
@@ -404,7 +502,7 @@ mod tests {
     fn each_step_adds_its_own() {
         let schemas = buckets::schemas(&MetricsConfig::default());
         let facts = facts();
-        let all = |step| text(&additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything));
+        let all = |step| text(&additions(&facts, step, &facts.channel, &schemas, Named::default(), &mut Everything));
         let ch = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
         assert_eq!(all(Step::Started), [format!("agntix_sessions_started_total{{{ch}}} [0] +1 sum 0")]);
         assert_eq!(
@@ -420,6 +518,9 @@ mod tests {
                 format!(
                     "agntix_session_outcomes_total{{{ch},resolution=\"unresolved\",sentiment=\"negative\"}} [0] +1 sum 0"
                 ),
+                format!(
+                    "agntix_session_outcome_duration_seconds_total{{{ch},resolution=\"unresolved\"}} [0] +10000 sum 0"
+                ),
                 format!("agntix_session_sentiment_score{{{ch}}} [3] +1 sum 0"),
                 format!("agntix_session_sentiment_score_negative_total{{{ch}}} [0] +250000 sum 0"),
                 r#"agntix_session_intents_total{agent_id="A",intent="Refund",resolution="unresolved",sentiment="negative"} [0] +1 sum 0"#
@@ -434,7 +535,7 @@ mod tests {
         let facts = facts();
         let channel = admitted_channel(&facts.channel, &mut Nothing);
         assert_eq!(channel.values(), [OTHER; 4]);
-        let outcome = text(&additions(&facts, Step::Outcome, &channel, &schemas, &[], &mut Nothing));
+        let outcome = text(&additions(&facts, Step::Outcome, &channel, &schemas, Named::default(), &mut Nothing));
         assert!(outcome.iter().any(|line| line.contains(r#"intent="other""#)), "{outcome:?}");
         assert!(outcome.iter().any(|line| line.contains(r#"resolution="unresolved""#)), "{outcome:?}");
     }
@@ -445,7 +546,7 @@ mod tests {
         let schemas = buckets::schemas(&MetricsConfig::default());
         let initialized: Vec<_> = zero_initialized(&facts.channel, facts.created).into_iter().map(|a| a.key).collect();
         for step in [Step::Started, Step::Ended, Step::Outcome] {
-            for addition in additions(&facts, step, &facts.channel, &schemas, &[], &mut Everything) {
+            for addition in additions(&facts, step, &facts.channel, &schemas, Named::default(), &mut Everything) {
                 assert!(
                     addition.key.family == Family::Intents || initialized.contains(&addition.key),
                     "{:?} is not zero-initialized with its channel",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agntix_api::value::{Object, Scalar};
 use agntix_api::wire;
+use serde_json::value::RawValue;
 
 use super::parts::AgentParts;
 use crate::clock::Timestamp;
@@ -17,6 +18,8 @@ use crate::session::{Channel, Ended, Extracted, Facts, MalformedReason, Outcome,
 pub struct ObservationConfig {
     /// `metrics.extracted`
     pub extracted: Arc<[ExtractedField]>,
+    /// `metrics.variables`
+    pub variables: Arc<[String]>,
     /// `poll.analysis_deadline`
     pub analysis_deadline: Duration,
     /// Which parts of an analysis are waited for: what the agent's earlier sessions carried.
@@ -27,6 +30,7 @@ impl From<&Config> for ObservationConfig {
     fn from(config: &Config) -> Self {
         Self {
             extracted: config.metrics.extracted.clone().into(),
+            variables: config.metrics.variables.clone().into(),
             analysis_deadline: config.poll.analysis_deadline,
             agents: AgentParts::default(),
         }
@@ -149,6 +153,10 @@ pub fn observe(
             None => is_late.then(|| Outcome { timed_out: true, ..Outcome::default() }),
         }
     });
+    let outcome = outcome.map(|outcome| Outcome {
+        variables: variables(session.metadata, &config.variables, &mut malformed),
+        ..outcome
+    });
     // A session is counted once under each reason, wherever in it the same one stands again.
     let mut named = HashSet::new();
     malformed.retain(|reason| named.insert(*reason));
@@ -192,6 +200,9 @@ pub fn observe_entry(
 /// The listing and the webhook may carry a session cut short. What this says no to is asked for by itself.
 pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> bool {
     let has_ended = session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open"));
+    if !config.variables.is_empty() && session.metadata.is_none() {
+        return false;
+    }
     let Some(analysis) = session.analysis.value().filter(|_| has_ended && session.ended_at.time().is_some()) else {
         return false;
     };
@@ -349,6 +360,36 @@ fn extracted(
     }
 }
 
+/// The named session variables that are there. All others are skipped unread.
+fn variables(
+    metadata: Option<&RawValue>,
+    names: &[String],
+    malformed: &mut Vec<MalformedReason>,
+) -> Vec<(usize, String)> {
+    let Some(metadata) = metadata.filter(|_| !names.is_empty()) else { return Vec::new() };
+    let Ok(variables) = wire::nested(metadata, "sessionVariables") else {
+        malformed.push(MalformedReason::Variable);
+        return Vec::new();
+    };
+    let Some(variables) = variables else { return Vec::new() };
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Ok(values) = wire::named_fields(variables, &names) else {
+        malformed.push(MalformedReason::Variable);
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (place, value) in values.iter().enumerate() {
+        match value {
+            Scalar::Absent => {}
+            Scalar::Text(_) => found.extend(value.text().map(|text| (place, text.to_owned()))),
+            Scalar::Bool(value) => found.push((place, value.to_string())),
+            Scalar::Number(number) => found.push((place, number.to_string())),
+            Scalar::Wrong => malformed.push(MalformedReason::Variable),
+        }
+    }
+    found
+}
+
 fn lower(scalar: &Scalar<'_>) -> Option<String> {
     scalar.text().map(str::to_lowercase)
 }
@@ -392,6 +433,7 @@ mod tests {
     fn config(extracted: Vec<ExtractedField>) -> ObservationConfig {
         ObservationConfig {
             extracted: extracted.into(),
+            variables: Arc::default(),
             analysis_deadline: Duration::from_secs(900),
             agents: AgentParts::default(),
         }
@@ -436,6 +478,33 @@ mod tests {
         assert_eq!((outcome.intent.as_deref(), outcome.intent_confidence), (Some("Slot-Confirmed"), Some(920_000)));
         assert_eq!(outcome.extracted, [(0, Extracted::Value("true".into())), (1, Extracted::Number(2500))]);
         assert!(facts.malformed.is_empty() && !outcome.timed_out);
+    }
+
+    #[test]
+    fn only_named_session_variables_are_read_also_where_the_analysis_is_given_up() {
+        let read = |metadata: &str, now: &str| {
+            let text = closed(r#"{"resolution":{"classification":"RESOLVED"}}"#);
+            let text = text.replace(r#""state""#, &format!(r#""metadata":{metadata},"state""#));
+            let text =
+                if now == NOW { text } else { text.replace(r#"{"resolution":{"classification":"RESOLVED"}}"#, "null") };
+            let session: wire::Session = serde_json::from_str(&text).unwrap();
+            let names = ["campaign", "tries", "vip"].map(str::to_owned);
+            let config = ObservationConfig { variables: names.into(), ..config(vec![]) };
+            let facts = observe(&session, &config, Timestamp::parse_rfc3339(now).unwrap()).unwrap();
+            (facts.outcome.unwrap().variables, facts.malformed)
+        };
+        let variables = r#"{"sessionVariables":{"customerName":"Ann","campaign":" Spring ","tries":7,"vip":true}}"#;
+        let expected = vec![(0, "Spring".to_owned()), (1, "7".into()), (2, "true".into())];
+        assert_eq!(read(variables, NOW), (expected.clone(), vec![]));
+        assert_eq!(read(variables, "2026-04-09T05:00:00Z"), (expected, vec![]));
+        for nothing in
+            ["null", "{}", r#"{"sessionVariables":null}"#, r#"{"sessionVariables":{"campaign":null,"vip":""}}"#]
+        {
+            assert_eq!(read(nothing, NOW), (vec![], vec![]), "{nothing}");
+        }
+        for wrong in ["7", r#"{"sessionVariables":[]}"#, r#"{"sessionVariables":{"campaign":{"name":"Spring"}}}"#] {
+            assert_eq!(read(wrong, NOW), (vec![], vec![MalformedReason::Variable]), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@
 
 mod additions;
 mod facts;
+mod messages;
 mod parts;
 
 pub use additions::{
-    Addition, Admit, MAX_VALUE, NONE, OTHER, RESOLUTIONS, SENTIMENTS, STATES, Step, additions, admitted_channel,
-    zero_initialized,
+    Addition, Admit, MAX_VALUE, NONE, Named, OTHER, RESOLUTIONS, ROLES, SENTIMENTS, STATES, Step, additions,
+    admitted_channel, message_additions, zero_initialized,
 };
 pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
+pub use messages::{MOST_MESSAGES, MessageReader, is_sampled};
 pub use parts::{AgentParts, Carried};

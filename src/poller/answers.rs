@@ -21,17 +21,21 @@ impl Core {
     /// An answer has come, or its time is over.
     pub fn answered(&mut self, ask: &Ask, answer: Answer, now: Now) {
         self.settle_budget(&answer, now.tick);
-        self.contact.came_back(ask.route());
+        self.came_back(ask);
         if self.is_sent_again(ask, &answer, now) {
             return;
         }
         self.note(&answer, now);
         let head = AnswerHead::of(&answer, now);
+        if let Ask::Messages(id, page) = ask {
+            return self.messages_answered((id, *page), answer.result, &head, now);
+        }
         match answer.result {
             Ok(body) => match ask {
                 Ask::Session(id) => self.session_answered(ask, id, &body, &head, now),
                 Ask::List(page) => self.page_answered(ask, *page, &body, &head, now),
                 Ask::Agents(_) => self.agents_answered(ask, &body, &head, now),
+                Ask::Messages(..) => {}
             },
             Err(ApiError::Connect(why)) if self.contact.shared_lost_connection(answer.elapsed, now.tick) => {
                 self.updates.notice(Notice::Api(ApiNotice::ConnectionLost { why }));
@@ -39,6 +43,13 @@ impl Core {
                 self.put_off(ask, now.tick, |failures| backoff(failures, random));
             }
             Err(error) => self.refused_or_failed(ask, &error, &head, now),
+        }
+    }
+
+    fn came_back(&mut self, ask: &Ask) {
+        self.contact.came_back(ask.route());
+        if let Ask::Messages(..) = ask {
+            self.messages.came_back();
         }
     }
 
@@ -60,7 +71,7 @@ impl Core {
             return self.answered(ask, answer, now);
         }
         self.settle_budget(&answer, now.tick);
-        self.contact.came_back(ask.route());
+        self.came_back(ask);
         self.put_back(ask, now.tick);
     }
 
@@ -120,7 +131,7 @@ impl Core {
     }
 
     /// Whatever was asked for: the API wants to be left alone for a while.
-    fn obey_retry_after(&mut self, error: &ApiError, now: Now, random: f64) {
+    pub(super) fn obey_retry_after(&mut self, error: &ApiError, now: Now, random: f64) {
         let ApiError::Status { status, retry_after: Some(wait), .. } = error else { return };
         // Of a 429 more is said and done. What is refused for itself (a session that is not there) stops nothing else.
         if !matches!(status, 300..=399 | 408 | 413 | 425 | 500..=599) || wait.is_zero() {
@@ -131,6 +142,16 @@ impl Core {
         if let Some(suppressed) = self.log_limit.admit(now.tick) {
             let (status, request_id) = (*status, error.request_id().map(ToOwned::to_owned));
             self.updates.notice(Notice::Limit(LimitNotice::RetryAfter { status, wait, request_id, suppressed }));
+        }
+    }
+
+    /// There were too many requests (429).
+    pub(super) fn obey_limit(&mut self, error: &ApiError, now: Now, random: f64) {
+        let wait = error.retry_after().unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
+        self.choice.budget.pause(now.tick + wait, now.tick);
+        if let Some(suppressed) = self.log_limit.admit(now.tick) {
+            let request_id = error.request_id().map(ToOwned::to_owned);
+            self.updates.notice(Notice::Limit(LimitNotice::TooManyRequests { wait, request_id, suppressed }));
         }
     }
 
@@ -153,14 +174,9 @@ impl Core {
                 }
                 self.put_back(ask, now.tick);
             }
-            ApiError::Status { status: 429, retry_after, .. } => {
+            ApiError::Status { status: 429, .. } => {
                 self.contact.health.paused(route, error, now.tick);
-                let wait = retry_after.unwrap_or_else(|| backoff(4, random)) + Duration::from_secs_f64(random);
-                self.choice.budget.pause(now.tick + wait, now.tick);
-                if let Some(suppressed) = self.log_limit.admit(now.tick) {
-                    let request_id = error.request_id().map(ToOwned::to_owned);
-                    self.updates.notice(Notice::Limit(LimitNotice::TooManyRequests { wait, request_id, suppressed }));
-                }
+                self.obey_limit(error, now, random);
                 self.put_back(ask, now.tick);
             }
             ApiError::Body(why) => {
@@ -217,7 +233,9 @@ impl Core {
                     // For an id that fits into no request, none was sent.
                     self.session_missing(id, &error.to_string(), true, error.request_id(), now);
                 }
-                (_, Ask::List(_) | Ask::Agents(_)) => self.put_off(ask, now.tick, |failures| backoff(failures, random)),
+                (_, Ask::List(_) | Ask::Agents(_) | Ask::Messages(..)) => {
+                    self.put_off(ask, now.tick, |failures| backoff(failures, random));
+                }
             },
         }
     }
@@ -256,6 +274,7 @@ impl Core {
     fn put_back(&mut self, ask: &Ask, now: Tick) {
         match ask {
             Ask::Session(id) => self.tracker.put_back(id, now),
+            Ask::Messages(id, _) => self.messages.put_back(id, now),
             Ask::List(_) | Ask::Agents(_) => self.put_off(ask, now, |_| Duration::ZERO),
         }
     }
@@ -276,6 +295,7 @@ impl Core {
             }
             Ask::List(_) => self.listing.put_off(now, |failures| paced(look_back, failures, after(failures))),
             Ask::Agents(_) => self.agents.failed(now, after),
+            Ask::Messages(id, _) => self.messages.failed(id, now, after),
         }
     }
 

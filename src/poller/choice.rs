@@ -7,6 +7,7 @@ use std::time::Duration;
 use agntix_api::Route;
 use agntix_api::budget::{Budget, Grant, Priority};
 
+use super::spare::SpareRequests;
 use crate::clock::Tick;
 use crate::tracker::Class;
 
@@ -14,6 +15,9 @@ use crate::tracker::Class;
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
 /// One that waits for so long goes before everything: sessions that cannot be finished must not stop discovery.
 const LISTING_STARVED: Duration = Duration::from_secs(300);
+
+/// When to look again whether there is room for messages.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What could be asked for, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +30,10 @@ enum Candidate {
     OverdueAgents,
     Listing,
     Agents,
+    Messages,
 }
 
-const CANDIDATES: [Candidate; 10] = [
+const CANDIDATES: [Candidate; 11] = [
     Candidate::StarvedListing,
     Candidate::Sessions(Class::Finishing),
     Candidate::FirstListing,
@@ -39,12 +44,14 @@ const CANDIDATES: [Candidate; 10] = [
     Candidate::Listing,
     Candidate::Agents,
     Candidate::Sessions(Class::Watched),
+    Candidate::Messages,
 ];
 
 impl Candidate {
     const fn route(self) -> Route {
         match self {
-            Self::Sessions(_) => Route::Session,
+            // Messages are asked for only where sessions are.
+            Self::Sessions(_) | Self::Messages => Route::Session,
             Self::StarvedListing | Self::FirstListing | Self::OverdueListing | Self::Listing => Route::List,
             Self::FirstAgents | Self::OverdueAgents | Self::Agents => Route::Agents,
         }
@@ -64,6 +71,10 @@ pub(super) struct Due {
     pub(super) agents: Tick,
     /// The agents are overdue so long after that.
     pub(super) agents_interval: Duration,
+    /// The session whose messages are due.
+    pub(super) messages: Option<Arc<str>>,
+    /// When the messages of the next session are.
+    pub(super) next_messages: Option<Tick>,
 }
 
 /// How a route stands.
@@ -86,6 +97,8 @@ pub(super) enum Choice {
     Listing,
     /// A page of the agents; the request is granted.
     Agents,
+    /// A page of the messages of this session; the request is granted.
+    Messages(Arc<str>),
     /// A lease of so many requests has to be durable first.
     Lease(u32),
     /// Nothing before then.
@@ -99,11 +112,12 @@ pub(super) struct RequestChoice {
     /// Due requests have been waiting for the budget since.
     throttled_since: Option<Tick>,
     is_throttled: bool,
+    spare: SpareRequests,
 }
 
 impl RequestChoice {
     pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, throttled_since: None, is_throttled: false }
+        Self { budget, throttled_since: None, is_throttled: false, spare: SpareRequests::default() }
     }
 
     /// What to ask for at `now`, and at the latest by `until` if nothing. `routes` are in the order of [`Route::ALL`].
@@ -125,21 +139,30 @@ impl RequestChoice {
             if state.waits_for_path {
                 continue;
             }
+            let is_for_messages = candidate == Candidate::Messages;
+            if is_for_messages && !self.spare.has_room(self.budget.per_window(), now) {
+                wait = wait.min(now + LOOK_AGAIN);
+                continue;
+            }
             let priority = match candidate {
                 Candidate::Sessions(Class::Finishing) => Priority::Urgent,
                 _ => Priority::Normal,
             };
             match self.budget.ask(priority, now) {
-                Grant::Granted => return choice,
+                Grant::Granted => {
+                    self.spare.sent(is_for_messages, now);
+                    return choice;
+                }
                 Grant::Lease(count) => return Choice::Lease(count),
                 // Less urgent ones would have to wait as long.
                 Grant::Wait(until) => {
-                    self.is_throttled = true;
+                    // Of messages nothing is late.
+                    self.is_throttled |= !is_for_messages;
                     return Choice::Wait(wait.min(until));
                 }
             }
         }
-        for due in [due.next_session, due.listing, Some(due.agents)].into_iter().flatten() {
+        for due in [due.next_session, due.listing, Some(due.agents), due.next_messages].into_iter().flatten() {
             if due > now {
                 wait = wait.min(due);
             }
@@ -168,6 +191,7 @@ fn due_choice(candidate: Candidate, due: &Due, route: &RouteState, now: Tick) ->
         Candidate::FirstListing | Candidate::FirstAgents if route.has_answered => None,
         Candidate::FirstListing | Candidate::Listing => listing(Duration::ZERO),
         Candidate::FirstAgents | Candidate::Agents => agents(Duration::ZERO),
+        Candidate::Messages => due.messages.clone().map(Choice::Messages),
     }
 }
 
@@ -193,7 +217,17 @@ mod tests {
 
     fn nothing_due() -> Due {
         let never = Tick::MAX;
-        Due { sessions: [None, None, None], next_session: None, listing: None, agents: never, agents_interval: S * 600 }
+        let (messages, next_messages) = (None, None);
+        let sessions = [None, None, None];
+        Due {
+            sessions,
+            next_session: None,
+            listing: None,
+            agents: never,
+            agents_interval: S * 600,
+            messages,
+            next_messages,
+        }
     }
 
     fn sessions() -> [Option<Arc<str>>; 3] {
@@ -219,6 +253,10 @@ mod tests {
                     due.agents = Tick::MAX;
                     order.push("agents".into());
                 }
+                Choice::Messages(id) => {
+                    due.messages = None;
+                    order.push(id.to_string());
+                }
                 Choice::Lease(_) | Choice::Wait(_) => return order,
             }
         }
@@ -226,15 +264,25 @@ mod tests {
 
     #[test]
     fn ended_sessions_go_before_open_ones_and_lists_before_both_once_they_are_late() {
-        let due = Due { sessions: sessions(), listing: Some(S), agents: S, ..nothing_due() };
+        let messages = Some("messages".into());
+        let due = Due { sessions: sessions(), listing: Some(S), agents: S, messages, ..nothing_due() };
         let answered = routes(true);
-        assert_eq!(order(due.clone(), &answered, S * 2), ["ended", "open", "listing", "agents", "watched"]);
-        assert_eq!(order(due.clone(), &answered, S * 61), ["ended", "listing", "open", "agents", "watched"]);
-        assert_eq!(order(due.clone(), &answered, S * 301), ["listing", "ended", "open", "agents", "watched"]);
-        assert_eq!(order(due.clone(), &answered, S * 601), ["listing", "ended", "agents", "open", "watched"]);
+        assert_eq!(order(due.clone(), &answered, S * 2), ["ended", "open", "listing", "agents", "watched", "messages"]);
+        assert_eq!(
+            order(due.clone(), &answered, S * 61),
+            ["ended", "listing", "open", "agents", "watched", "messages"]
+        );
+        assert_eq!(
+            order(due.clone(), &answered, S * 301),
+            ["listing", "ended", "open", "agents", "watched", "messages"]
+        );
+        assert_eq!(
+            order(due.clone(), &answered, S * 601),
+            ["listing", "ended", "agents", "open", "watched", "messages"]
+        );
         assert_eq!(
             order(due, &routes(false), S * 2),
-            ["ended", "listing", "agents", "open", "watched"],
+            ["ended", "listing", "agents", "open", "watched", "messages"],
             "one request each tells whether these routes work"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, MessagesConfig};
 use crate::observation::ObservationConfig;
 use crate::tracker::Schedule;
 
@@ -26,6 +26,8 @@ pub(super) struct CoreConfig {
     /// Another source than the listing reports sessions.
     pub(super) elsewhere: bool,
     pub(super) hold: Duration,
+    pub(super) messages: MessagesConfig,
+    pub(super) max_concurrency: usize,
 }
 
 impl From<&Config> for CoreConfig {
@@ -49,6 +51,8 @@ impl From<&Config> for CoreConfig {
                 || !config.sessions.ids.is_empty()
                 || !config.sessions.files.is_empty(),
             hold: config.metrics.new_series_hold,
+            messages: config.messages,
+            max_concurrency: config.api.max_concurrency,
         }
     }
 }

@@ -114,8 +114,9 @@ impl Contact {
         self.health.status(&self.credential, &self.host, now)
     }
 
-    /// The path under which `route` is to be asked.
+    /// The path under which `route` is to be asked; messages are asked for beside their session.
     pub(super) fn path(&self, route: Route) -> Arc<str> {
+        let route = if route == Route::Messages { Route::Session } else { route };
         self.paths.get(route as usize).map(PathChoice::current).unwrap_or_default()
     }
 

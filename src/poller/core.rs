@@ -19,6 +19,7 @@ use super::contact::Contact;
 use super::half_written::HalfWritten;
 use super::listing_driver::ListingDriver;
 use super::log_limit::LogLimit;
+use super::messages::MessageQueue;
 use super::pipeline::{Batch, CommitPipeline};
 use super::reported::Reported;
 use super::startup::{Lag, LookBackStage, Startup};
@@ -30,7 +31,7 @@ use crate::config::Config;
 use crate::discovery::Watched;
 use crate::discovery::listing::{ListingPage, ListingSweep};
 use crate::ledger::{Lease, Opened};
-use crate::session::Source;
+use crate::session::{Source, Stage};
 use crate::tracker::Tracker;
 
 /// The present moment, on all the clocks that matter.
@@ -53,6 +54,8 @@ pub enum Ask {
     List(ListingPage),
     /// A page of the agents.
     Agents(u32),
+    /// A page of the messages of a session.
+    Messages(Arc<str>, u32),
 }
 
 impl Ask {
@@ -62,6 +65,7 @@ impl Ask {
             Self::Session(_) => Route::Session,
             Self::List(_) => Route::List,
             Self::Agents(_) => Route::Agents,
+            Self::Messages(..) => Route::Messages,
         }
     }
 }
@@ -95,6 +99,8 @@ pub struct Core {
     pub(super) lag: Lag,
     pub(super) rng: fastrand::Rng,
     pub(super) commits: CommitPipeline,
+    /// The counted sessions whose messages are still to be read.
+    pub(super) messages: MessageQueue,
     pub(super) half_written: HalfWritten,
     /// Sessions counted lately, which the stream will report once more; bounded.
     pub(super) counted_lately: HashSet<Arc<str>>,
@@ -122,7 +128,9 @@ impl Core {
     pub fn new(config: &Config, opened: &Opened, deps: CoreDeps, now: Now) -> Self {
         let CoreDeps { credential, host, seed, counted } = deps;
         let mut tracker = Tracker::default();
-        for pending in &opened.pending {
+        let (unread, uncounted): (Vec<_>, Vec<_>) =
+            opened.pending.iter().partition(|pending| pending.stage == Stage::Messages);
+        for pending in uncounted {
             tracker.restore(pending.clone(), now.tick);
         }
         let mut budget = Budget::new(config.api.budget_share, config.api.requests_per_minute);
@@ -166,6 +174,7 @@ impl Core {
             lag: Lag { is_behind: true, caught_up_at: Tick::ZERO },
             rng: fastrand::Rng::with_seed(seed),
             commits: CommitPipeline::default(),
+            messages: MessageQueue::default(),
             half_written: HalfWritten::default(),
             counted_lately: HashSet::new(),
             unreadable: UnreadableSessions::default(),
@@ -174,6 +183,9 @@ impl Core {
             started: now.tick,
         };
         core.config.observation.agents = opened.agents.clone();
+        for pending in unread {
+            core.messages_restored(pending, now);
+        }
         core.watched.set_recent_limit(config.metrics.watch_recent);
         core.watch(Watched { source: Source::Configured, ids: configured_ids(config) }, now);
         if core.startup.look_back == LookBackStage::Done {

@@ -27,6 +27,7 @@ impl Core {
         if self.unreadable.look(summary.unreadable, now.tick) {
             self.tracker.retry_failing(now.tick, false);
         }
+        self.give_up_messages(now);
         self.look_back(&summary, now);
         self.commits.release(due);
         self.snapshot(summary, now)
@@ -115,6 +116,7 @@ impl Core {
             ready,
         };
         Snapshot {
+            awaiting_messages: self.messages.len(),
             watched: self.watched.gauges(),
             is_catching_up: self.lag.is_behind || now.tick < self.lag.caught_up_at,
             has_no_listing: self.has_no_listing(),

@@ -207,6 +207,11 @@ impl Health {
         self.failures == DOWN
     }
 
+    /// Whether nothing is in the way of requests about sessions.
+    pub fn has_no_trouble(&self) -> bool {
+        self.failures == 0 && !self.is_refused(Route::Session)
+    }
+
     /// Whether it answers as it promises, and if not, why, as a sentence. `credential` and `host` are named to the reader.
     pub fn status(&self, credential: &str, host: &str, now: Tick) -> ApiStatus {
         if let Some(why) = &self.no_credential {
@@ -226,6 +231,7 @@ impl Health {
                 Route::Session => ("single sessions", "to read sessions"),
                 Route::List => ("the listing of sessions", "to list sessions (or set sessions.listing = false)"),
                 Route::Agents => ("the agents", "to read agents"),
+                Route::Messages => ("messages", "to read messages"),
             })
             .unzip();
         if !what.is_empty() {

@@ -126,6 +126,10 @@ fn write_session(notice: &SessionNotice) {
             %session, parts, request_id, suppressed,
             "parts of a session are malformed and are left out"
         ),
+        SessionTrouble::NoMessages { why } => tracing::warn!(
+            %session, why, request_id, suppressed,
+            "the messages of a session cannot be read; they are asked for once a minute, and sessions are counted without them"
+        ),
         SessionTrouble::TooOld => tracing::warn!(
             %session, suppressed,
             "a session is older than sessions.retention and may have been counted before; it is not counted"

@@ -189,6 +189,11 @@ pub enum SessionTrouble {
         /// The parts, joined by commas.
         parts: String,
     },
+    /// Its messages cannot be read, and most likely those of no session.
+    NoMessages {
+        /// What came.
+        why: String,
+    },
     /// It is older than sessions are remembered, and is not counted.
     TooOld,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Core, Now};
+use super::messages::GIVE_UP_AFTER;
 use super::notices::SessionTrouble;
 use super::pipeline::Purpose;
 use super::sessions::session_notice;
@@ -72,6 +73,10 @@ impl Core {
         if reported_by.is_none() || facts.outcome.is_some() {
             self.watched.see(facts);
         }
+        // After a commit of which no answer came, this is how it is heard that it was durable.
+        if *outcome == CommitOutcome::AwaitsMessages {
+            self.messages_awaited(&facts.id, now.tick + GIVE_UP_AFTER, now);
+        }
         match outcome {
             // The outcome of an earlier commit may arrive after that of the commit which counted it.
             CommitOutcome::Pending { .. } if self.counted_lately.contains(&facts.id) => false,
@@ -109,6 +114,7 @@ impl Core {
                         self.updates.metric(MetricUpdate::WebhookMissed);
                     }
                 }
+                self.messages_due(&facts.id, *historic, now);
                 self.remember_counted(&facts.id);
                 self.watched.counted(facts);
                 self.startup.counted += 1;
@@ -117,8 +123,12 @@ impl Core {
                 fresh
             }
             // It is reported again, incomplete; but it is watched and has not been seen whole: it is still to be asked for.
-            CommitOutcome::AlreadyCounted if reported_by.is_some() && self.watched.is_unseen(&facts.id) => false,
-            CommitOutcome::AlreadyCounted => {
+            CommitOutcome::AlreadyCounted | CommitOutcome::AwaitsMessages
+                if reported_by.is_some() && self.watched.is_unseen(&facts.id) =>
+            {
+                false
+            }
+            CommitOutcome::AlreadyCounted | CommitOutcome::AwaitsMessages => {
                 if reported_by == Some(Source::Webhook) {
                     self.remember_counted(&facts.id);
                 }

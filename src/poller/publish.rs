@@ -11,7 +11,7 @@ use crate::catalogue::ExporterMetrics;
 use crate::catalogue::{Exposition, GaugeFamily};
 use crate::clock::{ApiClock, Timestamp};
 use crate::ledger::InitialZeroWindows;
-use crate::session::{MalformedReason, Source};
+use crate::session::{MalformedReason, SkipReason, Source};
 use crate::status::{ApiStatus, Status};
 use crate::tracker::Summary;
 use exposition::LabelSet;
@@ -36,6 +36,9 @@ impl Publisher {
         // There before they happen, so that the first one is a rise.
         for reason in MalformedReason::ALL.into_iter().filter(|reason| *reason != MalformedReason::InPart) {
             own.malformed_sessions.with_label_values(&[reason.as_str()]);
+        }
+        for reason in SkipReason::ALL {
+            own.messages_skipped.with_label_values(&[reason.as_str()]);
         }
         Self { exposition, own, status, api_clock, windows }
     }
@@ -88,7 +91,8 @@ impl Publisher {
     }
 
     fn show(&self, snapshot: Snapshot) {
-        let Snapshot { summary, watched, is_catching_up, has_no_listing, status: standing } = snapshot;
+        let Snapshot { summary, awaiting_messages, watched, is_catching_up, has_no_listing, status: standing } =
+            snapshot;
         self.show_gauges(&summary);
         for (family, series) in watched.into_iter().flatten() {
             self.exposition.set_gauges(family, series);
@@ -96,7 +100,13 @@ impl Publisher {
         let own = &self.own;
         own.up.with_label_values::<&str>(&[]).set(flag(standing.api == ApiStatus::Up));
         own.catching_up.with_label_values::<&str>(&[]).set(flag(is_catching_up));
-        for (stage, count) in [("known", summary.known), ("open", summary.open), ("ended", summary.ended)] {
+        let stages = [
+            ("known", summary.known),
+            ("open", summary.open),
+            ("ended", summary.ended),
+            ("messages", awaiting_messages),
+        ];
+        for (stage, count) in stages {
             own.sessions_tracked.with_label_values(&[stage]).set(number(count as u64));
         }
         match summary.oldest_ended {
@@ -180,6 +190,7 @@ fn count(own: &ExporterMetrics, update: MetricUpdate) {
         }
         MetricUpdate::WebhookMissed => own.webhook_missed_sessions.inc(),
         MetricUpdate::Malformed(reason) => own.malformed_sessions.with_label_values(&[reason.as_str()]).inc(),
+        MetricUpdate::MessagesSkipped(reason) => own.messages_skipped.with_label_values(&[reason.as_str()]).inc(),
         MetricUpdate::WatchedLeftOut(sessions) => {
             own.label_overflow.with_label_values(&["session_id"]).inc_by(sessions);
         }

@@ -190,6 +190,7 @@ impl Poller {
                     self.requests.spawn(async move {
                         let answer = match &ask {
                             Ask::Session(id) => client.session_at(path, id).await,
+                            Ask::Messages(id, page) => client.messages_at(path, id, *page).await,
                             Ask::Agents(page) => client.agents_at(path, *page).await,
                             Ask::List(page) => {
                                 let query = ListQuery {

@@ -10,6 +10,8 @@ use crate::tracker::Summary;
 pub struct Snapshot {
     /// What is tracked, counted.
     pub summary: Summary,
+    /// Counted sessions whose messages are still to be read.
+    pub awaiting_messages: usize,
     /// The watched sessions one by one, if anything about them has changed.
     pub watched: Option<Gauges>,
     /// Sessions are left that should have been counted by now, or were so late that their series may lag behind still.

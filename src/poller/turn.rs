@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agntix_api::Route;
+
 use super::choice::{Choice, Due};
 use super::core::{Ask, Core, NextAction, Now};
 use super::pipeline::{Batch, Commit};
@@ -51,6 +53,16 @@ impl Core {
                 let begin = self.recent_window_begin(now);
                 Ask::List(self.listing.ask(now.tick, begin, api_now))
             }
+            // Messages lie beside the session, whose path is searched for by asking for one: where the listing has all that is
+            // counted, none was asked for yet.
+            Choice::Messages(id) if !self.contact.path_is_known(Route::Session) => {
+                self.messages.pause(Duration::ZERO, now.tick);
+                Ask::Session(id)
+            }
+            Choice::Messages(id) => {
+                let page = self.messages.ask(&id);
+                Ask::Messages(id, page)
+            }
             Choice::Agents => {
                 self.agents.asked();
                 Ask::Agents(self.agents.page())
@@ -68,6 +80,8 @@ impl Core {
             listing: self.listing.due().filter(|_| lists),
             agents: self.agents.due(),
             agents_interval: self.config.agents_interval,
+            messages: self.messages_to_ask(now),
+            next_messages: self.messages.next_due(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::notices::Notice;
 use crate::clock::Timestamp;
-use crate::session::{MalformedReason, Source};
+use crate::session::{MalformedReason, SkipReason, Source};
 use agntix_api::Route;
 use exposition::LabelSet;
 
@@ -73,6 +73,8 @@ pub enum MetricUpdate {
     WebhookMissed,
     /// Something made no sense in an answer about a session.
     Malformed(MalformedReason),
+    /// The messages of a session were to be read and were not.
+    MessagesSkipped(SkipReason),
     /// So many sessions are not watched because too many are to be.
     WatchedLeftOut(u64),
 }

@@ -76,6 +76,7 @@ impl Core {
                 self.listing.absent(now.tick, cap);
             }
             Ask::List(_) => self.reread_page(now),
+            Ask::Messages(id, _) => self.messages.put_back(id, now.tick),
             Ask::Agents(_) => {
                 let is_absent = self.contact.health.is_absent(Route::Agents);
                 let cap = self.config.agents_interval;
@@ -92,6 +93,7 @@ impl Core {
     fn ask_again(&mut self, ask: &Ask, now: Now) {
         match ask {
             Ask::Session(id) => self.tracker.put_back(id, now.tick),
+            Ask::Messages(id, _) => self.messages.put_back(id, now.tick),
             // Its page is due still.
             Ask::List(_) => self.listing.put_back(),
             Ask::Agents(_) => self.agents.again(now.tick),

@@ -60,6 +60,8 @@ pub struct Outcome {
     pub intent_confidence: Option<u32>,
     /// The named extracted fields, by their place in the configuration.
     pub extracted: Vec<(usize, Extracted)>,
+    /// The named session variables, by their place in the configuration; also where the analysis is given up.
+    pub variables: Vec<(usize, String)>,
 }
 
 /// The value of an extracted field.

@@ -25,6 +25,10 @@ pub enum MalformedReason {
     Confidence,
     /// A named extracted field does not hold what the configuration says, or a negative number.
     ExtractedValue,
+    /// `metadata` or its `sessionVariables` is no object, or a named variable holds neither text nor a number nor a boolean.
+    Variable,
+    /// Messages of a session have no times, or times that run backwards or are the same, so that a response time is left out.
+    MessageTimes,
     /// An entry of a listing or a delivery leaves out what the session itself will tell; it is asked for, and not counted
     /// as malformed.
     InPart,
@@ -36,7 +40,7 @@ pub enum MalformedReason {
 
 impl MalformedReason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Json,
         Self::Id,
         Self::CreatedAt,
@@ -48,6 +52,8 @@ impl MalformedReason {
         Self::SentimentScore,
         Self::Confidence,
         Self::ExtractedValue,
+        Self::Variable,
+        Self::MessageTimes,
         Self::InPart,
         Self::OlderThanRetention,
         Self::GivenUp,
@@ -67,6 +73,8 @@ impl MalformedReason {
             Self::SentimentScore => "sentiment_score",
             Self::Confidence => "confidence",
             Self::ExtractedValue => "extracted_value",
+            Self::Variable => "variable",
+            Self::MessageTimes => "message_times",
             Self::InPart => "in_part",
             Self::OlderThanRetention => "older_than_retention",
             Self::GivenUp => "given_up",

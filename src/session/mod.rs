@@ -4,6 +4,7 @@
 mod channel;
 mod facts;
 mod malformed;
+mod messages;
 mod parts;
 mod source;
 mod stage;
@@ -11,6 +12,7 @@ mod stage;
 pub use channel::Channel;
 pub use facts::{Ended, Extracted, Facts, Outcome};
 pub use malformed::MalformedReason;
+pub use messages::{MessageTally, SkipReason};
 pub use parts::Parts;
 pub use source::Source;
 pub use stage::Stage;

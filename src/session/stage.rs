@@ -9,6 +9,8 @@ pub enum Stage {
     Open,
     /// Its end is counted; its outcome is waited for.
     Ended,
+    /// All of it is counted but its messages, which are still to be read.
+    Messages,
 }
 
 impl Stage {
@@ -18,6 +20,7 @@ impl Stage {
             Self::Known => "known",
             Self::Open => "open",
             Self::Ended => "ended",
+            Self::Messages => "messages",
         }
     }
 
@@ -31,7 +34,8 @@ impl Stage {
         match code {
             0 => Self::Known,
             1 => Self::Open,
-            _ => Self::Ended,
+            2 => Self::Ended,
+            _ => Self::Messages,
         }
     }
 }

@@ -290,7 +290,8 @@ const fn class(progress: Progress) -> Class {
     match progress {
         Progress::Pending(Stage::Ended) => Class::Finishing,
         Progress::Pending(Stage::Known | Stage::Open) => Class::Open,
-        Progress::Counted => Class::Watched,
+        // What waits for its messages is counted, and tracked elsewhere.
+        Progress::Pending(Stage::Messages) | Progress::Counted => Class::Watched,
     }
 }
 

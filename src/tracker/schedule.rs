@@ -57,7 +57,7 @@ impl Schedule {
                 }
                 if left.is_zero() { wait } else { wait.min(left) }
             }
-            Progress::Counted => RECHECK,
+            Progress::Pending(Stage::Messages) | Progress::Counted => RECHECK,
         };
         wait.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
     }

@@ -57,6 +57,7 @@ impl Tracker {
                 *if may_be_read { &mut summary.late } else { &mut summary.unreadable } += 1;
             }
             match stage {
+                Stage::Messages => {}
                 Stage::Known => {
                     summary.known += 1;
                     summary.look_back += usize::from(tracked.may_answer(now));

@@ -17,6 +17,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Longest id that is asked for; real ones have about 40.
 const MAX_ID: usize = 1024;
 const ID: &str = "{id}";
+/// Messages a page: as many as the API gives.
+const MESSAGES_LIMIT: u32 = 100;
 /// The largest page that the API gives.
 const AGENTS_LIMIT: u32 = 100;
 
@@ -101,6 +103,14 @@ impl Address {
         let written = format!("{}{before}{}{after}", self.root, utf8_percent_encode(id, SEGMENT));
         // A segment of dots would be resolved, encoded or not, and the path would lead elsewhere.
         Url::parse(&written).ok().filter(|url| url.as_str() == written).ok_or(ApiError::Id)
+    }
+
+    /// A page of the messages of the session called `id`, beside the session under `path`.
+    pub(super) fn messages(&self, path: &str, id: &str, page: u32) -> Result<Url, ApiError> {
+        let mut url = self.session(path, id)?;
+        url.path_segments_mut().map_err(|()| ApiError::Id)?.push("messages");
+        url.set_query(Some(&format!("page={page}&limit={MESSAGES_LIMIT}")));
+        Ok(url)
     }
 
     /// A page of the listing, under `path`.

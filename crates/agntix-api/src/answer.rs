@@ -18,10 +18,13 @@ pub enum Route {
     List,
     /// A page of the agents.
     Agents,
+    /// A page of the messages of one session.
+    Messages,
 }
 
 impl Route {
-    /// All of them.
+    /// Those whose answers say whether the API works. The messages, for which nothing waits, are not among them; they are asked
+    /// for beside the session.
     pub const ALL: [Self; 3] = [Self::Session, Self::List, Self::Agents];
 
     /// The label value.
@@ -30,6 +33,7 @@ impl Route {
             Self::Session => "session",
             Self::List => "list",
             Self::Agents => "agents",
+            Self::Messages => "messages",
         }
     }
 }

@@ -119,6 +119,12 @@ impl Client {
         self.ask(Route::Agents, path, url).await
     }
 
+    /// A page of the messages of a session, from 1; `path` is the session's.
+    pub async fn messages_at(&self, path: Arc<str>, id: &str, page: u32) -> Answer {
+        let url = self.0.address.messages(&path, id, page);
+        self.ask(Route::Messages, path, url).await
+    }
+
     /// The paths under which a route may be asked: the configured one, or its spellings.
     pub fn candidates(&self, path: ApiPath) -> Vec<Arc<str>> {
         self.0.address.candidates(path).to_vec()

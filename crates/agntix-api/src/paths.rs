@@ -78,7 +78,7 @@ impl ApiPath {
 impl From<Route> for ApiPath {
     fn from(route: Route) -> Self {
         match route {
-            Route::Session => Self::Session,
+            Route::Session | Route::Messages => Self::Session,
             Route::List => Self::List,
             Route::Agents => Self::Agents,
         }

@@ -35,7 +35,7 @@ pub enum Unexpected {
 pub fn of_error(route: Route, error: &ApiError, content_type: Option<&str>) -> Unexpected {
     match error {
         ApiError::Status { status: 400 | 404 | 409 | 410 | 422, code: Some(code), .. }
-            if route == Route::Session && names_session(code) =>
+            if matches!(route, Route::Session | Route::Messages) && names_session(code) =>
         {
             Unexpected::NoSuchSession
         }
@@ -73,6 +73,7 @@ pub fn of_body(route: Route, status: u16, content_type: Option<&str>, body: &[u8
         Route::Session => "session",
         Route::List => "page of sessions",
         Route::Agents => "page of agents",
+        Route::Messages => "page of messages",
     };
     match JsonText::new(body).read::<Object<Shape<'_>>>() {
         Ok(Object::Value(Shape { error: Presence(true), .. })) => foreign("an error in place of what was asked for"),
@@ -117,7 +118,7 @@ impl Shape<'_> {
     fn is(&self, route: Route) -> bool {
         match route {
             Route::Session => self.id.text().is_some(),
-            Route::List | Route::Agents => self.data,
+            Route::List | Route::Agents | Route::Messages => self.data,
         }
     }
 }
@@ -147,8 +148,8 @@ pub fn judge(answer: &Answer, path_is_known: bool) -> Result<(), Unexpected> {
     let text = JsonText::new(body);
     let is_as_promised = match answer.route {
         Route::Session => text.read::<wire::Session<'_>>().is_ok_and(|session| session.id.text().is_some()),
-        Route::List | Route::Agents => wire::Page::read(body, &text).is_ok_and(|page| {
-            let may_be_empty = answer.route == Route::List && path_is_known;
+        Route::List | Route::Agents | Route::Messages => wire::Page::read(body, &text).is_ok_and(|page| {
+            let may_be_empty = answer.route != Route::Agents && path_is_known;
             may_be_empty || is_written(body, &page, unexpected)
         }),
     };

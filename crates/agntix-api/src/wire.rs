@@ -1,8 +1,8 @@
 //! The JSON of the Agntix API, as far as it is needed, read with tolerance: a value of the wrong type is lost, its session is
 //! not.
 //!
-//! Personal data (metadata, summaries, explanations, evidence, messages) has no field in these types, so that it is
-//! never deserialized. Of `extractedData` the raw text is borrowed and only fields that the operator named are read.
+//! Personal data (summaries, explanations, evidence, messages) has no field in these types, so that it is never
+//! deserialized. Of `metadata` and `extractedData` the raw text is borrowed and only fields that the operator named are read.
 
 use std::fmt;
 
@@ -37,6 +37,8 @@ object! {
         "endedAt" => pub ended_at: Scalar<'a>,
         /// RFC 3339.
         "updatedAt" => pub updated_at: Scalar<'a>,
+        /// Personal data, unread: only what the operator names is looked for in it.
+        "metadata" => pub metadata: Option<&'a RawValue>,
         /// Absent until the analysis pass has written something.
         "analysis" => pub analysis: Object<Analysis<'a>>,
     }
@@ -226,6 +228,18 @@ object! {
     }
 }
 
+object! {
+    /// An item of `GET …/sessions/{id}/messages`. Its `content` has no field, and is skipped unread (promise P7).
+    pub struct Message<'a> {
+        /// Opaque id.
+        "id" => pub id: Scalar<'a>,
+        /// `USER`, `ASSISTANT`, `SYSTEM`, `TOOL`, or a later value.
+        "role" => pub role: Scalar<'a>,
+        /// RFC 3339.
+        "createdAt" => pub created_at: Scalar<'a>,
+    }
+}
+
 /// Reads the fields called `names` out of a JSON object, in the order of `names`, and skips the others unread.
 ///
 /// # Errors
@@ -239,6 +253,48 @@ pub fn named_fields<'a>(object: &'a RawValue, names: &[&str]) -> Result<Vec<Scal
     let repaired = text.repaired()?;
     let found = NamedFields(names).deserialize(&mut serde_json::Deserializer::from_slice(repaired));
     Ok(found.map_err(|_| NotJson)?.into_iter().map(Scalar::into_owned).collect())
+}
+
+/// The value of the field called `name` of a JSON object, unread; `None` if it is missing or null.
+///
+/// # Errors
+/// If `object` is not an object.
+pub fn nested<'a>(object: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, NotJson> {
+    if object.get() == "null" {
+        return Ok(None);
+    }
+    let found = NestedField(name).deserialize(&mut serde_json::Deserializer::from_str(object.get()));
+    found.map(|found| found.filter(|value| value.get() != "null")).map_err(|_| NotJson)
+}
+
+struct NestedField<'n>(&'n str);
+
+impl<'de> Visitor<'de> for NestedField<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Key<'de>>()? {
+            if name.as_ref() == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for NestedField<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
 }
 
 struct NamedFields<'n>(&'n [&'n str]);

@@ -106,7 +106,7 @@ fn admitted(simulator: &Simulator, call: &Call, target: &Target, now: Timestamp,
     let faults = simulator.faults();
     let (delay, fault) = faults.decide(target);
     let mut answer = match respond(simulator, call, now) {
-        Ok(body) if matches!(call.route, Route::List | Route::Agents) => ListFaults::answer(body),
+        Ok(body) if matches!(call.route, Route::List | Route::Agents | Route::Messages) => ListFaults::answer(body),
         Ok(body) => Answer::ok(body),
         Err(refusal) => {
             let answer = Answer::error(refusal.status, refusal.code, &refusal.message, request_id);
@@ -135,12 +135,13 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
         Route::List => return list(simulator, query, now),
         Route::Messages => {
             let session = readable(simulator, &call.id, now)?;
-            slice_page(&written::messages(&session, now), query, DEFAULT_LIMIT)?
+            let messages = written::messages(&session, now);
+            return page_of_values(&messages, query, DEFAULT_LIMIT, &simulator.faults().lists);
         }
         Route::Agents => {
             let config = simulator.config();
             let agents: Vec<Value> = config.agents.iter().map(|agent| written::agent(agent, config.start)).collect();
-            return agents_page(&agents, query, &simulator.faults().lists);
+            return page_of_values(&agents, query, DEFAULT_AGENTS_LIMIT, &simulator.faults().lists);
         }
         Route::Campaign => campaign(simulator, &call.id, now)?,
         Route::Stream if let Some(status) = refused_id(simulator, call) => {
@@ -249,18 +250,19 @@ fn list(simulator: &Simulator, query: &HashMap<String, String>, now: Timestamp) 
     Ok(faults.lists.write(Page { entries, number, limit, total }, asked))
 }
 
-fn agents_page(agents: &[Value], query: &HashMap<String, String>, faults: &ListFaults) -> Result<Vec<u8>, Refusal> {
-    let (page, asked) = page_of(query, DEFAULT_AGENTS_LIMIT)?;
-    let total = agents.len() as u64;
+fn page_of_values(
+    values: &[Value],
+    query: &HashMap<String, String>,
+    default_limit: u64,
+    faults: &ListFaults,
+) -> Result<Vec<u8>, Refusal> {
+    let (page, asked) = page_of(query, default_limit)?;
+    let total = values.len() as u64;
     let (number, limit) = faults.page(page, asked, total);
     let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let entries = agents.iter().skip(place((number - 1).saturating_mul(limit))).take(place(limit));
-    let entries = entries.map(|agent| agent.to_string().into_bytes()).collect();
+    let entries = values.iter().skip(place((number - 1).saturating_mul(limit))).take(place(limit));
+    let entries = entries.map(|value| value.to_string().into_bytes()).collect();
     Ok(faults.write(Page { entries, number, limit, total }, asked))
-}
-
-fn pagination(page: u64, limit: u64, total: u64) -> Value {
-    json!({"page": page, "limit": limit, "total": total, "totalPages": total.div_ceil(limit)})
 }
 
 /// Page and limit, numbers out of range moved into it without a word.
@@ -273,13 +275,6 @@ fn page_of(query: &HashMap<String, String>, default_limit: u64) -> Result<(u64, 
             .map_err(|_| Refusal::invalid(format!("{name} is not a whole number: {text:?}"))),
     };
     Ok((number("page", 1)?.max(1), number("limit", default_limit)?.clamp(1, MAX_LIMIT)))
-}
-
-fn slice_page(all: &[Value], query: &HashMap<String, String>, default_limit: u64) -> Result<Value, Refusal> {
-    let (page, limit) = page_of(query, default_limit)?;
-    let skip = usize::try_from((page - 1).saturating_mul(limit)).unwrap_or(usize::MAX);
-    let data: Vec<&Value> = all.iter().skip(skip).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
-    Ok(json!({"data": data, "pagination": pagination(page, limit, all.len() as u64)}))
 }
 
 /// The outbound sessions of one agent in the present hour: those to come are queued.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::deliveries::config::DeliveryConfig;
+use crate::messages::MessageShares;
 use crate::profile::AgentProfile;
 use crate::session::Part;
 use crate::stream::config::StreamConfig;
@@ -45,6 +46,12 @@ pub struct SimulatorConfig {
     pub half_written_share: f64,
     /// How long such an analysis is half-written.
     pub half_written_for: Duration,
+    /// How odd the conversations are.
+    pub messages: MessageShares,
+    /// How many customers there are, at most 100,000; so many that hardly one comes back when absent.
+    pub customers: Option<u32>,
+    /// Share of the sessions that one and the same number has, which many customers share.
+    pub shared_number_share: f64,
     /// Share of sessions that expire and are not closed.
     pub expired_share: f64,
     /// Share of sessions whose analysis is changed later.
@@ -100,6 +107,16 @@ pub struct TruthMetrics {
     pub confidence_buckets: Vec<f64>,
     /// Fields of `extractedData` that are counted or measured.
     pub extracted: Vec<TruthField>,
+    /// Session variables that are counted.
+    pub variables: Vec<String>,
+    /// Upper bounds of `agntix_session_turns`, ascending.
+    pub turn_buckets: Vec<f64>,
+    /// Upper bounds of the histograms of response times, in seconds, ascending.
+    pub response_buckets: Vec<f64>,
+    /// Of which share of the sessions the messages are counted; `None` if of none.
+    pub messages_share: Option<f64>,
+    /// The windows in which a customer may come back, by their labels; none: nobody is recognised.
+    pub repeat_windows: Vec<(String, Duration)>,
 }
 
 /// One field of `extractedData` that is counted or measured.
@@ -134,6 +151,11 @@ impl Default for TruthMetrics {
             sentiment_score_buckets: vec![-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             confidence_buckets: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
             extracted: Vec::new(),
+            variables: Vec::new(),
+            turn_buckets: vec![0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0],
+            response_buckets: vec![0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 300.0],
+            messages_share: None,
+            repeat_windows: Vec::new(),
         }
     }
 }
@@ -222,6 +244,9 @@ impl Default for SimulatorConfig {
             part_switches: Vec::new(),
             half_written_share: 0.0,
             half_written_for: Duration::from_secs(2),
+            messages: MessageShares::default(),
+            customers: None,
+            shared_number_share: 0.0,
             expired_share: 0.05,
             reclassified_share: 0.0,
             reclassified_after: Duration::from_secs(60),

@@ -45,6 +45,7 @@ struct WebhooksChange {
 pub(crate) struct TruthQuery {
     created_after: Option<String>,
     created_before: Option<String>,
+    messages_after: Option<String>,
     /// Separated by commas.
     ids: Option<String>,
     /// The moment asked about; the present when absent.
@@ -136,6 +137,7 @@ pub(crate) async fn truth(
             analysis_deadline: query
                 .analysis_deadline_seconds
                 .map_or(TruthFilter::default().analysis_deadline, Duration::from_secs),
+            messages_after: time("messages_after", query.messages_after.as_deref())?,
         };
         Ok((filter, time("at", query.at.as_deref())?))
     });

@@ -28,6 +28,10 @@ pub(crate) mod purpose {
 const DAY_MS: f64 = 86_400_000.0;
 /// Tells the draws for half-written analyses from all others.
 const HALF_WRITTEN: u64 = 0x4a1f;
+/// Tells the draws for numbers from all others.
+const NUMBERS: u64 = 0x90b1;
+/// Tells the draws for session variables from all others.
+const VARIABLES: u64 = 0x7a21;
 const MAX_AGENTS: usize = 4096;
 /// Outlines kept at once: about 40 MB. When there are more, all are dropped and made anew as they are asked for.
 const CACHED_OUTLINES: usize = 1_000_000;
@@ -260,8 +264,23 @@ impl Generator {
             analysis,
             half,
             change,
+            messages: self.config.messages,
+            number: self.number(customer),
+            variables: variables(agent, customer),
             customer,
         })
+    }
+
+    /// The last digits of a customer's number.
+    fn number(&self, customer: u64) -> u32 {
+        let mut rng = Rng::with_seed(mix(&[customer, NUMBERS]));
+        if rng.f64() < self.config.shared_number_share {
+            return 0;
+        }
+        match self.config.customers {
+            Some(customers) => rng.u32(1..=customers.clamp(1, 99_999)),
+            None => u32::try_from(customer % 100_000).unwrap_or(0),
+        }
     }
 
     /// What is there of an analysis while it is being written, and when it is whole.
@@ -341,6 +360,13 @@ impl Generator {
                 .collect(),
         }
     }
+}
+
+fn variables(agent: &AgentProfile, customer: u64) -> Vec<(&str, &str)> {
+    let mut rng = Rng::with_seed(mix(&[customer, VARIABLES]));
+    let drawn =
+        agent.variables.iter().filter_map(|(name, values)| Some((name.as_str(), pick(&mut rng, values)?.as_str())));
+    drawn.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// Busy afternoons (14:00 UTC), quiet nights; 1 on average over a day.

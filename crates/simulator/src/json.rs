@@ -1,10 +1,13 @@
 //! Sessions, messages, agents and campaigns as the API writes them. Whatever is about the invented customer carries
 //! [`PERSONAL_MARKER`] or [`PERSONAL_PHONE_PREFIX`], so that a leak can be searched for as bytes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::id::hyphenated;
+use crate::messages::{self, Said};
 use crate::profile::AgentProfile;
 use crate::random::mix;
 use crate::session::{Analysis, Extracted, Missing, Part, Session};
@@ -62,6 +65,8 @@ struct Metadata<'s> {
 struct SessionVariables<'s> {
     crm_contact_id: String,
     customer_name: &'s str,
+    #[serde(flatten)]
+    others: BTreeMap<&'s str, &'s str>,
 }
 
 #[derive(Serialize)]
@@ -142,11 +147,12 @@ pub(crate) fn session(session: &Session<'_>, at: Timestamp, with_analysis: bool)
         },
         updated_at: rfc3339(updated),
         metadata: Metadata {
-            customer_phone_number: format!("{PERSONAL_PHONE_PREFIX}{:05}", session.customer % 100_000),
+            customer_phone_number: format!("{PERSONAL_PHONE_PREFIX}{:05}", session.number),
             room_name: format!("room_{}^__^{PERSONAL_MARKER}{:x}", session.agent.id, session.customer & 0xff_ffff),
             session_variables: SessionVariables {
                 crm_contact_id: format!("CRM-{PERSONAL_MARKER}-{}", session.customer % 10_000),
                 customer_name: &name,
+                others: session.variables.iter().copied().collect(),
             },
         },
         analysis: match analysis {
@@ -217,31 +223,29 @@ fn part<T>(analysis: &Analysis<'_>, part: Part, make: impl FnOnce() -> T) -> Opt
     }
 }
 
-/// The messages of a session up to `at`, oldest first: one each five seconds, turn and turn about.
+/// The messages of a session up to `at`, in the order of the conversation; all of them once it is over.
 pub(crate) fn messages(session: &Session<'_>, at: Timestamp) -> Vec<Value> {
     let name = customer_name(session.customer);
-    message_times(session)
-        .take_while(|created| *created < at)
-        .zip(0_u64..)
-        .map(|(created, turn)| {
-            let (role, content) = if turn % 2 == 0 {
-                ("ASSISTANT", format!("How can I help you, {name}?"))
-            } else {
-                ("USER", format!("It is {name} again, turn {turn}."))
-            };
-            json!({
-                "id": format!("msg_{:016x}", mix(&[session.customer, turn])),
-                "content": content,
-                "role": role,
-                "createdAt": rfc3339(created),
-            })
-        })
-        .collect()
+    let is_written = |said: &Said| session.ended <= at || said.at.is_none_or(|created| created < at);
+    let written = session.said().into_iter().filter(is_written).zip(0_u64..).map(|(said, turn)| {
+        let content = match said.role {
+            Some("ASSISTANT") => format!("How can I help you, {name}?"),
+            Some("TOOL") => format!("{{\"customer\": \"{name}\"}}"),
+            _ => format!("It is {name} again, turn {turn}."),
+        };
+        let mut message = json!({ "id": format!("msg_{:016x}", mix(&[session.customer, turn])), "content": content });
+        if let Some(fields) = message.as_object_mut() {
+            fields.extend(said.role.map(|role| ("role".to_owned(), json!(role))));
+            fields.extend(said.at.map(|created| ("createdAt".to_owned(), json!(rfc3339(created)))));
+        }
+        message
+    });
+    written.collect()
 }
 
-/// When each message of a session is written.
+/// When each message of a session is written, as the event stream tells it.
 pub(crate) fn message_times(session: &Session<'_>) -> impl Iterator<Item = Timestamp> + use<> {
-    (session.created.as_millis()..session.ended.as_millis()).step_by(TURN_MS).map(Timestamp::from_millis)
+    messages::plain_times(session)
 }
 
 const TURN_MS: usize = 5_000;

@@ -17,6 +17,7 @@ mod limits;
 mod list_faults;
 mod listing;
 mod lock;
+mod messages;
 mod presets;
 mod profile;
 mod random;
@@ -47,6 +48,7 @@ pub use heads::{DateFault, HeadFaults, RetryAfter};
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
 pub use lenient::Writing;
 pub use list_faults::{BadEntry, EmptyPage, EveryNth, ListFaults, TotalPages};
+pub use messages::{MessageShares, Said};
 pub use profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Incident, IncidentKind, Rhythm, SimulatorConfig};
+use crate::messages::MessageShares;
 use crate::profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, weighted,
 };
@@ -31,6 +32,7 @@ impl SimulatorConfig {
             agents,
             analysis_delay: (Duration::from_secs(2), Duration::from_secs(15)),
             rhythm: Rhythm::Uneven,
+            messages: MessageShares::LIVELY,
             rate_limit: Some(3_000),
             ..Self::default()
         }

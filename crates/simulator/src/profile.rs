@@ -104,6 +104,9 @@ pub struct AgentProfile {
     pub sentiments: SentimentShares,
     /// The schema of its `extractedData`.
     pub extracted: Vec<ExtractedSpec>,
+    /// What is in its `sessionVariables` besides what is about the customer: names, and their values with their weights. An
+    /// empty text stands for a variable that is not there.
+    pub variables: Vec<(String, Weighted<String>)>,
 }
 
 impl Default for AgentProfile {
@@ -142,6 +145,7 @@ impl Default for AgentProfile {
                 ExtractedSpec { name: "parcels".into(), values: ExtractedValues::Tenths(10, 90) },
                 ExtractedSpec { name: "customerNote".into(), values: ExtractedValues::Text },
             ],
+            variables: vec![("campaign".into(), weighted(&[("Spring", 0.6), ("Winter", 0.3), ("", 0.1)]))],
         }
     }
 }

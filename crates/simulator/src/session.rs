@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::messages::{self, MessageShares, Said};
 use crate::profile::{AgentProfile, Channel};
 use crate::time::Timestamp;
 
@@ -28,6 +29,12 @@ pub struct Session<'c> {
     pub half: Option<(Timestamp, Analysis<'c>)>,
     /// The changed analysis, and when it replaces the first; only if that one arrives.
     pub change: Option<(Timestamp, Analysis<'c>)>,
+    /// How odd its conversation is.
+    pub messages: MessageShares,
+    /// The last digits of the customer's number.
+    pub number: u32,
+    /// Its session variables that are not about the customer.
+    pub variables: Vec<(&'c str, &'c str)>,
     /// Picks names and numbers of the invented customer.
     pub(crate) customer: u64,
 }
@@ -155,6 +162,11 @@ impl<'c> Session<'c> {
         } else {
             State::Closed
         }
+    }
+
+    /// All of its messages, in the order of the conversation.
+    pub fn said(&self) -> Vec<Said> {
+        messages::of(self)
     }
 
     /// When the analysis is whole; `None` if it never arrives.

@@ -22,6 +22,8 @@ pub struct TruthFilter {
     pub created_before: Option<Timestamp>,
     /// Only these sessions.
     pub ids: Option<BTreeSet<String>>,
+    /// The messages of sessions that ended later only: when the exporter was first started.
+    pub messages_after: Option<Timestamp>,
     /// `poll.analysis_deadline`. An analysis that takes longer counts as one that never arrives; an exporter that
     /// first sees the session later than that may well find it, so keep the simulated delays clearly below.
     pub analysis_deadline: Duration,
@@ -29,7 +31,13 @@ pub struct TruthFilter {
 
 impl Default for TruthFilter {
     fn default() -> Self {
-        Self { created_after: None, created_before: None, ids: None, analysis_deadline: Duration::from_secs(15 * 60) }
+        Self {
+            created_after: None,
+            created_before: None,
+            ids: None,
+            messages_after: None,
+            analysis_deadline: Duration::from_secs(15 * 60),
+        }
     }
 }
 
@@ -61,7 +69,7 @@ impl Simulator {
         };
         let counted = sessions
             .filter(|session| (from..=to).contains(&session.created) && !faults.bad_sessions.contains(&session.id));
-        truth_of(counted, metrics, filter.analysis_deadline, at)
+        truth_of(counted, metrics, filter, at)
     }
 }
 
@@ -69,12 +77,24 @@ impl Simulator {
 pub(crate) fn truth_of<'c>(
     sessions: impl Iterator<Item = Session<'c>>,
     metrics: &TruthMetrics,
-    analysis_deadline: Duration,
+    filter: &TruthFilter,
     at: Timestamp,
 ) -> BTreeMap<String, f64> {
     let mut totals = Totals::default();
+    let mut contacts: BTreeMap<u32, Vec<Session<'c>>> = BTreeMap::new();
     for session in sessions {
-        totals.add_session(&session, metrics, analysis_deadline, at);
+        let is_handled = totals.add_session(&session, metrics, filter.analysis_deadline, at);
+        let is_news = filter.messages_after.is_none_or(|after| session.ended > after);
+        let is_taken = metrics.messages_share.is_some_and(|share| is_in_share(&session.id, share));
+        if is_handled && is_news && is_taken {
+            totals.add_messages(&session, metrics);
+        }
+        if is_handled {
+            contacts.entry(session.number).or_default().push(session);
+        }
+    }
+    for sessions in contacts.into_values() {
+        totals.add_repeat_contacts(sessions, metrics, filter.analysis_deadline);
     }
     totals.0.into_iter().map(|(name, (units, scale))| (name, as_f64(units) / scale)).collect()
 }
@@ -85,19 +105,24 @@ fn as_f64(units: u64) -> f64 {
 }
 
 impl Totals {
-    fn add_session(&mut self, session: &Session<'_>, metrics: &TruthMetrics, deadline: Duration, at: Timestamp) {
+    /// Adds a session; whether its outcome is among it, so that it is done with.
+    fn add_session(
+        &mut self,
+        session: &Session<'_>,
+        metrics: &TruthMetrics,
+        deadline: Duration,
+        at: Timestamp,
+    ) -> bool {
         let agent = session.agent.id.as_str();
-        let session_type = session.channel.session_type.to_lowercase();
-        let platform = session.channel.platform.to_lowercase();
-        let direction = session.channel.direction.as_ref().map_or("unknown".to_owned(), |d| d.to_lowercase());
-        let channel = [agent, &session_type, &platform, &direction];
+        let channel = channel_of(session);
+        let channel = channel.each_ref().map(String::as_str);
         if session.created > at {
-            return;
+            return false;
         }
         self.count("agntix_sessions_started_total", &CHANNEL, &channel);
 
         let state = match session.state(at) {
-            State::Open => return,
+            State::Open => return false,
             State::Closed => "closed",
             State::Expired => "expired",
         };
@@ -117,13 +142,84 @@ impl Totals {
             Some(arrival) if arrival <= give_up => {
                 if arrival <= at {
                     self.add_analysis(&session.analysis, agent, &channel, metrics);
+                    let resolution =
+                        session.analysis.resolution().map_or("none".to_owned(), |(name, _)| name.to_lowercase());
+                    self.add_handled(session, ms, &resolution, &channel, metrics);
                     self.add_change(session, at);
                 }
+                arrival <= at
             }
             _ => {
                 if give_up <= at {
                     self.add_outcome(&channel, "none", "none");
+                    self.add_handled(session, ms, "none", &channel, metrics);
                     self.count("agntix_session_analysis_timeouts_total", &["agent_id"], &[agent]);
+                }
+                give_up <= at
+            }
+        }
+    }
+
+    /// Which sessions of one customer had one before that ended so long before, to the second. The number of a switchboard, with
+    /// more than 50 sessions on a day, is not what this can tell: which of them come first decides.
+    fn add_repeat_contacts(&mut self, mut sessions: Vec<Session<'_>>, metrics: &TruthMetrics, deadline: Duration) {
+        let second = |at: Timestamp| at.as_millis().div_euclid(1000);
+        sessions.sort_by_key(|session| session.created);
+        for later in &sessions {
+            let earlier = sessions
+                .iter()
+                .filter(|earlier| second(earlier.ended) <= second(later.created) && earlier.id != later.id);
+            let Some(nearest) = earlier.max_by_key(|earlier| earlier.ended) else { continue };
+            let gap = second(later.created).abs_diff(second(nearest.ended));
+            let is_analysed = nearest.whole_at().is_some_and(|whole| whole <= nearest.ended.plus(deadline));
+            let resolution = nearest.analysis.resolution().filter(|_| is_analysed);
+            let resolution = resolution.map_or("none".to_owned(), |(name, _)| name.to_lowercase());
+            let [agent, session_type, ..] = channel_of(later);
+            for (within, _) in metrics.repeat_windows.iter().filter(|(_, length)| gap <= length.as_secs()) {
+                let labels = ["agent_id", "session_type", "previous_resolution", "within"];
+                let values = [agent.as_str(), &session_type, &resolution, within];
+                self.count("agntix_session_repeat_contacts_total", &labels, &values);
+            }
+        }
+    }
+
+    /// Who spoke how often, and how long the customer had to wait for each answer.
+    fn add_messages(&mut self, session: &Session<'_>, metrics: &TruthMetrics) {
+        let channel = channel_of(session);
+        let channel = channel.each_ref().map(String::as_str);
+        let said = session.said();
+        for message in &said {
+            let role = message.role.unwrap_or("unknown").to_lowercase();
+            self.count("agntix_session_messages_total", &with(&CHANNEL, &["role"]), &with(&channel, &[&role]));
+        }
+        // Tools, the system and whoever else is in the list are not heard by the customer.
+        let heard: Vec<_> = said.iter().filter(|message| matches!(message.role, Some("USER" | "ASSISTANT"))).collect();
+        let is_user = |place: usize| heard.get(place).is_some_and(|message| message.role == Some("USER"));
+        let turns = heard.iter().filter(|message| message.role == Some("USER")).count();
+        let turns = u64::try_from(turns).unwrap_or(u64::MAX);
+        let name = "agntix_session_turns";
+        self.observe(name, &CHANNEL, &channel, as_f64(turns), &metrics.turn_buckets, Some((turns, WHOLE)));
+        if turns == 0 {
+            self.count("agntix_sessions_silent_total", &CHANNEL, &channel);
+        }
+        if heard.last().is_some_and(|message| message.role == Some("USER")) {
+            self.count("agntix_sessions_unanswered_total", &CHANNEL, &channel);
+        }
+        let answers = (1..heard.len()).filter(|place| is_user(*place - 1) && !is_user(*place));
+        let first_word = (0..heard.len()).find(|place| is_user(*place));
+        for (number, place) in answers.enumerate() {
+            let waits = [
+                ("agntix_session_response_seconds", Some(place - 1)),
+                ("agntix_session_first_response_seconds", first_word.filter(|_| number == 0)),
+            ];
+            for (name, since) in waits {
+                let time = |place: usize| heard.get(place).and_then(|message| message.at).map(Timestamp::as_millis);
+                let Some((since, until)) = since.and_then(time).zip(time(place)) else { continue };
+                // Times that stand still or run backwards are no waits.
+                if until > since {
+                    let ms = until.abs_diff(since);
+                    let bounds = &metrics.response_buckets;
+                    self.observe(name, &CHANNEL, &channel, as_f64(ms) / 1000.0, bounds, Some((ms, MILLI)));
                 }
             }
         }
@@ -135,6 +231,28 @@ impl Totals {
             &with(&CHANNEL, &["resolution", "sentiment"]),
             &with(channel, &[resolution, sentiment]),
         );
+    }
+
+    /// What is counted by resolution once that is known or given up: handle time and variables.
+    fn add_handled(
+        &mut self,
+        session: &Session<'_>,
+        ms: u64,
+        resolution: &str,
+        channel: &[&str],
+        metrics: &TruthMetrics,
+    ) {
+        self.add(
+            "agntix_session_outcome_duration_seconds_total",
+            &with(&CHANNEL, &["resolution"]),
+            &with(channel, &[resolution]),
+            ms,
+            MILLI,
+        );
+        for (name, value) in session.variables.iter().filter(|(name, _)| metrics.variables.iter().any(|n| n == name)) {
+            let labels = ["agent_id", "variable", "value", "resolution"];
+            self.count("agntix_session_variables_total", &labels, &[&session.agent.id, name, value, resolution]);
+        }
     }
 
     fn add_analysis(&mut self, analysis: &Analysis<'_>, agent: &str, channel: &[&str], metrics: &TruthMetrics) {
@@ -181,7 +299,8 @@ impl Totals {
         }
         if let Some(language) = analysis.language().filter(|language| *language != "N/A") {
             let language = language.to_lowercase();
-            self.count("agntix_session_languages_total", &["agent_id", "language"], &[agent, &language]);
+            let labels = ["agent_id", "language", "resolution", "sentiment"];
+            self.count("agntix_session_languages_total", &labels, &[agent, &language, &resolution, &sentiment]);
         }
         for field in &metrics.extracted {
             for (_, value) in analysis.extracted().iter().filter(|(name, _)| *name == field.field) {
@@ -267,6 +386,19 @@ impl Totals {
             self.0.entry(sample).or_insert((0, scale)).0 += units;
         }
     }
+}
+
+fn channel_of(session: &Session<'_>) -> [String; 4] {
+    let channel = session.channel;
+    let direction = channel.direction.as_ref().map_or("unknown".to_owned(), |d| d.to_lowercase());
+    [session.agent.id.clone(), channel.session_type.to_lowercase(), channel.platform.to_lowercase(), direction]
+}
+
+/// `messages.share`, as it is documented: the first four bytes of the SHA-256 of the id, as a part of all that they can be.
+fn is_in_share(id: &str, share: f64) -> bool {
+    let digest = ::ring::digest::digest(&::ring::digest::SHA256, id.as_bytes());
+    let part = digest.as_ref().iter().take(4).fold(0.0, |part, byte| part * 256.0 + f64::from(*byte));
+    part / 4_294_967_296.0 < share
 }
 
 fn with<'a>(first: &[&'a str], then: &[&'a str]) -> Vec<&'a str> {

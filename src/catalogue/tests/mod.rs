@@ -9,7 +9,7 @@ use exposition::{BucketSchemaId, LabelSet};
 use super::{
     Exemplar, ExporterMetrics, Exposition, Family, GaugeFamily, PROCESS, SHARED, SeriesKey, SeriesState, buckets,
 };
-use crate::config::{METRIC_LABELS, MetricsConfig};
+use crate::config::{METRIC_LABELS, METRIC_NAMES, MetricsConfig};
 
 const CHANNEL: [&str; 4] = ["support", "chat", "web", "inbound"];
 
@@ -17,6 +17,7 @@ fn exposition() -> Exposition {
     let config = MetricsConfig {
         duration_buckets: vec![5.0, 60.0],
         sentiment_score_buckets: vec![-0.8, 0.0, 1.0],
+        turn_buckets: vec![1.0, 5.0],
         ..MetricsConfig::default()
     };
     ExporterMetrics::new().unwrap().exposition(Arc::new(buckets::schemas(&config)))
@@ -42,6 +43,7 @@ fn filled() -> Exposition {
     let held = key(Family::Outcomes, &["b", "voice", "phone", "inbound", "none", "none"]);
     let intents = key(Family::Intents, &["b", "Où est mon colis ?", "unresolved", ""]);
     let duration = key(Family::Duration, &CHANNEL);
+    let handled = key(Family::OutcomeDuration, &["support", "chat", "web", "inbound", "resolved"]);
     let exemplar = |key: &SeriesKey, bucket, value, id: &str| Exemplar {
         key: key.clone(),
         bucket,
@@ -57,6 +59,8 @@ fn filled() -> Exposition {
             state(duration.clone(), buckets::DURATION, &[1, 2, 1, 9_416], None),
             state(key(Family::SentimentScore, &CHANNEL), buckets::SENTIMENT_SCORE, &[1, 2, 4, 0, 0], None),
             state(key(Family::SentimentPositive, &CHANNEL), BucketSchemaId::NONE, &[1_250_000], None),
+            state(handled, BucketSchemaId::NONE, &[61_250], None),
+            state(key(Family::Turns, &CHANNEL), buckets::TURNS, &[1, 2, 0, 7], None),
         ],
         vec![
             exemplar(&outcomes, 0, 1.0, "ses_1"),
@@ -117,6 +121,52 @@ fn the_names_that_static_labels_cannot_have_are_those_of_the_metrics() {
     let all = families.iter().chain(&gauges).chain(SHARED).chain(PROCESS);
     let names: std::collections::BTreeSet<&str> = all.flat_map(|descriptor| descriptor.labels).copied().collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), METRIC_LABELS);
+}
+
+/// `config` may not use the catalogue, and so has a list of its own.
+#[test]
+fn the_metrics_that_can_be_disabled_are_those_of_the_reference() {
+    let reference = super::reference();
+    let names: std::collections::BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), METRIC_NAMES);
+}
+
+#[test]
+fn disabled_metrics_are_on_no_page_and_are_counted_all_the_same() {
+    let names =
+        ["agntix_session_outcomes_total", "agntix_watched_session_sentiment_score", "agntix_up", "process_open_fds"];
+    for format in Format::ALL {
+        let exposition = filled();
+        let page = || {
+            let page = exposition.page(format, Encoding::Identity, Instant::now()).unwrap();
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        let whole = page();
+        exposition.set_disabled(names.map(str::to_owned).into());
+        let left = page();
+        for name in names {
+            let stem = name.trim_end_matches("_total");
+            assert!(
+                whole.contains(stem) && !left.contains(&format!("{stem} ")) && !left.contains(&format!("{name}{{")),
+                "{name}"
+            );
+        }
+        exposition.apply(
+            &[state(
+                key(Family::Outcomes, &["a\"b\\c\nd", "voice", "phone", "inbound", "resolved", "positive"]),
+                BucketSchemaId::NONE,
+                &[4],
+                None,
+            )],
+            Vec::new(),
+        );
+        exposition.set_disabled(std::collections::BTreeSet::new());
+        assert!(page().contains(r#"resolution="resolved",sentiment="positive"} 4"#));
+    }
 }
 
 #[test]

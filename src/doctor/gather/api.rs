@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use agntix_api::paths::ApiPath;
 use agntix_api::promise::{self, Unexpected};
-use agntix_api::search::{Ending, Search, Step};
+use agntix_api::search::{Ending, Search, Step, Wrong};
 use agntix_api::value::Scalar;
 use agntix_api::{Answer, ApiError, Client, JsonText, ListQuery, wire};
 use tokio::sync::oneshot;
@@ -106,7 +106,29 @@ impl Asking<'_> {
         let asked = self.search("a session", ApiPath::Session, |path| client.session_at(path, id)).await;
         self.seen.session = asked.map(|asked| SessionSeen { exists, answer: asked.map(drop) });
 
+        self.messages(id).await;
         self.stream().await;
+    }
+
+    /// Asks for the messages of the session, beside which they lie.
+    async fn messages(&mut self, id: &str) {
+        let path = self.seen.found.get(ApiPath::Session as usize).and_then(Option::as_ref);
+        let Some(path) = path.map(|found| Arc::clone(&found.path)) else { return };
+        if !self.loaded.config.messages.enabled || !self.may_ask("the messages of a session") {
+            return;
+        }
+        let answer = self.client.messages_at(path, id, 1).await;
+        self.took(&answer);
+        self.seen.messages = Some(match (promise::judge(&answer, true), answer.result) {
+            // The API's own word that there is no such session shows that the route is right.
+            (Ok(()) | Err(Unexpected::NoSuchSession), _) => Ok(()),
+            (Err(Unexpected::Foreign { came, is_absent }), _) => {
+                let tried = format!("{}/messages was answered {came}", answer.path);
+                Err(Miss::Wrong(Wrong { tried, is_absent }))
+            }
+            (Err(_), Err(error)) => Err(Miss::Error(error)),
+            (Err(_), Ok(_)) => Err(Miss::Error(ApiError::Body("no page of messages".into()))),
+        });
     }
 
     /// Asks for `what` under the spellings of its path, until one answers as the route promises; `None` if it was not asked

@@ -29,7 +29,7 @@ use crate::config::{ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
 use crate::ledger::sqlite::upkeep::Contents;
 use crate::session::Stage;
 
-/// Looks at everything. It sends four requests to the API and opens the event stream once; where something else answers, as
+/// Looks at everything. It sends four requests to the API, five where messages are read, and opens the event stream once; where something else answers, as
 /// many more as the paths have spellings.
 pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progress<'_>) -> Report {
     let config = &loaded.config;

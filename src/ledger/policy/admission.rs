@@ -14,7 +14,7 @@ use exposition::BucketSchemaId;
 /// Values of an enumeration beyond the documented ones, of one agent: new ones appear once in a while, a flood of them
 /// is an accident.
 const UNKNOWN_ENUM_VALUES: usize = 8;
-/// Combinations of type, platform and direction of one agent; each makes some thirty series.
+/// Combinations of type, platform and direction of one agent; each makes some forty series.
 const CHANNELS: usize = 32;
 
 /// The bounds.
@@ -36,7 +36,7 @@ impl Bounds {
         match label {
             "agent_id" => self.agents,
             "channel" => CHANNELS.min(self.label_values),
-            "resolution" | "sentiment" | "state" => UNKNOWN_ENUM_VALUES.min(self.label_values),
+            "resolution" | "sentiment" | "state" | "role" => UNKNOWN_ENUM_VALUES.min(self.label_values),
             _ => self.label_values,
         }
     }

@@ -14,8 +14,8 @@ use crate::catalogue::Family;
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use crate::ledger::{Change, CommitOutcome, Pending};
-use crate::observation::{Addition, Step, additions, admitted_channel, zero_initialized};
-use crate::session::{Channel, Ended, Facts, Outcome, Parts, Source, Stage};
+use crate::observation::{Addition, Named, Step, additions, admitted_channel, message_additions, zero_initialized};
+use crate::session::{Channel, Ended, Facts, MessageTally, Outcome, Parts, Source, Stage};
 use exposition::BucketSchemaId;
 use exposition::LabelSet;
 
@@ -30,7 +30,7 @@ pub(super) struct Batch<'b> {
     writes: Writes,
     sums: Sums,
     /// The latest time of a change.
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// How many changes the batch has.
     changes: usize,
     /// What the series are charged that the batch brings.
@@ -64,6 +64,7 @@ impl<'b> Batch<'b> {
             Change::Session { facts, source, now } => return self.session(facts, *source, *now),
             Change::Heard { id, source, now } => self.heard(id, *source, *now),
             Change::GiveUp { id, now } => self.give_up(id, *now),
+            Change::Messages { id, tally } => self.messages(id, tally.as_deref()),
             Change::Release(keys) => self.writes.series.push(SeriesWrite::Release(Arc::clone(keys))),
             Change::FirstStart(at) => self.first_start(*at),
             Change::Watermark(at) => {
@@ -137,7 +138,10 @@ impl<'b> Batch<'b> {
         self.now = self.now.max(now);
         let look_back = self.policy.look_back;
         let rows = self.sessions.session(&facts.id);
-        let known = rows.pending().map(|pending| (pending.stage, pending.heard, pending.source));
+        // One that only waits for its messages is counted, and is one that nobody waits for here.
+        let waits_for_messages = rows.pending().is_some_and(|pending| pending.stage == Stage::Messages);
+        let known = rows.pending().filter(|_| !waits_for_messages);
+        let known = known.map(|pending| (pending.stage, pending.heard, pending.source));
         let mut stage = known.map_or(Stage::Known, |(stage, ..)| stage);
         let mut is_resumed = false;
         // A configured id is heard of again at every start, so that it says nothing of what was counted.
@@ -153,7 +157,7 @@ impl<'b> Batch<'b> {
                 }
                 let Some(found) = counted else { return CommitOutcome::TooOld };
                 self.reclassify(facts, found, look_back);
-                return CommitOutcome::AlreadyCounted;
+                return if waits_for_messages { CommitOutcome::AwaitsMessages } else { CommitOutcome::AlreadyCounted };
             }
         }
         let folded = self.policy.admission.folded();
@@ -171,14 +175,22 @@ impl<'b> Batch<'b> {
         if let (Some(ended), Some(outcome)) = (&facts.ended, &facts.outcome) {
             self.step(facts, Step::Outcome, &channel, look_back);
             self.counted(&facts.id, facts.created, classification::remember(facts, outcome));
-            if known.is_some() {
+            let historic = look_back.is_historic(ended.at);
+            if self.policy.config.reads_messages_of(&facts.id) && !historic {
+                // It waits from now on.
+                let stage = Stage::Messages;
+                let (id, created, ended) = (Arc::clone(&facts.id), Some(facts.created), Some(ended.at));
+                let source = known.map_or(source, |(.., source)| source);
+                let row = Pending { id, created, stage, ended, channel: Some(channel), heard: now, source };
+                self.sessions.session(&facts.id).set_pending(Some(row));
+            } else if known.is_some() {
                 self.sessions.session(&facts.id).set_pending(None);
             }
             if !outcome.timed_out {
                 self.learn(facts);
             }
             let new = known.is_none() && !is_resumed;
-            return CommitOutcome::Counted { historic: look_back.is_historic(ended.at), new };
+            return CommitOutcome::Counted { historic, new };
         }
         let reached = if facts.ended.is_some() { Stage::Ended } else { Stage::Open };
         if known.is_none_or(|(stage, ..)| stage < reached) {
@@ -228,7 +240,7 @@ impl<'b> Batch<'b> {
     }
 
     /// Lets `act` ask which values and series are admitted.
-    fn gated<T>(&mut self, act: impl FnOnce(&mut Gate<'_>) -> T) -> T {
+    pub(super) fn gated<T>(&mut self, act: impl FnOnce(&mut Gate<'_>) -> T) -> T {
         let Self { policy, sessions, writes, sums, changes, charged, exists, .. } = self;
         let Policy { config, admission, .. } = &mut **policy;
         let mut exists = |key: &SeriesKey| {
@@ -241,9 +253,11 @@ impl<'b> Batch<'b> {
     }
 
     fn step(&mut self, facts: &Facts, step: Step, channel: &Channel, look_back: LookBack) {
-        let PolicyConfig { bucket_schemas, extracted, .. } = &self.policy.config;
-        let (bucket_schemas, extracted) = (Arc::clone(bucket_schemas), Arc::clone(extracted));
-        let additions = self.gated(|gate| additions(facts, step, channel, &bucket_schemas, &extracted, gate));
+        let PolicyConfig { bucket_schemas, extracted, variables, .. } = &self.policy.config;
+        let bucket_schemas = Arc::clone(bucket_schemas);
+        let (extracted, variables) = (Arc::clone(extracted), Arc::clone(variables));
+        let named = Named { extracted: &extracted, variables: &variables };
+        let additions = self.gated(|gate| additions(facts, step, channel, &bucket_schemas, named, gate));
         self.sums.add(additions, &facts.id, &bucket_schemas, look_back);
     }
 
@@ -291,11 +305,26 @@ impl<'b> Batch<'b> {
         }
     }
 
+    /// Counts the messages of a session that waits for them, once.
+    fn messages(&mut self, id: &Arc<str>, tally: Option<&MessageTally>) {
+        let look_back = self.policy.look_back;
+        let rows = self.sessions.session(id);
+        let Some(row) = rows.pending().filter(|row| row.stage == Stage::Messages).cloned() else { return };
+        rows.set_pending(None);
+        if let (Some(tally), Some(channel), Some(at)) = (tally, &row.channel, row.ended) {
+            // What begins with it begins when it was counted, so that no clock is needed here.
+            self.now = self.now.max(row.heard);
+            let schemas = Arc::clone(&self.policy.config.bucket_schemas);
+            let additions = self.gated(|gate| message_additions(tally, channel, at, &schemas, gate));
+            self.sums.add(additions, id, &schemas, look_back);
+        }
+    }
+
     fn give_up(&mut self, id: &Arc<str>, now: Timestamp) {
         self.now = self.now.max(now);
         let look_back = self.policy.look_back;
         let rows = self.sessions.session(id);
-        let Some(pending) = rows.pending().cloned() else { return };
+        let Some(pending) = rows.pending().filter(|row| row.stage != Stage::Messages).cloned() else { return };
         rows.set_pending(None);
         if let (Stage::Open, Some(created)) = (pending.stage, pending.created) {
             // It may come back, and its start is counted.

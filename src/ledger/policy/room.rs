@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use crate::catalogue::{Family, SeriesKey, buckets};
-use crate::config::{ExtractedField, ExtractedKind};
-use crate::observation::{OTHER, RESOLUTIONS, SENTIMENTS, STATES};
+use crate::config::{ExtractedKind, MetricsConfig};
+use crate::observation::{OTHER, RESOLUTIONS, ROLES, SENTIMENTS, STATES};
 use exposition::{BucketSchemaId, BucketSchemas, Kind, LabelSet};
 
 /// What series are charged.
@@ -19,39 +19,54 @@ pub(in crate::ledger) struct Charges {
     channel: u64,
     agent: u64,
     change: u64,
+    /// The series of messages are charged with their channel.
+    reads_messages: bool,
 }
 
 impl Charges {
     /// The charges under a configuration.
-    pub(in crate::ledger) fn new(bucket_schemas: &Arc<BucketSchemas>, extracted: &[ExtractedField]) -> Self {
+    pub(in crate::ledger) fn new(
+        bucket_schemas: &Arc<BucketSchemas>,
+        config: &MetricsConfig,
+        reads_messages: bool,
+    ) -> Self {
+        let (extracted, variables) = (&config.extracted, config.variables.len() as u64);
         let lines = |family, schema| lines(family, schema, bucket_schemas);
         let (resolutions, sentiments) = (RESOLUTIONS.len() as u64 + 1, SENTIMENTS.len() as u64 + 1);
         let outcomes = resolutions * sentiments;
+        // Roles, turns, both response times, unanswered and silent.
+        let messages = (ROLES.len() as u64 + 1)
+            + lines(Family::Turns, buckets::TURNS)
+            + lines(Family::FirstResponse, buckets::RESPONSE)
+            + lines(Family::Response, buckets::RESPONSE)
+            + 2;
         let confidence = lines(Family::ResolutionConfidence, buckets::CONFIDENCE);
-        // Started, ended, outcomes, both histograms, both sums of scores, and the gauge of open sessions.
+        // Started, ended, outcomes, handle times, both histograms, both sums of scores, and the gauge of open sessions.
         let channel = 1
             + (STATES.len() as u64 + 1)
             + outcomes
+            + resolutions
             + lines(Family::Duration, buckets::DURATION)
             + lines(Family::SentimentScore, buckets::SENTIMENT_SCORE)
             + 2
-            + 1;
+            + 1
+            + if reads_messages { messages } else { 0 };
         let fields = extracted.iter().enumerate().map(|(index, field)| match field.kind {
             ExtractedKind::Number => lines(Family::ExtractedValue, buckets::extracted(index)),
             ExtractedKind::Enum | ExtractedKind::Boolean => 1,
         });
-        // Time-outs, reclassifications, intents and languages that are folded, confidences, fields, and two gauges.
+        // Time-outs, reclassifications, intents and languages that are folded, confidences, fields, variables, and two gauges.
         let agent = 1
             + 3
-            + outcomes
-            + 1
+            + 2 * outcomes
             + resolutions * confidence
             + lines(Family::IntentConfidence, buckets::CONFIDENCE)
             + fields.sum::<u64>()
             + 2;
         // All that one session can bring: under its own channel, or under `other` if it turns out that nothing fits.
-        let change = 2 * (channel + agent) + confidence + 4 + extracted.len() as u64;
-        Self { bucket_schemas: Arc::clone(bucket_schemas), channel, agent, change }
+        let change =
+            2 * (channel + agent) + confidence + 6 + extracted.len() as u64 + variables;
+        Self { bucket_schemas: Arc::clone(bucket_schemas), channel, agent, change, reads_messages }
     }
 
     /// What a series adds to the charge.
@@ -64,10 +79,16 @@ impl Charges {
             Family::SessionsStarted => return self.channel,
             Family::AnalysisTimeouts => return self.agent,
             Family::SessionsEnded => is_listed("state", &STATES),
-            Family::Outcomes | Family::ResolutionConfidence => has_listed_outcome(),
+            Family::Outcomes | Family::ResolutionConfidence | Family::OutcomeDuration => has_listed_outcome(),
             Family::Intents => is_listed("intent", &[]) && has_listed_outcome(),
-            Family::Languages => is_listed("language", &[]),
+            Family::Languages => is_listed("language", &[]) && has_listed_outcome(),
+            Family::Variables => is_listed("value", &[]) && has_listed_outcome(),
             Family::ExtractedValues => is_listed("value", &[]),
+            // Of an earlier configuration, if they are not read any more.
+            Family::Messages => self.reads_messages && is_listed("role", &ROLES),
+            Family::Turns | Family::FirstResponse | Family::Response | Family::Unanswered | Family::Silent => {
+                self.reads_messages
+            }
             Family::Duration
             | Family::SentimentScore
             | Family::SentimentPositive
@@ -208,7 +229,11 @@ mod tests {
     }
 
     fn charges() -> Charges {
-        Charges::new(&Arc::new(buckets::schemas(&crate::config::MetricsConfig::default())), &[])
+        Charges::new(
+            &Arc::new(buckets::schemas(&crate::config::MetricsConfig::default())),
+            &MetricsConfig::default(),
+            false,
+        )
     }
 
     #[test]

@@ -48,19 +48,21 @@ pub(in crate::ledger) struct Rows {
 pub(in crate::ledger) fn wanted_pending(changes: &[Change]) -> impl Iterator<Item = &Arc<str>> {
     changes.iter().filter_map(|change| match change {
         Change::Session { facts, .. } => Some(&facts.id),
-        Change::Heard { id, .. } | Change::GiveUp { id, .. } => Some(id),
+        Change::Heard { id, .. } | Change::GiveUp { id, .. } | Change::Messages { id, .. } => Some(id),
         _ => None,
     })
 }
 
 /// The sessions whose counted rows a batch needs, and when each says that it was created; some perhaps more than once. A
-/// session of which more than the id is pending is not counted.
+/// session of which more than the id is pending is not counted, unless only its messages are still to be read.
 pub(in crate::ledger) fn wanted_counted<'c>(
     changes: &'c [Change],
     pending: &HashMap<Arc<str>, Pending>,
 ) -> impl Iterator<Item = (&'c Arc<str>, Timestamp)> {
     changes.iter().filter_map(|change| match change {
-        Change::Session { facts, .. } if pending.get(&facts.id).is_none_or(|row| row.stage == Stage::Known) => {
+        Change::Session { facts, .. }
+            if pending.get(&facts.id).is_none_or(|row| matches!(row.stage, Stage::Known | Stage::Messages)) =>
+        {
             Some((&facts.id, facts.created))
         }
         _ => None,

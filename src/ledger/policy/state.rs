@@ -13,9 +13,9 @@ use super::rows::{Known, Writes};
 use super::sums::LookBack;
 use crate::catalogue::buckets;
 use crate::clock::Timestamp;
-use crate::config::{Config, ExtractedField};
+use crate::config::{Config, ExtractedField, MessagesConfig};
 use crate::ledger::CommitOutcome;
-use crate::observation::AgentParts;
+use crate::observation::{self, AgentParts};
 use crate::session::Channel;
 
 /// What the policy needs of the configuration.
@@ -29,6 +29,10 @@ pub struct PolicyConfig {
     pub bucket_schemas: Arc<BucketSchemas>,
     /// `metrics.extracted`
     pub extracted: Arc<[ExtractedField]>,
+    /// `metrics.variables`
+    pub variables: Arc<[String]>,
+    /// `[messages]`
+    pub messages: MessagesConfig,
     /// What is learned of the agents; it outlives the policy.
     pub agents: AgentParts,
     pub(super) bounds: Bounds,
@@ -42,8 +46,10 @@ impl From<&Config> for PolicyConfig {
             retention: config.sessions.retention,
             hold: config.metrics.new_series_hold,
             extracted: config.metrics.extracted.clone().into(),
+            variables: config.metrics.variables.clone().into(),
+            messages: config.messages,
             agents: AgentParts::default(),
-            charges: Charges::new(&bucket_schemas, &config.metrics.extracted),
+            charges: Charges::new(&bucket_schemas, &config.metrics, config.messages.enabled),
             bucket_schemas,
             bounds: Bounds::from(&config.metrics),
         }
@@ -56,6 +62,11 @@ impl PolicyConfig {
         self.retention = new.retention;
         self.hold = new.hold;
         self.bounds = new.bounds;
+    }
+
+    /// Whether the messages of the session called `id` are to be read.
+    pub(super) fn reads_messages_of(&self, id: &str) -> bool {
+        self.messages.enabled && observation::is_sampled(id, self.messages.share)
     }
 
     /// What series are charged.

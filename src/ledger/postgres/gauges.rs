@@ -156,7 +156,7 @@ mod tests {
         let labels = LabelSet::new(GaugeFamily::AwaitingAnalysis.descriptor().labels, ["a \"b\""]);
         let key = SeriesKey {
             family: Family::Languages,
-            labels: LabelSet::new(Family::Languages.descriptor().labels, ["a", "en\\"]),
+            labels: LabelSet::new(Family::Languages.descriptor().labels, ["a", "en\\", "resolved", "none"]),
         };
         let shown = Shown {
             gauges: vec![

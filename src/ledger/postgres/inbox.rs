@@ -19,6 +19,7 @@ use super::lease::uptime;
 use super::upkeep::not_moved;
 use crate::clock::Timestamp;
 use crate::config::ExtractedField;
+use crate::ledger::policy::PolicyConfig;
 use crate::ledger::{Change, Commit, CommitOutcome, Ledger, LedgerError};
 use crate::session::{Channel, Ended, Extracted, Facts, Outcome, Parts, Source};
 
@@ -32,8 +33,7 @@ const AT_ONCE: usize = 2_000;
 #[derive(Clone, Debug)]
 pub struct Inbox {
     database: Database,
-    /// The named extracted fields, which are stored by their names: their places are each replica's own.
-    extracted: Arc<[ExtractedField]>,
+    names: Names,
     /// What was put into it lately.
     kept: Arc<Mutex<Kept<Vec<u8>>>>,
 }
@@ -61,8 +61,9 @@ pub struct Waiting {
 
 impl Inbox {
     /// The inbox of a database.
-    pub fn new(database: Database, extracted: Arc<[ExtractedField]>) -> Self {
-        Self { database, extracted, kept: Arc::default() }
+    pub fn new(database: Database, policy: &PolicyConfig) -> Self {
+        let names = Names { extracted: Arc::clone(&policy.extracted), variables: Arc::clone(&policy.variables) };
+        Self { database, names, kept: Arc::default() }
     }
 
     /// Makes sessions durable. Changes that are about no session are left out.
@@ -70,7 +71,7 @@ impl Inbox {
     /// # Errors
     /// If they are not known to be durable.
     pub async fn put(&self, changes: &[Change]) -> Result<(), PostgresError> {
-        let deliveries: Vec<Vec<u8>> = changes.iter().filter_map(|change| encode(change, &self.extracted)).collect();
+        let deliveries: Vec<Vec<u8>> = changes.iter().filter_map(|change| encode(change, &self.names)).collect();
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -81,7 +82,7 @@ impl Inbox {
 
     /// Keeps sessions that were counted by this replica, as if they had been put into it.
     pub(super) fn keep(&self, counted: &[Change]) {
-        let deliveries = counted.iter().filter_map(|change| encode(change, &self.extracted)).collect();
+        let deliveries = counted.iter().filter_map(|change| encode(change, &self.names)).collect();
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(0, deliveries, uptime());
     }
 
@@ -119,7 +120,7 @@ impl Inbox {
         let rows = connection.ask(LIMIT, |client| client.query_typed(&query, &[])).await?;
         let waiting = |row: &Row| Waiting {
             id: DeliveryId { number: row.get(0), at_us: row.get(1) },
-            change: decode(row.get(2), &self.extracted),
+            change: decode(row.get(2), &self.names),
         };
         Ok(rows.iter().map(waiting).collect())
     }
@@ -208,15 +209,25 @@ struct Analysis {
     intent_confidence: Option<u32>,
     /// By the name of the field: a value to be counted, or thousandths to be measured.
     extracted: Vec<(String, Option<String>, Option<u64>)>,
+    /// By the name of the session variable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    variables: Vec<(String, String)>,
 }
 
-fn encode(change: &Change, fields: &[ExtractedField]) -> Option<Vec<u8>> {
+/// The fields and variables that the operator has named, which are stored by their names: their places are each replica's own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    extracted: Arc<[ExtractedField]>,
+    variables: Arc<[String]>,
+}
+
+fn encode(change: &Change, names: &Names) -> Option<Vec<u8>> {
     let delivery = match change {
         Change::Session { facts, source, now } => Delivery {
             id: facts.id.to_string(),
             source: source.code(),
             now: now.as_millis(),
-            session: Some(session(facts, fields)),
+            session: Some(session(facts, names)),
         },
         Change::Heard { id, source, now } => {
             Delivery { id: id.to_string(), source: source.code(), now: now.as_millis(), session: None }
@@ -226,15 +237,17 @@ fn encode(change: &Change, fields: &[ExtractedField]) -> Option<Vec<u8>> {
     serde_json::to_vec(&delivery).ok()
 }
 
-fn session(facts: &Facts, fields: &[ExtractedField]) -> Session {
+fn session(facts: &Facts, names: &Names) -> Session {
     let Facts { created, channel, state, last_activity, updated, ended, outcome, parts, .. } = facts;
     let extracted = |(place, value): &(usize, Extracted)| {
-        let name = fields.get(*place)?.field.clone();
+        let name = names.extracted.get(*place)?.field.clone();
         Some(match value {
             Extracted::Value(value) => (name, Some(value.clone()), None),
             Extracted::Number(number) => (name, None, Some(*number)),
         })
     };
+    let variable =
+        |(place, value): &(usize, String)| names.variables.get(*place).map(|name| (name.clone(), value.clone()));
     let analysis = |outcome: &Outcome| Analysis {
         timed_out: outcome.timed_out,
         resolution: outcome.resolution.clone(),
@@ -245,6 +258,7 @@ fn session(facts: &Facts, fields: &[ExtractedField]) -> Session {
         intent: outcome.intent.clone(),
         intent_confidence: outcome.intent_confidence,
         extracted: outcome.extracted.iter().filter_map(extracted).collect(),
+        variables: outcome.variables.iter().filter_map(variable).collect(),
     };
     Session {
         created: created.as_millis(),
@@ -259,15 +273,17 @@ fn session(facts: &Facts, fields: &[ExtractedField]) -> Session {
 }
 
 /// A delivery as it was stored; `None` if it makes no sense to this version.
-pub(super) fn decode(bytes: &[u8], fields: &[ExtractedField]) -> Option<Change> {
+pub(super) fn decode(bytes: &[u8], names: &Names) -> Option<Change> {
     let Delivery { id, source, now, session } = serde_json::from_slice(bytes).ok()?;
     let (id, source, now) = (Arc::<str>::from(id), Source::from_code(source), Timestamp::from_millis(now));
     let Some(session) = session else { return Some(Change::Heard { id, source, now }) };
     let [agent_id, session_type, platform, direction] = session.channel;
     let extracted = |(name, value, number): (String, Option<String>, Option<u64>)| {
-        let place = fields.iter().position(|field| field.field == name)?;
+        let place = names.extracted.iter().position(|field| field.field == name)?;
         Some((place, value.map(Extracted::Value).or_else(|| number.map(Extracted::Number))?))
     };
+    let variable =
+        |(name, value): (String, String)| Some((names.variables.iter().position(|known| *known == name)?, value));
     let outcome = |analysis: Analysis| Outcome {
         timed_out: analysis.timed_out,
         resolution: analysis.resolution,
@@ -278,6 +294,7 @@ pub(super) fn decode(bytes: &[u8], fields: &[ExtractedField]) -> Option<Change> 
         intent: analysis.intent,
         intent_confidence: analysis.intent_confidence,
         extracted: analysis.extracted.into_iter().filter_map(extracted).collect(),
+        variables: analysis.variables.into_iter().filter_map(variable).collect(),
     };
     let facts = Facts {
         id,
@@ -301,8 +318,13 @@ mod tests {
     use crate::config::ExtractedKind;
     use crate::ledger::tests::{at, facts};
 
-    fn field(name: &str) -> ExtractedField {
-        ExtractedField { field: name.into(), kind: ExtractedKind::Enum, buckets: Vec::new() }
+    fn names(fields: &[&str], variables: &[&str]) -> Names {
+        let field =
+            |name: &&str| ExtractedField { field: (*name).into(), kind: ExtractedKind::Enum, buckets: Vec::new() };
+        Names {
+            extracted: fields.iter().map(field).collect(),
+            variables: variables.iter().map(ToString::to_string).collect(),
+        }
     }
 
     #[test]
@@ -311,18 +333,20 @@ mod tests {
         whole.updated = Some(at(9));
         let extracted = [(0, Extracted::Value("gold".into())), (1, Extracted::Number(1_500))];
         whole.outcome.as_mut().unwrap().extracted = extracted.to_vec();
+        whole.outcome.as_mut().unwrap().variables = vec![(0, "spring".into()), (1, "acme".into())];
         let change =
             |facts: &Facts| Change::Session { facts: Arc::new(facts.clone()), source: Source::Webhook, now: at(7) };
-        let bytes = encode(&change(&whole), &[field("plan"), field("price")]).unwrap();
-        let read = decode(&bytes, &[field("price"), field("new"), field("plan")]).unwrap();
+        let bytes = encode(&change(&whole), &names(&["plan", "price"], &["campaign", "tenant"])).unwrap();
+        let read = decode(&bytes, &names(&["price", "new", "plan"], &["tenant", "campaign"])).unwrap();
         let [plan, price] = extracted;
         whole.outcome.as_mut().unwrap().extracted = vec![(2, plan.1), (0, price.1)];
+        whole.outcome.as_mut().unwrap().variables = vec![(1, "spring".into()), (0, "acme".into())];
         assert_eq!(format!("{read:?}"), format!("{:?}", change(&whole)));
 
         let heard = Change::Heard { id: "s".into(), source: Source::Webhook, now: at(1) };
-        let bytes = encode(&heard, &[]).unwrap();
-        assert_eq!(format!("{:?}", decode(&bytes, &[]).unwrap()), format!("{heard:?}"));
-        assert!(decode(b"{}", &[]).is_none());
-        assert!(encode(&Change::OpenListed, &[]).is_none());
+        let bytes = encode(&heard, &Names::default()).unwrap();
+        assert_eq!(format!("{:?}", decode(&bytes, &Names::default()).unwrap()), format!("{heard:?}"));
+        assert!(decode(b"{}", &Names::default()).is_none());
+        assert!(encode(&Change::OpenListed, &Names::default()).is_none());
     }
 }

@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn labels(agent: &str) -> String {
-        LabelSet::new(Family::Languages.descriptor().labels, [agent, "en"]).as_str().to_owned()
+        LabelSet::new(Family::Languages.descriptor().labels, [agent, "en", "resolved", "none"]).as_str().to_owned()
     }
 
     fn settlement() -> Settlement {

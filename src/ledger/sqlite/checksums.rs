@@ -193,7 +193,7 @@ impl Checksums {
     ///
     /// # Errors
     /// If one of them is damaged, or a table has none.
-    pub(super) fn load(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn load(&self, connection: &Connection, format: i64) -> Result<()> {
         for table in ["sqlite_schema", "checksums"] {
             if let Some(what) = structure(connection, table)? {
                 return Err(damage(Damage::Structure(what).says(table)));
@@ -216,7 +216,7 @@ impl Checksums {
         state.commit = commit.ok_or_else(|| damage("the number of its commits is missing".into()))?;
         state.changes = connection.total_changes();
         let partitions = partitions::all(connection)?.into_iter().map(|(table, _)| table);
-        let there: BTreeSet<String> = partitions.chain(tables::tables().map(Into::into)).collect();
+        let there: BTreeSet<String> = partitions.chain(tables::tables_in(format).map(Into::into)).collect();
         if let Some(table) = there.iter().find(|table| !state.tables.contains_key(table.as_str())) {
             return Err(damage(Damage::Unknown.says(table)));
         }
@@ -230,8 +230,8 @@ impl Checksums {
     ///
     /// # Errors
     /// If one is damaged.
-    pub(super) fn verify_rows(&self, connection: &Connection) -> Result<()> {
-        for table in tables::tables().filter(|table| !table.starts_with(partitions::PREFIX)) {
+    pub(super) fn verify_rows(&self, connection: &Connection, format: i64) -> Result<()> {
+        for table in tables::tables_in(format).filter(|table| !table.starts_with(partitions::PREFIX)) {
             if let Some(found) = self.damage_in(connection, table)? {
                 return Err(damage(found.says(table)));
             }

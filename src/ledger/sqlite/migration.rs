@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::checksums::Checksums;
-use super::partitions;
-use super::tables::{FORMAT, TABLES, declared};
+use super::tables::{HASHED, TABLES, declared, declared_in};
+use super::{partitions, series, totals};
 
 /// The tables of format 2 that have a hash in format 3, and their other columns.
 const HASHED_IN_3: [(&str, &str); 7] = [
@@ -19,8 +19,8 @@ const HASHED_IN_3: [(&str, &str); 7] = [
 
 /// The first table of a format that is not there.
 pub(super) fn missing_table(connection: &Connection, format: i64) -> rusqlite::Result<Option<&'static str>> {
-    if format == FORMAT {
-        return missing_of(connection, declared().map(|(name, _)| name));
+    if format >= HASHED {
+        return missing_of(connection, declared_in(format).map(|(name, _)| name));
     }
     let names = HASHED_IN_3.iter().map(|(name, _)| *name).chain([partitions::OLD]);
     missing_of(connection, names.filter(|name| format >= 2 || *name != "additions"))
@@ -49,6 +49,20 @@ pub(super) fn migrate(connection: &Connection, format: i64, checksums: &Checksum
         connection.execute_batch(&format!("BEGIN EXCLUSIVE; {}", with_hashes()))?;
         checksums.begin(connection)?;
         connection.execute_batch("PRAGMA user_version = 3; COMMIT")?;
+    }
+    if format < 4 {
+        connection.execute_batch("BEGIN EXCLUSIVE")?;
+        if format == HASHED {
+            let known: Vec<&str> = declared_in(format).map(|(name, _)| name).collect();
+            for (name, declaration) in declared().filter(|(name, _)| !known.contains(name)) {
+                connection.execute_batch(declaration)?;
+                checksums.table_made(name);
+            }
+        }
+        totals::catch_up_after_crash(connection)?;
+        series::relabel(connection)?;
+        checksums.write(connection)?;
+        connection.execute_batch("PRAGMA user_version = 4; COMMIT")?;
     }
     Ok(())
 }

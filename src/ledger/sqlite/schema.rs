@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::checksums::{self, Checksums, CommitNumber};
 use super::pages::Tree;
-use super::tables::{APPLICATION_ID, FORMAT, declared};
+use super::tables::{APPLICATION_ID, FORMAT, HASHED, declared_in};
 use super::{header, mark, migration, pages, partitions, wal};
 use crate::ledger::LedgerError;
 
@@ -83,11 +83,11 @@ pub(super) fn verify_copy(path: &Path) -> Result<(), LedgerError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
         let checksums = Checksums::of(&connection)?;
-        if let Some(detail) = damage_in_tables(&connection)? {
+        if let Some(detail) = damage_in_tables(&connection, FORMAT)? {
             return Err(Refusal::Foreign(detail));
         }
-        checksums.load(&connection)?;
-        checksums.verify_rows(&connection)?;
+        checksums.load(&connection, FORMAT)?;
+        checksums.verify_rows(&connection, FORMAT)?;
         for (table, _) in partitions::all(&connection)? {
             checksums.verify_ids(&connection, &table)?;
         }
@@ -218,15 +218,15 @@ fn prepare(
         return Err(Refusal::Foreign("its end is missing".into()));
     }
     let checksums = Checksums::of(connection)?;
-    if format == FORMAT {
-        if let Some(detail) = damage_in_tables(connection)? {
+    if format >= HASHED {
+        if let Some(detail) = damage_in_tables(connection, format)? {
             return Err(Refusal::Foreign(detail));
         }
-        checksums.load(connection)?;
+        checksums.load(connection, format)?;
         if let Some(lost) = mark::lost(marked, checksums.commit()) {
             return Err(Refusal::Foreign(lost));
         }
-        checksums.verify_rows(connection)?;
+        checksums.verify_rows(connection, format)?;
     } else if checksums::are_there(connection)? {
         return Err(Refusal::Foreign(format!(
             "it says that its format is {format}, but has the tables of a later one"
@@ -251,9 +251,9 @@ fn prepare(
     Ok(checksums)
 }
 
-/// What of the tables is not as the newest format declares it, to the letter.
-pub(super) fn damage_in_tables(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let mut missing: BTreeMap<&str, &str> = declared().collect();
+/// What of the tables is not as the format declares it, to the letter.
+pub(super) fn damage_in_tables(connection: &Connection, format: i64) -> rusqlite::Result<Option<String>> {
+    let mut missing: BTreeMap<&str, &str> = declared_in(format).collect();
     let mut statement = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -9,7 +9,6 @@ use crate::ledger::encoding;
 use crate::ledger::policy::room::Charges;
 use crate::ledger::policy::sums::add_all;
 use exposition::BucketSchemas;
-use exposition::LabelSet;
 
 /// A series that is not in the table yet.
 pub(super) const INSERT: &str =
@@ -65,6 +64,25 @@ pub(super) fn raise_all(connection: &Connection, mut raised: impl FnMut(u8, &str
          WHERE family = ?1 AND labels = ?2",
     )?;
     new.into_iter().try_for_each(|row| update.execute(row).map(drop))
+}
+
+/// Gives the series of earlier versions the labels that their families have now: to be called in a transaction, after all
+/// additions are in the table, which name a series by its labels.
+pub(super) fn relabel(connection: &Connection) -> Result<()> {
+    let mut former = Vec::new();
+    let mut statement = connection.prepare("SELECT family, labels FROM series")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let labels = row.get_ref(1)?.as_str()?;
+        let family: u8 = row.get(0)?;
+        let upgraded = Family::from_code(family).and_then(|family| encoding::upgraded(family, labels));
+        former.extend(upgraded.map(|upgraded| (family, labels.to_owned(), upgraded)));
+    }
+    let mut update = connection.prepare(
+        "UPDATE series SET labels = ?3, hash = row_changed('series', hash, family, ?3, layout, created, cells, held)
+         WHERE family = ?1 AND labels = ?2",
+    )?;
+    former.into_iter().try_for_each(|row| update.execute(row).map(drop))
 }
 
 fn damaged(column: usize, what: &str) -> rusqlite::Error {
@@ -137,7 +155,7 @@ fn read(row: &rusqlite::Row<'_>, bucket_schemas: &BucketSchemas) -> Result<Optio
         None => None,
         Some(blob) => Some(encoding::read_counts(blob, width).ok_or_else(|| damaged(5, "cells of the wrong length"))?),
     };
-    let labels = LabelSet::parse(family.descriptor().labels, row.get_ref(1)?.as_str()?);
+    let labels = encoding::labels(family, row.get_ref(1)?.as_str()?);
     Ok(Some(SeriesState {
         key: SeriesKey { family, labels: labels.ok_or_else(|| damaged(1, "labels that no page can show"))? },
         schema,

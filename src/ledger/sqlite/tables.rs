@@ -3,7 +3,9 @@
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
+/// From this format on the tables have checksums.
+pub(super) const HASHED: i64 = 3;
 
 /// Every table of the newest format but the partitions of the counted ids. A new one is declared here, with a hash as its
 /// last column ([`checksums`](super::checksums) says how it is written); a state of an earlier format gets it empty.
@@ -34,7 +36,18 @@ CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL, hash IN
 
 /// The names of [`TABLES`], but of the one with the checksums of the others.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
-    declared().map(|(name, _)| name).filter(|name| *name != "checksums")
+    tables_in(FORMAT)
+}
+
+/// The same, as far as they are in a format that has checksums.
+pub(super) fn tables_in(format: i64) -> impl Iterator<Item = &'static str> {
+    declared_in(format).map(|(name, _)| name).filter(|name| *name != "checksums")
+}
+
+/// The names and declarations of [`TABLES`], as far as they are in a format that has checksums.
+pub(super) fn declared_in(format: i64) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let _ = format;
+    declared()
 }
 
 /// The names and declarations of [`TABLES`], as SQLite keeps them.

@@ -10,7 +10,7 @@ use crate::catalogue::SeriesState;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::{Change, CommitOutcome, Lease, Opened};
-use crate::session::{Ended, Facts, Source, Stage};
+use crate::session::{Ended, Facts, MessageTally, Source, Stage};
 
 pub(super) fn a_session_is_counted_step_by_step_and_once<B: Backend>() {
     let mut ledger = B::begin(Config::default());
@@ -33,8 +33,55 @@ pub(super) fn a_session_is_counted_step_by_step_and_once<B: Backend>() {
         ]
     );
     let totals = totals(&ledger.reopen().series);
-    assert_eq!(totals.len(), 7, "{totals:?}");
+    assert_eq!(totals.len(), 8, "{totals:?}");
     assert!(totals.values().all(|counts| counts.iter().filter(|bucket| **bucket == 1).count() <= 1));
+}
+
+pub(super) fn messages_are_counted_once_and_only_of_sessions_that_wait_for_them<B: Backend>() {
+    let mut config = Config::default();
+    config.messages.enabled = true;
+    let mut ledger = B::begin(config);
+    ledger.commit(vec![Change::FirstStart(at(0)), Change::LookBackDone]);
+    let whole = session(&facts("s", Some(5_000), Some("Refund")));
+    ledger.commit(vec![session(&facts("s", None, None)), whole.clone()]);
+    let tally = MessageTally {
+        roles: vec![("assistant".into(), 2), ("user".into(), 3)],
+        turns: 3,
+        first_response_ms: Some(1_250),
+        responses_ms: vec![1_250, 3_000],
+        unanswered: true,
+    };
+    let messages = |id: &str, tally: Option<&MessageTally>| Change::Messages {
+        id: id.into(),
+        tally: tally.cloned().map(Arc::new),
+    };
+    let opened = ledger.reopen();
+    assert_eq!(opened.pending.len(), 1);
+    assert_eq!((opened.pending[0].stage, opened.pending[0].ended), (Stage::Messages, Some(at(5_000))));
+    // That it waits for its messages changes nothing of how it is counted.
+    let changed = session(&facts("s", Some(5_000), Some("Complaint")));
+    let again = ledger.commit(vec![whole, changed, Change::GiveUp { id: "s".into(), now: at(6_000) }]);
+    assert_eq!(again[..2], [CommitOutcome::AwaitsMessages, CommitOutcome::AwaitsMessages]);
+    ledger.commit(vec![messages("stranger", Some(&tally)), messages("s", Some(&tally)), messages("s", Some(&tally))]);
+    ledger.commit(vec![messages("s", Some(&tally))]);
+    let again = ledger.commit(vec![session(&facts("s", Some(5_000), Some("Complaint")))]);
+    assert_eq!(again, [CommitOutcome::AlreadyCounted]);
+    ledger.commit(vec![session(&facts("given up", Some(7_000), Some("Refund"))), messages("given up", None)]);
+    let before = session(&facts("before", Some(-5_000), Some("Refund")));
+    assert!(matches!(ledger.commit(vec![before])[..], [CommitOutcome::Counted { historic: true, .. }]));
+    let opened = ledger.reopen();
+    assert!(opened.pending.is_empty(), "{:?}", opened.pending);
+    let totals = totals(&opened.series);
+    let channel = r#"agent_id="A",session_type="voice",platform="phone",direction="inbound""#;
+    let value = |name: &str, more: &str| totals[&format!("{name}{{{channel}{more}}}")].clone();
+    assert_eq!(value("agntix_session_messages_total", r#",role="user""#), [3]);
+    assert_eq!(value("agntix_session_messages_total", r#",role="assistant""#), [2]);
+    assert_eq!(value("agntix_sessions_unanswered_total", ""), [1]);
+    assert_eq!(value("agntix_session_turns", "").iter().sum::<u64>(), 1 + 3);
+    assert_eq!(value("agntix_session_response_seconds", "").last(), Some(&4_250));
+    assert_eq!(value("agntix_session_first_response_seconds", "").last(), Some(&1_250));
+    assert_eq!(value("agntix_sessions_started_total", ""), [3]);
+    assert!(!totals.keys().any(|key| key.starts_with("agntix_sessions_silent_total")));
 }
 
 pub(super) fn a_changed_analysis_is_a_reclassification_and_nothing_else<B: Backend>() {

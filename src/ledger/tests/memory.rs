@@ -66,7 +66,7 @@ impl Backend for Memory {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Vec<CommitOutcome> {
-        let Decision { outcomes, writes, overflow } = self.decide(&changes);
+        let Decision { outcomes, writes, overflow, .. } = self.decide(&changes);
         self.stored.write(writes);
         self.overflow.extend(overflow);
         outcomes

@@ -158,6 +158,7 @@ macro_rules! on_each_backend {
 }
 
 on_each_backend! {
+    messages_are_counted_once_and_only_of_sessions_that_wait_for_them
     a_session_is_counted_step_by_step_and_once
     a_changed_analysis_is_a_reclassification_and_nothing_else
     sessions_before_the_first_start_are_starting_values_and_later_ones_open_an_initial_zero_window

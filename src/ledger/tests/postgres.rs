@@ -54,7 +54,7 @@ impl Postgres {
         });
         // What is learned of the agents must come from the database.
         let config = StoreConfig { lease: Duration::from_secs(60), policy: PolicyConfig::from(&self.config) };
-        let inbox = Inbox::new(self.database.clone(), config.policy.extracted.clone());
+        let inbox = Inbox::new(self.database.clone(), &config.policy);
         let observers = Observers { commits, news: Box::new(|_| ()), looks: Box::new(|_| ()) };
         let start = Replica::start(self.database.clone(), "a test", config, inbox, observers);
         let (replica, _) = self.runtime.block_on(start).unwrap();

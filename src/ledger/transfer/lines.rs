@@ -9,13 +9,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Family;
+use crate::ledger::encoding;
 use crate::ledger::policy::rows::SessionKey;
 use crate::session::Source;
 use exposition::LabelSet;
 
 /// The newest format that this version reads and writes. Raise it whenever an earlier version would misread a line; it was that of
 /// the embedded store until there were two stores.
-pub(in crate::ledger) const FORMAT: i64 = 3;
+pub(in crate::ledger) const FORMAT: i64 = 4;
 /// The end of the year 9999.
 const MOST_DAYS: i64 = 2_932_896;
 
@@ -113,7 +114,7 @@ impl Line {
     pub(in crate::ledger) fn check(&self) -> Result<(), String> {
         match self {
             Self::Series(series) => series.family().map(drop),
-            Self::Pending(Pending { stage, source, .. }) if usize::from(*source) >= Source::ALL.len() || *stage > 2 => {
+            Self::Pending(Pending { stage, source, .. }) if usize::from(*source) >= Source::ALL.len() || *stage > 3 => {
                 Err("there is no such stage or source".into())
             }
             Self::Counted { day: Some(day), .. } if !(0..=MOST_DAYS).contains(day) => {
@@ -174,8 +175,16 @@ impl Series {
         let Self { metric, labels, .. } = self;
         let family = Family::ALL.into_iter().find(|family| family.descriptor().name == *metric);
         let family = family.ok_or_else(|| format!("there is no metric {metric:?}"))?;
-        LabelSet::parse(family.descriptor().labels, labels).ok_or_else(|| format!("they are no labels of {metric}"))?;
+        encoding::labels(family, labels).ok_or_else(|| format!("they are no labels of {metric}"))?;
         Ok(family)
+    }
+
+    /// Its labels, as this version has those of the family.
+    ///
+    /// # Errors
+    /// If they are none of it.
+    pub(in crate::ledger) fn current_labels(&self, family: Family) -> Result<LabelSet, String> {
+        encoding::labels(family, &self.labels).ok_or_else(|| format!("they are no labels of {}", self.metric))
     }
 }
 

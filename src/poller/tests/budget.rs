@@ -8,7 +8,7 @@ fn failed(ask: &Ask, elapsed: Duration, error: ApiError) -> Answer {
     Answer {
         route: ask.route(),
         path: match ask.route() {
-            agntix_api::Route::Session => "/api/v1/chat/sessions/{id}".into(),
+            agntix_api::Route::Session | agntix_api::Route::Messages => "/api/v1/chat/sessions/{id}".into(),
             agntix_api::Route::List => "/api/v1/chat/sessions".into(),
             agntix_api::Route::Agents => "/v1/chat/agents".into(),
         },

@@ -85,7 +85,7 @@ fn a_login_page_after_a_good_start_is_noticed_within_a_minute_and_costs_no_sessi
         let api = |ask: &Ask, _: &str| match ask {
             Ask::List(_) => Ok(list(std::slice::from_ref(&open))),
             Ask::Session(_) => Ok(open.clone()),
-            ask @ Ask::Agents(_) => nothing(ask),
+            ask @ (Ask::Agents(_) | Ask::Messages(..)) => nothing(ask),
         };
         world.live(20, api);
         assert!(world.is_up() && world.is_ready(), "{words}: {}", world.why());
@@ -112,7 +112,7 @@ fn one_wrong_answer_changes_nothing_and_the_agents_are_asked_for_again() {
         world.live(MINUTE, |ask, path| match ask {
             Ask::Agents(_) if std::mem::take(&mut first) => stranger.clone(),
             Ask::Agents(_) if path == "/v1/chat/agents" => Ok(list(&[r#"{"id":"a","fullName":"Desk"}"#.into()])),
-            Ask::Agents(_) => Err(status(404)),
+            Ask::Agents(_) | Ask::Messages(..) => Err(status(404)),
             ask => nothing(ask),
         });
         assert!(world.page().contains(r#"agntix_agent_info{agent_id="a""#), "{words}");
@@ -261,7 +261,7 @@ fn a_look_back_that_only_waits_for_analyses_is_over_without_a_complaint() {
     world.live(5 * MINUTE + 1, |ask, _| match ask {
         Ask::List(_) => Ok(list(std::slice::from_ref(&ended))),
         Ask::Session(_) => Ok(ended.clone()),
-        ask @ Ask::Agents(_) => nothing(ask),
+        ask @ (Ask::Agents(_) | Ask::Messages(..)) => nothing(ask),
     });
     world.live(1, |ask, _| nothing(ask));
     assert!(world.exposition.is_published());

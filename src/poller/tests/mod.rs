@@ -4,6 +4,7 @@ mod budget;
 mod contact;
 mod half_written;
 mod listing;
+mod messages;
 mod news;
 mod start;
 mod time;
@@ -62,6 +63,7 @@ fn ended_sessions_go_first_then_open_ones_then_the_listing_and_the_agents() {
                 Ask::Session(id) => id.to_string(),
                 Ask::List(_) => "list".to_owned(),
                 Ask::Agents(_) => "agents".to_owned(),
+                Ask::Messages(id, _) => format!("messages of {id}"),
             })
             .collect::<Vec<_>>()
     };
@@ -175,7 +177,7 @@ fn page_of_nameless_entries_is_read_again_and_unusable_entry_is_fetched_alone() 
         let asked = world.serve(|ask| match ask {
             Ask::List(_) => Ok(list(std::slice::from_ref(&broken))),
             Ask::Session(id) => Ok(session(id, S * 60, true)),
-            ask @ Ask::Agents(_) => nothing(ask),
+            ask @ (Ask::Agents(_) | Ask::Messages(..)) => nothing(ask),
         });
         asked.contains(&Ask::Session("broken".into()))
     };
@@ -312,7 +314,7 @@ fn a_watched_session_that_the_listing_tells_in_part_is_still_asked_for() {
     let api = |ask: &Ask| match ask {
         Ask::List(_) => Ok(list(std::slice::from_ref(&in_part))),
         Ask::Session(id) => Ok(session(id, S * 60, true)),
-        ask @ Ask::Agents(_) => nothing(ask),
+        ask @ (Ask::Agents(_) | Ask::Messages(..)) => nothing(ask),
     };
     for _ in 0..20 {
         world.serve(api);

@@ -136,7 +136,7 @@ fn date_of_a_captive_portal_is_ignored() {
     for _ in 0..100 {
         world.serve(|ask| match ask {
             Ask::List(_) | Ask::Agents(_) => Ok("<html>Please log in</html>".into()),
-            ask @ Ask::Session(_) => nothing(ask),
+            ask @ (Ask::Session(_) | Ask::Messages(..)) => nothing(ask),
         });
         world.advance(S * 2);
     }

@@ -198,7 +198,7 @@ pub(super) fn no_session() -> ApiError {
 
 pub(super) fn nothing(ask: &Ask) -> Result<String, ApiError> {
     match ask {
-        Ask::Session(_) => Err(no_session()),
+        Ask::Session(_) | Ask::Messages(..) => Err(no_session()),
         Ask::List(_) | Ask::Agents(_) => Ok(r#"{"data":[],"pagination":{"totalPages":0}}"#.into()),
     }
 }

@@ -70,7 +70,8 @@ fn an_analysed_session_has_exactly_the_fields_of_the_vendors_sample() {
             "agentId analysis createdAt direction endedAt id lastActivityAt metadata orgId platform recordingUrl state type updatedAt",
         ),
         (&json["metadata"], "customerPhoneNumber roomName sessionVariables"),
-        (&json["metadata"]["sessionVariables"], "crmContactId customerName"),
+        // The organization's own stand beside those of the sample.
+        (&json["metadata"]["sessionVariables"], "campaign crmContactId customerName"),
         (analysis, "extractedData intent resolution sentiment summary"),
         (&analysis["intent"]["conversation"], "confidence explanation intent"),
         (&analysis["intent"]["message"], "confidence explanation intent"),

@@ -20,7 +20,13 @@ fn metrics() -> TruthMetrics {
             field("note", TruthFieldKind::Number, vec![1.0]),
             field("parcels", TruthFieldKind::Enum, vec![]),
         ],
+        variables: vec!["campaign".into()],
+        ..TruthMetrics::default()
     }
+}
+
+fn filter() -> TruthFilter {
+    TruthFilter { analysis_deadline: DEADLINE, ..TruthFilter::default() }
 }
 
 fn at(ms: i64) -> Timestamp {
@@ -55,6 +61,9 @@ fn session<'c>(agent: &'c AgentProfile, channel: &'c Channel, created: i64, ende
         },
         half: None,
         change: None,
+        messages: MessageShares::default(),
+        number: 7,
+        variables: vec![("campaign", "Spring"), ("tenant", "acme")],
         customer: 7,
     }
 }
@@ -96,13 +105,26 @@ fn the_truth_of_three_sessions_is_as_calculated_by_hand() {
             r#"agntix_session_intents_total{agent_id="a1",intent="Slot \"A\"",resolution="partially_resolved",sentiment="negative"}"#.into(),
             1.0,
         ),
-        (r#"agntix_session_languages_total{agent_id="a1",language="en"}"#.into(), 1.0),
+        (
+            r#"agntix_session_languages_total{agent_id="a1",language="en",resolution="partially_resolved",sentiment="negative"}"#.into(),
+            1.0,
+        ),
         (
             format!("agntix_session_outcomes_total{{{phone},resolution=\"none\",sentiment=\"positive\"}}"),
             1.0,
         ),
         (
             format!("agntix_session_outcomes_total{{{phone},resolution=\"partially_resolved\",sentiment=\"negative\"}}"),
+            1.0,
+        ),
+        (format!("agntix_session_outcome_duration_seconds_total{{{phone},resolution=\"none\"}}"), 60.0),
+        (format!("agntix_session_outcome_duration_seconds_total{{{phone},resolution=\"partially_resolved\"}}"), 9.416),
+        (
+            r#"agntix_session_variables_total{agent_id="a1",variable="campaign",value="Spring",resolution="none"}"#.into(),
+            1.0,
+        ),
+        (
+            r#"agntix_session_variables_total{agent_id="a1",variable="campaign",value="Spring",resolution="partially_resolved"}"#.into(),
             1.0,
         ),
         (
@@ -135,9 +157,9 @@ fn the_truth_of_three_sessions_is_as_calculated_by_hand() {
     ];
     let expected: std::collections::BTreeMap<String, f64> = expected.into_iter().collect();
     let sessions = [complete.clone(), expired.clone(), open.clone()];
-    assert_eq!(truth_of(sessions.into_iter(), &metrics(), DEADLINE, at(70_000)), expected);
+    assert_eq!(truth_of(sessions.into_iter(), &metrics(), &filter(), at(70_000)), expected);
     let other_order = [open, expired, complete];
-    assert_eq!(truth_of(other_order.into_iter(), &metrics(), DEADLINE, at(70_000)), expected);
+    assert_eq!(truth_of(other_order.into_iter(), &metrics(), &filter(), at(70_000)), expected);
 }
 
 #[test]
@@ -149,7 +171,7 @@ fn a_session_without_its_analysis_waits_for_the_deadline() {
     for arrival in [None, Some(at(10_000).plus(DEADLINE).plus(Duration::from_millis(1)))] {
         let mut late = session(&agent, &channel, 0, 10_000);
         late.analysis_at = arrival;
-        let truth = |when| truth_of([late.clone()].into_iter(), &metrics(), DEADLINE, when);
+        let truth = |when| truth_of([late.clone()].into_iter(), &metrics(), &filter(), when);
         let before = truth(at(10_000).plus(DEADLINE).minus(Duration::from_millis(1)));
         assert!(
             before
@@ -159,7 +181,8 @@ fn a_session_without_its_analysis_waits_for_the_deadline() {
         for when in [at(10_000).plus(DEADLINE), at(10_000).plus(DEADLINE * 3)] {
             let after = truth(when);
             assert_eq!((after.get(outcome), after.get(timeouts)), (Some(&1.0), Some(&1.0)));
-            assert_eq!(after.len(), before.len() + 2);
+            // Those, the handle time, and the session variable.
+            assert_eq!(after.len(), before.len() + 4);
         }
     }
 }
@@ -171,7 +194,7 @@ fn a_change_counts_the_parts_that_differ_and_nothing_else() {
     let mut changed = session(&agent, &channel, 0, 10_000);
     let second = Analysis { resolution: "RESOLVED", score_percent: -90, ..changed.analysis.clone() };
     changed.change = Some((at(20_000), second));
-    let truth = |when| truth_of([changed.clone()].into_iter(), &metrics(), DEADLINE, when);
+    let truth = |when| truth_of([changed.clone()].into_iter(), &metrics(), &filter(), when);
     let mut expected = truth(at(19_999));
     assert_eq!(
         expected.insert(r#"agntix_session_reclassifications_total{agent_id="a1",part="resolution"}"#.into(), 1.0),

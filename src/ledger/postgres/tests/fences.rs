@@ -119,7 +119,7 @@ fn delivery_that_has_the_number_of_a_counted_one_stays_in_the_inbox() {
     runtime().block_on(async {
         let database = database(&server.url());
         prepare(&database).await.unwrap();
-        let inbox = Inbox::new(database, Arc::new([]));
+        let inbox = Inbox::new(database, &PolicyConfig::from(&Config::default()));
         inbox.put(&[whole("a"), whole("b")]).await.unwrap();
         let ids = async || inbox.oldest(9).await.unwrap().iter().map(|delivery| delivery.id).collect::<Vec<_>>();
         let counted = ids().await;

@@ -76,7 +76,7 @@ pub(super) async fn start_on(database: Database, name: &str, lease: Duration) ->
     let (commits, news) = (observer(), observer());
     let config = StoreConfig { lease, policy: PolicyConfig::from(&Config::default()) };
     let agents = config.policy.agents.clone();
-    let inbox = Inbox::new(database.clone(), config.policy.extracted.clone());
+    let inbox = Inbox::new(database.clone(), &config.policy);
     let on_read = Box::new(move |read: Result<Look, &LedgerError>| {
         published.fetch_or(read.is_ok_and(|look| look.is_published), Ordering::Relaxed);
     });

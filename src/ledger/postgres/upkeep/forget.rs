@@ -114,7 +114,7 @@ impl Session<'_> {
         let rows = ask(&self.turn.database, self.client.query_typed(&query, &parameters)).await?;
         let mut created = Vec::new();
         for row in rows {
-            match inbox::decode(row.get(1), &[]) {
+            match inbox::decode(row.get(1), &inbox::Names::default()) {
                 Some(Change::Session { facts, .. }) if *facts.id == *self.id => created.push(Some(facts.created)),
                 Some(Change::Heard { id, .. }) if *id == *self.id => created.push(None),
                 // Of another session, whose id this one is a part of.

@@ -172,11 +172,13 @@ impl Sink {
                 (Table::Admitted, vec![Box::new(label), Box::new(agent.into_bytes()), Box::new(value.into_bytes())])
             }
             Line::Series(series) => {
-                let family = i16::from(series.family().map_err(Refusal::Line)?.code());
-                let Series { labels, layout, created, cells, held, .. } = series;
+                let family = series.family().map_err(Refusal::Line)?;
+                let labels = series.current_labels(family).map_err(Refusal::Line)?;
+                let family = i16::from(family.code());
+                let Series { layout, created, cells, held, .. } = series;
                 let id = self.series;
                 self.series += 1;
-                let (labels, counts) = (labels.into_bytes(), encoding::counts(&cells));
+                let (labels, counts) = (labels.as_str().as_bytes().to_vec(), encoding::counts(&cells));
                 let held = held.as_deref().map(encoding::counts);
                 let row: Vec<Value> = vec![
                     Box::new(id),

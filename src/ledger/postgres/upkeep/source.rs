@@ -113,7 +113,7 @@ impl Source<'_> {
         let mut waiting = BTreeMap::new();
         let query = "SELECT delivery FROM {s}.inbox ORDER BY number DESC";
         for delivery in self.query(query, |row| Ok(row.get::<_, Vec<u8>>(0)))? {
-            let (id, source, heard) = match inbox::decode(&delivery, &[]) {
+            let (id, source, heard) = match inbox::decode(&delivery, &inbox::Names::default()) {
                 Some(Change::Session { facts, source, now }) => (facts.id.to_string(), source, now),
                 Some(Change::Heard { id, source, now }) => (id.to_string(), source, now),
                 // Whoever counts leaves it out as well, and says so.

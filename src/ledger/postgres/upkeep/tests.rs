@@ -1,7 +1,6 @@
 //! Who is refused, what a crash leaves, and what is forgotten.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -45,7 +44,7 @@ impl OnServer {
 
     fn open(&self, state: &SharedState) -> Result<(PostgresLedger, Opened), LedgerError> {
         let config = StoreConfig { lease: Duration::from_secs(60), policy: PolicyConfig::from(&Config::default()) };
-        let inbox = Inbox::new(state.database.clone(), config.policy.extracted.clone());
+        let inbox = Inbox::new(state.database.clone(), &config.policy);
         let (counting, mut counts) = tokio::sync::mpsc::channel(1);
         self.runtime.block_on(async {
             let observers = Observers { commits: Box::new(|_| ()), news: Box::new(|_| ()), looks: Box::new(|_| ()) };
@@ -147,7 +146,7 @@ fn state_that_was_moved_lets_nobody_count_until_it_is_taken_into_use_again() {
 
     // From a database it is the same. A replica that follows meanwhile serves no page and takes no delivery any more.
     migrate(&config, Place::Database(&one), Place::Database(&two), &mut |_| ()).unwrap();
-    let inbox = Inbox::new(one.database.clone(), Arc::new([]));
+    let inbox = Inbox::new(one.database.clone(), &PolicyConfig::from(&Config::default()));
     let put = place.runtime.block_on(inbox.put(&[session(&facts("later", None, None))]));
     assert!(matches!(put, Err(PostgresError::Gone { .. })), "{put:?}");
     let mut follower = crate::ledger::postgres::follower::Follower::new(
@@ -250,7 +249,7 @@ fn deliveries_that_wait_are_moved_as_sessions_that_are_to_be_asked_for() {
     let (place, directory) = (OnServer::new(), tempfile::tempdir().unwrap());
     let one = place.state("one");
     place.count(&one, vec![session(&facts("open", None, None)), session(&facts("counted", Some(5), Some("Refund")))]);
-    let inbox = Inbox::new(one.database.clone(), Arc::new([]));
+    let inbox = Inbox::new(one.database.clone(), &PolicyConfig::from(&Config::default()));
     let delivered = ["open", "counted", "new"].map(|id| session(&facts(id, Some(9), Some("Order"))));
     place.runtime.block_on(inbox.put(&delivered)).unwrap();
     let mut config = Config::default();
@@ -287,7 +286,7 @@ fn forgotten_session_is_in_no_byte_of_the_tables_and_is_not_counted_anew() {
     let first =
         vec![Change::FirstStart(at(-1_000)), session(&facts("3f9e-this-one", None, None)), whole("counted"), heard];
     place.count(&one, first);
-    let inbox = Inbox::new(one.database.clone(), Arc::new([]));
+    let inbox = Inbox::new(one.database.clone(), &PolicyConfig::from(&Config::default()));
     let deliveries = [whole("3f9e-this-one"), whole("3f9e-this-one-not"), whole("7a-delivered")];
     place.runtime.block_on(inbox.put(&deliveries)).unwrap();
     let shown = "UPDATE one.gauges SET page = 'session_id=\"3f9e-this-one\"'; \
@@ -337,7 +336,7 @@ fn tables_of_another_version_and_broken_exports_are_refused_and_nothing_is_chang
         ("nothing", String::new(), "without its closing line"),
         ("no end", lines[..lines.len() - 1].concat(), "without its closing line"),
         ("a changed byte", text.replacen("\"cells\":[", "\"cells\":[1", 1), "its checksum is not"),
-        ("a newer format", text.replacen("\"format\":3", "\"format\":99", 1), "line 1"),
+        ("a newer format", text.replacen("\"format\":4", "\"format\":99", 1), "line 1"),
     ] {
         let error = one.import(&mut broken.as_bytes(), &mut |_| ()).expect_err(what).to_string();
         assert!(error.contains(says), "{what}: {error}");

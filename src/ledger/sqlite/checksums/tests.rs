@@ -17,7 +17,7 @@ fn meta(connection: &Connection, key: &str, value: i64) {
 
 fn reloaded(connection: &Connection) -> Checksums {
     let checksums = Checksums::default();
-    checksums.load(connection).unwrap();
+    checksums.load(connection, tables::FORMAT).unwrap();
     checksums
 }
 
@@ -34,7 +34,7 @@ fn rows_that_are_added_changed_and_removed_leave_a_table_sound() {
     assert_eq!(delete(&connection, gone, ["c"]).unwrap(), 2);
     checksums.write(&connection).unwrap();
     let checksums = reloaded(&connection);
-    checksums.verify_rows(&connection).unwrap();
+    checksums.verify_rows(&connection, tables::FORMAT).unwrap();
     delete(&connection, "DELETE FROM meta RETURNING row_removed('meta', hash)", []).unwrap();
     assert_eq!(checksums.damage_in(&connection, "meta").unwrap(), Some(Damage::Missing { there: 0, written: 1 }));
 }
@@ -69,7 +69,7 @@ fn a_damaged_checksum_is_no_checksum() {
         "UPDATE checksums SET name = 'mete' WHERE name = 'meta'",
     ] {
         connection.execute_batch(&format!("SAVEPOINT s; {statement}")).unwrap();
-        assert!(Checksums::default().load(&connection).is_err(), "{statement}");
+        assert!(Checksums::default().load(&connection, tables::FORMAT).is_err(), "{statement}");
         connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
     }
 }

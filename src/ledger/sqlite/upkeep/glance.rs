@@ -171,8 +171,8 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
     // The earlier ones have no checksums.
-    if format == tables::FORMAT
-        && let Some(detail) = damage(&connection, marked)?
+    if format >= tables::HASHED
+        && let Some(detail) = damage(&connection, format, marked)?
     {
         return Ok(Err(NotUsed::Damaged(detail)));
     }
@@ -199,14 +199,14 @@ fn contents(path: &Path, format: i64, marked: Option<CommitNumber>) -> rusqlite:
 }
 
 /// What is damaged, as the daemon would find it at its start and soon after.
-fn damage(connection: &Connection, marked: Option<CommitNumber>) -> rusqlite::Result<Option<String>> {
+fn damage(connection: &Connection, format: i64, marked: Option<CommitNumber>) -> rusqlite::Result<Option<String>> {
     let begun = Instant::now();
-    if let Some(detail) = schema::damage_in_tables(connection)? {
+    if let Some(detail) = schema::damage_in_tables(connection, format)? {
         return Ok(Some(detail));
     }
     let checksums = Checksums::default();
-    let checked = checksums.load(connection).and_then(|()| {
-        checksums.verify_rows(connection)?;
+    let checked = checksums.load(connection, format).and_then(|()| {
+        checksums.verify_rows(connection, format)?;
         let days = partitions::all(connection)?;
         let mut days = days.iter().rev().take_while(|_| begun.elapsed() < PATIENCE);
         days.try_for_each(|(table, _)| checksums.verify_ids(connection, table))

@@ -309,9 +309,17 @@ fn write(
         }
         Line::Series(line) => {
             let family = line.family().map_err(NotWritten::Line)?;
-            let Series { labels, layout, created, cells, held, .. } = line;
+            let labels = line.current_labels(family).map_err(NotWritten::Line)?;
+            let Series { layout, created, cells, held, .. } = line;
             let (cells, held) = (encoding::counts(&cells), held.as_deref().map(encoding::counts));
-            to.prepare_cached(series::INSERT)?.execute((family.code(), labels, layout, created, cells, held))?;
+            to.prepare_cached(series::INSERT)?.execute((
+                family.code(),
+                labels.as_str(),
+                layout,
+                created,
+                cells,
+                held,
+            ))?;
         }
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
             let channel = channel.map(|channel| serde_json::json!(channel).to_string());

@@ -63,9 +63,9 @@ impl Suspect {
             return Err(LedgerError::Newer { path, found: format, known }.into());
         }
         damage.extend(schema::damage_in_log(&path)?);
-        damage.extend(schema::damage_in_tables(&connection).map_err(unreadable)?);
+        damage.extend(schema::damage_in_tables(&connection, tables::FORMAT).map_err(unreadable)?);
         let checksums = Checksums::default();
-        match checksums.load(&connection) {
+        match checksums.load(&connection, tables::FORMAT) {
             Ok(()) => damage.extend(mark::lost(mark::read(directory), checksums.commit())),
             Err(error) => damage.push(error.to_string()),
         }
