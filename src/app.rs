@@ -52,6 +52,9 @@ pub enum AppError {
     /// What guards a listener.
     #[error(transparent)]
     WebConfig(#[from] WebConfigError),
+    /// The key that customers are hashed with.
+    #[error("{0}")]
+    ContactKey(String),
     /// The client of the API, or the webhook's secret.
     #[error(transparent)]
     Api(#[from] ApiSetupError),
@@ -132,12 +135,15 @@ impl App {
         clock: Arc<dyn Clock>,
         sockets: Vec<std::net::TcpListener>,
     ) -> Result<Self, AppError> {
-        let Loaded { config, api_key, webhook_secret, .. } = loaded;
-        // Both read files, which a slow disk must not make this thread wait for. The warnings were logged when the
+        let Loaded { mut config, api_key, webhook_secret, .. } = loaded;
+        // They read files, which a slow disk must not make this thread wait for. The warnings were logged when the
         // configuration was loaded.
         let (client, guards, config) = tokio::task::spawn_blocking(move || {
             let client = api::client(&config.api, api_key.as_ref())?;
             let (guards, _) = Guards::open(&config)?;
+            if let Some(contacts) = &mut config.metrics.repeat_contacts {
+                contacts.read_key().map_err(AppError::ContactKey)?;
+            }
             Ok::<_, AppError>((client, guards, config))
         })
         .await??;

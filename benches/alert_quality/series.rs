@@ -252,6 +252,7 @@ fn facts(session: &Session<'_>) -> Facts {
             duration_ms: Some(u64::try_from(session.ended.since(session.created).as_millis()).unwrap()),
         }),
         outcome: Some(outcome),
+        contact: None,
         parts: agntix_exporter::session::Parts::counted(false),
         malformed: Vec::new(),
     }

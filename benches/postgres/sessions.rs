@@ -63,6 +63,7 @@ fn session(kind: &str, n: u64, agent: u64, intent: u64, answer: u64) -> Change {
         updated: Some(created),
         ended: Some(Ended { at: created.plus(Duration::from_secs(60)), duration_ms: Some(60_000) }),
         outcome: Some(outcome),
+        contact: None,
         parts: Parts::counted(false),
         malformed: Vec::new(),
     };

@@ -77,6 +77,7 @@ pub fn session(n: u64, stage: Stage, age_days: u32) -> Change {
         updated: Some(created),
         ended: (stage != Stage::Open).then(|| Ended { at: created.plus(DAY / 1440), duration_ms: Some(60_000) }),
         outcome: (stage == Stage::Analysed).then_some(outcome),
+        contact: None,
         parts: agntix_exporter::session::Parts::counted(false),
         malformed: Vec::new(),
     };

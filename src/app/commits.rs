@@ -88,6 +88,7 @@ pub(super) fn news_observer(
                 own.ledger_regressions.with_label_values::<&str>(&[]).inc();
                 own.ledger_replayed_commits.with_label_values::<&str>(&[]).inc_by(committed.replayed);
             }
+            own.repeat_contacts_skipped.with_label_values(&["shared"]).inc_by(committed.shared_contacts);
             for label in &committed.overflow {
                 own.label_overflow.with_label_values(&[&**label]).inc();
             }

@@ -163,7 +163,10 @@ impl Reload {
     async fn read(&self) -> Result<(Loaded, Client), String> {
         let reloader = Arc::clone(&self.reloader);
         let (loaded, client) = blocking(move || {
-            let loaded = reloader()?;
+            let mut loaded = reloader()?;
+            if let Some(contacts) = &mut loaded.config.metrics.repeat_contacts {
+                contacts.read_key()?;
+            }
             let client = api::client(&loaded.config.api, loaded.api_key.as_ref()).map_err(|e| e.to_string());
             Ok((loaded, client))
         })

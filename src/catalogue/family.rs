@@ -146,6 +146,11 @@ families! {
             CHANNEL,
             "Ended sessions in which the user never said a word; only with messages.enabled."
         );
+        RepeatContacts = counter(
+            "agntix_session_repeat_contacts_total",
+            &["agent_id", "session_type", "previous_resolution", "within"],
+            "Ended sessions of a customer who had one that ended so long before, by the resolution of that; longer windows hold shorter ones. Only with metrics.repeat_contacts."
+        );
     }
 }
 

@@ -163,6 +163,10 @@ exporter_metrics! {
             "agntix_exporter_messages_skipped_total", ["reason"],
             "Sessions whose messages were to be read and were not, by reason: budget (no request was left for an hour), failed (nor could they be read), missing, too_long, backlog, look_back or off."
         );
+        repeat_contacts_skipped: IntCounterVec = (
+            "agntix_exporter_repeat_contacts_skipped_total", ["reason"],
+            "Sessions left out of agntix_session_repeat_contacts_total, by reason: shared (more than 50 sessions of the customer on a day)."
+        );
         state_writable: IntGauge = (
             "agntix_exporter_state_writable", [],
             "1 while the last write to the state directory succeeded, else 0."
@@ -251,6 +255,7 @@ impl ExporterMetrics {
                 metrics.webhook_deliveries.with_label_values(&[event, outcome]);
             }
         }
+        metrics.repeat_contacts_skipped.with_label_values(&["shared"]);
         for stage in ["known", "open", "ended", "messages"] {
             metrics.sessions_tracked.with_label_values(&[stage]);
         }

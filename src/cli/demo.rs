@@ -169,7 +169,9 @@ fn truth_metrics(config: MetricsConfig, messages: MessagesConfig) -> TruthMetric
         confidence_buckets: config.confidence_buckets,
         extracted: extracted.collect(),
         variables: config.variables,
-        repeat_windows: Vec::new(),
+        repeat_windows: config
+            .repeat_contacts
+            .map_or_else(Vec::new, |contacts| contacts.windows.iter().cloned().zip(contacts.lengths()).collect()),
         turn_buckets: config.turn_buckets,
         response_buckets: config.response_buckets,
         messages_share: messages.enabled.then_some(messages.share),

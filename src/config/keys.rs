@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{Config, ExtractedField, ExtractedKind};
+use super::{Config, ExtractedField, ExtractedKind, RepeatContacts};
 
 /// Environment variables with this prefix set keys. One underscore less, and it is not ours: Kubernetes injects
 /// `AGNTIX_EXPORTER_PORT=tcp://…` for a Service of that name.
@@ -113,6 +113,12 @@ fn specimen() -> Config {
         kind: ExtractedKind::Boolean,
         buckets: Vec::new(),
     });
+    config.metrics.repeat_contacts = Some(RepeatContacts {
+        field: String::new(),
+        windows: Vec::new(),
+        key_file: std::path::PathBuf::new(),
+        key: None,
+    });
     config
 }
 
@@ -213,6 +219,9 @@ mod tests {
         let Shape::Tables(mut fields) = shape("metrics.extracted") else { panic!("not a list of tables") };
         fields.sort();
         assert_eq!(fields, ["buckets", "field", "kind"]);
+        let Shape::Table(mut fields) = shape("metrics.repeat_contacts") else { panic!("not a table") };
+        fields.sort();
+        assert_eq!(fields, ["field", "key_file", "windows"]);
     }
 
     #[test]

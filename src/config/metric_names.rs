@@ -6,7 +6,7 @@ use super::{keys, rules};
 const KEY: &str = "metrics.disabled";
 
 /// Every metric of the page, in the order of the alphabet. A test of the catalogue keeps the list current.
-pub const METRIC_NAMES: [&str; 72] = [
+pub const METRIC_NAMES: [&str; 74] = [
     "agntix_agent_info",
     "agntix_exporter_active",
     "agntix_exporter_api_rate_limit",
@@ -30,6 +30,7 @@ pub const METRIC_NAMES: [&str; 72] = [
     "agntix_exporter_malformed_sessions_total",
     "agntix_exporter_messages_skipped_total",
     "agntix_exporter_oldest_pending_timestamp_seconds",
+    "agntix_exporter_repeat_contacts_skipped_total",
     "agntix_exporter_replicas",
     "agntix_exporter_sessions_discovered_total",
     "agntix_exporter_sessions_tracked",
@@ -53,6 +54,7 @@ pub const METRIC_NAMES: [&str; 72] = [
     "agntix_session_outcome_duration_seconds_total",
     "agntix_session_outcomes_total",
     "agntix_session_reclassifications_total",
+    "agntix_session_repeat_contacts_total",
     "agntix_session_resolution_confidence",
     "agntix_session_response_seconds",
     "agntix_session_sentiment_score",

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::metric_names;
 use super::duration;
 use super::error::{Violation, shown};
+use super::metric_names;
+use super::repeat_contacts::RepeatContacts;
 use super::rules::{self, HOUR};
 use super::static_labels;
 
@@ -48,6 +49,8 @@ pub struct MetricsConfig {
     pub variables: Vec<String>,
     /// Families that are left off the page. They are counted all the same.
     pub disabled: Vec<String>,
+    /// Whether the same customer came back; `None`: nothing of customers is read or remembered.
+    pub repeat_contacts: Option<RepeatContacts>,
     /// Fields of `extractedData` to count or to measure.
     pub extracted: Vec<ExtractedField>,
 }
@@ -93,6 +96,7 @@ impl Default for MetricsConfig {
             confidence_buckets: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
             turn_buckets: vec![0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0],
             response_buckets: vec![0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 300.0],
+            repeat_contacts: None,
             extracted: Vec::new(),
             variables: Vec::new(),
             disabled: Vec::new(),
@@ -124,7 +128,8 @@ impl MetricsConfig {
             extracted.validate(&mut seen)?;
         }
         validate_variables(&self.variables)?;
-        metric_names::validate(&self.disabled)
+        metric_names::validate(&self.disabled)?;
+        self.repeat_contacts.as_ref().map_or(Ok(()), RepeatContacts::validate)
     }
 }
 

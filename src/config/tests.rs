@@ -387,7 +387,12 @@ fn the_reference_is_the_default() {
         let optional = key.name.ends_with("_file")
             || matches!(
                 key.name.as_str(),
-                "metrics.extracted" | "webhook.listen_address" | "web.external_url" | "web.route_prefix" | "state.url"
+                "metrics.extracted"
+                    | "metrics.repeat_contacts"
+                    | "webhook.listen_address"
+                    | "web.external_url"
+                    | "web.route_prefix"
+                    | "state.url"
             );
         assert_eq!(set, !optional, "{}", key.name);
     }

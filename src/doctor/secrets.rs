@@ -56,6 +56,16 @@ pub(super) fn judge_webhook(seen: Option<&Result<(String, usize), String>>) -> F
     }
 }
 
+/// Judges the key that customers are hashed with: why it cannot be used, if it cannot.
+pub(super) fn judge_contacts(seen: &Result<(), String>) -> Finding {
+    const CHECK: &str = "contacts-key";
+    match seen {
+        Ok(()) => Finding::ok(CHECK, "the key of metrics.repeat_contacts can be used"),
+        // The sentence says how to make one.
+        Err(why) => Finding::failure(CHECK, why.clone(), "the exporter does not start without it"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +80,13 @@ mod tests {
             (found[0].status, found[0].says.as_str()),
             (Status::Warning, "every user of this machine may read key (api.key_file)")
         );
+    }
+
+    #[test]
+    fn key_of_customers_that_cannot_be_used_fails() {
+        assert_eq!(judge_contacts(&Ok(())).status, Status::Ok);
+        let found = judge_contacts(&Err("it is gone".into()));
+        assert_eq!((found.status, found.says.as_str()), (Status::Failure, "it is gone"));
     }
 
     #[test]

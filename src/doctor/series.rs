@@ -122,6 +122,8 @@ pub(super) fn of_agent(shape: Shape, config: &Config) -> u64 {
         let messages = message_additions(&tally, &channel, Timestamp::default(), &schemas, &mut Everything);
         of_channel += messages.iter().map(|series| of_one(series.key.family, series.schema, &schemas)).sum::<u64>();
     }
+    let windows = metrics.repeat_contacts.as_ref().map_or(0, |contacts| contacts.windows.len() as u64);
+    of_agent += windows * shape.channels.min(most) * RESOLUTIONS;
     of_agent + shape.channels.min(most) * of_channel
 }
 
@@ -195,6 +197,7 @@ pub(super) fn judge(inputs: &Inputs, config: &Config) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RepeatContacts;
     use crate::doctor::Status;
 
     #[test]
@@ -228,6 +231,13 @@ mod tests {
         let channel = Shape { channels: 1, intents: 0, languages: 0 };
         // Four roles, unanswered, silent.
         assert_eq!(of_agent(channel, &config) - before, 4 + 1 + 1 + histograms);
+        config.metrics.repeat_contacts = Some(RepeatContacts {
+            field: "phone".into(),
+            windows: vec!["1h".into(), "24h".into()],
+            key_file: "key".into(),
+            key: None,
+        });
+        assert_eq!(of_agent(channel, &config) - before, 4 + 1 + 1 + histograms + 2 * RESOLUTIONS);
     }
 
     #[test]

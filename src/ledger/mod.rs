@@ -209,6 +209,8 @@ pub struct Committed {
     pub exemplars: Vec<Exemplar>,
     /// Label names for which a value was folded into `other`, one entry a time.
     pub overflow: Vec<Box<str>>,
+    /// Sessions whose customer is a number that many share.
+    pub shared_contacts: u64,
     /// Commits that the database had lost and that were committed again, where several share the ledger.
     pub replayed: u64,
     /// Whether the series are all there are, and stand in place of those before even where they are less: the database has lost
@@ -232,6 +234,7 @@ impl Committed {
         self.has_lost |= later.has_lost;
         self.is_read_only |= later.is_read_only;
         self.replayed += later.replayed;
+        self.shared_contacts += later.shared_contacts;
     }
 }
 

@@ -483,6 +483,7 @@ mod tests {
                 intent: Some("Refund".into()),
                 ..Outcome::default()
             }),
+            contact: None,
             parts: crate::session::Parts::counted(false),
             malformed: vec![],
         }

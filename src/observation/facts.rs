@@ -8,6 +8,7 @@ use agntix_api::value::{Object, Scalar};
 use agntix_api::wire;
 use serde_json::value::RawValue;
 
+use super::contacts::ContactHash;
 use super::parts::AgentParts;
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedField, ExtractedKind};
@@ -20,6 +21,8 @@ pub struct ObservationConfig {
     pub extracted: Arc<[ExtractedField]>,
     /// `metrics.variables`
     pub variables: Arc<[String]>,
+    /// `metrics.repeat_contacts`, once its key was read
+    pub contacts: Option<ContactHash>,
     /// `poll.analysis_deadline`
     pub analysis_deadline: Duration,
     /// Which parts of an analysis are waited for: what the agent's earlier sessions carried.
@@ -31,6 +34,7 @@ impl From<&Config> for ObservationConfig {
         Self {
             extracted: config.metrics.extracted.clone().into(),
             variables: config.metrics.variables.clone().into(),
+            contacts: config.metrics.repeat_contacts.as_ref().and_then(ContactHash::new),
             analysis_deadline: config.poll.analysis_deadline,
             agents: AgentParts::default(),
         }
@@ -167,7 +171,8 @@ pub fn observe(
         platform: dimension(&session.platform),
         direction: dimension(&session.direction),
     };
-    Ok(Facts { id, created, channel, state, last_activity, updated, ended, outcome, parts, malformed })
+    let contact = config.contacts.as_ref().zip(session.metadata).and_then(|(contacts, metadata)| contacts.of(metadata));
+    Ok(Facts { id, created, channel, state, last_activity, updated, ended, outcome, contact, parts, malformed })
 }
 
 /// Reads a session that may be told in part, as a listing or a webhook may: what [`is_complete`] says no to is taken for
@@ -200,7 +205,8 @@ pub fn observe_entry(
 /// The listing and the webhook may carry a session cut short. What this says no to is asked for by itself.
 pub fn is_complete(session: &wire::Session<'_>, config: &ObservationConfig) -> bool {
     let has_ended = session.state.text().is_some_and(|state| !state.eq_ignore_ascii_case("open"));
-    if !config.variables.is_empty() && session.metadata.is_none() {
+    let needs_metadata = !config.variables.is_empty() || config.contacts.is_some();
+    if needs_metadata && session.metadata.is_none() {
         return false;
     }
     let Some(analysis) = session.analysis.value().filter(|_| has_ended && session.ended_at.time().is_some()) else {
@@ -434,6 +440,7 @@ mod tests {
         ObservationConfig {
             extracted: extracted.into(),
             variables: Arc::default(),
+            contacts: None,
             analysis_deadline: Duration::from_secs(900),
             agents: AgentParts::default(),
         }

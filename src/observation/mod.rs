@@ -5,6 +5,7 @@
 //! Which steps of a session are still to be counted is the ledger's knowledge, not this module's.
 
 mod additions;
+mod contacts;
 mod facts;
 mod messages;
 mod parts;
@@ -13,6 +14,7 @@ pub use additions::{
     Addition, Admit, MAX_VALUE, NONE, Named, OTHER, RESOLUTIONS, ROLES, SENTIMENTS, STATES, Step, additions,
     admitted_channel, message_additions, zero_initialized,
 };
+pub use contacts::ContactHash;
 pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
 pub use messages::{MOST_MESSAGES, MessageReader, is_sampled};
 pub use parts::{AgentParts, Carried};

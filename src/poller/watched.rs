@@ -186,6 +186,7 @@ mod tests {
                 sentiment_score: Some(-500_000),
                 ..Outcome::default()
             }),
+            contact: None,
             parts: crate::session::Parts::counted(false),
             malformed: Vec::new(),
         })

@@ -24,6 +24,8 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// Present once the outcome can be counted: the analysis has arrived, or is given up.
     pub outcome: Option<Outcome>,
+    /// A keyed hash of who the customer is, if the operator has named the field that tells.
+    pub contact: Option<[u8; 16]>,
     /// The parts of the analysis that are there.
     pub parts: Parts,
     /// What made no sense and was left out.

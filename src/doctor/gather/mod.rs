@@ -95,6 +95,8 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         Some(fault) => findings.push(secrets::judge_webhook(Some(&Err(fault.to_string())))),
         None => findings.push(secrets::judge_webhook(files.as_ref().and_then(|files| files.webhook.as_ref()))),
     }
+    let contacts = files.as_ref().and_then(|files| files.contacts.as_ref());
+    findings.extend(contacts.map(secrets::judge_contacts));
     findings.extend(files.iter().flat_map(|files| secrets::judge_files(&files.secrets)));
     findings.extend(secrets::judge_files(&listeners.secrets));
     findings.extend(judged_listeners::judge_guards(&listeners.guards, SystemClock.now()));

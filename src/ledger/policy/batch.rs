@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admission::Gate;
 use super::classification::{self, Judgement, STARTED_ONLY};
 use super::overlay::Overlay;
+use super::repeats::Customers;
 use super::room::Room;
 use super::rows::{CountedRow, LeaseWrite, Number, Rows, SeriesWrite, Writes};
 use super::state::{Decision, Policy, PolicyConfig};
@@ -25,10 +26,11 @@ const LEASES_KEPT: Duration = Duration::from_secs(120);
 
 /// A batch, and what its changes so far have come to.
 pub(super) struct Batch<'b> {
-    policy: &'b mut Policy,
-    sessions: Overlay,
-    writes: Writes,
-    sums: Sums,
+    pub(super) policy: &'b mut Policy,
+    pub(super) sessions: Overlay,
+    pub(super) writes: Writes,
+    pub(super) sums: Sums,
+    pub(super) customers: Customers,
     /// The latest time of a change.
     pub(super) now: Timestamp,
     /// How many changes the batch has.
@@ -51,6 +53,7 @@ impl<'b> Batch<'b> {
             sessions: Overlay::new(rows),
             writes: Writes::default(),
             sums: Sums::default(),
+            customers: Customers::default(),
             now: Timestamp::default(),
             changes,
             charged: 0,
@@ -100,11 +103,17 @@ impl<'b> Batch<'b> {
                 self.set(Number::Floor, floor);
             }
             self.writes.forget = forgetting.day;
+            let longest = self.policy.config.windows.iter().map(|(_, length)| *length).max();
+            // The newest session holds it down, so that a clock that jumps ahead forgets nobody.
+            let newest = self.policy.newest_contact.map(|newest| newest.min(self.now));
+            self.writes.forget_contacts = newest.zip(longest).map(|(newest, longest)| newest.minus(longest));
         }
-        let Self { policy, sessions, mut writes, .. } = self;
+        let Self { policy, sessions, customers, mut writes, .. } = self;
         sessions.write_to(&mut writes);
+        let shared_contacts = customers.shared;
+        customers.write_to(&mut writes);
         writes.admitted = policy.admission.take_added();
-        Decision { outcomes, writes, overflow: policy.admission.take_overflow() }
+        Decision { outcomes, writes, overflow: policy.admission.take_overflow(), shared_contacts }
     }
 
     fn set(&mut self, number: Number, value: i64) {
@@ -174,6 +183,7 @@ impl<'b> Batch<'b> {
         }
         if let (Some(ended), Some(outcome)) = (&facts.ended, &facts.outcome) {
             self.step(facts, Step::Outcome, &channel, look_back);
+            self.hold(facts, &channel, look_back);
             self.counted(&facts.id, facts.created, classification::remember(facts, outcome));
             let historic = look_back.is_historic(ended.at);
             if self.policy.config.reads_messages_of(&facts.id) && !historic {
@@ -341,6 +351,7 @@ impl<'b> Batch<'b> {
                 updated: None,
                 ended: Some(Ended { at, duration_ms: None }),
                 outcome: Some(outcome.clone()),
+                contact: None,
                 parts: Parts::NONE,
                 malformed: Vec::new(),
             };

@@ -145,6 +145,7 @@ mod tests {
             updated: at.map(|seconds| created.plus(Duration::from_secs(seconds))),
             ended: None,
             outcome: None,
+            contact: None,
             parts: crate::session::Parts::counted(false),
             malformed: Vec::new(),
         }

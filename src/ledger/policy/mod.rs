@@ -9,7 +9,9 @@
 mod admission;
 mod batch;
 pub(in crate::ledger) mod classification;
+pub(in crate::ledger) mod contacts;
 mod overlay;
+mod repeats;
 pub(in crate::ledger) mod retention;
 pub(in crate::ledger) mod room;
 pub(in crate::ledger) mod rows;

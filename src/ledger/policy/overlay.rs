@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::contacts::ContactKey;
 use super::rows::{CountedRow, CountedWrite, PendingWrite, Rows, Writes, session_key};
 use crate::ledger::Pending;
 
@@ -35,6 +36,11 @@ impl Overlay {
     pub(in crate::ledger) fn new(loaded: Rows) -> Self {
         let touched = loaded.pending.len().max(loaded.counted.len());
         Self { loaded, places: HashMap::with_capacity(touched), sessions: Vec::with_capacity(touched) }
+    }
+
+    /// What was loaded of a customer, once.
+    pub(in crate::ledger) fn take_contact(&mut self, key: &ContactKey) -> Option<Box<[u8]>> {
+        self.loaded.contacts.remove(key)
     }
 
     /// What all series were charged before the batch.

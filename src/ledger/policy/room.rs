@@ -12,6 +12,9 @@ use crate::config::{ExtractedKind, MetricsConfig};
 use crate::observation::{OTHER, RESOLUTIONS, ROLES, SENTIMENTS, STATES};
 use exposition::{BucketSchemaId, BucketSchemas, Kind, LabelSet};
 
+/// How many sessions of a customer one more can make repeat contacts, itself included.
+const CONTACTS_HELD: u64 = 17;
+
 /// What series are charged.
 #[derive(Clone, Debug)]
 pub(in crate::ledger) struct Charges {
@@ -30,6 +33,7 @@ impl Charges {
         config: &MetricsConfig,
         reads_messages: bool,
     ) -> Self {
+        let windows = config.repeat_contacts.as_ref().map_or(0, |contacts| contacts.windows.len() as u64);
         let (extracted, variables) = (&config.extracted, config.variables.len() as u64);
         let lines = |family, schema| lines(family, schema, bucket_schemas);
         let (resolutions, sentiments) = (RESOLUTIONS.len() as u64 + 1, SENTIMENTS.len() as u64 + 1);
@@ -62,10 +66,12 @@ impl Charges {
             + resolutions * confidence
             + lines(Family::IntentConfidence, buckets::CONFIDENCE)
             + fields.sum::<u64>()
+            + windows
+            + variables * resolutions
             + 2;
         // All that one session can bring: under its own channel, or under `other` if it turns out that nothing fits.
         let change =
-            2 * (channel + agent) + confidence + 6 + extracted.len() as u64 + variables;
+            2 * (channel + agent) + confidence + 6 + extracted.len() as u64 + variables + CONTACTS_HELD * windows;
         Self { bucket_schemas: Arc::clone(bucket_schemas), channel, agent, change, reads_messages }
     }
 
@@ -84,6 +90,7 @@ impl Charges {
             Family::Languages => is_listed("language", &[]) && has_listed_outcome(),
             Family::Variables => is_listed("value", &[]) && has_listed_outcome(),
             Family::ExtractedValues => is_listed("value", &[]),
+            Family::RepeatContacts => is_listed("agent_id", &[]),
             // Of an earlier configuration, if they are not read any more.
             Family::Messages => self.reads_messages && is_listed("role", &ROLES),
             Family::Turns | Family::FirstResponse | Family::Response | Family::Unanswered | Family::Silent => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::contacts::ContactKey;
 use super::sums::Additions;
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
@@ -40,6 +41,8 @@ pub(in crate::ledger) struct Rows {
     pub(in crate::ledger) pending: HashMap<Arc<str>, Pending>,
     /// Of each session of [`wanted_counted`] that is counted.
     pub(in crate::ledger) counted: HashMap<Arc<str>, CountedRow>,
+    /// Of each customer of [`wanted_contacts`] what is remembered.
+    pub(in crate::ledger) contacts: HashMap<ContactKey, Box<[u8]>>,
     /// What all series are charged (see [`room`](super::room)).
     pub(in crate::ledger) charged: u64,
 }
@@ -69,6 +72,14 @@ pub(in crate::ledger) fn wanted_counted<'c>(
     })
 }
 
+/// The customers whose rows a batch needs; some perhaps more than once.
+pub(in crate::ledger) fn wanted_contacts(changes: &[Change]) -> impl Iterator<Item = ContactKey> {
+    changes.iter().filter_map(|change| match change {
+        Change::Session { facts, .. } if facts.outcome.is_some() => facts.contact,
+        _ => None,
+    })
+}
+
 /// What is known between the batches, as it is stored.
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Known {
@@ -88,6 +99,8 @@ pub(in crate::ledger) struct Known {
     pub(in crate::ledger) look_back_done: bool,
     /// [`Number::Watermark`]
     pub(in crate::ledger) watermark: Option<Timestamp>,
+    /// Agents and types of the sessions of customers, by their numbers.
+    pub(in crate::ledger) contact_places: Vec<(Box<str>, Box<str>)>,
 }
 
 /// A label value that has series of its own.
@@ -141,6 +154,12 @@ pub(in crate::ledger) struct Writes {
     pub(in crate::ledger) agents: Vec<(Box<str>, i64)>,
     /// Label values that were not admitted before.
     pub(in crate::ledger) admitted: Vec<Admitted>,
+    /// What is remembered of customers; each once.
+    pub(in crate::ledger) contacts: Vec<ContactWrite>,
+    /// Agents and types that have a number from now on.
+    pub(in crate::ledger) contact_places: Vec<(u16, Box<str>, Box<str>)>,
+    /// Customers whose newest session ended before it are forgotten; not all of them at once.
+    pub(in crate::ledger) forget_contacts: Option<Timestamp>,
     /// Requests that may be sent.
     pub(in crate::ledger) leases: Vec<LeaseWrite>,
     /// What becomes of the series, in this order.
@@ -167,6 +186,19 @@ pub(in crate::ledger) struct CountedWrite {
     pub(in crate::ledger) before: Option<CountedRow>,
     /// The row as it is to be.
     pub(in crate::ledger) after: Option<CountedRow>,
+}
+
+/// What becomes of the row of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::ledger) struct ContactWrite {
+    /// The customer.
+    pub(in crate::ledger) key: ContactKey,
+    /// There was a row.
+    pub(in crate::ledger) is_known: bool,
+    /// When their newest session ended, in milliseconds.
+    pub(in crate::ledger) newest: i64,
+    /// What is remembered; nothing: the row goes.
+    pub(in crate::ledger) record: Option<Box<[u8]>>,
 }
 
 /// A change of the leased requests.

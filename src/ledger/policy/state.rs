@@ -31,6 +31,8 @@ pub struct PolicyConfig {
     pub extracted: Arc<[ExtractedField]>,
     /// `metrics.variables`
     pub variables: Arc<[String]>,
+    /// `metrics.repeat_contacts`: the windows, by the value of their label.
+    pub windows: Arc<[(String, Duration)]>,
     /// `[messages]`
     pub messages: MessagesConfig,
     /// What is learned of the agents; it outlives the policy.
@@ -47,6 +49,7 @@ impl From<&Config> for PolicyConfig {
             hold: config.metrics.new_series_hold,
             extracted: config.metrics.extracted.clone().into(),
             variables: config.metrics.variables.clone().into(),
+            windows: windows(config),
             messages: config.messages,
             agents: AgentParts::default(),
             charges: Charges::new(&bucket_schemas, &config.metrics, config.messages.enabled),
@@ -54,6 +57,11 @@ impl From<&Config> for PolicyConfig {
             bounds: Bounds::from(&config.metrics),
         }
     }
+}
+
+fn windows(config: &Config) -> Arc<[(String, Duration)]> {
+    let Some(contacts) = &config.metrics.repeat_contacts else { return Arc::default() };
+    contacts.windows.iter().cloned().zip(contacts.lengths()).collect()
 }
 
 impl PolicyConfig {
@@ -83,6 +91,10 @@ pub(in crate::ledger) struct Policy {
     pub(super) retention: Retention,
     pub(super) look_back: LookBack,
     pub(super) watermark: Option<Timestamp>,
+    /// Agents and types of the sessions of customers; their numbers are their places.
+    pub(super) contact_places: Vec<(Box<str>, Box<str>)>,
+    /// When the newest session ended whose customer is known, since this process began.
+    pub(super) newest_contact: Option<Timestamp>,
     /// The channels whose series are zero-initialized. Shared with all pending sessions: a tracker
     /// holds 100,000 of a few hundred channels.
     pub(super) channels: HashSet<Arc<Channel>>,
@@ -97,6 +109,8 @@ pub(in crate::ledger) struct Decision {
     pub(in crate::ledger) writes: Writes,
     /// Label names for which a value was folded into `other`, one entry a time.
     pub(in crate::ledger) overflow: Vec<Box<str>>,
+    /// Sessions whose customer is a number that many share.
+    pub(in crate::ledger) shared_contacts: u64,
 }
 
 impl Policy {
@@ -108,6 +122,8 @@ impl Policy {
             retention: Retention::new(known.days, config.retention, (known.initial_floor, known.floor)),
             look_back: LookBack { first_start: known.first_start, done: known.look_back_done },
             watermark: known.watermark,
+            contact_places: known.contact_places,
+            newest_contact: None,
             channels: HashSet::new(),
             config,
         }

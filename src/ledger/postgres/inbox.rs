@@ -194,6 +194,8 @@ struct Session {
     updated: Option<i64>,
     ended: Option<(i64, Option<u64>)>,
     outcome: Option<Analysis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contact: Option<[u8; 16]>,
     parts: u8,
 }
 
@@ -238,7 +240,7 @@ fn encode(change: &Change, names: &Names) -> Option<Vec<u8>> {
 }
 
 fn session(facts: &Facts, names: &Names) -> Session {
-    let Facts { created, channel, state, last_activity, updated, ended, outcome, parts, .. } = facts;
+    let Facts { created, channel, state, last_activity, updated, ended, outcome, contact, parts, .. } = facts;
     let extracted = |(place, value): &(usize, Extracted)| {
         let name = names.extracted.get(*place)?.field.clone();
         Some(match value {
@@ -268,6 +270,7 @@ fn session(facts: &Facts, names: &Names) -> Session {
         updated: updated.map(Timestamp::as_millis),
         ended: ended.as_ref().map(|ended| (ended.at.as_millis(), ended.duration_ms)),
         outcome: outcome.as_ref().map(analysis),
+        contact: *contact,
         parts: parts.bits(),
     }
 }
@@ -305,6 +308,7 @@ pub(super) fn decode(bytes: &[u8], names: &Names) -> Option<Change> {
         updated: session.updated.map(Timestamp::from_millis),
         ended: session.ended.map(|(at, duration_ms)| Ended { at: Timestamp::from_millis(at), duration_ms }),
         outcome: session.outcome.map(outcome),
+        contact: session.contact,
         parts: Parts::from_bits(session.parts),
         // They were reported where the delivery was taken.
         malformed: Vec::new(),
@@ -331,6 +335,7 @@ mod tests {
     fn delivery_is_read_as_it_was_written_also_under_another_order_of_fields() {
         let mut whole = Facts::clone(&facts("s\0\u{1F600}", Some(5), Some("Refund")));
         whole.updated = Some(at(9));
+        whole.contact = Some([7; 16]);
         let extracted = [(0, Extracted::Value("gold".into())), (1, Extracted::Number(1_500))];
         whole.outcome.as_mut().unwrap().extracted = extracted.to_vec();
         whole.outcome.as_mut().unwrap().variables = vec![(0, "spring".into()), (1, "acme".into())];

@@ -14,9 +14,10 @@ use super::statements::{Parameter, Statements};
 use super::totals::StoredSeries;
 use crate::clock::Timestamp;
 use crate::ledger::policy::Policy;
+use crate::ledger::policy::contacts::ContactKey;
 use crate::ledger::policy::rows::{
-    Admitted, CountedRow, Known, LeaseWrite, Number, PendingWrite, Rows, Writes, session_key, wanted_counted,
-    wanted_pending,
+    Admitted, ContactWrite, CountedRow, Known, LeaseWrite, Number, PendingWrite, Rows, Writes, session_key,
+    wanted_contacts, wanted_counted, wanted_pending,
 };
 use crate::ledger::{Change, Lease, Pending, encoding};
 use crate::session::{Channel, Source, Stage};
@@ -68,6 +69,12 @@ pub(super) async fn stored(connection: &Connection, ahead_ms: i64) -> Result<Sto
     stored.known.first_start = stored.number(Number::FirstStart).map(Timestamp::from_millis);
     stored.known.look_back_done = stored.number(Number::LookBackDone) == Some(1);
     stored.known.watermark = stored.number(Number::Watermark).map(Timestamp::from_millis);
+    for row in query(format!("SELECT agent, session_type FROM {schema}.contact_places ORDER BY number")).await? {
+        let (Some(agent), Some(session_type)) = (text(&row, 0), text(&row, 1)) else {
+            return Err(damaged("a row of contact_places"));
+        };
+        stored.known.contact_places.push((agent, session_type));
+    }
     let mut channels = HashSet::new();
     for row in query(format!("SELECT {PENDING} FROM {schema}.pending")).await? {
         let pending = pending(&row).ok_or_else(|| damaged("a row of pending"))?;
@@ -173,14 +180,77 @@ pub(super) async fn load(
     let counted = wanted_counted(changes, &rows.pending)
         .filter_map(|(id, _)| Some((Arc::clone(id), *found.get(session_key(id).as_slice())?)));
     rows.counted = counted.collect();
+    rows.contacts = contacts(connection, changes, limit).await?;
     Ok(rows)
+}
+
+/// What is remembered of the customers of a batch; nothing is asked where none is to be recognised.
+async fn contacts(
+    connection: &Connection,
+    changes: &[Change],
+    limit: Duration,
+) -> Result<HashMap<ContactKey, Box<[u8]>>, PostgresError> {
+    let keys: Vec<ContactKey> = wanted_contacts(changes).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
+    let query = format!("SELECT key, record FROM {}.contacts WHERE key = ANY($1)", connection.database().schema());
+    let keys: [(&(dyn ToSql + Sync), Type); 1] = [(&keys, Type::BYTEA_ARRAY)];
+    let rows = connection.ask(limit, |client| client.query_typed(&query, &keys)).await?;
+    let row = |row: &Row| Some((row.get::<_, &[u8]>(0).try_into().ok()?, row.get::<_, &[u8]>(1).into()));
+    Ok(rows.iter().filter_map(row).collect())
+}
+
+fn write_contacts(
+    statements: &mut Statements,
+    schema: &str,
+    contacts: Vec<ContactWrite>,
+    places: &[(u16, Box<str>, Box<str>)],
+) {
+    if !places.is_empty() {
+        let insert = format!("INSERT INTO {schema}.contact_places SELECT * FROM unnest($1, $2, $3)");
+        let text = |text: &str| text.as_bytes().to_vec();
+        let parameters = vec![
+            array(column(places, |place| i32::from(place.0)), Type::INT4_ARRAY),
+            array(column(places, |place| text(&place.1)), Type::BYTEA_ARRAY),
+            array(column(places, |place| text(&place.2)), Type::BYTEA_ARRAY),
+        ];
+        statements.push(insert, parameters);
+    }
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for ContactWrite { key, newest, record, .. } in contacts {
+        match record {
+            Some(record) => kept.push((key.to_vec(), newest, record.into_vec())),
+            None => gone.push(key.to_vec()),
+        }
+    }
+    if !kept.is_empty() {
+        kept.sort_unstable();
+        let insert = format!(
+            "INSERT INTO {schema}.contacts SELECT * FROM unnest($1, $2, $3) \
+             ON CONFLICT (key) DO UPDATE SET newest = excluded.newest, record = excluded.record"
+        );
+        let parameters = vec![
+            array(column(&kept, |row| row.0.clone()), Type::BYTEA_ARRAY),
+            array(column(&kept, |row| row.1), Type::INT8_ARRAY),
+            array(column(&kept, |row| row.2.clone()), Type::BYTEA_ARRAY),
+        ];
+        statements.push(insert, parameters);
+    }
+    if !gone.is_empty() {
+        gone.sort_unstable();
+        let delete = format!("DELETE FROM {schema}.contacts WHERE key = ANY($1)");
+        statements.push(delete, vec![array(gone, Type::BYTEA_ARRAY)]);
+    }
 }
 
 /// What a batch writes besides the series, as statements; rows in the order of their keys, so that no two transactions can
 /// wait for each other. `requests` are the requests leased lately, and how far the database's clock is ahead of this machine's.
 pub(super) fn write(statements: &mut Statements, schema: &str, writes: Writes, requests: (&mut Vec<Lease>, i64)) {
-    let Writes { keep_for_good, new_days, pending, counted, forget, numbers, agents, admitted, leases, series: _ } =
-        writes;
+    let Writes { keep_for_good, new_days, pending, counted, forget, numbers, agents, admitted, .. } = writes;
+    // Series are the caller's, and customers that are too old are deleted while nothing else is to be done.
+    let Writes { contacts, contact_places, leases, series: _, forget_contacts: _, .. } = writes;
     if !keep_for_good.is_empty() {
         let days = || vec![array(keep_for_good.clone(), Type::INT8_ARRAY)];
         statements.push(format!("UPDATE {schema}.counted SET day = NULL WHERE day = ANY($1)"), days());
@@ -249,6 +319,7 @@ pub(super) fn write(statements: &mut Statements, schema: &str, writes: Writes, r
             ],
         );
     }
+    write_contacts(statements, schema, contacts, &contact_places);
     if !leases.is_empty() {
         write_requests(statements, schema, &leases, requests);
     }

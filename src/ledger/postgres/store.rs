@@ -5,7 +5,7 @@
 //! number of the last commit. So nothing that was read before can be old, and a replica that was asleep changes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exposition::{BucketSchema, BucketSchemas};
 use hashbrown::HashMap;
@@ -23,10 +23,13 @@ use super::snapshot::{self, Snapshot};
 use super::statements::{Statements, milliseconds, number};
 use super::totals::Totals;
 use crate::catalogue::{SeriesKey, SeriesState};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ledger::policy::rows::{Number, SeriesWrite};
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
 use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, Lease, Opened, encoding};
+
+/// Customers that are too old are deleted this often.
+const CONTACTS_DELETED_EVERY: Duration = Duration::from_secs(60);
 
 /// How often a transaction that the database could not fit in is tried again.
 const MOST_TRIES: u32 = 10;
@@ -73,6 +76,10 @@ pub(super) struct Store {
     /// Whether what was shown before is known to be in this database; else its row of the lease does not say so.
     is_settled: bool,
     is_synchronous: bool,
+    /// Customers whose newest session ended before it are forgotten.
+    forget_contacts: Option<Timestamp>,
+    /// When the customers that are too old were last deleted.
+    contacts_deleted: Option<Instant>,
 }
 
 impl Store {
@@ -123,10 +130,16 @@ impl Store {
             has_forgotten: true,
             is_settled: position.is_settled,
             is_synchronous: position.is_synchronous,
+            forget_contacts: None,
+            contacts_deleted: None,
             config,
         };
         if !changed.is_empty() {
             store.write_buckets(&changed).await?;
+        }
+        if store.config.policy.windows.is_empty() {
+            // Nobody is to be recognised any more.
+            store.delete_contacts(i64::MAX).await?;
         }
         Ok((store, opened))
     }
@@ -140,7 +153,7 @@ impl Store {
         let mut rows = rows::load(&self.connection, &self.policy, changes, self.config.lease).await?;
         rows.charged = self.totals.charged();
         let totals = &self.totals;
-        let Decision { outcomes, mut writes, overflow } =
+        let Decision { outcomes, mut writes, overflow, shared_contacts } =
             self.policy.decide(rows, changes, &mut |key: &SeriesKey| totals.has(key));
         let (mut row, mut committed) = (Row::default(), Committed::default());
         for write in std::mem::take(&mut writes.series) {
@@ -158,12 +171,13 @@ impl Store {
             row.push(&Item::LookBackDone);
         }
         self.has_forgotten |= writes.forget.is_some();
+        self.forget_contacts = writes.forget_contacts.or(self.forget_contacts);
         let mut statements = self.next_commit(row);
         let schema = self.connection.database().schema().to_owned();
         rows::write(&mut statements, &schema, writes, (&mut self.requests, self.ahead_ms));
         self.send(&statements).await?;
         self.sequence += 1;
-        Ok((outcomes, Committed { overflow, ..committed }))
+        Ok((outcomes, Committed { overflow, shared_contacts, ..committed }))
     }
 
     /// The begin of the transaction of the next commit: the lease, and the row from which the others learn of it.
@@ -291,7 +305,8 @@ impl Store {
 
     /// Whether counted ids of forgotten days may still be there.
     pub(super) fn has_forgotten(&self) -> bool {
-        self.has_forgotten
+        let is_due = self.contacts_deleted.is_none_or(|deleted| deleted.elapsed() >= CONTACTS_DELETED_EVERY);
+        self.has_forgotten || self.forget_contacts.is_some() && is_due
     }
 
     /// Deletes some of the counted ids of forgotten days: few enough that nobody waits for it.
@@ -305,7 +320,19 @@ impl Store {
         statements.push(delete, Vec::new());
         let changed = self.send(&statements).await?;
         self.has_forgotten = changed.last().is_some_and(|deleted| *deleted > 0);
+        if let Some(before) = self.forget_contacts.take() {
+            self.contacts_deleted = Some(Instant::now());
+            self.delete_contacts(before.as_millis()).await?;
+        }
         Ok(())
+    }
+
+    /// Deletes the customers whose newest session ended before then, in milliseconds.
+    async fn delete_contacts(&mut self, before: i64) -> Result<(), PostgresError> {
+        let delete = format!("DELETE FROM {}.contacts WHERE newest < $1", self.connection.database().schema());
+        let mut statements = self.fenced("sequence", "sequence");
+        statements.push(delete, vec![number(before)]);
+        self.send(&statements).await.map(drop)
     }
 
     /// Takes a reloaded configuration into effect, but for the buckets, which need a restart.

@@ -29,6 +29,8 @@ pub(super) const FORMAT: Format = Format { number: 1, compatible: 1, upgrades: &
 /// - `commits`: what each commit has made of the series, by its number; those up to `lease.folded` are in `series` as well.
 /// - `series`, `buckets`: the series as of `lease.folded`, and the bounds that the histograms among them were counted with.
 /// - `pending`, `counted`, `days`, `numbers`, `agents`, `admitted`, `requests`: what the policy asks for and gives.
+/// - `contacts`, `contact_places`: of each customer a keyed hash, when their newest session ended, and their sessions; and the
+///   numbers of the agents and types in these.
 /// - `inbox`: deliveries that were acknowledged and are still to be counted.
 /// - `gauges`: what is not counted but shown, as whoever counts saw it last.
 /// - `replicas`: who is there, and what each had seen when another server became the primary.
@@ -63,6 +65,9 @@ CREATE TABLE {s}.admitted (label text, agent bytea, value bytea, PRIMARY KEY (la
 CREATE TABLE {s}.requests (
     place integer PRIMARY KEY, granted bigint NOT NULL, count bigint NOT NULL, per_window bigint NOT NULL
 );
+CREATE TABLE {s}.contacts (key bytea PRIMARY KEY, newest bigint NOT NULL, record bytea NOT NULL);
+CREATE INDEX contacts_by_age ON {s}.contacts (newest);
+CREATE TABLE {s}.contact_places (number integer PRIMARY KEY, agent bytea NOT NULL, session_type bytea NOT NULL);
 CREATE TABLE {s}.inbox (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), delivery bytea NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

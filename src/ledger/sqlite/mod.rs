@@ -7,6 +7,7 @@
 mod backup;
 mod begin;
 mod checksums;
+mod contacts;
 mod counted;
 mod header;
 mod in_place;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use hashbrown::hash_map::Entry;
 use rusqlite::{Connection, Result};
 
+use super::contacts::Sweep;
 use super::counted::CountedTables;
 use super::totals::Totals;
-use super::{leases, meta, pending};
+use super::{contacts, leases, meta, pending};
 use crate::ledger::policy::Policy;
 use crate::ledger::policy::rows::{
     Admitted, CountedRow, CountedWrite, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, Writes,
-    wanted_counted, wanted_pending,
+    wanted_contacts, wanted_counted, wanted_pending,
 };
 use crate::ledger::{Change, Committed};
 
@@ -30,6 +31,7 @@ pub(super) fn known(connection: &Connection, counted: &CountedTables) -> Result<
         first_start: meta::time(connection, Number::FirstStart)?,
         look_back_done: meta::is_set(connection, Number::LookBackDone)?,
         watermark: meta::time(connection, Number::Watermark)?,
+        contact_places: contacts::places(connection)?,
     })
 }
 
@@ -49,6 +51,13 @@ pub(super) fn load(
             rows.pending.insert(Arc::clone(id), found);
         }
     }
+    for key in wanted_contacts(changes) {
+        if let Entry::Vacant(free) = rows.contacts.entry(key)
+            && let Some(found) = contacts::find(connection, &key)?
+        {
+            free.insert(found);
+        }
+    }
     for (id, created) in wanted_counted(changes, &rows.pending) {
         if let Entry::Vacant(free) = rows.counted.entry(Arc::clone(id))
             && let Some(found) = counted.find(connection, id, created, policy.retention().is_old(created))?
@@ -64,6 +73,7 @@ pub(super) fn write(
     connection: &Connection,
     counted: &mut CountedTables,
     totals: &mut Totals,
+    sweep: &mut Sweep,
     policy: &Policy,
     writes: Writes,
 ) -> Result<Committed> {
@@ -99,6 +109,13 @@ pub(super) fn write(
         connection
             .prepare_cached("INSERT INTO admitted VALUES (?1, ?2, ?3, row_added('admitted', ?1, ?2, ?3))")?
             .execute((label, agent, value))?;
+    }
+    for (number, agent, session_type) in writes.contact_places {
+        connection.prepare_cached(contacts::INSERT_PLACE)?.execute((number, agent, session_type))?;
+    }
+    writes.contacts.iter().try_for_each(|write| contacts::write(connection, write))?;
+    if let Some(before) = writes.forget_contacts {
+        sweep.forget(connection, before)?;
     }
     for write in writes.leases {
         match write {

@@ -6,6 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Result, TransactionBehavior};
 
 use super::checksums::Checksums;
+use super::contacts::{self, Sweep};
 use super::counted::CountedTables;
 use super::in_place::{Fault, InPlace};
 use super::mark::Mark;
@@ -51,6 +52,7 @@ struct Cached {
     policy: Policy,
     counted: CountedTables,
     totals: Totals,
+    sweep: Sweep,
 }
 
 impl Store {
@@ -87,6 +89,9 @@ impl Store {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             totals::catch_up_after_crash(&connection)?;
             series::carry_over(&connection, &config.policy.bucket_schemas)?;
+            if config.policy.windows.is_empty() {
+                contacts::forget_all(&connection)?;
+            }
             checksums.write(&connection)?;
             connection.execute_batch("COMMIT")?;
             Cached::load(&connection, &config, &checksums)
@@ -196,7 +201,7 @@ impl Store {
 
     fn transact(&mut self, changes: &[Change]) -> Result<(Vec<CommitOutcome>, Committed)> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let Cached { policy, counted, totals } = &mut self.cached;
+        let Cached { policy, counted, totals, sweep } = &mut self.cached;
         let rows = rows::load(&transaction, counted, totals, policy, changes)?;
         let mut failed = None;
         let mut exists = |key: &SeriesKey| {
@@ -205,15 +210,15 @@ impl Store {
                 true
             })
         };
-        let Decision { outcomes, writes, overflow } = policy.decide(rows, changes, &mut exists);
+        let Decision { outcomes, writes, overflow, shared_contacts } = policy.decide(rows, changes, &mut exists);
         if let Some(error) = failed {
             return Err(error);
         }
-        let committed = rows::write(&transaction, counted, totals, policy, writes)?;
+        let committed = rows::write(&transaction, counted, totals, sweep, policy, writes)?;
         self.checksums.write_counting(&transaction)?;
         transaction.commit()?;
         self.mark.write(self.checksums.commit());
-        Ok((outcomes, Committed { overflow, ..committed }))
+        Ok((outcomes, Committed { overflow, shared_contacts, ..committed }))
     }
 
     /// Checks one day of ids that was not checked yet. Gives whether there was one.
@@ -247,6 +252,7 @@ impl Cached {
             policy: Policy::new(config.policy.clone(), rows::known(connection, &counted)?),
             counted,
             totals: Totals::load(connection, &config.policy.bucket_schemas, config.policy.charges())?,
+            sweep: Sweep::default(),
         })
     }
 }

@@ -31,8 +31,15 @@ CREATE TABLE leases (
     granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL, hash INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE counted_old (id BLOB PRIMARY KEY, parts INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE contact_places (
+    number INTEGER PRIMARY KEY, agent TEXT NOT NULL, type TEXT NOT NULL, hash INTEGER NOT NULL
+) STRICT;
+CREATE TABLE contacts (key BLOB PRIMARY KEY, record BLOB NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL, hash INTEGER NOT NULL) STRICT;
 ";
+
+/// The tables that are in no format before 4.
+const SINCE_4: [&str; 2] = ["contact_places", "contacts"];
 
 /// The names of [`TABLES`], but of the one with the checksums of the others.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
@@ -46,8 +53,7 @@ pub(super) fn tables_in(format: i64) -> impl Iterator<Item = &'static str> {
 
 /// The names and declarations of [`TABLES`], as far as they are in a format that has checksums.
 pub(super) fn declared_in(format: i64) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let _ = format;
-    declared()
+    declared().filter(move |(name, _)| format >= 4 || !SINCE_4.contains(name))
 }
 
 /// The names and declarations of [`TABLES`], as SQLite keeps them.

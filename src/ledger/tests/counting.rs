@@ -8,7 +8,7 @@ use super::{Backend, at, facts, session, totals};
 use crate::catalogue::Family;
 use crate::catalogue::SeriesState;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, RepeatContacts};
 use crate::ledger::{Change, CommitOutcome, Lease, Opened};
 use crate::session::{Ended, Facts, MessageTally, Source, Stage};
 
@@ -82,6 +82,39 @@ pub(super) fn messages_are_counted_once_and_only_of_sessions_that_wait_for_them<
     assert_eq!(value("agntix_session_first_response_seconds", "").last(), Some(&1_250));
     assert_eq!(value("agntix_sessions_started_total", ""), [3]);
     assert!(!totals.keys().any(|key| key.starts_with("agntix_sessions_silent_total")));
+}
+
+pub(super) fn customers_who_come_back_are_counted_once_for_each_window_whatever_the_order<B: Backend>() {
+    let mut config = Config::default();
+    let windows = ["24h", "7d"].map(str::to_owned).to_vec();
+    config.metrics.repeat_contacts =
+        Some(RepeatContacts { field: "phone".into(), windows, key_file: "key".into(), key: None });
+    let mut ledger = B::begin(config);
+    ledger.commit(vec![Change::FirstStart(at(-1_000_000_000)), Change::LookBackDone]);
+    let visit = |id: &str, customer: u8, hour: i64, resolution: &str| {
+        let (created, ended) = (at(hour * 3_600_000), at(hour * 3_600_000 + 60_000));
+        let mut facts = Facts::clone(&facts(id, Some(0), Some("Refund")));
+        (facts.created, facts.contact) = (created, Some([customer; 16]));
+        facts.ended = Some(Ended { at: ended, duration_ms: Some(60_000) });
+        facts.outcome.as_mut().unwrap().resolution = Some(resolution.into());
+        Change::Session { facts: Arc::new(facts), source: Source::Listing, now: at(100 * 3_600_000) }
+    };
+    // The newest first, as a listing has them, in one batch; and one that came back before it was known of an earlier one.
+    let newest_first = [visit("c", 1, 60, "resolved"), visit("b", 1, 30, "unresolved"), visit("a", 1, 20, "resolved")];
+    ledger.commit(newest_first.to_vec());
+    ledger.commit(newest_first.to_vec());
+    ledger.commit(vec![visit("other", 2, 21, "resolved"), visit("later", 3, 99, "resolved")]);
+    ledger.reopen();
+    ledger.commit(vec![visit("late", 3, 98, "partially_resolved"), visit("stranger", 4, 50, "resolved")]);
+    let totals = totals(&ledger.reopen().series);
+    let value = |resolution: &str, within: &str| {
+        let labels =
+            format!(r#"agent_id="A",session_type="voice",previous_resolution="{resolution}",within="{within}""#);
+        totals.get(&format!("agntix_session_repeat_contacts_total{{{labels}}}")).map(|counts| counts[0])
+    };
+    assert_eq!((value("resolved", "24h"), value("resolved", "7d")), (Some(1), Some(1)));
+    assert_eq!((value("unresolved", "24h"), value("unresolved", "7d")), (None, Some(1)));
+    assert_eq!((value("partially_resolved", "24h"), value("partially_resolved", "7d")), (Some(1), Some(1)));
 }
 
 pub(super) fn a_changed_analysis_is_a_reclassification_and_nothing_else<B: Backend>() {

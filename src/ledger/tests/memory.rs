@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::policy::rows::{
     Admitted, CountedRow, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, SessionKey, Writes, session_key,
-    wanted_counted, wanted_pending,
+    wanted_contacts, wanted_counted, wanted_pending,
 };
 use crate::ledger::policy::sums::Additions;
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
@@ -34,6 +34,8 @@ struct Stored {
     admitted: Vec<Admitted>,
     agents: BTreeMap<Box<str>, i64>,
     leases: Vec<Lease>,
+    contacts: HashMap<[u8; 16], Box<[u8]>>,
+    contact_places: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Memory {
@@ -48,13 +50,14 @@ impl Memory {
     }
 
     fn decide(&mut self, changes: &[Change]) -> Decision {
-        let Stored { pending, counted, series, .. } = &self.stored;
+        let Stored { pending, counted, series, contacts, .. } = &self.stored;
         let price = self.policy.config().charges();
         let of = |state: &SeriesState| price.of(state.key.family, state.key.labels.as_str(), state.schema);
         let mut rows = Rows { charged: series.values().map(of).sum(), ..Rows::default() };
         rows.pending = wanted_pending(changes).filter_map(|id| Some((id.clone(), pending.get(id)?.clone()))).collect();
         let counted = |(id, _): (&Arc<str>, Timestamp)| Some((Arc::clone(id), *counted.get(&session_key(id))?));
         rows.counted = wanted_counted(changes, &rows.pending).filter_map(counted).collect();
+        rows.contacts = wanted_contacts(changes).filter_map(|key| Some((key, contacts.get(&key)?.clone()))).collect();
         self.policy.decide(rows, changes, &mut |key| series.contains_key(key))
     }
 }
@@ -107,6 +110,7 @@ impl Stored {
             first_start: self.number(Number::FirstStart).map(Timestamp::from_millis),
             look_back_done: self.number(Number::LookBackDone) == Some(1),
             watermark: self.number(Number::Watermark).map(Timestamp::from_millis),
+            contact_places: self.contact_places.clone(),
         }
     }
 
@@ -136,6 +140,17 @@ impl Stored {
         if let Some(day) = writes.forget {
             assert!(self.days.remove(&day));
             self.counted.retain(|_, row| row.day != Some(day));
+        }
+        for write in writes.contacts {
+            let before = match write.record {
+                Some(record) => self.contacts.insert(write.key, record),
+                None => self.contacts.remove(&write.key),
+            };
+            assert_eq!(before.is_some(), write.is_known, "a row is as it was loaded");
+        }
+        for (number, agent, session_type) in writes.contact_places {
+            assert_eq!(usize::from(number), self.contact_places.len());
+            self.contact_places.push((agent, session_type));
         }
         self.numbers.extend(writes.numbers);
         self.agents.extend(writes.agents);

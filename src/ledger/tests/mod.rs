@@ -47,6 +47,7 @@ pub(in crate::ledger) fn facts(id: &str, ended: Option<i64>, outcome: Option<&st
             intent: Some(intent.into()),
             ..Outcome::default()
         }),
+        contact: None,
         parts: Parts::counted(false),
         malformed: Vec::new(),
     })
@@ -158,6 +159,7 @@ macro_rules! on_each_backend {
 }
 
 on_each_backend! {
+    customers_who_come_back_are_counted_once_for_each_window_whatever_the_order
     messages_are_counted_once_and_only_of_sessions_that_wait_for_them
     a_session_is_counted_step_by_step_and_once
     a_changed_analysis_is_a_reclassification_and_nothing_else

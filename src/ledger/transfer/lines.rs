@@ -46,6 +46,10 @@ pub(in crate::ledger) enum Line {
     Pending(Pending),
     /// Requests that may have been sent: when they were granted, how many, of how many a window.
     Lease(i64, i64, i64),
+    /// The number of an agent and type among those of customers' sessions.
+    ContactPlace(i64, String, String),
+    /// A customer, as a keyed hash, and what is remembered of their sessions; both in hexadecimal.
+    Contact(String, String),
     /// A counted session.
     Counted {
         /// Days since 1970; absent for sessions that were older than the retention when the state was begun.
@@ -106,6 +110,25 @@ impl Line {
     }
 }
 
+/// Bytes in hexadecimal.
+pub(in crate::ledger) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The key and the record of a customer.
+///
+/// # Errors
+/// If they are not what a line has of one.
+pub(in crate::ledger) fn contact_of(key: &str, record: &str) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let bytes = |text: &str| {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        if rest.is_empty() { pairs.iter().map(byte).collect::<Option<Vec<u8>>>() } else { None }
+    };
+    let key = bytes(key).filter(|key| key.len() == 16);
+    key.zip(bytes(record)).ok_or_else(|| "a customer is not in hexadecimal digits".into())
+}
+
 impl Line {
     /// Whether it holds what a state can.
     ///
@@ -121,6 +144,7 @@ impl Line {
                 Err("day is not a number of days since 1970".into())
             }
             Self::Counted { id, .. } => session_key_of(id).map(drop),
+            Self::Contact(key, record) => contact_of(key, record).map(drop),
             _ => Ok(()),
         }
     }

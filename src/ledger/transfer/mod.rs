@@ -11,7 +11,7 @@ mod tally;
 
 pub use error::UpkeepError;
 pub(in crate::ledger) use input::{Refusal, read_all};
-pub(in crate::ledger) use lines::{FORMAT, Line, Pending, Series, counted, session_key_of};
+pub(in crate::ledger) use lines::{FORMAT, Line, Pending, Series, contact_of, counted, hex, session_key_of};
 pub(in crate::ledger) use output::Output;
 #[cfg(test)]
 pub(in crate::ledger) use output::hexadecimal;

@@ -18,6 +18,8 @@ pub(in crate::ledger) struct Tally {
     pub(in crate::ledger) leases: u64,
     /// Counted sessions.
     pub(in crate::ledger) counted: u64,
+    /// Customers.
+    pub(in crate::ledger) contacts: u64,
     sum: u128,
 }
 
@@ -30,7 +32,8 @@ impl Tally {
         let count = match line {
             Line::AgntixExporterState { .. } | Line::End { .. } => return Ok(()),
             Line::Meta(..) => &mut self.numbers,
-            Line::Layout(..) | Line::Admitted(..) => &mut self.settings,
+            Line::Layout(..) | Line::Admitted(..) | Line::ContactPlace(..) => &mut self.settings,
+            Line::Contact(..) => &mut self.contacts,
             Line::Series(_) => &mut self.series,
             Line::Pending(_) => &mut self.pending,
             Line::Lease(..) => &mut self.leases,
@@ -46,8 +49,8 @@ impl Tally {
 
     /// Lines in all.
     pub(in crate::ledger) fn lines(&self) -> u64 {
-        let Self { numbers, settings, series, pending, leases, counted, .. } = self;
-        numbers + settings + series + pending + leases + counted
+        let Self { numbers, settings, series, pending, leases, counted, contacts, .. } = self;
+        numbers + settings + series + pending + leases + counted + contacts
     }
 }
 

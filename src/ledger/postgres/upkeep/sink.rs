@@ -11,9 +11,10 @@ use tokio_postgres::{Client, CopyInSink, Error};
 use super::turn::Turn;
 use super::{ask, place};
 use crate::ledger::encoding;
+use crate::ledger::policy::contacts;
 use crate::ledger::postgres::connect::Database;
 use crate::ledger::postgres::error::PostgresError;
-use crate::ledger::transfer::{AGENT_PARTS, Line, Pending, Refusal, Series, UpkeepError, session_key_of};
+use crate::ledger::transfer::{AGENT_PARTS, Line, Pending, Refusal, Series, UpkeepError, contact_of, session_key_of};
 
 /// Rows that are written at once.
 const AT_ONCE: usize = 10_000;
@@ -41,12 +42,14 @@ enum Table {
     Series,
     Pending,
     Requests,
+    ContactPlaces,
+    Contacts,
     Counted,
     Days,
 }
 
 impl Table {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Numbers,
         Self::Agents,
         Self::Buckets,
@@ -54,6 +57,8 @@ impl Table {
         Self::Series,
         Self::Pending,
         Self::Requests,
+        Self::ContactPlaces,
+        Self::Contacts,
         Self::Counted,
         Self::Days,
     ];
@@ -67,6 +72,8 @@ impl Table {
             Self::Series => "series",
             Self::Pending => "pending",
             Self::Requests => "requests",
+            Self::ContactPlaces => "contact_places",
+            Self::Contacts => "contacts",
             Self::Counted => "counted",
             Self::Days => "days",
         }
@@ -100,6 +107,8 @@ impl Table {
             Self::Requests => {
                 &[("place", Type::INT4), ("granted", Type::INT8), ("count", Type::INT8), ("per_window", Type::INT8)]
             }
+            Self::ContactPlaces => &[("number", Type::INT4), ("agent", Type::BYTEA), ("session_type", Type::BYTEA)],
+            Self::Contacts => &[("key", Type::BYTEA), ("newest", Type::INT8), ("record", Type::BYTEA)],
             Self::Counted => &[("key", Type::BYTEA), ("parts", Type::INT8), ("day", Type::INT8)],
             Self::Days => &[("day", Type::INT8)],
         }
@@ -203,6 +212,17 @@ impl Sink {
                     Box::new(i16::from(source)),
                 ];
                 (Table::Pending, row)
+            }
+            Line::ContactPlace(number, agent, session_type) => {
+                let number = i32::try_from(number).map_err(|_| Refusal::Line("there is no such number".into()))?;
+                let row: Vec<Value> =
+                    vec![Box::new(number), Box::new(agent.into_bytes()), Box::new(session_type.into_bytes())];
+                (Table::ContactPlaces, row)
+            }
+            Line::Contact(key, record) => {
+                let (key, record) = contact_of(&key, &record).map_err(Refusal::Line)?;
+                let newest = contacts::newest(&record).map_or(0, crate::clock::Timestamp::as_millis);
+                (Table::Contacts, vec![Box::new(key), Box::new(newest), Box::new(record)])
             }
             Line::Lease(granted, count, per_window) => {
                 let place = self.requests;

@@ -57,6 +57,18 @@ impl Source<'_> {
         }
         self.series(each)?;
         self.pending(each)?;
+        let places = "SELECT number, agent, session_type FROM {s}.contact_places";
+        for line in self
+            .query(places, |row| Ok(Line::ContactPlace(row.get::<_, i32>(0).into(), bytes(row, 1)?, bytes(row, 2)?)))?
+        {
+            each(line)?;
+        }
+        let contacts = "SELECT key, record FROM {s}.contacts";
+        for line in
+            self.query(contacts, |row| Ok(Line::Contact(transfer::hex(row.get(0)), transfer::hex(row.get(1)))))?
+        {
+            each(line)?;
+        }
         let leases = "SELECT granted, count, per_window FROM {s}.requests ORDER BY place";
         for line in self.query(leases, |row| Ok(Line::Lease(row.get(0), row.get(1), row.get(2))))? {
             each(line)?;

@@ -55,6 +55,7 @@ fn session(number: u32) -> Change {
             intent: Some(format!("intent {}", number % 7)),
             ..Outcome::default()
         }),
+        contact: None,
         parts: crate::session::Parts::counted(false),
         malformed: Vec::new(),
     };

@@ -63,6 +63,47 @@ fn replayed_analyses_are_reclassified_once_over_restarts_and_moves() {
     }
 }
 
+/// What format 3 was: no outcome in the labels of languages. Additions that are not in the table yet go by the labels.
+#[test]
+fn languages_of_format_3_go_on_under_an_unknown_outcome() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path());
+    let (ledger, _) = open(&config).unwrap();
+    let mut spoken = Facts::clone(&facts("before", Some(1), Some("Refund")));
+    spoken.outcome.as_mut().unwrap().language = Some("en".into());
+    commit(&ledger, vec![session(&Arc::new(spoken.clone())), Change::LookBackDone]);
+    drop(ledger);
+    let former = r#"agent_id="A",language="en""#;
+    {
+        let (connection, checksums) = schema::open(directory.path()).unwrap();
+        connection.execute_batch("BEGIN").unwrap();
+        let relabel = "UPDATE series SET labels = ?1,
+                hash = row_changed('series', hash, family, ?1, layout, created, cells, held) WHERE family = 4";
+        assert_eq!(connection.execute(relabel, [former]).unwrap(), 1);
+        // One more, counted and not yet in the table.
+        let mut row = super::totals::name(4, former).to_vec();
+        row.extend([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        let add = "INSERT INTO additions VALUES (1, ?1, row_added('additions', 1, ?1))";
+        connection.execute(add, [row]).unwrap();
+        for table in ["contacts", "contact_places"] {
+            connection.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+            checksums.table_dropped(&connection, table).unwrap();
+        }
+        checksums.write(&connection).unwrap();
+        connection.execute_batch("PRAGMA user_version = 3; COMMIT").unwrap();
+    }
+    let (ledger, opened) = open(&config).unwrap();
+    let counted = crate::ledger::tests::totals(&opened.series);
+    let unknown = format!("agntix_session_languages_total{{{former},resolution=\"unknown\",sentiment=\"unknown\"}}");
+    assert_eq!(counted[&unknown], [2]);
+    spoken.id = "after".into();
+    commit(&ledger, vec![session(&Arc::new(spoken))]);
+    drop(ledger);
+    let counted = self::totals(&config);
+    let known = format!("agntix_session_languages_total{{{former},resolution=\"resolved\",sentiment=\"positive\"}}");
+    assert_eq!((&counted[&unknown][..], &counted[&known][..]), (&[2][..], &[1][..]));
+}
+
 #[test]
 fn agent_parts_are_learned_when_a_session_is_counted_and_survive_restart_and_move() {
     let directory = tempfile::tempdir().unwrap();
@@ -212,7 +253,8 @@ fn ledger_series(config: &Config, ledger: SqliteLedger) -> Vec<SeriesState> {
 
 /// Takes a state back to the tables of format 1.
 fn without_hashes() -> String {
-    let mut statements = vec!["DROP TABLE additions; DROP TABLE checksums;".to_owned()];
+    let mut statements =
+        vec!["DROP TABLE additions; DROP TABLE checksums; DROP TABLE contacts; DROP TABLE contact_places;".to_owned()];
     for (table, columns) in [
         ("meta", "key TEXT PRIMARY KEY, value INTEGER NOT NULL"),
         (

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::ledger::encoding;
 use crate::ledger::sqlite::checksums::Checksums;
 use crate::ledger::sqlite::store::{LedgerConfig, Store};
-use crate::ledger::sqlite::{begin, counted, leases, meta, partitions, pending, schema, series, tables};
+use crate::ledger::sqlite::{begin, contacts, counted, leases, meta, partitions, pending, schema, series, tables};
 use crate::ledger::transfer::{
     self, Each, FORMAT, Line, Output, Pending, Progress, Refusal, Series, UpkeepError, session_key_of,
 };
@@ -72,12 +72,16 @@ pub(super) type LineOf = fn(&Row<'_>) -> rusqlite::Result<Line>;
 
 /// The tables that are exported, but for those of the counted ids; the columns stand as they are declared. What was added
 /// lately is in the series before.
-pub(super) const EXPORTED: [(&str, LineOf); 6] = [
+pub(super) const EXPORTED: [(&str, LineOf); 8] = [
     ("meta", |row| Ok(Line::Meta(row.get(0)?, row.get(1)?))),
     ("layouts", |row| Ok(Line::Layout(row.get(0)?, row.get(1)?))),
     ("admitted", |row| Ok(Line::Admitted(row.get(0)?, row.get(1)?, row.get(2)?))),
     ("series", |row| series_line(row).map(Line::Series)),
     ("pending", pending_line),
+    ("contact_places", |row| Ok(Line::ContactPlace(row.get(0)?, row.get(1)?, row.get(2)?))),
+    ("contacts", |row| {
+        Ok(Line::Contact(transfer::hex(row.get_ref(0)?.as_blob()?), transfer::hex(row.get_ref(1)?.as_blob()?)))
+    }),
     ("leases", |row| Ok(Line::Lease(row.get(0)?, row.get(1)?, row.get(2)?))),
 ];
 
@@ -324,6 +328,13 @@ fn write(
         Line::Pending(Pending { id, created, stage, ended, channel, heard, source }) => {
             let channel = channel.map(|channel| serde_json::json!(channel).to_string());
             to.prepare_cached(pending::INSERT)?.execute((id, created, stage, ended, channel, heard, source))?;
+        }
+        Line::ContactPlace(number, agent, session_type) => {
+            to.prepare_cached(contacts::INSERT_PLACE)?.execute((number, agent, session_type))?;
+        }
+        Line::Contact(key, record) => {
+            let (key, record) = transfer::contact_of(&key, &record).map_err(NotWritten::Line)?;
+            to.prepare_cached(contacts::INSERT)?.execute((key, record))?;
         }
         Line::Lease(granted, count, per_window) => {
             to.prepare_cached(leases::INSERT)?.execute((granted, count, per_window))?;
