@@ -56,12 +56,13 @@ fn part(samples: &BTreeMap<String, f64>, name: &str, which: impl Fn(&str) -> boo
     of_metric.map(|(_, value)| value).sum()
 }
 
-const TOTALS: [&str; 16] = [
+const TOTALS: [&str; 17] = [
     "agntix_sessions_started_total",
     "agntix_sessions_ended_total",
     "agntix_session_outcomes_total",
     "agntix_session_intents_total",
     "agntix_session_languages_total",
+    "agntix_session_outcome_duration_seconds_total",
     "agntix_session_duration_seconds_count",
     "agntix_session_duration_seconds_sum",
     "agntix_session_duration_seconds_bucket",

@@ -24,6 +24,7 @@ mod lifecycle;
 mod listing;
 mod new_series;
 mod notifications;
+mod numbers;
 mod odd_json;
 mod packaging;
 mod personal_data;

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use simulator::{
-    AgentProfile, FaultKind, FaultRule, Faults, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, SimulatorConfig, TruthField,
-    TruthFieldKind, TruthMetrics, Writing,
+    AgentProfile, FaultKind, FaultRule, Faults, MessageShares, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, Route,
+    SimulatorConfig, TruthField, TruthFieldKind, TruthMetrics, Writing, weighted,
 };
 
 use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
 
 /// As long and as strange as a real one, so that finding it means something.
 pub const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
+/// The key that customers are hashed with.
+pub const CONTACTS_KEY: &str = "contacts_7uHd2LxPq0Wn5Rk8Yc";
 const MINUTE: Duration = Duration::from_secs(60);
 
 pub fn simulation(metrics: TruthMetrics) -> SimulatorConfig {
@@ -59,7 +61,7 @@ fn finds(bytes: &[u8], what: &str) -> bool {
 
 /// Nothing personal and no key in what is named `place`.
 pub fn check(place: &str, bytes: &[u8]) {
-    for what in [PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, "9990042", KEY] {
+    for what in [PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, "9990042", KEY, CONTACTS_KEY] {
         if finds(bytes, what) {
             let text = String::from_utf8_lossy(bytes);
             let lines: Vec<_> = text.lines().filter(|line| line.contains(what)).take(3).collect();
@@ -186,6 +188,61 @@ fn nothing_personal_gets_out_whatever_the_api_does() {
         assert!(code == Some(0) && said.contains("agntix_session_outcomes_total"), "{said}");
         check("session", said.as_bytes());
     }
+}
+
+#[test]
+fn of_messages_variables_and_customers_only_what_is_named_and_a_keyed_hash_is_kept() {
+    let metrics = TruthMetrics { messages_share: Some(1.0), ..TruthMetrics::default() };
+    let config = simulation(metrics);
+    let agents = config.agents.iter().map(|agent| AgentProfile {
+        variables: vec![
+            ("campaign".into(), weighted(&[("Spring", 1.0)])),
+            ("contract".into(), weighted(&[("of Nakamura", 1.0)])),
+        ],
+        ..agent.clone()
+    });
+    let api = Api::start(SimulatorConfig {
+        start: NOON,
+        until: Some(NOON.plus(MINUTE * 30)),
+        now: Some(NOON),
+        agents: agents.collect(),
+        messages: MessageShares::LIVELY,
+        customers: Some(30),
+        ..config
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let table = crate::numbers::customers::table(directory.path(), CONTACTS_KEY);
+    let more = format!("variables = [\"campaign\"]\nrepeat_contacts = {table}\n[messages]\nenabled = true\n");
+    let file = write_config(directory.path(), &api, &more);
+    let state = directory.path().join("state");
+    let setup = Setup::plain(&state).argument(&format!("--config.file={}", file.display()));
+    let mut daemon = setup.start();
+    until("the look-back to be done", || (daemon.lines_with("the look-back is done") > 0).then_some(()));
+    let hostile = [FaultKind::Garbage, FaultKind::Truncate, FaultKind::WrongTypes, FaultKind::PersonalHeaders];
+    let rules = hostile.map(|kind| FaultRule { route: Some(Route::Messages), share: 0.1, kind });
+    api.simulator.set_faults(Faults { rules: rules.into(), ..Faults::default() }).unwrap();
+    api.jump(NOON.plus(MINUTE * 120));
+    for (name, least) in [("turns_count", 60.0), ("repeat_contacts_total", 20.0), ("variables_total", 60.0)] {
+        until(name, || {
+            let counted = crate::support::total(&daemon.samples(), &format!("agntix_session_{name}"));
+            (counted > least).then_some(())
+        });
+    }
+    check_pages(&daemon);
+    let (_, page) = daemon.get("/metrics");
+    assert!(page.contains("Spring") && !page.contains("contract"), "only the variable that is named");
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    check("the log", daemon.log().as_bytes());
+    assert!(check_files(&state) > 1);
+    // Of a number the first half of its hash is there.
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, CONTACTS_KEY.as_bytes());
+    let files = std::fs::read_dir(&state).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    let files: Vec<_> = files.collect();
+    let has = |what: &[u8]| files.iter().any(|file| file.windows(what.len()).any(|window| window == what));
+    let number = format!("{PERSONAL_PHONE_PREFIX}{:05}", api.sessions()[0].number);
+    let hash = ring::hmac::sign(&key, number.as_bytes());
+    assert!(has(&hash.as_ref()[..16]) && !has(hash.as_ref()));
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn every_metric_of_the_reference_is_served() {
         reclassified_share: 1.0,
         reclassified_after: minute * 20,
         list_analysis: true,
+        customers: Some(20),
         rate_limit: None,
         ..SimulatorConfig::default()
     });
@@ -41,13 +42,18 @@ fn every_metric_of_the_reference_is_served() {
     let extracted = |field: &str, more: &str| format!("[[metrics.extracted]]\nfield = \"{field}\"\n{more}\n");
     let text =
         extracted("callOutcome", "kind = \"enum\"") + &extracted("parcels", "kind = \"number\"\nbuckets = [1, 5]");
-    std::fs::write(&file, text).unwrap();
+    let key = state.path().join("key");
+    std::fs::write(&key, "an example of a key, which is no secret").unwrap();
+    let contacts = format!("field = \"customerPhoneNumber\", windows = [\"1h\"], key_file = \"{}\"", key.display());
+    std::fs::write(&file, format!("[metrics]\nrepeat_contacts = {{ {contacts} }}\n{text}")).unwrap();
     let daemon = Setup::new(api.address, &state.path().join("state"))
         .with_guarded_webhook(state.path(), "")
         .argument(&format!("--config.file={}", file.display()))
         .set("SESSIONS__IDS", &format!("{},no-such-session", analysed.id))
         .set("SESSIONS__LOOK_BACK_DEADLINE", "1s")
         .set("METRICS__MAX_LABEL_VALUES", "1")
+        .set("METRICS__VARIABLES", "campaign")
+        .set("MESSAGES__ENABLED", "true")
         .set("WEB__EXTERNAL_URL", "http://exporter.example:9899/")
         .start();
     let reference = reference();

@@ -66,6 +66,34 @@ fn a_missing_scope_is_told_by_its_route() {
 }
 
 #[test]
+fn messages_are_asked_for_where_they_are_read_and_the_key_of_customers_is_looked_at() {
+    let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
+    let setup = installation(api.address, place.path());
+    assert!(doctor(&setup).of("messages").is_empty());
+    let setup = setup.set("MESSAGES__ENABLED", "true");
+    assert_eq!((doctor(&setup).wrong(), doctor(&setup).only("messages").0), (vec![], "ok"));
+    fault(&api, Some(Route::Messages), FaultKind::Status(403));
+    let found = doctor(&setup);
+    assert_eq!((found.code, found.wrong()), (Some(0), vec![("messages", "warning")]), "{}", found.all);
+    assert!(found.only("messages").1.contains("lacks the scope"), "{}", found.all);
+    api.simulator.set_faults(Faults::default()).unwrap();
+
+    let setup = crate::numbers::customers::recognising(setup, place.path());
+    let key = place.path().join("contacts-key");
+    set_mode(&key, 0o600);
+    assert_eq!((doctor(&setup).wrong(), doctor(&setup).only("contacts-key").0), (vec![], "ok"));
+    set_mode(&key, 0o644);
+    assert_eq!(doctor(&setup).wrong(), [("secret-file", "warning")]);
+    std::fs::write(&key, "short").unwrap();
+    let found = doctor(&setup);
+    assert!(
+        found.wrong().contains(&("contacts-key", "failure")) && found.all.contains("openssl rand"),
+        "{}",
+        found.all
+    );
+}
+
+#[test]
 fn a_clock_that_is_off_is_told_and_fails_where_it_refuses_deliveries() {
     let (api, place) = (Api::start(organization()), tempfile::tempdir().unwrap());
     let setup = installation(api.address, place.path());

@@ -9,6 +9,7 @@ mod faults;
 mod full_disk;
 mod inbox;
 mod link;
+mod numbers;
 mod pages;
 mod patroni;
 mod personal_data;

@@ -7,7 +7,7 @@ use simulator::{DeliveryConfig, FaultKind, FaultRule, Faults, TruthMetrics};
 use test_postgres::{Server, Setup as ServerSetup};
 
 use super::{counting, receiving, replica};
-use crate::personal_data::{KEY, check, check_pages, simulation};
+use crate::personal_data::{CONTACTS_KEY, KEY, check, check_pages, simulation};
 use crate::support::{Api, WEBHOOK_SECRET, free_address, until};
 
 /// What a server keeps that shows everything which was ever sent to it: nothing compressed, every statement with its parameters.
@@ -71,10 +71,17 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     let rules = kinds.into_iter().map(|kind| FaultRule { route: None, share: 0.03, kind }).collect();
     api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
     let webhooks = [free_address(), free_address()];
+    let config = directory.path().join("exporter.toml");
+    let secrets = tempfile::tempdir().unwrap();
+    let table = crate::numbers::customers::table(secrets.path(), CONTACTS_KEY);
+    std::fs::write(&config, format!("[metrics]\nrepeat_contacts = {table}\n")).unwrap();
     let setups = webhooks.map(|webhook| {
         receiving(replica(api.address, &server.url(), directory.path()), webhook)
             .set("STREAM__ENABLED", "true")
             .set("METRICS__WATCH_RECENT", "20")
+            .set("METRICS__VARIABLES", "campaign")
+            .set("MESSAGES__ENABLED", "true")
+            .argument(&format!("--config.file={}", config.display()))
             .set("LOG__LEVEL", "trace")
             .env("AGNTIX_API_KEY", KEY)
     });
@@ -108,6 +115,10 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     }
     check_rows(&server);
     check_log(&server);
+    // All that is kept of a customer's number.
+    let customers =
+        server.sql("SELECT count(*) > 20, max(length(key)), min(length(key)) FROM agntix_exporter.contacts");
+    assert_eq!(customers.trim(), "t|16|16");
     drop(replicas);
     check_server(&server);
     check_tmp(directory.path());
