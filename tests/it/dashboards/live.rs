@@ -9,6 +9,7 @@ use simulator::{
     FaultKind, FaultRule, Faults, Rhythm, Route, SimulatorConfig, TruthField, TruthFieldKind, TruthMetrics,
 };
 
+use super::documented::{self, Documented};
 use super::{Dashboard, all_needed, text};
 use crate::support::prometheus::{Labels, Prometheus, Sample, Setup as Scrape, Version};
 use crate::support::{Api, Daemon, NOON, Setup, label, number, total, until};
@@ -240,6 +241,29 @@ impl Witness {
         }
     }
 
+    /// Every query of README and docs is answered without an error, and the README's share is that of the dashboards.
+    async fn documented_queries_agree(&self, dashboards: &[Dashboard], choice: &Choice) {
+        let mut of_readme = None;
+        for Documented { file, query } in documented::all() {
+            let answer = self.prometheus.query_at(&query, self.to).await;
+            if file == "README.md" {
+                assert!(!answer.is_empty(), "{:?}: no answer to {query}", self.version);
+                if query.contains(UNRESOLVED.1[0]) {
+                    assert!(of_readme.replace(answer).is_none(), "two shares in the README");
+                }
+            }
+        }
+        let shares = |answer: &[Sample]| grouped(answer.iter().map(|s| (key(&s.labels, &["agent_id"]), s.value)));
+        let overview = dashboards.iter().find(|dashboard| dashboard.uid == "agntix-overview").unwrap();
+        let shown = self.filled(overview.panel("Which agent?").target("C").expr, choice);
+        let shown = shares(&self.prometheus.query_at(&shown, self.to).await);
+        let documented = shares(&of_readme.unwrap());
+        assert!(documented.len() >= 4 && documented.keys().eq(shown.keys()), "{documented:?} {shown:?}");
+        for (agent, share) in &documented {
+            assert!((share - shown[agent]).abs() < 0.02, "{agent:?}: {share} in the README, {} shown", shown[agent]);
+        }
+    }
+
     async fn totals_are_the_truth(&self, dashboards: &[Dashboard], choice: &Choice, truth: &Growth) {
         for total in TOTALS {
             let dashboard = dashboards.iter().find(|dashboard| dashboard.uid == total.uid).unwrap();
@@ -429,6 +453,7 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
             witness.every_variable_has_values(&dashboards[0], &all).await;
             witness.exemplars_lead_to_sessions(&dashboards, &all).await;
             witness.totals_are_the_truth(&dashboards, &all, &growth).await;
+            witness.documented_queries_agree(&dashboards, &all).await;
             witness.totals_are_the_truth(&dashboards, &one, &growth).await;
         }
     });

@@ -1,6 +1,7 @@
 //! The dashboards of `grafana/dashboards`: what can be said of them without a Grafana server.
 
 mod alerts;
+mod documented;
 mod layout;
 mod lint;
 mod live;
