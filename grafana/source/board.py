@@ -8,6 +8,8 @@ from . import alerts, queries, style
 TAG = "agntix"
 TITLES = {
     "agntix-overview": "Agntix / Overview",
+    "agntix-operations": "Agntix / Operations",
+    "agntix-conversation": "Agntix / Conversation",
     "agntix-quality": "Agntix / Quality",
     "agntix-intents": "Agntix / Intents",
     "agntix-duration": "Agntix / Duration",

@@ -281,6 +281,22 @@ BOARD.row(
         sort="Sessions",
         empty="None",
     ),
+    grid(
+        "Whose messages were not read?",
+        "Sessions whose messages are not in the numbers of Conversation, by reason: the budget left no room, reading failed, or there are too many.",
+        [Query(count("agntix_exporter_messages_skipped_total", "reason") + " > 0")],
+        [Column("reason", "Reason"), Column("Value", "Sessions", decimals=0)],
+        sort="Sessions",
+        empty="All were read, or messages.enabled is off",
+    ),
+    grid(
+        "Which customers are left out?",
+        "Sessions that are held against no earlier one of the same customer, by reason: too many share the number.",
+        [Query(count("agntix_exporter_repeat_contacts_skipped_total", "reason") + " > 0")],
+        [Column("reason", "Reason"), Column("Value", "Sessions", decimals=0)],
+        sort="Sessions",
+        empty="None, or metrics.repeat_contacts is not set",
+    ),
 )
 BOARD.row(
     "Replicas that share their counts",

@@ -24,6 +24,13 @@ BY_CHANNEL = {
     "agntix_session_sentiment_score_positive_total",
     "agntix_session_sentiment_score_negative_total",
     "agntix_sessions_open",
+    "agntix_session_outcome_duration_seconds_total",
+    "agntix_session_messages_total",
+    "agntix_session_turns",
+    "agntix_session_first_response_seconds",
+    "agntix_session_response_seconds",
+    "agntix_sessions_unanswered_total",
+    "agntix_sessions_silent_total",
 }
 BY_AGENT = {
     "agntix_session_intents_total",
@@ -35,6 +42,8 @@ BY_AGENT = {
     "agntix_session_reclassifications_total",
     "agntix_sessions_awaiting_analysis",
     "agntix_agent_info",
+    "agntix_session_variables_total",
+    "agntix_session_repeat_contacts_total",
 }
 
 # What Prometheus says of a target by itself: labels of the exporter's own pages are not on it.

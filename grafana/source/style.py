@@ -366,6 +366,56 @@ def grid(
     return panel
 
 
+def matrix(
+    title,
+    about,
+    query,
+    *,
+    rows: tuple[str, str, tuple[str, ...]],
+    columns: tuple[str, list[str]],
+    scheme: model.FieldColorModeId,
+    width=12,
+    height=9,
+    unit=COUNT,
+    decimals=0,
+    empty=NO_SESSIONS,
+):
+    """A table of one value by two labels; the darker a cell, the greater it is.
+
+    `rows`: the label of the rows, its heading, and the names of its values 0, 1, 2 …. `columns`: the label of the columns, and its values.
+    """
+    query.instant().format(PromQueryFormat.TABLE)
+    panel = _common(table.Panel(), title, about, width, height, [query], unit, decimals, empty)
+    (row, heading, names), (column, values) = rows, columns
+    panel.show_header(True).cell_height(common_model.TableCellHeight.SM).min_width(36)
+    panel.footer(common.TableFooterOptions().show(False).reducer([]))
+    crossed = f"{row}\\{column}"
+    panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="groupingToMatrix",
+            options={"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"},
+        )
+    )
+    panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {},
+                "includeByName": {},
+                "indexByName": {name: index for index, name in enumerate([crossed, *values])},
+                "renameByName": {crossed: heading},
+            },
+        )
+    )
+    panel.color_scheme(dashboard.FieldColor().mode(scheme))
+    background = [prop("custom.cellOptions", {"type": "color-background", "mode": "basic"}), prop("custom.align", "center")]
+    panel.override_by_regexp("/^[0-9]+$/", background)
+    texts = {str(index): (name, None) for index, name in enumerate(names)}
+    first = [prop("mappings", [mapping(texts)]), prop("custom.cellOptions", {"type": "auto"}), prop("custom.width", 60), prop("unit", "none")]
+    panel.override_by_name(heading, first)
+    return panel.sort_by([common.TableSortByFieldState().display_name(heading).desc(False)])
+
+
 def value(query_index: int, queries: int) -> str:
     """What the table calls the value of a query: with its letter once there are several."""
     return f"Value #{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[query_index]}" if queries > 1 else "Value"

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::promql::parts;
 use super::{Dashboard, Panel, is_row, list, none, text, texts};
 
-const UIDS: [&str; 7] = [
+const UIDS: [&str; 9] = [
     "agntix-agent",
+    "agntix-conversation",
     "agntix-duration",
     "agntix-exporter",
     "agntix-intents",
+    "agntix-operations",
     "agntix-overview",
     "agntix-quality",
     "agntix-sessions",
@@ -29,7 +31,7 @@ const COLUMNS: u64 = 24;
 const SCREEN: u64 = 22;
 
 #[test]
-fn there_are_seven_with_fixed_uids_and_the_same_variables() {
+fn there_are_nine_with_fixed_uids_and_the_same_variables() {
     let dashboards = Dashboard::all();
     assert_eq!(dashboards.iter().map(|dashboard| &dashboard.uid).collect::<Vec<_>>(), UIDS);
     let variables = |dashboard: &Dashboard| {
@@ -248,6 +250,11 @@ fn tables_sort_by_and_format_columns_that_they_have() {
             assert_eq!(columns.len(), renamed.len(), "{}: two columns have one name", panel.place());
             let joined = steps.iter().any(|step| step["id"] == "merge");
             assert_eq!(joined, panel.targets().len() > 1, "{}", panel.place());
+            // Rows and columns are values of labels.
+            if let Some(matrix) = steps.iter().find(|step| step["id"] == "groupingToMatrix") {
+                assert_eq!(matrix["options"]["valueField"], "Value", "{}", panel.place());
+                continue;
+            }
             for target in panel.targets() {
                 let letter = text(&target.json["refId"]);
                 let field = if joined { format!("Value #{letter}") } else { "Value".to_owned() };

@@ -37,7 +37,7 @@ impl Dashboard {
         let directory = directory().join("dashboards");
         let mut files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
-        assert_eq!(files.len(), 7, "{files:?}");
+        assert_eq!(files.len(), 9, "{files:?}");
         files.iter().map(|file| Self::read(file)).collect()
     }
 
