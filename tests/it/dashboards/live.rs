@@ -10,27 +10,31 @@ use simulator::{
 };
 
 use super::documented::{self, Documented};
+use super::totals::{Growth, TOTALS, Total, UNRESOLVED, grouped, key, sum};
 use super::{Dashboard, all_needed, text};
-use crate::support::prometheus::{Labels, Prometheus, Sample, Setup as Scrape, Version};
-use crate::support::{Api, Daemon, NOON, Setup, label, number, total, until};
+use crate::numbers::customers::{self, without_previous};
+use crate::numbers::messages;
+use crate::support::prometheus::{Prometheus, Sample, Setup as Scrape, Version};
+use crate::support::{Api, Daemon, NOON, Setup, number, total, until};
 
 /// What is chosen in the variables, as Grafana writes it into a regular expression.
-struct Choice {
-    name: &'static str,
-    values: [(&'static str, String); 8],
+pub struct Choice {
+    pub name: &'static str,
+    pub values: [(&'static str, String); 8],
 }
 
 /// Their families are there with `state.url` only; `tests/it/replicas/targets.rs` puts these queries to replicas.
 const ONE_PROCESS: &str = "one process counts for itself";
 
 /// Panels that this run leaves empty, and why.
-const EMPTY: [(&str, &str, &str); 12] = [
+const EMPTY: [(&str, &str, &str); 13] = [
     (
         "agntix-exporter",
         "Which labels overflow?",
         "five agents with four intents each are far from the bounds of labels",
     ),
     ("agntix-exporter", "What becomes of deliveries?", "no webhook is enabled"),
+    ("agntix-exporter", "Which customers are left out?", "no number is shared by many"),
     ("agntix-exporter", "Replicas", ONE_PROCESS),
     ("agntix-exporter", "Synchronous", ONE_PROCESS),
     ("agntix-exporter", "Commits lost", ONE_PROCESS),
@@ -57,7 +61,12 @@ fn simulation() -> SimulatorConfig {
         expired_share: 0.05,
         // A minute of the simulation is a second here, too short to see an analysis before it changes.
         reclassified_share: 0.0,
+        // Few enough that some come back within the run.
+        customers: Some(2_000),
         metrics: TruthMetrics {
+            variables: vec!["campaign".into()],
+            messages_share: Some(1.0),
+            repeat_windows: customers::windows(),
             extracted: vec![
                 field("department", TruthFieldKind::Enum, vec![]),
                 field("basketValue", TruthFieldKind::Number, vec![10.0, 100.0]),
@@ -73,7 +82,11 @@ fn daemon(api: &Api, directory: &std::path::Path) -> Daemon {
     let file = directory.join("exporter.toml");
     let extracted = "[[metrics.extracted]]\nfield = \"department\"\nkind = \"enum\"\n\
                      [[metrics.extracted]]\nfield = \"basketValue\"\nkind = \"number\"\nbuckets = [10, 100]\n";
-    std::fs::write(&file, extracted).unwrap();
+    let repeats = customers::table(directory, "an example of a key, which is no secret");
+    let opted_in = format!(
+        "[messages]\nenabled = true\n[metrics]\nvariables = [\"campaign\"]\nrepeat_contacts = {repeats}\n{extracted}"
+    );
+    std::fs::write(&file, opted_in).unwrap();
     let open = api.sessions().into_iter().filter(|session| session.ended > api.simulator.now());
     let watched: Vec<String> = open.map(|session| session.id).collect();
     Setup::new(api.address, &directory.join("state"))
@@ -136,6 +149,22 @@ async fn last_scrape(prometheus: &Prometheus) -> f64 {
     prometheus.query("timestamp(agntix_up)").await[0].value
 }
 
+/// A query about what was before, as it can be put to a server that knows nothing from before the run: so many seconds after the run, or, where
+/// the agents' names of that time are needed, about the run itself.
+fn looking_back(expr: &str) -> Option<(String, f64)> {
+    if expr.contains(":1h]") {
+        // Whole hours, of which the first ends after the run.
+        return Some((expr.to_owned(), 3_600.0));
+    }
+    let (_, rest) = expr.split_once(" offset ")?;
+    let offset = &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len())];
+    let length = humantime::parse_duration(offset).unwrap();
+    if expr.contains("agntix_agent_info") {
+        return Some((expr.replace(&format!(" offset {offset}"), ""), 0.0));
+    }
+    Some((expr.to_owned(), length.as_secs_f64()))
+}
+
 /// A server that has seen the whole run, and the span of it.
 struct Witness {
     prometheus: Prometheus,
@@ -161,10 +190,19 @@ impl Witness {
         filled
     }
 
+    /// At the end of the run, or later if it is about what was before.
+    async fn answer(&self, expr: &str) -> Vec<Sample> {
+        let answer = self.prometheus.query_at(expr, self.to).await;
+        match looking_back(expr) {
+            Some((expr, later)) if answer.is_empty() => self.prometheus.query_at(&expr, self.to + later).await,
+            _ => answer,
+        }
+    }
+
     /// What is wrong with the answer, if anything.
     async fn complaint(&self, expr: &str, instant: bool) -> Option<String> {
         let values: Vec<f64> = if instant {
-            self.prometheus.query_at(expr, self.to).await.iter().map(|sample| sample.value).collect()
+            self.answer(expr).await.iter().map(|sample| sample.value).collect()
         } else {
             let series = self.prometheus.query_range(expr, self.from, self.to, STEP).await;
             series.iter().flat_map(|series| series.points.iter().map(|point| point.1)).collect()
@@ -264,11 +302,28 @@ impl Witness {
         }
     }
 
+    /// First contact resolution, within each window: what did not come back, of all that ended with an outcome.
+    async fn first_contact_resolution_is_the_truth(&self, dashboards: &[Dashboard], choice: &Choice, truth: &Growth) {
+        let part = |metric, by| Total { by, ..sum("agntix-operations", "", "", metric) };
+        let back = truth.of(&part("agntix_session_repeat_contacts_total", &["within"]), choice);
+        let all: f64 = truth.of(&part("agntix_session_outcomes_total", &[]), choice).values().sum();
+        let board = dashboards.iter().find(|dashboard| dashboard.uid == "agntix-operations").unwrap();
+        let expr = self.filled(board.panel("First contact resolution (FCR)").target("A").expr, choice);
+        let answer = self.prometheus.query_at(&expr, self.to).await;
+        let shown = grouped(answer.iter().map(|sample| (key(&sample.labels, &["within"]), sample.value)));
+        assert!(shown.len() == customers::windows().len() && back.values().any(|came| *came > 10.0), "{back:?}");
+        for (within, share) in shown {
+            let wanted = 1.0 - back.get(&within).copied().unwrap_or_default() / all;
+            assert!((share - wanted).abs() < 0.002, "{:?}: within {within:?} {share}, in truth {wanted}", self.version);
+        }
+    }
+
     async fn totals_are_the_truth(&self, dashboards: &[Dashboard], choice: &Choice, truth: &Growth) {
         for total in TOTALS {
             let dashboard = dashboards.iter().find(|dashboard| dashboard.uid == total.uid).unwrap();
             let target = dashboard.panel(total.title).target(total.letter).expr;
-            let answer = self.prometheus.query_at(&self.filled(target, choice), self.to).await;
+            let expr = self.filled(target, choice);
+            let answer = self.answer(&expr).await;
             let shown = grouped(answer.iter().map(|sample: &Sample| (key(&sample.labels, total.by), sample.value)));
             let wanted = truth.of(total, choice);
             assert!(wanted.values().any(|value| *value > 0.0), "{} {:?} proves nothing", total.uid, total.title);
@@ -283,120 +338,14 @@ impl Witness {
     }
 }
 
-/// A total on a dashboard, and what it must be: the growth of a metric, summed by labels, of the samples that match.
-struct Total {
-    uid: &'static str,
-    title: &'static str,
-    letter: &'static str,
-    metric: &'static str,
-    by: &'static [&'static str],
-    /// Label, and the values that count.
-    only: &'static [(&'static str, &'static [&'static str])],
-}
-
-const ASSESSED: (&str, &[&str]) = ("resolution", &["resolved", "partially_resolved", "unresolved"]);
-const UNRESOLVED: (&str, &[&str]) = ("resolution", &["unresolved"]);
-const TONED: (&str, &[&str]) = ("sentiment", &["positive", "neutral", "negative"]);
-
-const fn sum(uid: &'static str, title: &'static str, letter: &'static str, metric: &'static str) -> Total {
-    Total { uid, title, letter, metric, by: &[], only: &[] }
-}
-
-const TOTALS: &[Total] = &[
-    sum("agntix-overview", "Sessions ended", "A", "agntix_sessions_ended_total"),
-    Total { only: &[ASSESSED], ..sum("agntix-overview", "Unresolved", "B", "agntix_session_outcomes_total") },
-    Total { only: &[TONED], ..sum("agntix-overview", "Negative", "B", "agntix_session_outcomes_total") },
-    Total { by: &["agent_id"], ..sum("agntix-overview", "Which agent?", "A", "agntix_sessions_ended_total") },
-    Total {
-        by: &["agent_id"],
-        only: &[UNRESOLVED],
-        ..sum("agntix-overview", "Which agent?", "B", "agntix_session_outcomes_total")
-    },
-    Total {
-        by: &["intent"],
-        only: &[UNRESOLVED],
-        ..sum("agntix-overview", "Which intents stay unresolved?", "A", "agntix_session_intents_total")
-    },
-    Total {
-        by: &["session_type", "platform", "direction"],
-        ..sum("agntix-overview", "Which channel?", "A", "agntix_sessions_ended_total")
-    },
-    sum("agntix-quality", "Without an analysis", "B", "agntix_session_outcomes_total"),
-    Total {
-        by: &["agent_id"],
-        ..sum("agntix-quality", "Which agent does well?", "A", "agntix_session_outcomes_total")
-    },
-    Total {
-        by: &["agent_id", "language"],
-        ..sum("agntix-quality", "Which agent speaks what?", "A", "agntix_session_languages_total")
-    },
-    sum("agntix-intents", "Sessions with an intent", "A", "agntix_session_intents_total"),
-    Total {
-        by: &["intent", "resolution", "sentiment"],
-        ..sum("agntix-intents", "What becomes of each intent?", "A", "agntix_session_intents_total")
-    },
-    sum("agntix-duration", "Sessions ended", "A", "agntix_session_duration_seconds_count"),
-    sum("agntix-duration", "Total time", "A", "agntix_session_duration_seconds_sum"),
-    sum("agntix-agent", "Started", "A", "agntix_sessions_started_total"),
-    sum("agntix-agent", "Ended", "A", "agntix_sessions_ended_total"),
-    Total {
-        by: &["agent_id", "field", "value"],
-        ..sum("agntix-agent", "Which values were extracted?", "A", "agntix_session_extracted_values_total")
-    },
-];
-
-/// What the simulation added while it went on.
-struct Growth {
-    before: BTreeMap<String, f64>,
-    after: BTreeMap<String, f64>,
-}
-
-impl Growth {
-    fn of(&self, total: &Total, choice: &Choice) -> BTreeMap<Vec<String>, f64> {
-        let chosen = |sample: &str| {
-            let variables = [
-                ("agent_id", "agent"),
-                ("session_type", "session_type"),
-                ("platform", "channel"),
-                ("language", "language"),
-            ];
-            variables.iter().all(|(name, variable)| {
-                let value = choice.values.iter().find(|(known, _)| known == variable).map(|(_, value)| value.as_str());
-                label(sample, name).is_none_or(|found| value.is_none_or(|value| value == ".*" || value == found))
-            })
-        };
-        let matching = self.after.iter().filter(|(sample, _)| {
-            sample.split('{').next() == Some(total.metric)
-                && chosen(sample)
-                && total.only.iter().all(|(name, values)| values.contains(&label(sample, name).unwrap()))
-        });
-        grouped(matching.map(|(sample, after)| {
-            let key = total.by.iter().map(|name| label(sample, name).unwrap().to_owned()).collect();
-            (key, after - self.before.get(sample).copied().unwrap_or_default())
-        }))
-    }
-}
-
-fn key(labels: &Labels, by: &[&str]) -> Vec<String> {
-    by.iter().map(|name| labels.get(*name).cloned().unwrap_or_default()).collect()
-}
-
-fn grouped(values: impl Iterator<Item = (Vec<String>, f64)>) -> BTreeMap<Vec<String>, f64> {
-    let mut sums = BTreeMap::new();
-    for (key, value) in values {
-        *sums.entry(key).or_insert(0.0) += value;
-    }
-    sums
-}
-
 #[test]
 #[ignore = "needs Prometheus from .ci/tools"]
 fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
     let api = Api::start(simulation());
     let directory = tempfile::tempdir().unwrap();
     let daemon = daemon(&api, directory.path());
-    let before = api.truth();
-    daemon.shows(&before);
+    let before = messages::truth(&api);
+    daemon.shows_as(&before, without_previous);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let started = runtime.block_on(async {
@@ -416,10 +365,10 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
     api.simulator.set_faults(Faults { bad_sessions, rules: vec![fails], ..Faults::default() }).unwrap();
     api.simulator.set_clock(None, Some(60.0)).unwrap();
     let ended = |truth: &BTreeMap<String, f64>| total(truth, "agntix_sessions_ended_total");
-    until("enough sessions", || (ended(&api.truth()) >= ended(&before) + number(500)).then_some(()));
+    until("enough sessions", || (ended(&messages::truth(&api)) >= ended(&before) + number(500)).then_some(()));
     api.simulator.set_clock(None, Some(0.0)).unwrap();
-    let growth = Growth { after: api.truth(), before };
-    daemon.shows(&growth.after);
+    let growth = Growth { after: messages::truth(&api), before };
+    daemon.shows_as(&growth.after, without_previous);
 
     let dashboards = Dashboard::all();
     let target = daemon.address.to_string();
@@ -453,6 +402,7 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
             witness.every_variable_has_values(&dashboards[0], &all).await;
             witness.exemplars_lead_to_sessions(&dashboards, &all).await;
             witness.totals_are_the_truth(&dashboards, &all, &growth).await;
+            witness.first_contact_resolution_is_the_truth(&dashboards, &all, &growth).await;
             witness.documented_queries_agree(&dashboards, &all).await;
             witness.totals_are_the_truth(&dashboards, &one, &growth).await;
         }

@@ -7,6 +7,7 @@ mod lint;
 mod live;
 mod promql;
 mod source;
+mod totals;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

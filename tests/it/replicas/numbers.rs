@@ -38,10 +38,10 @@ fn show_the_truth(api: &Api, replicas: &[Daemon]) {
     for name in ["agntix_session_turns_count{", "agntix_session_repeat_contacts_total{"] {
         assert!(truth.keys().any(|sample| sample.starts_with(name)), "the truth has no {name}");
     }
-    let expected = without_previous(&truth);
+    let expected = without_previous(truth);
     for replica in replicas {
         until("the replica to show the truth", || {
-            (without_previous(&durable(&replica.samples_if_any())) == expected).then_some(())
+            (without_previous(durable(&replica.samples_if_any())) == expected).then_some(())
         });
     }
 }

@@ -156,13 +156,19 @@ impl Daemon {
 
     /// Waits until the durable families show exactly this. A page that is an error meanwhile is waited for.
     pub fn shows(&self, truth: &BTreeMap<String, f64>) {
+        self.shows_as(truth, |samples| samples);
+    }
+
+    /// The same, of what `view` makes of the samples.
+    pub fn shows_as(&self, truth: &BTreeMap<String, f64>, view: fn(BTreeMap<String, f64>) -> BTreeMap<String, f64>) {
+        let truth = &view(truth.clone());
         let mut wait = Wait::begin();
         let last = loop {
             let (status, page) = self.try_get("/metrics").unwrap_or_default();
             let shown = if status == 200 {
                 wait::seen(&page);
                 check_names(&page);
-                durable(&samples(&page))
+                view(durable(&samples(&page)))
             } else {
                 BTreeMap::new()
             };
