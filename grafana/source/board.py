@@ -48,6 +48,7 @@ def _variables(expressions: list[str]):
         f" count by (agent_id) (agntix_sessions_started_total{{{queries.EXPORTER}}}))"
     )
     of_agents = f'{queries.EXPORTER}, agent_id=~"$agent"'
+    place = 'cluster=~"$cluster", namespace=~"$namespace"'
     return [
         dashboard.DatasourceVariable("datasource")
         .label("Data source")
@@ -56,9 +57,25 @@ def _variables(expressions: list[str]):
         .current(model.VariableOption(selected=True, text="Prometheus", value="prometheus"))
         .hide(model.VariableHide.DONT_HIDE),
         _variable(
+            "cluster",
+            "Cluster",
+            "label_values(agntix_exporter_build_info, cluster)",
+            "The cluster, by the label that Prometheus or metrics.static_labels sets. Without that label there is only All.",
+            ".*",
+            False,
+        ),
+        _variable(
+            "namespace",
+            "Namespace",
+            'label_values(agntix_exporter_build_info{cluster=~"$cluster"}, namespace)',
+            "The namespace, by the label that Prometheus Operator sets. Without that label there is only All.",
+            ".*",
+            False,
+        ),
+        _variable(
             "organization",
             "Organization",
-            "label_values(agntix_exporter_build_info, organization)",
+            f"label_values(agntix_exporter_build_info{{{place}}}, organization)",
             "The organization, by the label that metrics.static_labels or the scrape configuration sets. Without that label there is only All.",
             ".*",
             False,
@@ -66,7 +83,7 @@ def _variables(expressions: list[str]):
         _variable(
             "job",
             "Job",
-            'label_values(agntix_exporter_build_info{organization=~"$organization"}, job)',
+            f'label_values(agntix_exporter_build_info{{{place}, organization=~"$organization"}}, job)',
             "The scrape job of the exporter.",
             ".+",
             False,
@@ -74,7 +91,7 @@ def _variables(expressions: list[str]):
         _variable(
             "instance",
             "Instance",
-            'label_values(agntix_exporter_build_info{organization=~"$organization", job=~"$job"}, instance)',
+            f'label_values(agntix_exporter_build_info{{{place}, organization=~"$organization", job=~"$job"}}, instance)',
             "The exporter. Each exporter of one organization counts all of its sessions: choose one of them.",
             ".+",
             False,

@@ -7,8 +7,9 @@ A count over the whole time range of the dashboard is an `increase` over `$__ran
 RANGE = "$__range"
 RATE = "$__rate_interval"
 
-# What a selector is narrowed by: the variables whose labels the metric has. A series without an organization is in the choice of all of them.
-TARGET = 'job=~"$job", instance=~"$instance"'
+# What a selector is narrowed by: the variables whose labels the metric has. A series without a cluster, a namespace or an organization is in the
+# choice of all of them.
+TARGET = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=~"$instance"'
 EXPORTER = 'organization=~"$organization", ' + TARGET
 AGENT = EXPORTER + ', agent_id=~"$agent"'
 CHANNEL = AGENT + ', session_type=~"$session_type", platform=~"$channel"'
@@ -68,10 +69,11 @@ TONED = 'sentiment=~"positive|neutral|negative"'
 NEGATIVE = 'sentiment="negative"'
 
 # The alerts of deploy/prometheus about the chosen organizations, jobs and agents, or about none in particular.
-ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", organization=~"$organization|", job=~"$job|", agent_id=~"$agent|"'
+ALERTS_OF_CHOICE = 'alertname=~"Agntix.*", cluster=~"$cluster|", namespace=~"$namespace|", organization=~"$organization|", job=~"$job|", agent_id=~"$agent|"'
 
-# What the rules of deploy/prometheus record of agents has no instance; without an agent it is of all of them together.
-RECORDED = 'organization=~"$organization", job=~"$job", agent_id=~"$agent", agent_id!=""'
+# What the rules of deploy/prometheus record of agents has no instance, and a cluster or a namespace only if Prometheus gives it to all that it records;
+# without an agent it is of all of them together.
+RECORDED = 'cluster=~"$cluster|", namespace=~"$namespace|", organization=~"$organization", job=~"$job", agent_id=~"$agent", agent_id!=""'
 
 # Links of agntix-settings.yml, as they are there.
 LINKS = {"app_url": "https://app.agntix.ai/en/logs-history"}
@@ -193,7 +195,7 @@ def of_exporters(metric: str, over: str = "", shown: str = "agntix_exporter_buil
 
 def expected_share(signal: str) -> str:
     """The share that the alert rules expect of the chosen agents: of several the mean, weighted by how many sessions of the last hour were judged."""
-    agent = "organization, job, agent_id"
+    agent = "cluster, namespace, organization, job, agent_id"
     each = f'agntix:sessions_bad_share:expected{{{RECORDED}, signal="{signal}", pace="fast"}}'
     judged = f'agntix:sessions_judged:increase{{{RECORDED}, signal="{signal}", window="1h"}}'
     # An agent without sessions weighs as if it had one, so that the line does not end when there are none.

@@ -33,6 +33,8 @@ DATASOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource
 # What every link between the dashboards takes along; a target that sets a variable itself leaves it out here.
 VARIABLES = (
     "datasource",
+    "cluster",
+    "namespace",
     "organization",
     "job",
     "instance",

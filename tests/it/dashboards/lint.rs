@@ -142,7 +142,7 @@ fn ranges_are_those_of_the_panel() {
     }));
 }
 
-/// Beyond the linter: the organization, too, except of what Prometheus itself says of a target.
+/// Beyond the linter: cluster, namespace and organization, too, the last except of what Prometheus itself says of a target.
 #[test]
 fn target_job_rule_and_target_instance_rule() {
     none(&complaints(|panel| {
@@ -156,15 +156,19 @@ fn target_job_rule_and_target_instance_rule() {
                 let (alert, recorded, setting) =
                     (ALERTS.contains(&name), name.contains(':'), name.starts_with("agntix:setting:"));
                 let labels: &[&str] = match (alert, recorded) {
-                    (true, _) => &["organization", "job", "agent_id"],
+                    (true, _) => &["cluster", "namespace", "organization", "job", "agent_id"],
                     (_, true) if of_alerts || setting => &[],
-                    (_, true) => &["organization", "job", "agent_id"],
-                    _ if OF_PROMETHEUS.iter().any(|(own, _)| *own == name) => &["job", "instance"],
-                    _ => &["organization", "job", "instance"],
+                    (_, true) => &["cluster", "namespace", "organization", "job", "agent_id"],
+                    _ if OF_PROMETHEUS.iter().any(|(own, _)| *own == name) => {
+                        &["cluster", "namespace", "job", "instance"]
+                    }
+                    _ => &["cluster", "namespace", "organization", "job", "instance"],
                 };
                 for label in labels {
                     let variable = label.trim_end_matches("_id");
-                    let value = format!("${variable}{}", if alert { "|" } else { "" });
+                    // Aggregation may have taken the label away.
+                    let lost = alert || recorded && ["cluster", "namespace"].contains(label);
+                    let value = format!("${variable}{}", if lost { "|" } else { "" });
                     if !selector.matchers.contains(&((*label).to_owned(), "=~".to_owned(), value)) {
                         wrong.push(format!("{name} has no matcher of the variable {variable}"));
                     }
@@ -246,7 +250,7 @@ fn every_metric_and_label_is_in_the_catalogue() {
     for (name, _) in OF_PROMETHEUS.iter().filter(|(name, _)| ALERTS.contains(name)) {
         known.get_mut(*name).unwrap().extend(of_rules.clone());
     }
-    let target_labels = ["organization", "job", "instance"];
+    let target_labels = ["cluster", "namespace", "organization", "job", "instance"];
     let everywhere: BTreeSet<&str> = known.values().flatten().map(String::as_str).chain(target_labels).collect();
     let mut used = BTreeSet::new();
     let mut wrong = Vec::new();

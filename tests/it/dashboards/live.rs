@@ -20,7 +20,7 @@ use crate::support::{Api, Daemon, NOON, Setup, number, total, until};
 /// What is chosen in the variables, as Grafana writes it into a regular expression.
 pub struct Choice {
     pub name: &'static str,
-    pub values: [(&'static str, String); 8],
+    pub values: [(&'static str, String); 10],
 }
 
 /// Their families are there with `state.url` only; `tests/it/replicas/targets.rs` puts these queries to replicas.
@@ -129,7 +129,8 @@ async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Pa
     let mut setup = Scrape::scraping(daemon.address).flag("--enable-feature=exemplar-storage");
     setup.top.insert("rule_files".into(), json!([file]));
     if let Some(organization) = organization(version) {
-        let target = json!([{ "targets": setup.targets, "labels": { "organization": organization } }]);
+        let labels = json!({ "organization": organization, "cluster": PLACE[0], "namespace": PLACE[1] });
+        let target = json!([{ "targets": setup.targets, "labels": labels }]);
         setup.job.insert("static_configs".into(), target);
     }
     let prometheus = Prometheus::start(version, setup).await;
@@ -138,6 +139,9 @@ async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Pa
         .await;
     prometheus
 }
+
+/// Cluster and namespace of the target, where it has an organization.
+const PLACE: [&str; 2] = ["prod", "support"];
 
 /// What one of the servers says of the target; on the other there is no such label.
 fn organization(version: Version) -> Option<&'static str> {
@@ -248,7 +252,8 @@ impl Witness {
                 let (selector, wanted) = inner.rsplit_once(", ").unwrap();
                 let series = self.prometheus.series(selector).await;
                 let offered = series.iter().any(|labels| labels.contains_key(wanted));
-                let there = wanted != "organization" || organization(self.version).is_some();
+                let there =
+                    !["cluster", "namespace", "organization"].contains(&wanted) || organization(self.version).is_some();
                 assert_eq!(offered, there, "{:?}: {query}", self.version);
                 continue;
             }
@@ -375,11 +380,20 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
     let choice =
         |name, organization: &str, instance: &str, [agent, session_type, channel, language, signal]: [&str; 5]| {
             let job = if instance == ".+" { ".+" } else { "agntix" };
-            let values =
-                [organization, job, instance, agent, session_type, channel, language, signal].map(str::to_owned);
-            let names = ["organization", "job", "instance", "agent", "session_type", "channel", "language", "signal"];
-            let mut values = values.into_iter();
-            Choice { name, values: names.map(|name| (name, values.next().unwrap())) }
+            let [cluster, namespace] = if organization == ".*" { [".*"; 2] } else { PLACE };
+            let values = [
+                ("cluster", cluster),
+                ("namespace", namespace),
+                ("organization", organization),
+                ("job", job),
+                ("instance", instance),
+                ("agent", agent),
+                ("session_type", session_type),
+                ("channel", channel),
+                ("language", language),
+                ("signal", signal),
+            ];
+            Choice { name, values: values.map(|(name, value)| (name, value.to_owned())) }
         };
     let shop = "b1a7d7a2-0d5f-4f0e-9d0c-2f4e9f1f7c22";
     let all = choice("all", ".*", ".+", [".*"; 5]);

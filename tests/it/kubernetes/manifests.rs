@@ -97,7 +97,7 @@ fn rules_and_dashboards_are_the_very_files() {
         .flat_map(|object| object["data"].as_object().unwrap())
         .map(|(name, text)| (name.clone(), text.as_str().unwrap().to_owned()))
         .collect();
-    assert_eq!(held.len(), 7);
+    assert_eq!(held.len(), 9);
     assert_eq!(held, files("grafana/dashboards"));
 }
 

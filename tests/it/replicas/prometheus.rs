@@ -179,9 +179,10 @@ async fn dashboards_show(truth: &BTreeMap<String, f64>, prometheus: &Prometheus)
     for (uid, title, truth) in panels {
         let query = query_of(uid, title).replace("$__range", &span.range()).replace("$job", JOB);
         // Whatever else can be chosen is not.
-        let query = ["organization", "instance", "agent_id", "agent", "session_type", "channel"]
-            .iter()
-            .fold(query, |query, variable| query.replace(&format!("\"${variable}\""), "\".*\""));
+        let query =
+            ["cluster", "namespace", "organization", "instance", "agent_id", "agent", "session_type", "channel"]
+                .iter()
+                .fold(query, |query, variable| query.replace(&format!("\"${variable}\""), "\".*\""));
         let shown = prometheus.query_at(&query, span.last).await;
         assert!(
             shown.len() == 1 && is_near(shown[0].value, truth),
