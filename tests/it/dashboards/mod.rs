@@ -2,6 +2,7 @@
 
 mod alerts;
 mod documented;
+mod import;
 mod layout;
 mod lint;
 mod live;
