@@ -66,16 +66,14 @@ impl Environment {
         let mut layer = Layer::default();
         for (variable, text) in self.0.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)) {
             let origin = ConfigOrigin::Environment(variable.clone());
-            let Some(key) = keys::all().iter().find(|key| key.variable() == *variable) else {
-                return Err(unknown(variable));
-            };
-            let kind = value(key, text).map_err(|rule| ConfigError::Value {
+            let (key, name, shape) = set_by(variable).ok_or_else(|| unknown(variable))?;
+            let kind = value(key, shape, text).map_err(|rule| ConfigError::Value {
                 origin: origin.clone(),
-                key: key.name.clone(),
+                key: name.clone(),
                 value: shown(text),
                 rule,
             })?;
-            layer.0.insert(key.name.clone(), Value::new(origin.to_tag().as_ref(), kind));
+            layer.0.insert(name, Value::new(origin.to_tag().as_ref(), kind));
         }
         Ok(layer)
     }
@@ -91,15 +89,25 @@ fn is_secret(variable: &str) -> bool {
     matches!(variable, API_KEY | WEBHOOK_SECRET)
 }
 
+/// The key that a variable sets, what that or a field of it is called, and what it holds.
+fn set_by(variable: &str) -> Option<(&'static Key, String, &'static Shape)> {
+    if let Some(key) = keys::all().iter().find(|key| key.variable() == variable) {
+        return Some((key, key.name.clone(), &key.shape));
+    }
+    let (key, field, _) = keys::of_table(variable)?;
+    let (field, shape) = field?;
+    Some((key, format!("{}.{field}", key.name), shape))
+}
+
 /// The value of a variable, or the rule that it breaks.
-fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
+fn value(key: &Key, shape: &Shape, text: &str) -> Result<ValueKind, String> {
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Err("must be UTF-8 text".into());
     }
     let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let number = |text: &str| text.parse().map_err(|_| typing::must_be("f64", key));
     let trimmed = text.trim();
-    Ok(match key.shape {
+    Ok(match shape {
         Shape::Boolean => ValueKind::Boolean(trimmed.parse().map_err(|_| typing::must_be("a boolean", key))?),
         Shape::Integer => ValueKind::I64(trimmed.parse().map_err(|_| typing::must_be("usize", key))?),
         Shape::Number => ValueKind::Float(number(trimmed)?),
@@ -110,9 +118,12 @@ fn value(key: &Key, text: &str) -> Result<ValueKind, String> {
             ValueKind::Array(numbers.map_err(|_| "must be a list of numbers, such as 1,2.5,10".to_owned())?)
         }
         Shape::TextTable => typing::text_table(&items().map(entry).collect::<Result<Vec<_>, _>>()?)?,
-        Shape::Tables(_) | Shape::Table(_) => {
-            return Err("must be set in the configuration file; text cannot hold it".into());
+        Shape::Table(fields) => {
+            let variables: Vec<_> =
+                fields.iter().map(|(field, _)| format!("{}__{}", key.variable(), field.to_uppercase())).collect();
+            return Err(format!("must be set field by field, in {}", variables.join(", ")));
         }
+        Shape::Tables(_) => return Err("must be set in the configuration file; text cannot hold it".into()),
     })
 }
 
@@ -125,11 +136,19 @@ fn entry(text: &str) -> Result<(&str, &str), String> {
 
 fn unknown(variable: &str) -> ConfigError {
     let name = variable.trim_start_matches(VARIABLE_PREFIX).replace("__", ".").to_lowercase();
-    let advice = match keys::nearest(&name) {
+    let of_table = keys::of_table(variable).and_then(|(key, _, field)| {
+        let Shape::Table(fields) = &key.shape else { return None };
+        let names = fields.iter().map(|(name, _)| name.as_str());
+        Some(match keys::nearest_of(&field, names.clone()) {
+            Some(near) => format!("did you mean {}__{}?", key.variable(), near.to_uppercase()),
+            None => format!("those of {} are {}", key.name, names.collect::<Vec<_>>().join(", ")),
+        })
+    });
+    let advice = of_table.unwrap_or_else(|| match keys::nearest(&name) {
         Some(near) => format!("did you mean {}?", near.variable()),
         None if may_name_a_credential(&name) => credential_advice(&name).into(),
         None => format!("variables are named {VARIABLE_PREFIX}SECTION__KEY, after the keys in config.toml"),
-    };
+    });
     ConfigError::Unknown {
         origin: ConfigOrigin::Environment(shown_name(variable)),
         key: shown_name(&name),
@@ -193,6 +212,21 @@ mod tests {
                 "AGNTIX_EXPORTER__METRICS__EXTRACTED",
                 "[]",
                 "environment variable AGNTIX_EXPORTER__METRICS__EXTRACTED: metrics.extracted is \"[]\"; it must be set in the configuration file; text cannot hold it",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS",
+                "phone",
+                "environment variable AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS: metrics.repeat_contacts is \"phone\"; it must be set field by field, in AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__FIELD, AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__KEY_FILE, AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__WINDOWS",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__WINDOW",
+                "7d",
+                "environment variable AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__WINDOW: metrics.repeat_contacts.window is not a key; did you mean AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__WINDOWS?",
+            ),
+            (
+                "AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__EVERYBODY",
+                "7d",
+                "environment variable AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__EVERYBODY: metrics.repeat_contacts.everybody is not a key; those of metrics.repeat_contacts are field, key_file, windows",
             ),
             (
                 "AGNTIX_EXPORTER__METRICS__STATIC_LABELS",

@@ -85,9 +85,12 @@ impl Reader<'_> {
                     Err(self.wrong(&key.name, value, rule))
                 }
                 (DeValue::Table(_), Shape::TextTable) => Ok(()),
-                (DeValue::Table(fields), Shape::Table(known)) => self.check_fields(key, known, in_order(fields)),
+                (DeValue::Table(fields), Shape::Table(known)) => {
+                    let known: Vec<_> = known.iter().map(|(name, _)| name.clone()).collect();
+                    self.check_fields(key, &known, in_order(fields))
+                }
                 (_, Shape::Table(known)) => {
-                    let fields = known.join(" = …, ");
+                    let fields = known.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" = …, ");
                     let rule = format!("must be a table, written {} = {{ {fields} = … }}", key.leaf);
                     Err(self.wrong(&key.name, value, rule))
                 }

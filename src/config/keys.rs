@@ -42,8 +42,8 @@ pub(super) enum Shape {
     Numbers,
     /// A list of tables with these keys; only a file can hold it.
     Tables(Vec<String>),
-    /// A table with these keys; only a file can hold it.
-    Table(Vec<String>),
+    /// A table with these keys, each with what it holds.
+    Table(Vec<(String, Shape)>),
     /// A table of texts under names that the operator chooses.
     TextTable,
 }
@@ -53,6 +53,15 @@ impl Key {
     pub fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}__{}", self.section, self.leaf).to_uppercase()
     }
+}
+
+/// The table and the field of it that a variable sets, which is named like the table's with `__FIELD` behind it.
+pub(super) fn of_table(variable: &str) -> Option<(&'static Key, Option<&'static (String, Shape)>, String)> {
+    all().iter().find_map(|key| {
+        let Shape::Table(fields) = &key.shape else { return None };
+        let name = variable.strip_prefix(&key.variable())?.strip_prefix("__")?;
+        Some((key, fields.iter().find(|(field, _)| field.to_uppercase() == name), name.to_lowercase()))
+    })
 }
 
 /// Every key, in the order of the structs.
@@ -148,7 +157,9 @@ fn shape(default: &Value) -> Shape {
         },
         // Of a table of texts the names are the operator's, and none is there by default.
         Value::Object(fields) if fields.is_empty() => Shape::TextTable,
-        Value::Object(fields) => Shape::Table(fields.keys().cloned().collect()),
+        Value::Object(fields) => {
+            Shape::Table(fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect())
+        }
         Value::Null | Value::String(_) => Shape::Text,
     }
 }
@@ -219,9 +230,9 @@ mod tests {
         let Shape::Tables(mut fields) = shape("metrics.extracted") else { panic!("not a list of tables") };
         fields.sort();
         assert_eq!(fields, ["buckets", "field", "kind"]);
-        let Shape::Table(mut fields) = shape("metrics.repeat_contacts") else { panic!("not a table") };
-        fields.sort();
-        assert_eq!(fields, ["field", "key_file", "windows"]);
+        let Shape::Table(fields) = shape("metrics.repeat_contacts") else { panic!("not a table") };
+        let expected = [("field", Shape::Text), ("key_file", Shape::Text), ("windows", Shape::Texts)];
+        assert_eq!(fields, expected.map(|(name, shape)| (name.to_owned(), shape)));
     }
 
     #[test]

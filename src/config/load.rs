@@ -15,7 +15,7 @@ use super::file;
 use super::keys::{self, Key};
 use super::layer::Layer;
 use super::loaded::Loaded;
-use super::origin::{ConfigOrigin, Origins};
+use super::origin::{ConfigOrigin, Origins, tag_of};
 use super::typing;
 use super::{Config, LogFormat};
 
@@ -119,7 +119,7 @@ pub(super) fn settle(
     let settled = ::config::Config::builder().add_source(layers).build().map_err(internal)?;
     let origin = |key: &Key| match &settled.cache.kind {
         ValueKind::Table(sections) => match sections.get(&key.section).map(|section| &section.kind) {
-            Some(ValueKind::Table(keys)) => ConfigOrigin::from_tag(keys.get(&key.leaf).and_then(Value::origin)),
+            Some(ValueKind::Table(keys)) => ConfigOrigin::from_tag(keys.get(&key.leaf).and_then(tag_of)),
             _ => ConfigOrigin::Default,
         },
         _ => ConfigOrigin::Default,

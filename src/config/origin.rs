@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ::config::{Value, ValueKind};
+
 /// Where the value of a key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ConfigOrigin {
@@ -67,14 +69,24 @@ impl fmt::Display for ConfigOrigin {
     }
 }
 
+/// The tag of where a value came from. Layers of a table are merged field by field, and only the fields keep their tags.
+pub(super) fn tag_of(value: &Value) -> Option<&str> {
+    let of_field = || match &value.kind {
+        ValueKind::Table(fields) => fields.iter().min_by_key(|(name, _)| *name).and_then(|(_, field)| field.origin()),
+        _ => None,
+    };
+    value.origin().or_else(of_field)
+}
+
 /// Where the value of each key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(BTreeMap<&'static str, ConfigOrigin>);
 
 impl Origins {
-    /// Of the key of this name, such as `api.timeout`.
+    /// Of the key of this name, such as `api.timeout`, or of the table that a field stands in.
     pub fn get(&self, key: &str) -> ConfigOrigin {
-        self.0.get(key).cloned().unwrap_or_default()
+        let table = || key.rsplit_once('.').and_then(|(table, _)| self.0.get(table));
+        self.0.get(key).or_else(table).cloned().unwrap_or_default()
     }
 }
 

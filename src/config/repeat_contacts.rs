@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::error::{Violation, shown};
 use super::rules;
 
-const KEY: &str = "metrics.repeat_contacts";
 /// Longer names of fields are a mistake.
 const MAX_FIELD: usize = 256;
 /// Each makes a series of its own, and takes a bit of what is remembered of a session.
@@ -96,23 +95,24 @@ impl RepeatContacts {
     /// # Errors
     /// The first value that breaks a rule.
     pub(super) fn validate(&self) -> Result<(), Violation> {
-        let check = |kept, what: String, rule: &str| rules::check(kept, KEY, format!("a table in which {what}"), rule);
         let name = self.field.as_str();
         let is_plain = !name.is_empty() && name.len() <= MAX_FIELD && !name.contains(char::is_control);
         let rule = format!("must name a field of 1 to {MAX_FIELD} bytes without control characters");
-        check(is_plain, format!("field is {}", shown(name)), &rule)?;
+        rules::check(is_plain, "metrics.repeat_contacts.field", shown(name), &rule)?;
+        let windows = "metrics.repeat_contacts.windows";
         let count = self.windows.len();
-        let rule = format!("must have 1 to {MAX_WINDOWS} windows");
-        check((1..=MAX_WINDOWS).contains(&count), format!("windows has {count} of them"), &rule)?;
+        let rule = format!("must have 1 to {MAX_WINDOWS} windows, such as [\"24h\", \"7d\"]");
+        rules::check((1..=MAX_WINDOWS).contains(&count), windows, format!("a list of {count}"), &rule)?;
         let mut before = Duration::ZERO;
         for window in &self.windows {
             let length = humantime::parse_duration(window).ok();
             let is_window = length.is_some_and(|length| (SHORTEST..=LONGEST).contains(&length) && length > before);
             let rule = "must have ascending windows from \"1m\" to \"90d\", such as [\"24h\", \"7d\"]";
-            check(is_window, format!("windows has {} in it", shown(window)), rule)?;
+            rules::check(is_window, windows, format!("a list with {} in it", shown(window)), rule)?;
             before = length.unwrap_or_default();
         }
-        check(!self.key_file.as_os_str().is_empty(), "key_file is \"\"".into(), "must name the file of the key")
+        let is_named = !self.key_file.as_os_str().is_empty();
+        rules::check(is_named, "metrics.repeat_contacts.key_file", "\"\"", "must name the file of the key")
     }
 }
 
@@ -133,14 +133,16 @@ mod tests {
         let wrong = "it must have ascending windows from \"1m\" to \"90d\", such as [\"24h\", \"7d\"]";
         for window in ["24h", "1 day", "91d", "soon", "0s"] {
             let said = said(|contacts| contacts.windows[1] = window.into());
-            assert_eq!(said, format!("{KEY} is a table in which windows has \"{window}\" in it; {wrong}"));
+            assert_eq!(said, format!("metrics.repeat_contacts.windows is a list with \"{window}\" in it; {wrong}"));
         }
         let said_of = |windows: usize| said(|contacts| contacts.windows = vec!["1h".into(); windows]);
-        assert!(
-            said_of(0).ends_with("it must have 1 to 4 windows") && said_of(5).ends_with("it must have 1 to 4 windows")
-        );
-        assert!(said(|contacts| contacts.field.clear()).contains("field is \"\""));
-        assert!(said(|contacts| contacts.key_file = PathBuf::new()).contains("key_file is \"\""));
+        for count in [0, 5] {
+            let rule = "it must have 1 to 4 windows, such as [\"24h\", \"7d\"]";
+            assert_eq!(said_of(count), format!("metrics.repeat_contacts.windows is a list of {count}; {rule}"));
+        }
+        assert!(said(|contacts| contacts.field.clear()).starts_with("metrics.repeat_contacts.field is \"\""));
+        let no_file = said(|contacts| contacts.key_file = PathBuf::new());
+        assert!(no_file.starts_with("metrics.repeat_contacts.key_file is \"\""));
     }
 
     #[test]

@@ -166,6 +166,31 @@ fn every_default_can_be_set_by_its_variable() {
 }
 
 #[test]
+fn fields_of_a_table_are_set_by_the_file_by_variables_or_by_both() {
+    let set = |text: &str, variables: &[(&str, &str)]| {
+        let file = File::new(text);
+        let loaded = file.load(&[&[KEY], variables].concat(), &Overrides::default()).unwrap();
+        let origin = file.without_directory(&loaded.origins.get("metrics.repeat_contacts").to_string());
+        (loaded.config.metrics.repeat_contacts.unwrap(), origin)
+    };
+    let field = ("AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__FIELD", "phone");
+    let windows = ("AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__WINDOWS", "24h,7d");
+    let key_file = ("AGNTIX_EXPORTER__METRICS__REPEAT_CONTACTS__KEY_FILE", "/run/key");
+    let text =
+        "[metrics]\nrepeat_contacts = { field = \"phone\", windows = [\"24h\", \"7d\"], key_file = \"/run/key\" }";
+    let (of_file, origin) = set(text, &[]);
+    assert_eq!(origin, "config.toml, line 2");
+    let (of_variables, origin) = set("", &[field, windows, key_file]);
+    assert_eq!((of_variables, origin), (of_file.clone(), format!("environment variable {}", field.0)));
+    assert_eq!(set(&text.replace("7d", "8d"), &[windows]).0, of_file);
+    let wrong = File::new(&text.replace("7d", "7h")).load(&[KEY], &Overrides::default()).unwrap_err().to_string();
+    assert!(
+        wrong.contains("config.toml, line 2: metrics.repeat_contacts.windows is a list with \"7h\" in it"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn a_mistake_names_the_key_the_value_its_place_and_what_would_do() {
     for (text, expected) in [
         (

@@ -8,7 +8,7 @@ use serde_path_to_error::{Path, Segment};
 use super::Config;
 use super::error::{ConfigError, shown};
 use super::keys::{self, Key};
-use super::origin::ConfigOrigin;
+use super::origin::{ConfigOrigin, tag_of};
 
 /// Reads the structs. Unlike the `config` crate itself, this converts no types: `"true"` is not a boolean.
 pub(super) fn read(values: &Value) -> Result<Config, ConfigError> {
@@ -80,7 +80,7 @@ fn plain(value: &Value) -> Option<toml::Value> {
 
 /// The value at the path, and the nearest origin on the way to it.
 fn follow<'v>(mut value: &'v Value, path: &Path) -> (&'v Value, ConfigOrigin) {
-    let mut tag = value.origin();
+    let mut tag = tag_of(value);
     for segment in path {
         let next = match (&value.kind, segment) {
             (ValueKind::Table(fields), Segment::Map { key }) => fields.get(key),
@@ -89,7 +89,7 @@ fn follow<'v>(mut value: &'v Value, path: &Path) -> (&'v Value, ConfigOrigin) {
         };
         let Some(next) = next else { break };
         value = next;
-        tag = value.origin().or(tag);
+        tag = tag_of(value).or(tag);
     }
     (value, ConfigOrigin::from_tag(tag))
 }
