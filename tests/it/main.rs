@@ -22,6 +22,7 @@ mod kubernetes;
 mod late_analysis;
 mod lifecycle;
 mod listing;
+mod mixin;
 mod new_series;
 mod notifications;
 mod numbers;

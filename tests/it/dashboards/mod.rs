@@ -6,7 +6,7 @@ mod import;
 mod layout;
 mod lint;
 mod live;
-mod promql;
+pub mod promql;
 mod source;
 mod totals;
 
