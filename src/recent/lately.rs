@@ -13,13 +13,36 @@ pub struct Lately {
     /// Sessions that got their outcome, or will have none.
     pub sessions: u64,
     /// Sessions that ended unresolved, of those that were judged.
-    pub unresolved: Share,
+    pub unresolved: Trend,
     /// Negative sessions, of those with a sentiment.
-    pub negative: Share,
+    pub negative: Trend,
     /// Half of the sessions took at most so long, in seconds; `None` if there is none.
     pub median_seconds: Option<f64>,
-    /// The share of unresolved sessions over time, from old to new; `None` where none was judged.
+}
+
+/// A share, and how it came about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trend {
+    /// In all of the time.
+    pub whole: Share,
+    /// Over time, from old to new; `None` where it would be a share of nothing.
     pub course: Vec<Option<f64>>,
+    /// At the end of the course: in its last place, which has not ended, and in the one before.
+    pub now: Share,
+}
+
+impl Trend {
+    /// Of what was counted in each place of time.
+    fn of(places: impl Iterator<Item = Share>) -> Self {
+        let (mut trend, mut before) = (Self::default(), Share::default());
+        for share in places {
+            trend.course.push(share.ratio());
+            trend.whole = trend.whole.and(share);
+            trend.now = before.and(share);
+            before = share;
+        }
+        trend
+    }
 }
 
 /// A part of a number of sessions.
@@ -32,6 +55,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        Self { of: self.of + other.of, part: self.part + other.part }
+    }
+
     /// As a number between 0 and 1; `None` if it is a share of nothing.
     #[expect(clippy::cast_precision_loss, reason = "a share is shown in percent")]
     pub fn ratio(self) -> Option<f64> {
@@ -100,22 +128,24 @@ impl Slots {
 
     /// What all slots say of one agent, or of all if that is `None`.
     pub(super) fn sum(&self, of: Option<&Agent>, bounds: &[f64]) -> Lately {
-        let (mut sum, mut course) = (Totals::default(), Vec::with_capacity(self.0.len()));
-        for slot in &self.0 {
+        let of_slot = |slot: &Slot| {
             let mut totals = Totals::default();
             match of {
                 Some(agent) => slot.by_agent.get(agent).into_iter().for_each(|one| totals.add(one)),
                 None => slot.by_agent.values().for_each(|one| totals.add(one)),
             }
-            course.push(Share { of: totals.judged, part: totals.unresolved }.ratio());
-            sum.add(&totals);
+            totals
+        };
+        let slots: Vec<Totals> = self.0.iter().map(of_slot).collect();
+        let mut sum = Totals::default();
+        for slot in &slots {
+            sum.add(slot);
         }
         Lately {
             sessions: sum.sessions,
-            unresolved: Share { of: sum.judged, part: sum.unresolved },
-            negative: Share { of: sum.toned, part: sum.negative },
+            unresolved: Trend::of(slots.iter().map(|slot| Share { of: slot.judged, part: slot.unresolved })),
+            negative: Trend::of(slots.iter().map(|slot| Share { of: slot.toned, part: slot.negative })),
             median_seconds: median(&sum.handled, bounds),
-            course,
         }
     }
 }

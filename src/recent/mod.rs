@@ -6,6 +6,7 @@
 mod lately;
 mod totals;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use lately::Slots;
-pub use lately::{Lately, Share};
+pub use lately::{Lately, Share, Trend};
 use totals::Totals;
 
 use crate::catalogue::{Exposition, GaugeFamily};
@@ -64,8 +65,10 @@ pub struct Table {
     pub since: Duration,
     /// All agents together.
     pub all: AgentRow,
-    /// Those with the most sessions, first; agents without a session are left out.
+    /// Those with the most sessions, first; agents without a session are left out. What is not told apart comes last.
     pub agents: Vec<AgentRow>,
+    /// How many agents with sessions there was no room for.
+    pub left_out: usize,
 }
 
 impl Recent {
@@ -82,15 +85,20 @@ impl Recent {
         course.take(known, totals, now);
     }
 
-    /// The agents with the most sessions of the last day, at most `most` of them; `None` before the first look.
+    /// The agents with the most sessions of the last day, at most `most` of them, and all that are not told apart as one more;
+    /// `None` before the first look.
     pub fn table(&self, exposition: &Exposition, now: Timestamp, most: usize) -> Option<Table> {
         self.look(exposition, now);
         let course = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         course.last.as_ref()?;
         let bounds = totals::bounds(exposition);
         let mut agents = course.day.agents();
-        agents.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let order = |(agent, sessions): &(Agent, u64)| (agent.is_none(), Reverse(*sessions));
+        agents.sort_unstable_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.0.cmp(&b.0)));
+        let not_told_apart = agents.pop_if(|(agent, _)| agent.is_none());
+        let left_out = agents.len().saturating_sub(most);
         agents.truncate(most);
+        agents.extend(not_told_apart);
         let names = names(exposition);
         let row = |of: Option<&Agent>| AgentRow {
             agent: of.cloned().flatten(),
@@ -102,6 +110,7 @@ impl Recent {
             since: now.since(course.began),
             all: row(None),
             agents: agents.iter().map(|(agent, _)| row(Some(agent))).collect(),
+            left_out,
         })
     }
 }
@@ -137,6 +146,8 @@ fn names(exposition: &Exposition) -> HashMap<String, String> {
             let mut values = labels.values();
             Some((values.next()?.into_owned(), values.next()?.into_owned()))
         })
+        // So the label is where the API has not told it, or tells one that is longer than a label may be.
+        .filter(|(_, name)| name != "unknown" && !name.trim().is_empty())
         .collect()
 }
 

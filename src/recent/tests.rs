@@ -65,15 +65,46 @@ fn table_has_what_was_counted_since_the_first_look() {
     assert_eq!(table.since, Duration::from_secs(600));
     let [a, b] = &*table.agents else { panic!("{table:?}") };
     assert_eq!((a.agent.as_deref(), a.name.as_deref()), (Some("a\"1"), Some("Desk\\\n1")));
-    assert_eq!((a.hour.sessions, a.hour.unresolved), (14, Share { of: 8, part: 3 }));
-    assert_eq!(a.hour.negative, Share { of: 7, part: 3 });
+    assert_eq!((a.hour.sessions, a.hour.unresolved.whole), (14, Share { of: 8, part: 3 }));
+    assert_eq!(a.hour.negative.whole, Share { of: 7, part: 3 });
     assert!(a.hour.median_seconds.is_some_and(|median| (60.0..120.0).contains(&median)), "{a:?}");
-    assert_eq!((b.hour.sessions, b.hour.unresolved, b.hour.median_seconds), (3, Share { of: 3, part: 0 }, None));
-    assert_eq!((table.all.hour.sessions, table.all.hour.unresolved), (17, Share { of: 11, part: 3 }));
-    assert_eq!(a.hour, Lately { course: a.hour.course.clone(), ..a.day.clone() });
+    assert_eq!((b.hour.sessions, b.hour.unresolved.whole, b.hour.median_seconds), (3, Share { of: 3, part: 0 }, None));
+    assert_eq!((table.all.hour.sessions, table.all.hour.unresolved.whole), (17, Share { of: 11, part: 3 }));
+    assert_eq!((a.hour.unresolved.whole, a.hour.median_seconds), (a.day.unresolved.whole, a.day.median_seconds));
     // The last slot is the one in which it was counted.
-    assert_eq!(a.hour.course, [None, None, None, None, None, Some(0.375)]);
-    assert_eq!(a.day.course, [Some(0.375)]);
+    assert_eq!(a.hour.unresolved.course, [None, None, None, None, None, Some(0.375)]);
+    assert_eq!(a.day.unresolved.course, [Some(0.375)]);
+    assert_eq!(a.day.negative.course, [Some(3.0 / 7.0)]);
+    assert_eq!((a.hour.unresolved.now, a.hour.negative.now), (Share { of: 8, part: 3 }, Share { of: 7, part: 3 }));
+}
+
+#[test]
+fn now_is_the_end_of_the_course() {
+    let (recent, page) = (Recent::default(), page());
+    recent.look(&page, at(0));
+    let now = |minute, resolution: &str, count| {
+        page.apply(&[outcomes("a", resolution, "neutral", count)], Vec::new());
+        let table = recent.table(&page, at(minute), 10).unwrap();
+        (table.all.hour.unresolved.whole, table.all.hour.unresolved.now)
+    };
+    assert_eq!(now(1, "resolved", 80), (Share { of: 80, part: 0 }, Share { of: 80, part: 0 }));
+    // An incident does not wait for the hour to pass.
+    assert_eq!(now(6, "unresolved", 20), (Share { of: 100, part: 20 }, Share { of: 20, part: 20 }));
+    assert_eq!(now(9, "unresolved", 20).1, Share { of: 20, part: 20 });
+    assert_eq!(now(10, "unresolved", 20).1, Share::default());
+}
+
+#[test]
+fn agent_without_a_name_is_called_by_its_id() {
+    let (recent, page) = (Recent::default(), page());
+    recent.look(&page, at(0));
+    page.apply(&[outcomes("a", "resolved", "neutral", 1)], Vec::new());
+    // As the series is of an agent whose name is longer than a label may be.
+    for name in ["", " "] {
+        let info = LabelSet::new(GaugeFamily::AgentInfo.descriptor().labels, ["a", name, "en", "true", "true"]);
+        page.set_gauges(GaugeFamily::AgentInfo, vec![(info, 1.0)]);
+        assert_eq!(recent.table(&page, at(1), 10).unwrap().agents[0].name, None);
+    }
 }
 
 #[test]
@@ -120,6 +151,11 @@ fn agents_beyond_the_bound_are_counted_together() {
     let table = recent.table(&page, at(2), usize::MAX).unwrap();
     let others = table.agents.iter().find(|row| row.agent.is_none()).unwrap();
     assert_eq!(others.day.sessions, (MOST_AGENTS as u64 + 1..=MOST_AGENTS as u64 + 200).sum::<u64>());
-    assert_eq!(table.agents.len(), MOST_AGENTS + 1);
+    assert_eq!((table.agents.len(), table.left_out), (MOST_AGENTS + 1, 0));
     assert_eq!(table.all.day.sessions, states.iter().map(|state| state.counts[0]).sum::<u64>());
+    // They are more than any single agent, and come last all the same; whoever is left out is counted.
+    let short = recent.table(&page, at(2), 50).unwrap();
+    assert_eq!((short.agents.len(), short.left_out), (51, MOST_AGENTS - 50));
+    assert!(short.agents[..50].is_sorted_by_key(|row| std::cmp::Reverse(row.day.sessions)));
+    assert_eq!((&short.agents[50], &short.all), (others, &table.all));
 }

@@ -153,14 +153,11 @@ fn replicas(replica: &ReplicaStatus, now: Timestamp) -> Vec<(&'static str, Strin
 
 /// How a route of the API answers.
 fn standing(route: &RouteLine) -> String {
-    let good = match route.good_ago {
-        Some(ago) => format!("good answer {} ago", span(ago)),
-        None if route.trouble.is_some() => "no good answer yet".to_owned(),
-        None => "not asked yet".to_owned(),
-    };
-    match &route.trouble {
-        Some(trouble) => format!("{good}; since then: {trouble}"),
-        None => good,
+    match (route.good_ago, &route.trouble) {
+        (Some(ago), None) => format!("good answer {} ago", span(ago)),
+        (Some(ago), Some(trouble)) => format!("good answer {} ago; since then: {trouble}", span(ago)),
+        (None, Some(trouble)) => format!("no good answer yet: {trouble}"),
+        (None, None) => "not asked yet".to_owned(),
     }
 }
 

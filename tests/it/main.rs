@@ -8,6 +8,7 @@ mod alert_settings;
 mod bad_apple;
 mod bad_input;
 mod bounded;
+mod browser;
 mod budget;
 mod clocks;
 mod compose;

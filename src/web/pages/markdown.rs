@@ -17,7 +17,8 @@ pub fn render(text: &str, directory: &str, pages: &impl Pages) -> String {
     let events = with_anchors(with_links(events, directory, pages));
     let mut page = String::with_capacity(text.len() * 2);
     html::push_html(&mut page, events.into_iter());
-    page
+    // Only tags have this: in text it is escaped.
+    page.replace("<th>", "<th scope=\"col\">").replace("<th style", "<th scope=\"col\" style")
 }
 
 /// Leads every link to where it can be followed.
@@ -25,6 +26,8 @@ fn with_links<'a>(events: Vec<Event<'a>>, directory: &str, pages: &impl Pages) -
     let mut done = Vec::with_capacity(events.len());
     // The file that an open link names and nobody serves, and where its text begins in `done`.
     let mut unserved: Option<(String, usize)> = None;
+    // Where the text of the last heading begins in `done`, and that text: it says what a table is.
+    let (mut heading, mut begins_heading, mut tables) = (String::new(), 0, 0);
     for event in events {
         match event {
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => match target(&dest_url, directory, pages) {
@@ -46,10 +49,25 @@ fn with_links<'a>(events: Vec<Event<'a>>, directory: &str, pages: &impl Pages) -
                 }
             },
             Event::Html(text) | Event::InlineHtml(text) => done.push(Event::Text(text)),
-            // Wide tables scroll by themselves, and not the page.
+            Event::Start(start @ Tag::Heading { .. }) => {
+                done.push(Event::Start(start));
+                begins_heading = done.len();
+            }
+            Event::End(end @ TagEnd::Heading(_)) => {
+                heading = plain(done.get(begins_heading..).unwrap_or_default());
+                done.push(Event::End(end));
+            }
+            // Wide tables scroll by themselves, and not the page; so keys must reach them.
             Event::Start(table @ Tag::Table(_)) => {
-                done.push(Event::Html("<div class=\"table\" tabindex=\"0\">\n".into()));
+                tables += 1;
+                let region = format!(
+                    "<div class=\"table\" role=\"region\" aria-labelledby=\"table.{tables}\" tabindex=\"0\">\n"
+                );
+                done.push(Event::Html(region.into()));
                 done.push(Event::Start(table));
+                done.push(Event::Html(format!("<caption class=\"unseen\" id=\"table.{tables}\">").into()));
+                done.push(Event::Text(heading.clone().into()));
+                done.push(Event::Html("</caption>".into()));
             }
             Event::End(TagEnd::Table) => {
                 done.push(Event::End(TagEnd::Table));
@@ -184,7 +202,8 @@ mod tests {
             "<h1 id=\"the-x-of-it-y\">",
             "<h2 id=\"same\">",
             "<h2 id=\"same-1\">",
-            "<div class=\"table\" tabindex=\"0\">\n<table>",
+            "<div class=\"table\" role=\"region\" aria-labelledby=\"table.1\" tabindex=\"0\">\n<table>",
+            "<caption class=\"unseen\" id=\"table.1\">Same</caption><thead><tr><th scope=\"col\">m</th>",
             "<td><code id=\"agntix_up\">agntix_up</code></td><td><code>n</code></td>",
             "</table>\n</div>",
         ] {
