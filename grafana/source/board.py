@@ -18,6 +18,8 @@ TITLES = {
     "agntix-exporter": "Agntix / Exporter",
 }
 COLUMNS = 24
+# Grafana's number for the form of a dashboard: that of the oldest version that is supported, 10.4. Later ones bring it up to theirs when they read it.
+SCHEMA = 39
 
 
 def _variable(
@@ -237,7 +239,9 @@ class Board:
                 board._internal.panels = [*(board._internal.panels or []), heading.build()]
             board._internal.panels = [*(board._internal.panels or []), *placed]
             y += tallest
-        return board.build()
+        built = board.build()
+        built.schema_version = SCHEMA
+        return built
 
     def _note_exceptions(self, panel: model.Panel, expressions: list[str]) -> None:
         own = [target.expr for target in panel.targets]

@@ -308,7 +308,7 @@ class Column:
             self.properties.append(prop("links", [{"title": title, "url": url, "targetBlank": blank}]))
         if hidden:
             # Grafana 12.1 and newer read the first, older ones the second. The field must stay for the links to use.
-            self.properties.append(prop("custom.hideFrom", {"viz": True, "legend": False, "tooltip": False}))
+            self.properties.append(prop("custom.hideFrom", {"viz": True, "legend": False, "tooltip": True}))
             self.properties.append(prop("custom.hidden", True))
         if bar:
             self.properties.append(fixed(bar))
@@ -342,7 +342,6 @@ def grid(
     panel = _common(table.Panel(), title, about, width, height, queries, unit, None, empty)
     panel.min_width(60)
     panel.show_header(True).cell_height(common_model.TableCellHeight.SM)
-    panel.footer(common.TableFooterOptions().show(False).reducer([]))
     if len(queries) > 1:
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     order = {column.source: index for index, column in enumerate(columns)}
@@ -390,7 +389,6 @@ def matrix(
     panel = _common(table.Panel(), title, about, width, height, [query], unit, decimals, empty)
     (row, heading, names), (column, values) = rows, columns
     panel.show_header(True).cell_height(common_model.TableCellHeight.SM).min_width(36)
-    panel.footer(common.TableFooterOptions().show(False).reducer([]))
     crossed = f"{row}\\{column}"
     panel.with_transformation(
         model.DataTransformerConfig(

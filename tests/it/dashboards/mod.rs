@@ -7,6 +7,7 @@ mod layout;
 mod lint;
 mod live;
 pub mod promql;
+mod schema;
 mod source;
 mod totals;
 
