@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use simulator::{
-    Clock as _, DEFAULT_KEY, DeliveryConfig, Simulator, SimulatorConfig, SystemClock, TruthField, TruthFieldKind,
-    TruthMetrics, WebhookSecret,
+    Clock as _, DEFAULT_KEY, DeliveryConfig, MessageShares, Simulator, SimulatorConfig, SystemClock, TruthField,
+    TruthFieldKind, TruthMetrics, WebhookSecret,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::daemon;
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, runtime};
-use crate::config::{self, Config, ConfigOrigin, ExtractedKind, Loaded, MessagesConfig, MetricsConfig};
+use crate::config::{
+    self, Config, ConfigOrigin, ExtractedField, ExtractedKind, Loaded, MessagesConfig, MetricsConfig, RepeatContacts,
+};
 use crate::lifecycle;
 use crate::tasks::Tasks;
 use crate::web::Guards;
@@ -62,12 +64,13 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         config::load_without_credential(global.config_file.as_deref(), &environment(), &global.overrides())
             .map_err(Failure::mistake)?;
     let state = tempfile::Builder::new().prefix("agntix-exporter-demo-").tempdir().map_err(Failure::running)?;
-    let simulator = Simulator::new(simulation(args)?);
+    let simulator = Simulator::new(demonstration(args)?);
     let (api, stop_api) = serve(Arc::clone(&simulator), "127.0.0.1:0".parse().map_err(Failure::running)?)?;
     if !is_address_chosen(&loaded) {
         loaded.config.web.listen_address = LISTEN.into();
     }
     adapt(&mut loaded.config, api, state.path());
+    opt_in(&mut loaded.config, args.speed, state.path())?;
     if args.speed > 1.0 {
         // Accelerated simulated time runs away from this machine's clock, which would be a warning every time.
         loaded.config.log.level.push_str(",agntix_exporter::poller::time=error");
@@ -103,7 +106,8 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
              webhook        {webhook}\n\n\
              The exporter learns of sessions in three ways: it lists them, follows the event stream, and accepts signed deliveries\n\
              on the webhook. Each session is counted once. agntix_exporter_sessions_discovered_total shows which source reported\n\
-             sessions first, agntix_exporter_webhook_deliveries_total the result of each delivery.\n\n\
+             sessions first, agntix_exporter_webhook_deliveries_total the result of each delivery. Messages, returning customers, a\n\
+             session variable and two extracted fields are counted, too, which an exporter does when its configuration says so.\n\n\
              Nothing is kept. Stop it with Ctrl-C.\n"
         ))
     });
@@ -113,9 +117,14 @@ pub(super) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
 
 /// The secret that the simulated Agntix signs its deliveries with, new for each demo.
 fn webhook_secret() -> Result<String, Failure> {
-    let mut key = [0; 24];
+    Ok(format!("whsec_{}", random_key::<24>()?))
+}
+
+/// So many random bytes, in base64.
+fn random_key<const BYTES: usize>() -> Result<String, Failure> {
+    let mut key = [0; BYTES];
     SystemRandom::new().fill(&mut key).map_err(|_| Failure::running("the system gives no random numbers"))?;
-    Ok(format!("whsec_{}", BASE64.encode(key)))
+    Ok(BASE64.encode(key))
 }
 
 /// Whether somebody has chosen the listen address. The exporter's default is every address of this machine, but a demo is
@@ -143,6 +152,42 @@ fn adapt(config: &mut Config, api: SocketAddr, state: &std::path::Path) {
     config.webhook.secret_file = None;
     // A listener of its own on this machine, wherever the metrics are served.
     config.webhook.listen_address = Some("127.0.0.1:0".into());
+}
+
+/// The fastest demo whose API budget has room for the messages of all sessions.
+const FASTEST_WITH_MESSAGES: f64 = 10.0;
+
+/// Switches on what nobody has unless they ask for it, so that the dashboards show it: messages, returning customers, a session variable
+/// and extracted fields. What the configuration has of them stays.
+fn opt_in(config: &mut Config, speed: f64, state: &std::path::Path) -> Result<(), Failure> {
+    config.messages.enabled = speed <= FASTEST_WITH_MESSAGES;
+    let metrics = &mut config.metrics;
+    if metrics.variables.is_empty() {
+        metrics.variables = vec!["campaign".into()];
+    }
+    if metrics.extracted.is_empty() {
+        let field = |field: &str, kind, buckets| ExtractedField { field: field.into(), kind, buckets };
+        metrics.extracted = vec![
+            field("transferred", ExtractedKind::Boolean, vec![]),
+            field("csat", ExtractedKind::Number, vec![1.0, 2.0, 3.0, 4.0]),
+        ];
+    }
+    if metrics.repeat_contacts.is_none() {
+        let key_file = state.join("contacts-key");
+        std::fs::write(&key_file, random_key::<32>()?).map_err(Failure::running)?;
+        let windows = ["15m", "1h"].map(str::to_owned).to_vec();
+        let mut contacts = RepeatContacts { field: "customerPhoneNumber".into(), windows, key_file, key: None };
+        contacts.read_key().map_err(Failure::running)?;
+        metrics.repeat_contacts = Some(contacts);
+    }
+    Ok(())
+}
+
+/// The simulation of the demo: of its customers one in ten comes back within an hour, and its messages are in order, since alerts are about
+/// what is not.
+fn demonstration(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
+    let messages = MessageShares { backwards: 0.0, untimed: 0.0, odd_roles: 0.0, ..MessageShares::LIVELY };
+    Ok(SimulatorConfig { customers: Some(20_000), messages, ..simulation(args)? })
 }
 
 fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
@@ -245,6 +290,25 @@ mod tests {
     #[test]
     fn the_truth_has_the_same_default_buckets() {
         assert_eq!(truth_metrics(MetricsConfig::default(), MessagesConfig::default()), TruthMetrics::default());
+    }
+
+    #[test]
+    fn demo_counts_what_is_off_by_default_unless_it_is_configured() {
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.metrics.variables = vec!["tier".into()];
+        opt_in(&mut config, 1.0, state.path()).unwrap();
+        assert!(config.messages.enabled);
+        assert_eq!(config.metrics.variables, ["tier"]);
+        assert_eq!(config.metrics.extracted.len(), 2);
+        let contacts = config.metrics.repeat_contacts.clone().unwrap();
+        assert!(contacts.key.is_some() && contacts.windows == ["15m", "1h"]);
+
+        config.metrics.extracted.truncate(1);
+        opt_in(&mut config, 60.0, state.path()).unwrap();
+        assert!(!config.messages.enabled);
+        assert_eq!(config.metrics.extracted.len(), 1);
+        assert_eq!(config.metrics.repeat_contacts, Some(contacts), "its key is kept");
     }
 
     #[test]

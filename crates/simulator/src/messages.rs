@@ -108,6 +108,9 @@ impl Conversation {
     }
 
     fn say(&mut self, role: &'static str) {
+        if self.now >= self.end {
+            return;
+        }
         if self.rng.f64() < self.shares.odd_roles {
             self.said.push(Said { role: Some("NARRATOR"), at: Some(self.now) });
             self.said.push(Said { role: None, at: Some(self.now) });

@@ -114,6 +114,8 @@ fn service_hotline() -> AgentProfile {
         extracted: vec![
             ExtractedSpec { name: "escalated".into(), values: ExtractedValues::Boolean(0.15) },
             ExtractedSpec { name: "parcelNote".into(), values: ExtractedValues::Text },
+            ExtractedSpec { name: "transferred".into(), values: ExtractedValues::Boolean(0.22) },
+            ExtractedSpec { name: "csat".into(), values: ExtractedValues::Tenths(10, 50) },
         ],
         ..demo_agent("7c0f2b6e-51d4-4c53-8f0a-6f6a6f3f1e11", "Service Hotline", "Takes calls about parcels")
     }
@@ -135,6 +137,8 @@ fn shop_assistant() -> AgentProfile {
                 values: ExtractedValues::Enum(weighted(&[("Garden", 0.3), ("Kitchen", 0.5), ("Toys", 0.2)])),
             },
             ExtractedSpec { name: "basketValue".into(), values: ExtractedValues::Tenths(50, 4_000) },
+            ExtractedSpec { name: "transferred".into(), values: ExtractedValues::Boolean(0.04) },
+            ExtractedSpec { name: "csat".into(), values: ExtractedValues::Tenths(30, 50) },
         ],
         ..demo_agent("b1a7d7a2-0d5f-4f0e-9d0c-2f4e9f1f7c22", "Shop Assistant", "Answers questions in the web shop")
     }
