@@ -20,6 +20,8 @@ TITLES = {
 COLUMNS = 24
 # Grafana's number for the form of a dashboard: that of the oldest version that is supported, 10.4. Later ones bring it up to theirs when they read it.
 SCHEMA = 39
+# Distances from UTC in seconds, by name. Those of half an hour are left out: what is counted by the hour of UTC is not counted by theirs.
+ZONES = [("UTC", 0), *((f"UTC{hours:+}", hours * 3600) for hours in range(-12, 15) if hours)]
 
 
 def _variable(
@@ -140,6 +142,12 @@ def _variables(expressions: list[str]):
         .all_value(".*")
         .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
         .hide(model.VariableHide.HIDE_VARIABLE if unused("signal") else model.VariableHide.DONT_HIDE),
+        dashboard.CustomVariable("zone")
+        .label("Hours in")
+        .description("What the hours of the week are told in: a fixed distance from UTC. Daylight saving time is one hour more.")
+        .values(",".join(f"{name} : {seconds}" for name, seconds in ZONES))
+        .current(model.VariableOption(selected=True, text="UTC", value="0"))
+        .hide(model.VariableHide.HIDE_VARIABLE if unused("zone") else model.VariableHide.DONT_HIDE),
     ]
 
 
@@ -174,8 +182,8 @@ EXCEPT = {"agent": "agent", "session_type": "type", "channel": "channel", "langu
 class Board:
     """A dashboard in the making. Panels are set from left to right, and a new line begins when the width is used up."""
 
-    def __init__(self, uid: str, about: str, span: str = "now-6h"):
-        self.uid, self.about, self.span = uid, about, span
+    def __init__(self, uid: str, about: str, span: str = "now-6h", refresh: str = "1m"):
+        self.uid, self.about, self.span, self.refresh = uid, about, span, refresh
         self.rows: list[tuple[str | None, bool, list]] = [(None, False, [])]
 
     def row(self, title: str, *panels, folded: bool = False) -> "Board":
@@ -195,7 +203,7 @@ class Board:
         """The dashboard."""
         expressions = self._expressions()
         board = dashboard.Dashboard(TITLES[self.uid]).uid(self.uid).description(self.about).tags([TAG])
-        board.readonly().timezone("browser").time(self.span, "now").refresh("1m").tooltip(
+        board.readonly().timezone("browser").time(self.span, "now").refresh(self.refresh).tooltip(
             model.DashboardCursorSync.CROSSHAIR
         )
         board.timepicker(dashboard.TimePicker().refresh_intervals(["30s", "1m", "5m", "15m", "1h"]))

@@ -1,6 +1,7 @@
 """Panels that stand on several dashboards."""
 
 from .alerts import rows
+from .before import at_end
 from .queries import (
     ASSESSED,
     DURATION,
@@ -13,7 +14,10 @@ from .queries import (
     TONED,
     UNRESOLVED,
     count,
+    count_at_end,
+    expected_of_agents,
     gauge,
+    labelled,
     named,
     of_exporters,
     per_minute,
@@ -23,9 +27,13 @@ from .queries import (
 from .style import (
     BLUE,
     CLOCK,
+    DASHED,
+    GREY,
     ORANGE,
     PER_MINUTE,
+    PURPLE,
     SHARE,
+    SKY,
     VERMILLION,
     Column,
     Query,
@@ -33,8 +41,10 @@ from .style import (
     course,
     field,
     figure,
+    fixed,
     grid,
     link_to,
+    prop,
     value,
 )
 
@@ -104,7 +114,7 @@ def alerts_table(*matchers: str, width: int = 24, height: int = 6):
             Column("alertname", "Alert", width=290, link=("Runbook", field("Runbook"))),
             Column("about", "About", width=260, link=("Its dashboard", link_to(field("Board"), **of_row))),
             Column("came", "What came, and what was expected"),
-            Column("behind", "Sessions", width=165, link=("The sessions behind it", link_to("agntix-sessions", **of_row))),
+            Column("behind", "Sessions", width=165, blank=True, link=("The sessions behind it", link_to("agntix-sessions", **of_row))),
             Column("Value", "Since", "dateTimeAsLocal", width=165),
             Column("organization", "Organization", width=130),
             *(Column(f"its_{name}", f"its {name}", hidden=True) for name in of_row),
@@ -122,21 +132,24 @@ def alerts_table(*matchers: str, width: int = 24, height: int = 6):
 def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
     """All agents, the worst first."""
     by = "agent_id"
+    # The first one and that of open sessions have the names; the others are joined with them by the agent's id.
     queries = [
         Query(named(count(ENDED, by))),
-        Query(named(count(OUTCOMES, by, UNRESOLVED))),
-        Query(named(share(OUTCOMES, UNRESOLVED, ASSESSED, by))),
-        Query(named(count(OUTCOMES, by, ASSESSED))),
-        Query(named(share(OUTCOMES, NEGATIVE, TONED, by))),
-        Query(named(count(OUTCOMES, by, TONED))),
-        Query(named(quantile(0.5, DURATION, by, window=RANGE))),
+        Query(count(OUTCOMES, by, UNRESOLVED)),
+        Query(share(OUTCOMES, UNRESOLVED, ASSESSED, by)),
+        Query(expected_of_agents("unresolved")),
+        Query(count(OUTCOMES, by, ASSESSED)),
+        Query(share(OUTCOMES, NEGATIVE, TONED, by)),
+        Query(count(OUTCOMES, by, TONED)),
+        Query(quantile(0.5, DURATION, by, window=RANGE)),
         Query(named(gauge("sum", "agntix_sessions_open", by))),
     ]
     n = len(queries)
     return grid(
         title,
         "Each agent in the time range, the most unresolved sessions first: how many ended, the share of unresolved ones among the assessed "
-        "and of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. "
+        "and of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. Expected is "
+        "the share that the alert rules expect now, if they are loaded. "
         "A click opens the agent.",
         queries,
         [
@@ -145,11 +158,12 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
             Column(value(0, n), "Ended", decimals=0, width=70),
             Column(value(1, n), "Unresolved", decimals=0, width=110),
             Column(value(2, n), "Share", SHARE, 1, width=110, bar=VERMILLION),
-            Column(value(3, n), "of", decimals=0, width=65),
-            Column(value(4, n), "Negative", SHARE, 1, width=110, bar=VERMILLION),
-            Column(value(5, n), "of ", decimals=0, width=65),
-            Column(value(6, n), "Median", CLOCK, width=85),
-            Column(value(7, n), "Open", decimals=0, width=65),
+            Column(value(3, n), "Expected", SHARE, 1, width=110, bar=GREY),
+            Column(value(4, n), "of", decimals=0, width=65),
+            Column(value(5, n), "Negative", SHARE, 1, width=110, bar=VERMILLION),
+            Column(value(6, n), "of ", decimals=0, width=65),
+            Column(value(7, n), "Median", CLOCK, width=85),
+            Column(value(8, n), "Open", decimals=0, width=65),
         ],
         width=width,
         height=height,
@@ -189,17 +203,36 @@ def sentiment_course(width: int = 12, height: int = 8):
     )
 
 
-def share_course(title: str, about: str, part: str, whole: str, width: int = 12, height: int = 8):
-    """A share by agent over time, and the number that all of them are shares of."""
+# The agents that are drawn one by one, the first one first.
+DRAWN = (VERMILLION, ORANGE, PURPLE, SKY)
+
+
+def share_course(title: str, about: str, signal: str, part: str, whole: str, width: int = 12, height: int = 8):
+    """The share of the agents that stand out, beside what is expected of them, and the number that all of them are shares of."""
+    bad, judged = (count_at_end(OUTCOMES, "agent_id", matcher) for matcher in (part, whole))
+    expected = expected_of_agents(signal)
+    # Sessions beyond what is expected; an agent that nothing is expected of has all of its own.
+    excess = f"({bad} - on (agent_id) {judged} * on (agent_id) {at_end(expected)} or on (agent_id) {bad})"
+    both = (share(OUTCOMES, part, whole, "agent_id", window=RATE), labelled(expected, ("what", ", expected", "", "")))
+
+    def ranked(rank: int) -> str:
+        # One query each, so that a colour is that of a place, and share and expectation have the same.
+        those = f"topk({rank}, {excess})" + (f" unless topk({rank - 1}, {excess})" if rank > 1 else "")
+        return named(f"({' or '.join(both)}) and on (agent_id) ({those})")
+
     panel = course(
         title,
-        f"{about} Grey bars: how many sessions a minute that is, all agents together. A gap: no session.",
+        f"{about} Drawn are the {len(DRAWN)} agents with the most such sessions beyond what is expected, the first one in red; dashed, in the same colour: the "
+        "share that the alert rules expect, if they are loaded. Grey bars: how many sessions a minute that is, all agents together. A gap: no session.",
         [
-            Query(named(share(OUTCOMES, part, whole, "agent_id", window=RATE)), "{{agent_name}}", step=STEADY),
+            *(Query(ranked(rank), "{{agent_name}}{{what}}", step=STEADY) for rank in range(1, len(DRAWN) + 1)),
             Query(per_minute(OUTCOMES, "", whole), "sessions", step=STEADY),
         ],
         width=width,
         height=height,
         unit=SHARE,
     )
+    for letter, colour in zip("ABCD", DRAWN, strict=True):
+        panel.override_by_query(letter, [fixed(colour)])
+    panel.override_by_regexp("/, expected$/", [*DASHED, prop("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})])
     return beside(panel, "sessions")

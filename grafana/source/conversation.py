@@ -1,5 +1,6 @@
 """Conversation: how do they talk? Turns, how long people wait for answers, and who got none. Needs messages.enabled."""
 
+from .before import at_end, beside_week
 from .board import Board
 from .common import CALM, STEADY
 from .queries import (
@@ -10,6 +11,7 @@ from .queries import (
     channels,
     count,
     mean,
+    most,
     named,
     per_minute,
     quantile,
@@ -27,12 +29,10 @@ from .style import (
     Query,
     course,
     field,
-    figure,
     fixed,
     grid,
     heat,
     link_to,
-    share_figure,
     value,
 )
 
@@ -42,6 +42,7 @@ FIRST = "agntix_session_first_response_seconds"
 RESPONSE = "agntix_session_response_seconds"
 UNANSWERED = "agntix_sessions_unanswered_total"
 SILENT = "agntix_sessions_silent_total"
+OFF = "none read: messages.enabled"
 EMPTY = "No messages were read in this window; messages.enabled switches them on"
 
 
@@ -53,28 +54,37 @@ def of_read(metric: str, by: str = "", window: str = RANGE) -> str:
 
 def table(by: str) -> list[Query]:
     """What is told of an agent or a channel."""
+    # The first one has the names; the others are joined with it by what they are of.
     add = named if by == "agent_id" else channels
     more = "" if by == "agent_id" else " > 0"
     return [
         Query(add(count(TURNS + "_count", by)) + more),
-        Query(add(mean(TURNS, by))),
-        Query(add(quantile(0.5, FIRST, by, window=RANGE))),
-        Query(add(quantile(0.5, RESPONSE, by, window=RANGE))),
-        Query(add(quantile(0.9, RESPONSE, by, window=RANGE))),
-        Query(add(of_read(UNANSWERED, by))),
-        Query(add(of_read(SILENT, by))),
+        Query(mean(TURNS, by)),
+        Query(quantile(0.5, FIRST, by, window=RANGE)),
+        Query(quantile(0.9, FIRST, by, window=RANGE)),
+        Query(quantile(0.5, RESPONSE, by, window=RANGE)),
+        Query(quantile(0.9, RESPONSE, by, window=RANGE)),
+        Query(of_read(UNANSWERED, by)),
+        Query(of_read(SILENT, by)),
     ]
 
 
 COLUMNS = [
-    Column(value(0, 7), "Read", decimals=0, width=70),
-    Column(value(1, 7), "Turns", decimals=1, width=70),
-    Column(value(2, 7), "First response", SECONDS, 1, width=125),
-    Column(value(3, 7), "Response", SECONDS, 1, width=95),
-    Column(value(4, 7), "p90", SECONDS, 1, width=75),
-    Column(value(5, 7), "Unanswered", SHARE, 1, width=115, bar=VERMILLION),
-    Column(value(6, 7), "Silent", SHARE, 1, width=100, bar=ORANGE),
+    Column(value(0, 8), "Read", decimals=0, width=90),
+    Column(value(1, 8), "Turns", decimals=1, width=90),
+    Column(value(2, 8), "First response", SECONDS, 1, width=130),
+    Column(value(3, 8), "First, p90", SECONDS, 1, width=110),
+    Column(value(4, 8), "Response", SECONDS, 1, width=110),
+    Column(value(5, 8), "Response, p90", SECONDS, 1, width=130),
+    Column(value(6, 8), "Unanswered", SHARE, 1, width=180, bar=VERMILLION),
+    Column(value(7, 8), "Silent", SHARE, 1, width=180, bar=ORANGE),
 ]
+
+
+def worst(expr: str, ranking: str) -> str:
+    """By name the five agents that are worst in the whole time range."""
+    return named(most(5, "agent_id", f"({expr})", at_end(ranking)))
+
 
 BOARD = Board(
     "agntix-conversation",
@@ -83,53 +93,59 @@ BOARD = Board(
     "now-24h",
 )
 BOARD.top(
-    figure(
+    beside_week(
         "Messages read of",
         "Sessions that ended in the time range and whose messages were read. messages.share says how many are.",
-        [Query(count(TURNS + "_count"))],
-        width=4,
-        empty=EMPTY,
+        count(TURNS + "_count"),
+        off=OFF,
     ),
-    figure(
-        "Turns",
-        "Messages of the user in a session, on average.",
-        [Query(mean(TURNS))],
-        width=4,
-        decimals=1,
-        empty=EMPTY,
-    ),
-    figure(
+    beside_week("Turns", "Messages of the user in a session, on average.", mean(TURNS), decimals=1, off=OFF),
+    beside_week(
         "First response",
         "Half of the sessions had their first answer within this time of the user's first message. Interpolated within a bucket.",
-        [Query(quantile(0.5, FIRST, window=RANGE))],
-        width=4,
+        quantile(0.5, FIRST, window=RANGE),
         unit=SECONDS,
         decimals=1,
-        empty=EMPTY,
+        off=OFF,
     ),
-    figure(
+    beside_week(
         "Response",
-        "Half of all answers came within this time of the user's last message, and nine in ten within the second.",
-        [Query(quantile(0.5, RESPONSE, window=RANGE), "median"), Query(quantile(0.9, RESPONSE, window=RANGE), "p90")],
-        width=4,
+        "Half of all answers came within this time of the user's last message. Interpolated within a bucket.",
+        quantile(0.5, RESPONSE, window=RANGE),
         unit=SECONDS,
         decimals=1,
-        empty=EMPTY,
+        off=OFF,
     ),
-    share_figure(
+    beside_week(
+        "Slow response (p90)",
+        "Nine in ten answers came within this time of the user's last message. Interpolated within a bucket.",
+        quantile(0.9, RESPONSE, window=RANGE),
+        unit=SECONDS,
+        decimals=1,
+        off=OFF,
+        width=4,
+    ),
+    beside_week(
         "Unanswered",
         "Share of the sessions whose last word was the user's.",
         of_read(UNANSWERED),
-        count(TURNS + "_count"),
-        empty=EMPTY,
+        of=count(TURNS + "_count"),
+        unit=SHARE,
+        decimals=1,
+        colour=VERMILLION,
+        off=OFF,
+        width=4,
     ),
-    share_figure(
+    beside_week(
         "Silent",
         "Share of the sessions in which the user never said a word.",
         of_read(SILENT),
-        count(TURNS + "_count"),
+        of=count(TURNS + "_count"),
+        unit=SHARE,
+        decimals=1,
         colour=ORANGE,
-        empty=EMPTY,
+        off=OFF,
+        width=4,
     ),
 )
 BOARD.row(
@@ -169,6 +185,22 @@ BOARD.row(
 )
 BOARD.row(
     "Where?",
+    course(
+        "Whose answers take longer?",
+        "Nine in ten answers came within this time, by agent: the five agents whose answers take longest in the time range.",
+        [Query(worst(quantile(0.9, RESPONSE, "agent_id"), quantile(0.9, RESPONSE, "agent_id", window=RANGE)), "{{agent_name}}", step=STEADY)],
+        unit=SECONDS,
+        height=7,
+        empty=EMPTY,
+    ),
+    course(
+        "Who leaves people unanswered?",
+        "Share of the sessions whose last word was the user's, by agent: the five agents with the highest share in the time range.",
+        [Query(worst(of_read(UNANSWERED, "agent_id", window=RATE), of_read(UNANSWERED, "agent_id")), "{{agent_name}}", step=STEADY)],
+        unit=SHARE,
+        height=7,
+        empty=EMPTY,
+    ),
     grid(
         "Which agent answers slowly?",
         "Each agent in the time range. A click opens the agent.",
@@ -178,8 +210,9 @@ BOARD.row(
             Column("agent_id", "Agent ID", hidden=True),
             *COLUMNS,
         ],
-        width=12,
-        sort="p90",
+        width=24,
+        height=7,
+        sort="Response, p90",
         empty=EMPTY,
     ),
     grid(
@@ -187,8 +220,9 @@ BOARD.row(
         "Each channel in the time range.",
         table(PER_CHANNEL),
         [Column("channel", "Channel"), *COLUMNS],
-        width=12,
-        sort="p90",
+        width=24,
+        height=7,
+        sort="Response, p90",
         empty=EMPTY,
         without=CHANNEL_PARTS,
     ),

@@ -1,5 +1,6 @@
 """Overview: is anything wrong now?"""
 
+from .before import beside_week
 from .board import Board
 from .common import agents_table, alerts_table, freshness, outcome_course, sentiment_course, share_course
 from .queries import (
@@ -12,6 +13,7 @@ from .queries import (
     OUTCOMES,
     PER_CHANNEL,
     RANGE,
+    RESOLVED,
     TONED,
     UNRESOLVED,
     alerts,
@@ -32,7 +34,6 @@ from .style import (
     figure,
     grid,
     link_to,
-    share_figure,
     thresholds,
     value,
 )
@@ -42,6 +43,53 @@ BOARD = Board(
     "Is anything wrong now? Volume, unresolved and negative sessions with their numbers, alerts, and how far the numbers can be trusted.",
 )
 BOARD.top(
+    beside_week(
+        "Resolved",
+        "Share of resolved sessions among those that were assessed: resolved, partially resolved or unresolved. "
+        "Not-applicable ones and those without an analysis are left out.",
+        share(OUTCOMES, RESOLVED, ASSESSED),
+        of=count(OUTCOMES, "", ASSESSED),
+        unit=SHARE,
+        decimals=1,
+        colour=BLUE,
+    ),
+    beside_week(
+        "Unresolved",
+        "Share of unresolved sessions among those that were assessed.",
+        share(OUTCOMES, UNRESOLVED, ASSESSED),
+        of=count(OUTCOMES, "", ASSESSED),
+        unit=SHARE,
+        decimals=1,
+        colour=VERMILLION,
+    ),
+    beside_week(
+        "Negative",
+        "Share of negative sessions among those whose sentiment is known.",
+        share(OUTCOMES, NEGATIVE, TONED),
+        of=count(OUTCOMES, "", TONED),
+        unit=SHARE,
+        decimals=1,
+        colour=VERMILLION,
+    ),
+    beside_week(
+        "Sessions ended",
+        "Sessions that ended in the time range. Prometheus extrapolates to its edges, so that it can be off by what happens in about a scrape.",
+        count(ENDED),
+    ),
+    beside_week(
+        "Median duration",
+        "Half of the sessions that ended in the time range took no longer than this, from creation to end. Interpolated within a bucket.",
+        quantile(0.5, DURATION, window=RANGE),
+        unit=CLOCK,
+        decimals=None,
+    ),
+    beside_week(
+        "Open",
+        "Sessions that are known to be open now.",
+        gauge("sum", "agntix_sessions_open"),
+        empty="No exporter",
+        width=2,
+    ),
     figure(
         "Alerts firing",
         "Agntix alerts that are firing now, about the chosen jobs and agents or about none in particular. "
@@ -49,40 +97,9 @@ BOARD.top(
         [Query("count(" + alerts('alertstate="firing"') + f") or 0 * {gauge('max', 'agntix_exporter_catching_up')}")],
         empty="No exporter",
         steps=thresholds((None, BLUE), (1, VERMILLION)),
+        height=5,
     ),
-    figure(
-        "Sessions ended",
-        "Sessions that ended in the time range. Prometheus extrapolates to its edges, so that it can be off by what happens in about a scrape.",
-        [Query(count(ENDED))],
-    ),
-    share_figure(
-        "Unresolved",
-        "Share of unresolved sessions among those that were assessed: resolved, partially resolved or unresolved. "
-        "Not-applicable ones and those without an analysis are left out.",
-        share(OUTCOMES, UNRESOLVED, ASSESSED),
-        count(OUTCOMES, "", ASSESSED),
-    ),
-    share_figure(
-        "Negative",
-        "Share of negative sessions among those whose sentiment is known.",
-        share(OUTCOMES, NEGATIVE, TONED),
-        count(OUTCOMES, "", TONED),
-    ),
-    figure(
-        "Median duration",
-        "Half of the sessions that ended in the time range took no longer than this, from creation to end. Interpolated within a bucket.",
-        [Query(quantile(0.5, DURATION, window=RANGE))],
-        unit=CLOCK,
-        decimals=None,
-    ),
-    figure(
-        "Open now",
-        "Sessions that are known to be open now.",
-        [Query(gauge("sum", "agntix_sessions_open"))],
-        empty="No exporter",
-        width=3,
-    ),
-    freshness(width=4),
+    freshness(width=4, height=5),
 )
 BOARD.row("Where is it?", alerts_table(height=7), agents_table(width=24))
 BOARD.row(
@@ -92,6 +109,7 @@ BOARD.row(
     share_course(
         "Which agent's unresolved share rises?",
         "Unresolved among assessed sessions, by agent.",
+        "unresolved",
         UNRESOLVED,
         ASSESSED,
         width=12,
@@ -99,6 +117,7 @@ BOARD.row(
     share_course(
         "Which agent's negative share rises?",
         "Negative among sessions whose sentiment is known, by agent.",
+        "negative",
         NEGATIVE,
         TONED,
         width=12,

@@ -203,6 +203,11 @@ def expected_share(signal: str) -> str:
     return f"sum({each} * on ({agent}) {weight}) / sum({weight} and on ({agent}) {each})"
 
 
+def expected_of_agents(signal: str) -> str:
+    """The share that the alert rules expect of each of the chosen agents."""
+    return f'max by (agent_id) (agntix:sessions_bad_share:expected{{{RECORDED}, signal="{signal}", pace="fast"}})'
+
+
 def labelled(expr: str, *steps: tuple[str, str, str, str]) -> str:
     """Sets labels one after another: name, value, and the label and the pattern (of all of its value) that it is set for."""
     for name, value, source, pattern in steps:

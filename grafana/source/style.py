@@ -43,6 +43,7 @@ VARIABLES = (
     "channel",
     "language",
     "signal",
+    "zone",
 )
 
 
@@ -289,6 +290,7 @@ class Column:
         bar: str | None = None,
         meaning: bool = False,
         texts: dict[str, tuple[str, str | None]] | None = None,
+        blank: bool = False,
     ):
         self.source, self.name, self.hidden = source, name, hidden
         self.properties = []
@@ -296,7 +298,7 @@ class Column:
             self.properties.append(prop("unit", unit))
         if decimals is not None:
             self.properties.append(prop("decimals", decimals))
-        if unit or decimals is not None:
+        if unit or decimals is not None or blank:
             # The text for an empty panel is none for an empty cell.
             self.properties.append(prop("noValue", "–"))
         if width:

@@ -20,7 +20,7 @@ const UIDS: [&str; 9] = [
 ];
 
 /// Every dashboard has them, and every link between dashboards takes them along.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 12] = [
     "datasource",
     "cluster",
     "namespace",
@@ -32,6 +32,7 @@ const VARIABLES: [&str; 11] = [
     "channel",
     "language",
     "signal",
+    "zone",
 ];
 
 /// Okabe and Ito's colours, and two greys.
@@ -82,7 +83,9 @@ fn a_variable_is_shown_where_something_follows_it() {
             dashboard.panels().iter().flat_map(Panel::targets).map(|t| t.expr.to_owned() + "\n").collect();
         for variable in dashboard.variables().iter().skip(6) {
             let name = text(&variable["name"]);
-            let followed = all.contains(&format!("\"${name}\"")) || all.contains(&format!("\"${name}|\""));
+            // The last is a number.
+            let follows = [format!("\"${name}\""), format!("\"${name}|\""), format!("+ ${name})")];
+            let followed = follows.iter().any(|part| all.contains(part));
             assert_eq!(variable["hide"] == 0, followed, "{}, {name}", dashboard.uid);
         }
     }

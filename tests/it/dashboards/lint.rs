@@ -11,8 +11,8 @@ use super::{Dashboard, Panel, directory, list, none, text};
 /// Grafana's units that the linter knows; of these, those that the dashboards use.
 const UNITS: [&str; 9] =
     ["none", "percentunit", "s", "dthms", "dtdurations", "bytes", "ops", "bool_yes_no", "dateTimeAsLocal"];
-/// A unit of our own, which Grafana allows and the linter's list does not have: its own one reads "c/m".
-const OWN_UNITS: [&str; 1] = ["suffix:/min"];
+/// Units of our own, which Grafana allows and the linter's list does not have: its own one reads "c/m", and it has none for points of a percentage.
+const OWN_UNITS: [&str; 2] = ["suffix:/min", "suffix: pp"];
 
 /// Alerts come from rules that sum over instances, and some over jobs: they are matched by `$job|`.
 const ALERTS: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
@@ -127,13 +127,19 @@ fn ranges_are_those_of_the_panel() {
             let instant = target.json["instant"] == true;
             for selector in parts(target.expr).selectors {
                 let Some(range) = &selector.range else { continue };
-                let whole = range == "$__range" && (instant || target.expr.contains("[$__range] @ end())"));
+                // Below a number, a line shows how it went.
+                let line = panel.kind() == "stat";
+                let whole = range == "$__range" && (instant || line || target.expr.contains("[$__range] @ end())"));
                 // Whether a target is an exporter is asked of the whole time range, in a course, too.
                 let exporters = first(&selector) == "last_over_time" && selector.name == "agntix_exporter_build_info";
                 let step = range == "$__rate_interval" && !instant;
                 // An hour of the week is an hour, on average over four weeks.
                 let hours = range == "1h" && instant && target.expr.contains(")[4w:1h])");
-                if !(whole || step || exporters || hours) || first(&selector) == "irate" {
+                // Panels with a time range of their own have a point a day.
+                let days = range == "$__interval" && panel.json["timeFrom"] == "4w" && target.json["interval"] == "1d";
+                // The error budget is that of four weeks, of what the rules have summed up.
+                let budget = range == "4w" && instant && selector.name.starts_with("agntix:");
+                if !(whole || step || exporters || hours || days || budget) || first(&selector) == "irate" {
                     wrong.push(format!("{selector:?}"));
                 }
             }

@@ -25,10 +25,17 @@ pub const fn sum(uid: &'static str, title: &'static str, letter: &'static str, m
     Total { uid, title, letter, metric, by: &[], only: &[] }
 }
 
+/// The number that the first column of `SPANS` shows, too.
+pub const VOLUME: Total = sum("agntix-operations", "Volume", "A", "agntix_sessions_ended_total");
+/// The table that shows it in several spans, the label of these, and for each how many days later it is about the run: the last is the mean of the
+/// one week that is known then.
+pub const SPANS: (&str, &str, [(&str, u32); 4]) =
+    ("How was it, beside before?", "span", [("0", 0), ("1", 1), ("2", 7), ("3", 7)]);
+
 pub const TOTALS: &[Total] = &[
     sum("agntix-overview", "Sessions ended", "A", "agntix_sessions_ended_total"),
-    Total { only: &[ASSESSED], ..sum("agntix-overview", "Unresolved", "B", "agntix_session_outcomes_total") },
-    Total { only: &[TONED], ..sum("agntix-overview", "Negative", "B", "agntix_session_outcomes_total") },
+    Total { only: &[ASSESSED], ..sum("agntix-agent", "Unresolved", "B", "agntix_session_outcomes_total") },
+    Total { only: &[TONED], ..sum("agntix-agent", "Negative", "B", "agntix_session_outcomes_total") },
     Total { by: &["agent_id"], ..sum("agntix-overview", "Which agent?", "A", "agntix_sessions_ended_total") },
     Total {
         by: &["agent_id"],
@@ -66,11 +73,7 @@ pub const TOTALS: &[Total] = &[
         by: &["agent_id", "field", "value"],
         ..sum("agntix-agent", "Which values were extracted?", "A", "agntix_session_extracted_values_total")
     },
-    sum("agntix-operations", "Volume", "A", "agntix_sessions_ended_total"),
-    // A day later, a week later, and in the mean of the one week that is known then.
-    sum("agntix-operations", "Volume", "B", "agntix_sessions_ended_total"),
-    sum("agntix-operations", "Volume", "C", "agntix_sessions_ended_total"),
-    sum("agntix-operations", "Volume", "D", "agntix_sessions_ended_total"),
+    VOLUME,
     Total {
         by: &["language"],
         ..sum("agntix-operations", "Which language does well?", "A", "agntix_session_languages_total")
