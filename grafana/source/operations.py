@@ -58,9 +58,9 @@ REPEATS = "agntix_session_repeat_contacts_total"
 VARIABLES = "agntix_session_variables_total"
 EXTRACTED = "agntix_session_extracted_values_total"
 NUMBERS = "agntix_session_extracted_value"
-NO_CUSTOMERS = "metrics.repeat_contacts is not set"
-NO_TRANSFERS = "No field transferred in metrics.extracted"
-NO_CSAT = "No field csat in metrics.extracted"
+NO_CUSTOMERS = "none known: metrics.repeat_contacts"
+NO_TRANSFERS = "none known: field transferred of metrics.extracted"
+NO_CSAT = "none known: field csat of metrics.extracted"
 NO_OBJECTIVE = "No objective is set: agntix:threshold:resolution_objective"
 TRANSFERRED, IS_CSAT = 'field="transferred"', 'field="csat"'
 NOT_TRANSFERRED = f'{TRANSFERRED}, value=~"false|no"'
