@@ -15,6 +15,7 @@ local files = {
 };
 local shippedPrefix = 'agntix-';
 local shippedTitle = 'Agntix / ';
+local shippedApp = 'https://app.agntix.ai/en/logs-history';
 
 // As the chart does it: the graphs mark where an alert of this severity began, and tables colour both.
 local withSeverities(text, words) =
@@ -48,8 +49,11 @@ local variable(shipped, config) =
     }
   );
 
+// The rules say it too, where they are loaded.
+local withApp(text, url) = if url == '' then text else std.strReplace(text, shippedApp, std.rstripChars(url, '/'));
+
 local dashboard(shipped, config) =
-  local words = withSeverities(shipped, config.severities);
+  local words = withSeverities(withApp(shipped, config.links.appUrl), config.severities);
   local title = std.escapeStringJson(config.dashboardTitlePrefix);
   local titled = std.strReplace(words, shippedTitle, title[1:std.length(title) - 1]);
   local parsed = std.parseJson(withPrefix(titled, config.dashboardUidPrefix));

@@ -151,6 +151,31 @@ def _variables(expressions: list[str]):
     ]
 
 
+def _app() -> dashboard.QueryVariable:
+    """The address of Agntix, for the dashboards that lead there: that of the rules, else the built-in one.
+
+    It is asked for when the dashboard is opened and not again, so that another one in the dashboard's own address (var-app_url) stays.
+    """
+    variable = _variable(
+        "app_url",
+        "Agntix",
+        f"query_result({queries.settings('app_url')})",
+        "Where sessions are opened: app_url of agntix-settings.yml. Another address can be given in that of the dashboard, as var-app_url.",
+        "",
+        True,
+        '/app_url="([^"]+)"/',
+    )
+    address = queries.LINKS["app_url"]
+    variable.multi(False).include_all(False).current(model.VariableOption(selected=True, text=address, value=address))
+    variable._internal.all_value = None
+    return variable.refresh(model.VariableRefresh.ON_DASHBOARD_LOAD).sort(model.VariableSort.DISABLED)
+
+
+def _leads_to_app(panel: model.Panel) -> bool:
+    properties = [prop for rule in panel.field_config.overrides or [] for prop in rule.properties]
+    return any(style.APP in link["url"] for prop in properties if prop.id_val == "links" for link in prop.value)
+
+
 def _alerts() -> dashboard.AnnotationQuery:
     """Marks where critical alerts began to fire, with what came and what was expected.
 
@@ -207,7 +232,8 @@ class Board:
             model.DashboardCursorSync.CROSSHAIR
         )
         board.timepicker(dashboard.TimePicker().refresh_intervals(["30s", "1m", "5m", "15m", "1h"]))
-        board.variables(_variables(expressions)).annotations([_alerts()])
+        to_app = any(_leads_to_app(panel.build()) for _, _, panels in self.rows for panel in panels)
+        board.variables([*_variables(expressions), *([_app()] if to_app else [])]).annotations([_alerts()])
         for uid, title in TITLES.items():
             if uid != self.uid:
                 board.link(

@@ -1,8 +1,9 @@
 """Sessions: the watched ones, one by one."""
 
 from .board import Board
-from .queries import CHANNEL_PARTS, channels, named, select, settings
+from .queries import CHANNEL_PARTS, channels, named, select
 from .style import (
+    APP,
     BLUE,
     CLOCK,
     GREY,
@@ -84,7 +85,7 @@ BOARD.top(
 )
 _INFO = f"max by ({LABELS}) ({chosen()})"
 _VALUES = [
-    Query(channels(f"({named(_INFO)} or on (session_id) {_INFO}) * on () group_left (app_url) {settings('app_url')}")),
+    Query(channels(f"({named(_INFO)} or on (session_id) {_INFO})")),
     Query("1000 * (" + measured("agntix_watched_session_last_activity_timestamp_seconds") + ")"),
     Query(measured("agntix_watched_session_duration_seconds")),
     Query(measured("agntix_watched_session_sentiment_score")),
@@ -99,8 +100,7 @@ BOARD.row(
         _VALUES,
         [
             Column(value(1, 5), "Last active", "dateTimeAsLocal", width=165),
-            Column("session_id", "Session", link=("Open in Agntix", f"{field('Page')}?opened=${{__value.raw}}"), width=320),
-            Column("app_url", "Page", hidden=True),
+            Column("session_id", "Session", link=("Open in Agntix", f"{APP}?opened=${{__value.raw}}"), width=320),
             Column("agent_name", "Agent", link=("This agent", link_to("agntix-agent", agent=field("Agent ID")))),
             Column("agent_id", "Agent ID", hidden=True),
             Column("channel", "Channel", width=180),

@@ -54,6 +54,10 @@ def link_to(uid: str, **values: str) -> str:
     return f"/d/{uid}?" + "&".join([*given, *kept, "${__url_time_range}"])
 
 
+# The page of Agntix that has a session: the hidden variable of the dashboards that lead there, as it is.
+APP = "${app_url:raw}"
+
+
 def field(name: str, form: str = "") -> str:
     """The value of another field in the row that is clicked. `form` is how Grafana writes it, as :percentencode."""
     return f'${{__data.fields["{name}"]{form}}}'

@@ -127,7 +127,7 @@ fn by_default_it_is_the_shipped_files() {
 
 /// Something of everything that can be set for rules, but for the selector.
 const RULES: &str = r#"{
-    links+: { grafanaUrl: "https://grafana.example/", runbookUrl: "https://wiki.example/{alert}" },
+    links+: { grafanaUrl: "https://grafana.example/", runbookUrl: "https://wiki.example/{alert}", appUrl: "https://app.example/s/" },
     thresholds+: [
         { record: "agntix:threshold:share_floor", labels: { signal: "negative" }, value: 0.1 },
         { record: "agntix:threshold:certificate_seconds", value: 1209600 },
@@ -170,6 +170,7 @@ fn what_is_set_of_rules_changes_them_and_nothing_else() {
             changed.insert(alert);
         } else if rule["record"] == "agntix:setting:links" {
             rule["labels"]["grafana_url"] = "https://grafana.example".into();
+            rule["labels"]["app_url"] = "https://app.example/s".into();
             rule["labels"]["runbook_url"] = "https://wiki.example/{alert}".into();
         } else if rule["record"] == "agntix:threshold:share_floor" && rule["labels"]["signal"] == "negative" {
             rule["expr"] = "vector(0.1)".into();
@@ -187,6 +188,7 @@ fn what_is_set_of_rules_changes_them_and_nothing_else() {
     for (name, dashboard) in dashboards(&mixin) {
         let words = |dashboard: &Value| dashboard.to_string().replace(r#"severity=\"critical\""#, r#"severity=\"P1\""#);
         let words = words(&shipped_dashboards()[&name]).replace(r#""critical""#, r#""P1""#);
+        let words = words.replace("https://app.agntix.ai/en/logs-history", "https://app.example/s");
         assert!(dashboard == read(words.as_bytes()), "{name}");
     }
 }

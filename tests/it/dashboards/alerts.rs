@@ -348,7 +348,8 @@ fn told(version: Version, named: &str) {
     run(version, &path);
 }
 
-fn run(version: Version, file: &Path) {
+/// Has promtool run the tests of a file.
+pub fn run(version: Version, file: &Path) {
     let output = Command::new(promtool::locate(version)).args(["test", "rules"]).arg(file).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{version:?}:\n{}", said.replace("}, ", "},\n").replace("} 2.4E", "}\n2.4E"));

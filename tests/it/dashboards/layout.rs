@@ -53,7 +53,7 @@ fn there_are_nine_with_fixed_uids_and_the_same_variables() {
             variable["hide"] = json!(0);
             variable
         };
-        dashboard.variables().iter().map(shown).collect::<Vec<_>>()
+        dashboard.variables().iter().filter(|variable| variable["name"] != OF_APP).map(shown).collect::<Vec<_>>()
     };
     let names: Vec<_> = dashboards[0].variables().iter().map(|variable| text(&variable["name"])).collect();
     assert_eq!(names, VARIABLES);
@@ -236,10 +236,36 @@ fn links_lead_to_dashboards_that_exist_and_take_time_and_variables_along() {
     assert!(clicks > 10, "{clicks}");
 }
 
+/// The variable with the address of Agntix: hidden, and only where a link uses it. Whoever has another one finds it in the dashboard's own address.
+const OF_APP: &str = "app_url";
+
+#[test]
+fn the_address_of_agntix_is_a_variable_where_something_leads_there() {
+    let mut there = Vec::new();
+    for dashboard in Dashboard::all() {
+        let mut links = Vec::new();
+        texts(&dashboard.json, &mut |text| text.contains("${app_url"), &mut links);
+        let variable = dashboard.variables().iter().find(|variable| variable["name"] == OF_APP);
+        assert_eq!(variable.is_some(), !links.is_empty(), "{}", dashboard.uid);
+        // What is fixed in a panel could not be set.
+        let mut fixed = Vec::new();
+        texts(&dashboard.json["panels"], &mut |text| text.contains("app.agntix.ai"), &mut fixed);
+        assert!(fixed.is_empty(), "{}: {fixed:?}", dashboard.uid);
+        let Some(variable) = variable else { continue };
+        assert_eq!(
+            (&variable["hide"], &variable["multi"], &variable["includeAll"]),
+            (&json!(2), &json!(false), &json!(false))
+        );
+        assert_eq!(variable["current"]["value"], "https://app.agntix.ai/en/logs-history");
+        there.push(dashboard.uid);
+    }
+    assert_eq!(there, ["agntix-sessions"]);
+}
+
 /// The dashboard that a row names.
 const OF_ROW: &str = "${__data.fields[\"Board\"]}";
 /// Links to pages that are no dashboards: what `agntix-settings.yml` says of them is in a column.
-const ELSEWHERE: [&str; 2] = ["${__data.fields[\"Page\"]}?opened=${__value.raw}", "${__data.fields[\"Runbook\"]}"];
+const ELSEWHERE: [&str; 2] = ["${app_url:raw}?opened=${__value.raw}", "${__data.fields[\"Runbook\"]}"];
 
 /// `${__data.fields["Agent ID"]}` names a column that the table has after its columns are renamed, and that is made of a label
 /// that its query gives every row.

@@ -69,7 +69,9 @@ fn template_job_rule_and_template_instance_rule() {
 fn template_on_time_change_reload_rule() {
     for dashboard in Dashboard::all() {
         for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
-            assert_eq!(variable["refresh"], 2, "{}: {}", dashboard.uid, variable["name"]);
+            // An address that somebody has given is not to be replaced when the time range moves.
+            let when = if variable["name"] == "app_url" { 1 } else { 2 };
+            assert_eq!(variable["refresh"], when, "{}: {}", dashboard.uid, variable["name"]);
         }
     }
 }

@@ -4,6 +4,7 @@ mod alerts;
 mod documented;
 mod import;
 mod layout;
+mod links;
 mod lint;
 mod live;
 pub mod promql;
