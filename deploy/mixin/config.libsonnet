@@ -40,7 +40,8 @@
     dashboardUidPrefix: 'agntix-',
     // What their titles begin with.
     dashboardTitlePrefix: 'Agntix / ',
-    dashboardRefresh: '1m',
+    // How often they ask anew. Empty: as each is shipped.
+    dashboardRefresh: '',
     // browser, utc, or a name such as Europe/Berlin.
     dashboardTimezone: 'browser',
     // The folder, for those that read it from a mixin.

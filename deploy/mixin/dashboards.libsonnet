@@ -61,7 +61,7 @@ local dashboard(shipped, config) =
   board {
     uid: config.dashboardUidPrefix + board.uid[std.length(shippedPrefix):],
     tags: config.dashboardTags,
-    refresh: config.dashboardRefresh,
+    refresh: if config.dashboardRefresh == '' then super.refresh else config.dashboardRefresh,
     timezone: config.dashboardTimezone,
     templating+: { list: [variable(one, config) for one in board.templating.list] },
   };
