@@ -3,7 +3,7 @@
 import re
 
 from .queries import labelled
-from .style import BLUE, COUNT, DARK_GREY, GREY, NO_SESSIONS, SHARE, Column, Query, common, common_model, figure, grid, mapping, model, prop, value
+from .style import BLUE, COUNT, DARK_GREY, GREY, SHARE, Column, Query, common, common_model, figure, grid, mapping, model, prop, value
 
 # The last four weeks, week by week.
 WEEKS = ("1w", "2w", "3w", "4w")
@@ -41,7 +41,7 @@ def _change(expr: str, points: bool) -> str:
     return f'({text} or on () {labelled("vector(1)", ("change", "no week before", "", ""))})'
 
 
-def beside_week(title: str, about: str, expr: str, *, of: str = "", unit=COUNT, decimals=0, colour=GREY, empty=NO_SESSIONS, off="", width=3, height=5):
+def beside_week(title: str, about: str, expr: str, *, of: str = "", unit=COUNT, decimals=0, colour=GREY, empty="No sessions", off="", width=3, height=5):
     """A number, how it went in the time range, and how it differs from a week before.
 
     `of`: what a share is a share of. `off`: said in small letters where there is no number; what is said of an empty panel is as large as a number.

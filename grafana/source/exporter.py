@@ -305,7 +305,7 @@ BOARD.row(
         "Replicas that the database has heard of lately; empty if the exporter keeps its counts in a directory of its own. One of them counts, all "
         "of them take deliveries and serve the same page.",
         [Query(gauge("max", "agntix_exporter_replicas"))],
-        width=3,
+        width=2,
         height=8,
         empty=NOT_SHARED,
         steps=thresholds((None, ORANGE), (2, BLUE)),
@@ -342,7 +342,7 @@ BOARD.row(
         "Commits made again",
         "Commits, in the time range, that the database had lost and that the replicas committed again.",
         [Query(count("agntix_exporter_ledger_replayed_commits_total"))],
-        width=3,
+        width=4,
         height=8,
         empty=NOT_SHARED,
         steps=thresholds((None, BLUE), (1, ORANGE)),

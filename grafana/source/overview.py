@@ -87,7 +87,7 @@ BOARD.top(
         "Open",
         "Sessions that are known to be open now.",
         gauge("sum", "agntix_sessions_open"),
-        empty="No exporter",
+        empty="–",
         width=2,
     ),
     figure(

@@ -1,6 +1,7 @@
 //! The dashboards of `grafana/dashboards`: what can be said of them without a Grafana server.
 
 mod alerts;
+mod before;
 mod documented;
 mod import;
 mod layout;
