@@ -39,7 +39,7 @@ catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writ
 - **OpenMetrics** adds `# UNIT`, `_created` (the time when a durable series was created) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
 - **Static labels.** Every series of an exporter, `process_…` included, also carries the labels of `metrics.static_labels`.
-- **Absent is not 0.** An unknown value has no series.
+- **Absent is not 0.** An unknown value has no series. Metrics that `metrics.disabled` names are counted and not shown; they are in the tables all the same.
 ";
 
 /// The process metrics of the `prometheus` crate, on Linux.

@@ -18,8 +18,17 @@ export function layout() {
     }
     return null;
   };
+  // What only a screen reader tells has no place in the window.
+  const isUnseen = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      if (getComputedStyle(at).clipPath === 'inset(50%)') {
+        return true;
+      }
+    }
+    return false;
+  };
   for (const element of document.body.querySelectorAll('*')) {
-    if (element.closest('svg, .unseen')) {
+    if (element.closest('svg') || isUnseen(element)) {
       continue;
     }
     const isWider = element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0;
@@ -35,8 +44,7 @@ export function layout() {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const node = texts.currentNode;
-    // What only a screen reader tells has no place in the window.
-    if (!node.data.trim() || !node.parentElement.checkVisibility() || node.parentElement.closest('.unseen')) {
+    if (!node.data.trim() || !node.parentElement.checkVisibility() || isUnseen(node.parentElement)) {
       continue;
     }
     const range = document.createRange();

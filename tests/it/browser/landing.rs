@@ -114,9 +114,9 @@ fn row(page: &str, agent: &str) -> Option<Row> {
         Some((percent.parse().ok()?, of.parse().ok()?))
     };
     Some(Row {
-        sessions: cells.first()?.parse().ok()?,
-        unresolved: share(cells.get(1)?)?,
-        negative: share(cells.get(2)?)?,
+        unresolved: share(cells.first()?)?,
+        negative: share(cells.get(1)?)?,
+        sessions: cells.get(2)?.parse().ok()?,
         now: each("<span>now "),
     })
 }

@@ -3,6 +3,7 @@
 //!
 //! To look at pages yourself, with pictures: `node tests/it/browser/look.mjs --help`.
 
+mod bad_page;
 mod documentation;
 mod landing;
 mod many_agents;
@@ -37,8 +38,8 @@ fn chromium() -> PathBuf {
     program
 }
 
-/// Looks at these pages, and makes sure that nothing is wrong with them.
-fn look(urls: &[String], flags: &[&str]) -> Vec<Seen> {
+/// Looks at these pages: what was seen of each, and whether all are good.
+fn see(urls: &[String], flags: &[&str]) -> (Vec<Seen>, bool) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/browser/look.mjs");
     let mut command = Command::new("node");
     command.arg(script).args(flags).arg("--chromium").arg(chromium());
@@ -49,10 +50,15 @@ fn look(urls: &[String], flags: &[&str]) -> Vec<Seen> {
     let output = command.args(urls).stdin(Stdio::null()).output().expect("node, which drives the browser");
     let seen: Vec<Seen> = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let wrong: Vec<_> =
-        seen.iter().flat_map(|page| page.wrong.iter().map(|what| format!("{}: {what}", page.url))).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(seen.iter().map(|page| &page.url).collect::<Vec<_>>(), urls.iter().collect::<Vec<_>>());
+    (seen, output.status.success())
+}
+
+/// Looks at these pages, and makes sure that nothing is wrong with them.
+fn look(urls: &[String], flags: &[&str]) -> Vec<Seen> {
+    let (seen, is_good) = see(urls, flags);
+    let wrong = seen.iter().flat_map(|page| page.wrong.iter().map(|what| format!("{}: {what}", page.url)));
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty() && is_good, "{}", wrong.join("\n"));
     seen
 }
