@@ -553,6 +553,24 @@ mod tests {
     }
 
     #[test]
+    fn session_without_its_metadata_is_complete_only_where_none_of_it_is_named_and_null_says_that_there_is_none() {
+        let whole = closed(
+            r#"{"resolution":{"classification":"RESOLVED"},"intent":{"conversation":{"intent":null}},
+            "sentiment":{"conversation":{"sentiment":null}}}"#,
+        );
+        let told = |metadata: &str| whole.replace(r#""state""#, &format!(r#""metadata":{metadata},"state""#));
+        let complete = |text: &str, named: bool| {
+            let session: wire::Session = serde_json::from_str(text).unwrap();
+            let variables: Vec<String> = named.then(|| "campaign".to_owned()).into_iter().collect();
+            is_complete(&session, &ObservationConfig { variables: variables.into(), ..config(vec![]) })
+        };
+        assert!(complete(&whole, false) && !complete(&whole, true));
+        for metadata in ["null", "{}", r#"{"sessionVariables":null}"#, "7"] {
+            assert!(complete(&told(metadata), true), "{metadata}");
+        }
+    }
+
+    #[test]
     fn a_half_written_analysis_waits_for_what_the_agent_carries_and_for_nothing_else() {
         let config = config(vec![]);
         let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();

@@ -38,7 +38,7 @@ object! {
         /// RFC 3339.
         "updatedAt" => pub updated_at: Scalar<'a>,
         /// Personal data, unread: only what the operator names is looked for in it.
-        "metadata" => pub metadata: Option<&'a RawValue>,
+        "metadata" => pub metadata: Option<&'a RawValue> as Told<'a>,
         /// Absent until the analysis pass has written something.
         "analysis" => pub analysis: Object<Analysis<'a>>,
     }
@@ -115,6 +115,16 @@ object! {
         "data" => pub data: Option<Vec<&'a RawValue>> as Items<'a>,
         /// Where in the list this page is.
         "pagination" => pub pagination: Object<Pagination<'a>>,
+    }
+}
+
+/// A value that is present, null included: null says that there is nothing, and an absent one says nothing.
+#[derive(Deserialize)]
+struct Told<'a>(#[serde(borrow)] &'a RawValue);
+
+impl<'a> From<Told<'a>> for Option<&'a RawValue> {
+    fn from(Told(value): Told<'a>) -> Self {
+        Some(value)
     }
 }
 
