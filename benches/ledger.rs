@@ -27,7 +27,10 @@ fn main() {
     if let Some(bytes) = BYTES_PER_ID.get() {
         println!("{REMEMBERED} remembered ids take {bytes} bytes each on disk");
     }
-    for directory in ["ledger-few", "ledger-many"] {
+    if let Some(bytes) = BYTES_PER_CUSTOMER.get() {
+        println!("{REMEMBERED} customers take {bytes} bytes each on disk");
+    }
+    for directory in ["ledger-few", "ledger-many", "ledger-customers"] {
         let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory));
     }
 }
@@ -108,6 +111,12 @@ fn open_with_1000000_ids() -> (SqliteLedger, Opened) {
     support::open(&MANY)
 }
 
+/// All rows of customers are checked when the state is opened, which the daemon waits for.
+#[divan::bench(sample_size = 1, sample_count = 10)]
+fn open_with_1000000_customers() -> (SqliteLedger, Opened) {
+    support::open_with_customers(&CUSTOMERS)
+}
+
 fn counted(n: u64) -> Change {
     session(n, Stage::Analysed, u32::try_from(n).unwrap() % DAYS)
 }
@@ -138,5 +147,27 @@ static MANY: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
     drop(ledger);
     let bytes = std::fs::metadata(&file).unwrap().len() - before;
     BYTES_PER_ID.set(bytes / (REMEMBERED - COUNTED)).unwrap();
+    directory
+});
+
+static BYTES_PER_CUSTOMER: OnceLock<u32> = OnceLock::new();
+
+/// A million customers, each with a session of the last week that was counted through the ledger.
+static CUSTOMERS: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+    let directory = support::directory("ledger-customers");
+    let (ledger, _) = support::open_with_customers(&directory);
+    let runtime = support::runtime();
+    let ids: Vec<u64> = (0..REMEMBERED).collect();
+    for batch in ids.chunks(1_024) {
+        let of_a_week = batch.iter().map(|n| support::session_of_a_customer(*n, u32::try_from(*n % 6).unwrap()));
+        support::commit(&runtime, &ledger, of_a_week.collect());
+    }
+    drop(ledger);
+    let connection = Connection::open(directory.join("ledger.sqlite")).unwrap();
+    let of_customers = "SELECT sum(pgsize), (SELECT count(*) FROM contacts) FROM dbstat WHERE name = 'contacts'";
+    let (bytes, customers): (u32, u32) =
+        connection.query_row(of_customers, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(u64::from(customers), REMEMBERED);
+    BYTES_PER_CUSTOMER.set(bytes / customers).unwrap();
     directory
 });

@@ -15,16 +15,10 @@ use std::time::{Duration, Instant};
 
 use agntix_api::{Client, ListQuery};
 use agntix_exporter::api;
-use agntix_exporter::catalogue::ExporterMetrics;
 use agntix_exporter::config::Config;
-use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
-use agntix_exporter::ledger::{Committed, Ledger, LedgerError};
-use agntix_exporter::poller::{Inbox, Poller};
-use agntix_exporter::status::Status;
-use agntix_exporter::supervisor::Pulse;
 use simulator::{Clock as _, DEFAULT_KEY, Simulator, SimulatorConfig, SystemClock};
+use support::daemon::Daemon;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const RUNS: usize = 3;
@@ -84,7 +78,7 @@ impl Api {
         let start = SystemClock.now().minus(Duration::from_secs(1_800));
         let simulator =
             Simulator::new(SimulatorConfig { list_analysis, ..SimulatorConfig::load(start, 1_000.0, total) });
-        let runtime = threads("simulator");
+        let runtime = support::daemon::threads("simulator");
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let mut config = Config::default();
         config.api.base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -100,7 +94,7 @@ impl Api {
 
     /// Pages of the listing, one after the other, as the poller reads them.
     fn pages_a_second(&self) -> f64 {
-        let (client, runtime) = (self.client(), threads("daemon"));
+        let (client, runtime) = (self.client(), support::daemon::threads("daemon"));
         runtime.block_on(async {
             let (began, mut pages) = (Instant::now(), 0);
             while began.elapsed() < Duration::from_secs(2) {
@@ -114,7 +108,7 @@ impl Api {
 
     /// Single sessions, as many at once as the poller asks for.
     fn sessions_a_second(&self) -> f64 {
-        let (client, runtime) = (self.client(), threads("daemon"));
+        let (client, runtime) = (self.client(), support::daemon::threads("daemon"));
         let config = self.simulator.config();
         let sessions = self.simulator.sessions(config.start, config.start.plus(Duration::from_secs(1)));
         let ids: Arc<[String]> = sessions.into_iter().map(|session| session.id).collect();
@@ -143,11 +137,11 @@ impl Api {
         let simulated = self.simulator.config();
         let total = self.simulator.count(simulated.start, simulated.until.unwrap());
         let requests_before = self.simulator.requests().len();
-        let runtime = threads("daemon");
+        let runtime = support::daemon::threads("daemon");
         let mut config = self.config.clone();
         config.state.path.clone_from(&directory);
         let (before, began) = (processor_time(), Instant::now());
-        let daemon = Daemon::start(&config, self.client(), &runtime);
+        let daemon = Daemon::start(&config, self.client(), &runtime, |ledger| ledger);
         while daemon.status.snapshot().counted < total {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -174,60 +168,6 @@ impl Drop for Api {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// The parts of the daemon between the API and the pages, put together as `App` does.
-struct Daemon {
-    own: ExporterMetrics,
-    status: Arc<Status>,
-    stop: CancellationToken,
-    polling: tokio::task::JoinHandle<Result<(), agntix_exporter::poller::PollerError>>,
-}
-
-impl Daemon {
-    fn start(config: &Config, client: Client, runtime: &Runtime) -> Self {
-        let ledger_config = LedgerConfig::from(config);
-        let own = ExporterMetrics::new().unwrap();
-        let exposition = own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas));
-        let exposition = Arc::new(exposition);
-        let status = Arc::new(Status::default());
-        let (shown, commits) = (Arc::clone(&exposition), own.state_commits.clone());
-        let observer = move |committed: Result<Committed, &LedgerError>| {
-            let committed = committed.unwrap();
-            commits.with_label_values(&["success"]).inc();
-            shown.apply(&committed.series, committed.exemplars);
-            for released in &committed.released {
-                shown.release(released);
-            }
-        };
-        let (ledger, opened) = SqliteLedger::open(ledger_config, Box::new(observer)).unwrap();
-        let (_, watched) = mpsc::channel(1);
-        let (_, news) = mpsc::channel(1);
-        let (_, reconfigure) = mpsc::channel(1);
-        let poller = Poller::new(
-            config,
-            client,
-            Arc::new(ledger) as Arc<dyn Ledger>,
-            &opened,
-            exposition,
-            own.clone(),
-            Arc::clone(&status),
-            Arc::new(agntix_exporter::clock::SystemClock),
-            Arc::default(),
-            Inbox { watched, news, reconfigure },
-        );
-        let stop = CancellationToken::new();
-        Self { own, status, polling: runtime.spawn(poller.run(Pulse::default(), stop.clone())), stop }
-    }
-
-    fn stop(self, runtime: &Runtime) {
-        self.stop.cancel();
-        runtime.block_on(self.polling).unwrap().unwrap();
-    }
-}
-
-fn threads(name: &str) -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build().unwrap()
 }
 
 /// Seconds of processor time by name of thread, of the threads that live; in steps of 10 ms.

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
+pub mod daemon;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agntix_exporter::clock::Timestamp;
-use agntix_exporter::config::Config;
+use agntix_exporter::config::{Config, RepeatContacts};
 use agntix_exporter::ledger::sqlite::{LedgerConfig, SqliteLedger};
 use agntix_exporter::ledger::{Change, CommitOutcome, Ledger as _, Opened};
 use agntix_exporter::session::Source;
@@ -29,6 +31,31 @@ pub fn open(directory: &Path) -> (SqliteLedger, Opened) {
     let mut config = Config::default();
     config.state.path = directory.into();
     SqliteLedger::open(LedgerConfig::from(&config), Box::new(|_| ())).unwrap()
+}
+
+/// A ledger that recognises customers for seven days.
+pub fn open_with_customers(directory: &Path) -> (SqliteLedger, Opened) {
+    let mut config = Config::default();
+    config.state.path = directory.into();
+    config.metrics.repeat_contacts = Some(RepeatContacts {
+        field: "customerPhoneNumber".into(),
+        windows: vec!["24h".into(), "7d".into()],
+        key_file: PathBuf::new(),
+        key: None,
+    });
+    SqliteLedger::open(LedgerConfig::from(&config), Box::new(|_| ())).unwrap()
+}
+
+/// [`session`], analysed and of a customer of its own.
+pub fn session_of_a_customer(n: u64, age_days: u32) -> Change {
+    let Change::Session { facts, source, now } = session(n, Stage::Analysed, age_days) else {
+        unreachable!("a session")
+    };
+    let mut facts = Arc::unwrap_or_clone(facts);
+    // As a hash is: in no order.
+    let key = [n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(), n.to_be_bytes()].concat();
+    facts.contact = Some(key.try_into().unwrap());
+    Change::Session { facts: Arc::new(facts), source, now }
 }
 
 /// A batch that is committed by the time this returns.
