@@ -135,7 +135,7 @@ pub enum CommitOutcome {
         /// It was not known before this change.
         new: bool,
     },
-    /// The session had been counted before.
+    /// The session had been counted before; its messages, where the change is of these, or it was not waiting for them.
     AlreadyCounted,
     /// So had it, and it waits for its messages: whoever counted it may not have heard of that.
     AwaitsMessages,

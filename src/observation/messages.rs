@@ -35,7 +35,7 @@ enum Voice {
 pub struct MessageReader {
     messages: Vec<(Voice, Option<i64>)>,
     roles: BTreeMap<String, u64>,
-    /// Hashes of the ids seen.
+    /// Hashes of the ids seen, and of whole pages: a message without an id is known again by its page alone.
     seen: HashSet<u64>,
 }
 
@@ -43,6 +43,11 @@ impl MessageReader {
     /// Takes in a page. Gives how many messages on it are new: one that was on a page before is not counted again.
     pub fn read(&mut self, page: &wire::Page<'_>) -> usize {
         let before = self.messages.len();
+        let mut whole = DefaultHasher::new();
+        page.items().iter().for_each(|raw| raw.get().hash(&mut whole));
+        if !self.seen.insert(whole.finish()) {
+            return 0;
+        }
         for raw in page.items() {
             let text = JsonText::new(raw.get().as_bytes());
             // What is no object has no role and no time, and is a message all the same.
@@ -161,6 +166,8 @@ mod tests {
         assert!(tally.unanswered && !left_out);
         assert_eq!(new, [4, 3, 3], "what a page repeats is not counted again");
         assert_eq!(read(&[pages[0].clone(), pages[0].clone()]).2, [4, 0]);
+        let nameless = r#"{"data":[{"role":"USER"},{"role":"ASSISTANT"}]}"#.to_owned();
+        assert_eq!(read(&[nameless.clone(), nameless]).2, [2, 0]);
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl AnswerHead {
         promise::is_written(body, page, || self.unexpected(route, body))
     }
 
+    /// Whether a body without any items may stand for an empty list: not where it is left out of an answer that announces one.
+    pub(super) fn may_be_an_empty_list(&self, body: &[u8]) -> bool {
+        self.status == Some(204) || !body.trim_ascii().is_empty()
+    }
+
     /// What the body of a 2xx answer is that is not what `route` promises.
     pub(super) fn unexpected(&self, route: Route, body: &[u8]) -> Unexpected {
         promise::of_body(route, self.status.unwrap_or(200), self.content_type, body)

@@ -3,7 +3,7 @@
 //! Nothing waits for them: they come after everything else. What is read of a session is kept here until it is whole; after a
 //! restart it is read again from its first page, and counted once, since the ledger remembers whose messages are missing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 const LEAST_AFTER_RESTART: Duration = Duration::from_secs(600);
 /// How many sessions may wait: each takes some 300 bytes.
 const MOST_WAITING: usize = 100_000;
+/// How many may be read in part. What more of them fail begin anew, so that no API makes what is read of them grow.
+const MOST_PARTLY_READ: usize = 64;
+/// After so many pages in a row with nothing new, a list that states more of it has no more.
+const MOST_IDLE: u32 = 3;
 /// While the route gives nothing, it is asked again after this much at most.
 const PAUSE_CAP: Duration = Duration::from_secs(60);
 
@@ -30,6 +34,8 @@ struct Waiting {
     was_asked: bool,
     /// The page to ask for.
     page: u32,
+    /// Pages in a row on which nothing was new, though there should be more.
+    idle: u32,
     failures: u32,
     reader: MessageReader,
 }
@@ -41,6 +47,12 @@ pub(super) struct MessageQueue {
     due: BTreeSet<(Tick, Arc<str>)>,
     until: BTreeSet<(Tick, Arc<str>)>,
     under_way: usize,
+    /// Sessions of which a page was read.
+    partly_read: usize,
+    /// Sessions that wait no more, which is not durable yet: the ledger may still say that they do.
+    settling: HashSet<Arc<str>>,
+    /// The route has given what it promises once.
+    has_worked: bool,
     /// The route gives nothing: it is left alone until then.
     paused_until: Tick,
     /// Requests in a row to which the route gave nothing.
@@ -52,14 +64,14 @@ pub(super) struct MessageQueue {
 impl MessageQueue {
     /// Takes in a session, whose messages are given up at `until`. Whether there was room for it.
     pub(super) fn push(&mut self, id: &Arc<str>, until: Tick, now: Tick) -> bool {
-        if self.sessions.contains_key(id) {
+        if self.sessions.contains_key(id) || self.settling.contains(id) {
             return true;
         }
         if self.sessions.len() >= MOST_WAITING {
             return false;
         }
         let reader = MessageReader::default();
-        let waiting = Waiting { until, due: Some(now), was_asked: false, page: 1, failures: 0, reader };
+        let waiting = Waiting { until, due: Some(now), was_asked: false, page: 1, idle: 0, failures: 0, reader };
         self.sessions.insert(Arc::clone(id), waiting);
         self.due.insert((now, Arc::clone(id)));
         self.until.insert((until, Arc::clone(id)));
@@ -120,7 +132,24 @@ impl MessageQueue {
 
     /// The route has given what it promises.
     pub(super) fn works(&mut self) {
-        (self.failures, self.paused_until) = (0, Tick::ZERO);
+        (self.failures, self.paused_until, self.has_worked) = (0, Tick::ZERO, true);
+    }
+
+    /// Whether the route has given what it promises once.
+    pub(super) fn has_worked(&self) -> bool {
+        self.has_worked
+    }
+
+    /// The session waits no more, once that is durable.
+    pub(super) fn settle(&mut self, id: &Arc<str>) {
+        self.remove(id);
+        self.settling.insert(Arc::clone(id));
+    }
+
+    /// It is durable that the session waits no more.
+    pub(super) fn settled(&mut self, id: &Arc<str>) {
+        self.settling.remove(id);
+        self.remove(id);
     }
 
     /// What was read of a session so far.
@@ -128,12 +157,20 @@ impl MessageQueue {
         self.sessions.get_mut(id).map(|waiting| &mut waiting.reader)
     }
 
-    /// The next page of the session is due.
-    pub(super) fn next_page(&mut self, id: &Arc<str>, now: Tick) {
+    /// The next page of the session is due, before any of another one: few are read in part at a time.
+    pub(super) fn next_page(&mut self, id: &Arc<str>) {
         if let Some(waiting) = self.sessions.get_mut(id) {
+            self.partly_read += usize::from(waiting.page == 1);
             (waiting.page, waiting.failures) = (waiting.page.saturating_add(1), 0);
         }
-        self.due_at(id, now);
+        self.due_at(id, Tick::ZERO);
+    }
+
+    /// Whether to go on to the next page after one that had `new` messages and stated that there are more.
+    pub(super) fn goes_on(&mut self, id: &str, new: usize) -> bool {
+        let Some(waiting) = self.sessions.get_mut(id) else { return false };
+        waiting.idle = if new > 0 { 0 } else { waiting.idle + 1 };
+        waiting.idle < MOST_IDLE
     }
 
     /// The session is due `after` so many failures in a row.
@@ -141,12 +178,22 @@ impl MessageQueue {
         let Some(waiting) = self.sessions.get_mut(id) else { return };
         waiting.failures = waiting.failures.saturating_add(1);
         let due = now + after(waiting.failures);
+        if waiting.page > 1 && self.partly_read > MOST_PARTLY_READ {
+            self.partly_read -= 1;
+            (waiting.page, waiting.idle, waiting.reader) = (1, 0, MessageReader::default());
+        }
         self.due_at(id, due);
     }
 
     /// The request failed by no fault of the session's, which keeps its place.
     pub(super) fn put_back(&mut self, id: &Arc<str>, now: Tick) {
-        self.due_at(id, now);
+        let is_partly_read = self.sessions.get(id).is_some_and(|waiting| waiting.page > 1);
+        self.due_at(id, if is_partly_read { Tick::ZERO } else { now });
+    }
+
+    /// The route refused: it is left alone for `longer` if it did so to the request before as well.
+    pub(super) fn refused(&mut self, longer: Duration, now: Tick) {
+        self.pause(if self.failures > 0 { longer } else { Duration::ZERO }, now);
     }
 
     /// The route gave nothing: it is left alone for a while, `at_least` so long.
@@ -160,6 +207,7 @@ impl MessageQueue {
     pub(super) fn remove(&mut self, id: &Arc<str>) -> Option<MessageReader> {
         self.take(id);
         let waiting = self.sessions.remove(id)?;
+        self.partly_read -= usize::from(waiting.page > 1);
         self.until.remove(&(waiting.until, Arc::clone(id)));
         Some(waiting.reader)
     }
@@ -207,8 +255,8 @@ mod tests {
         queue.ask(&ids[1]);
         assert_eq!(queue.due(S, 2), None, "two are under way");
         queue.came_back();
-        queue.next_page(&ids[0], S * 2);
-        assert_eq!((queue.due(S * 2, 2), queue.next_due()), (Some(Arc::clone(&ids[2])), Some(S)));
+        queue.next_page(&ids[0]);
+        assert_eq!((queue.due(S * 2, 2), queue.next_due()), (Some(Arc::clone(&ids[0])), Some(Tick::ZERO)));
         assert_eq!(queue.ask(&ids[0]), 2);
         queue.came_back();
         queue.failed(&ids[0], S * 2, |failures| S * 200 * failures);
@@ -217,6 +265,29 @@ mod tests {
         assert_eq!(queue.expired(S * 100), Some((Arc::clone(&ids[2]), SkipReason::Budget)));
         assert_eq!(queue.expired(S * 100), None, "the other one is being asked for");
         assert!(queue.remove(&ids[1]).is_some() && queue.len() == 0 && queue.next_due().is_none());
+    }
+
+    #[test]
+    fn few_sessions_are_read_in_part_however_many_fail_in_the_middle() {
+        let mut queue = MessageQueue::default();
+        let ids: Vec<Arc<str>> = (0..300).map(|number| format!("{number:03}").into()).collect();
+        ids.iter().for_each(|id| assert!(queue.push(id, S * 9_000, S)));
+        for id in &ids {
+            assert_eq!((queue.due(S, 1).as_ref(), queue.ask(id)), (Some(id), 1));
+            queue.came_back();
+            queue.next_page(id);
+            assert_eq!(
+                (queue.due(S, 1).as_ref(), queue.ask(id)),
+                (Some(id), 2),
+                "its next page comes before other sessions"
+            );
+            queue.came_back();
+            queue.failed(id, S, |_| S * 60);
+        }
+        let partly_read = ids.iter().filter(|id| queue.sessions[*id].page > 1).count();
+        assert_eq!((partly_read, queue.partly_read), (MOST_PARTLY_READ, MOST_PARTLY_READ));
+        ids.iter().for_each(|id| drop(queue.remove(id)));
+        assert_eq!((queue.partly_read, queue.next_due()), (0, None));
     }
 
     #[test]
@@ -245,5 +316,9 @@ mod tests {
         assert_eq!(queue.next_due(), Some(S * 63));
         queue.works();
         assert_eq!(queue.next_due(), Some(S));
+        queue.refused(S * 60, S * 3);
+        assert_eq!(queue.next_due(), Some(S * 5), "it may be the session's alone");
+        queue.refused(S * 60, S * 5);
+        assert_eq!(queue.next_due(), Some(S * 65));
     }
 }

@@ -32,6 +32,9 @@ impl Core {
             // Unless the listing has shown it meanwhile.
             Purpose::GiveUp(id) if self.tracker.is_waiting(&id) => {}
             Purpose::GiveUp(id) => self.no_longer_pending(&id, now, api_now),
+            Purpose::Messages { id, skipped, left_out } => {
+                self.messages_committed(&id, outcomes.first() == Some(&CommitOutcome::Done), skipped, left_out);
+            }
             Purpose::Lease { count, granted } => {
                 self.commits.leased();
                 self.choice.budget.leased(count, granted);

@@ -12,7 +12,7 @@ use crate::catalogue::SeriesKey;
 use crate::clock::Tick;
 use crate::discovery::listing::PageSeen;
 use crate::ledger::{Change, Lease};
-use crate::session::Facts;
+use crate::session::{Facts, SkipReason};
 
 /// Changes under way at once; beyond it, answers have to wait for the disk.
 const MAX_COMMITTING: usize = 4096;
@@ -47,6 +47,15 @@ pub enum Purpose {
     },
     /// A session is given up.
     GiveUp(Arc<str>),
+    /// The messages of a session were read, or are given up.
+    Messages {
+        /// Whose.
+        id: Arc<str>,
+        /// Why they are given up, if they are.
+        skipped: Option<SkipReason>,
+        /// A response time was left out because of what the times say.
+        left_out: bool,
+    },
     /// The budget may spend requests.
     Lease {
         /// So many.

@@ -18,10 +18,12 @@ use super::updates::MetricUpdate;
 use crate::clock::Tick;
 use crate::ledger::{Change, Pending};
 use crate::observation::{self, MOST_MESSAGES};
-use crate::session::{MalformedReason, SkipReason};
+use crate::session::{MalformedReason, MessageTally, SkipReason};
 
 /// A credential that lacks the scope, or a gateway without the route, is tried again after this.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// Messages on a page, where the answer does not say.
+const FULL_PAGE: usize = 100;
 /// Messages have at most this part of the requests under way at once.
 const PART_UNDER_WAY: usize = 4;
 
@@ -64,9 +66,40 @@ impl Core {
     }
 
     fn skip_messages(&mut self, id: &Arc<str>, reason: SkipReason) {
-        self.messages.remove(id);
-        self.updates.metric(MetricUpdate::MessagesSkipped(reason));
-        self.commits.push(vec![Change::Messages { id: Arc::clone(id), tally: None }], Purpose::Note);
+        self.settle_messages(id, None, Some(reason), false);
+    }
+
+    /// Makes durable that the session waits no more.
+    fn settle_messages(
+        &mut self,
+        id: &Arc<str>,
+        tally: Option<MessageTally>,
+        skipped: Option<SkipReason>,
+        left_out: bool,
+    ) {
+        self.messages.settle(id);
+        let change = Change::Messages { id: Arc::clone(id), tally: tally.map(Arc::new) };
+        self.commits.push(vec![change], Purpose::Messages { id: Arc::clone(id), skipped, left_out });
+    }
+
+    /// It is durable; `is_news`: the session was waiting until then.
+    pub(super) fn messages_committed(
+        &mut self,
+        id: &Arc<str>,
+        is_news: bool,
+        skipped: Option<SkipReason>,
+        left_out: bool,
+    ) {
+        self.messages.settled(id);
+        if !is_news {
+            return;
+        }
+        if let Some(reason) = skipped {
+            self.updates.metric(MetricUpdate::MessagesSkipped(reason));
+        }
+        if left_out {
+            self.updates.malformed(MalformedReason::MessageTimes);
+        }
     }
 
     /// The session whose messages are to be asked for next.
@@ -94,13 +127,20 @@ impl Core {
                     Unexpected::NoSuchSession => self.skip_messages(id, SkipReason::Missing),
                     Unexpected::Inconclusive if matches!(error, ApiError::Status { status: 429, .. }) => {
                         self.obey_limit(&error, now, random);
+                        // If only this route is limited, it must not make all others wait again and again.
+                        self.messages.pause(Duration::ZERO, now.tick);
                         self.messages.put_back(id, now.tick);
                     }
                     Unexpected::Inconclusive if matches!(error, ApiError::Status { status: 401 | 403, .. }) => {
                         self.messages_refused(id, &error.to_string(), head, now);
                     }
                     Unexpected::Foreign { came, .. } => self.messages_refused(id, &came, head, now),
-                    Unexpected::Inconclusive | Unexpected::Malformed(_) => {
+                    // The same page would be as long the next time.
+                    _ if error.is_too_long() => self.skip_messages(id, SkipReason::TooLong),
+                    Unexpected::Malformed(_) => {
+                        self.messages.failed(id, now.tick, |failures| backoff(failures, random))
+                    }
+                    Unexpected::Inconclusive => {
                         self.messages.pause(Duration::ZERO, now.tick);
                         self.messages.failed(id, now.tick, |failures| backoff(failures, random));
                     }
@@ -109,10 +149,11 @@ impl Core {
         }
     }
 
-    /// The route gives no messages of any session: it is left alone for a while.
+    /// The route gives no messages of this session, and perhaps of none: it is left alone for a while.
     fn messages_refused(&mut self, id: &Arc<str>, why: &str, head: &AnswerHead, now: Now) {
-        self.messages.pause(REFUSED_PAUSE, now.tick);
-        self.messages.put_back(id, now.tick);
+        let random = self.rng.f64();
+        self.messages.refused(REFUSED_PAUSE, now.tick);
+        self.messages.failed(id, now.tick, |failures| backoff(failures, random));
         if let Some(suppressed) = self.log_limit.admit(now.tick) {
             let trouble = SessionTrouble::NoMessages { why: why.to_owned() };
             self.updates.notice(session_notice(id, trouble, head.request_id.as_deref(), suppressed));
@@ -121,7 +162,12 @@ impl Core {
 
     fn messages_read(&mut self, id: &Arc<str>, page: u32, body: &[u8], head: &AnswerHead, now: Now) {
         let text = JsonText::new(body);
-        let read = wire::Page::read(body, &text).ok().filter(|page| head.is_written(Route::Messages, body, page));
+        let is_written = |page: &wire::Page<'_>| {
+            // Where lists are written, this may be how an empty one is.
+            head.is_written(Route::Messages, body, page)
+                || (self.messages.has_worked() && page.items().is_empty() && head.may_be_an_empty_list(body))
+        };
+        let read = wire::Page::read(body, &text).ok().filter(is_written);
         let Some(read) = read else {
             if let Unexpected::Foreign { came, .. } = head.unexpected(Route::Messages, body) {
                 return self.messages_refused(id, &came, head, now);
@@ -135,28 +181,33 @@ impl Core {
         if reader.len() >= MOST_MESSAGES {
             return self.skip_messages(id, SkipReason::TooLong);
         }
-        // A page without anything new is the last one, whatever the list says of its length.
-        let is_last = new == 0 || !has_more(&read, page, reader.len());
-        if !is_last {
-            return self.messages.next_page(id, now.tick);
+        let stated = states_more(&read, page, reader.len(), new);
+        let may_go_on = stated || may_have_more(&read, page, reader.len(), new);
+        if may_go_on && self.messages.goes_on(id, new) {
+            return self.messages.next_page(id);
+        }
+        // Empty pages are behind the end, whatever the list states. Those that were there before stand in place of the rest.
+        if stated && !read.items().is_empty() {
+            return self.skip_messages(id, SkipReason::Failed);
         }
         let Some(reader) = self.messages.remove(id) else { return };
         let (tally, left_out) = reader.finish();
-        if left_out {
-            self.updates.malformed(MalformedReason::MessageTimes);
-        }
-        let change = Change::Messages { id: Arc::clone(id), tally: Some(Arc::new(tally)) };
-        self.commits.push(vec![change], Purpose::Note);
+        self.settle_messages(id, Some(tally), None, left_out);
     }
 }
 
-/// Whether the list goes on behind `page`, `read` messages of which are known. Where it does not say, a full page may be followed
-/// by another one.
-fn has_more(list: &wire::Page<'_>, page: u32, read: usize) -> bool {
-    let limit = list.limit().map_or(100, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).max(1);
-    match (list.total(), list.total_pages()) {
-        (Some(total), _) => total > read as u64,
-        (None, Some(pages)) => page < pages,
-        (None, None) => list.items().len() >= limit,
-    }
+/// Whether the list states that it goes on behind `page`, after which `read` messages are known, `new` ones from that page.
+fn states_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
+    list.total().map_or_else(
+        || list.total_pages().is_some_and(|pages| if new == 0 { page <= pages } else { page < pages }),
+        |total| total > read as u64,
+    )
+}
+
+/// Whether it may go on though it does not state so: behind a page that is full, and where what it states makes no sense.
+fn may_have_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
+    let full = list.limit().map_or(FULL_PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let is_told = list.total().is_some_and(|total| total == read as u64) || list.total_pages() == Some(page);
+    let items = list.items().len();
+    items > 0 && (!is_told || (new > 0 && items >= full))
 }

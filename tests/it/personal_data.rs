@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use simulator::{
-    AgentProfile, FaultKind, FaultRule, Faults, MessageShares, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX, Route,
-    SimulatorConfig, TruthField, TruthFieldKind, TruthMetrics, Writing, weighted,
+    AgentProfile, DeliveryConfig, FaultKind, FaultRule, Faults, MessageShares, PERSONAL_MARKER, PERSONAL_PHONE_PREFIX,
+    Route, SimulatorConfig, TruthField, TruthFieldKind, TruthMetrics, Writing, weighted,
 };
 
-use crate::support::{Api, Daemon, NOON, Setup, ask, is_durable, label, until};
+use crate::support::{Api, Daemon, NOON, Setup, WEBHOOK_SECRET, ask, free_address, is_durable, label, until};
 
 /// As long and as strange as a real one, so that finding it means something.
 pub const KEY: &str = "pk_live_9mVQ2xTbN7rLw3Zc";
@@ -68,8 +68,18 @@ pub fn check(place: &str, bytes: &[u8]) {
             panic!("{what} in {place}: {lines:?}");
         }
     }
-    // Names in any other spelling, and what the analysis said in words.
-    for what in ["Nakamura", "Özdemir", "customer_name", "customerName", "sessionVariables", "and was heard"] {
+    // Names in any other spelling, what the analysis said in words, what was said, and a variable that is not named.
+    for what in [
+        "Nakamura",
+        "Özdemir",
+        "customer_name",
+        "customerName",
+        "sessionVariables",
+        "and was heard",
+        "How can I help",
+        " again, turn ",
+        "contract",
+    ] {
         assert!(!finds(bytes, what), "{what} in {place}");
     }
 }
@@ -89,7 +99,12 @@ pub fn check_pages(daemon: &Daemon) {
         ("GET", "/metrics", &open_metrics),
         ("GET", "/-/healthy", &[]),
         ("GET", "/-/ready", &[]),
+        ("GET", "/-/ready?page", &[]),
+        ("GET", "/-/active", &[]),
         ("GET", "/-/reference", &[]),
+        ("GET", "/-/runbooks/", &[]),
+        ("GET", "/-/runbooks/AgntixUnresolvedSpike", &[]),
+        ("GET", "/-/runbooks/AgntixNone", &[]),
         ("GET", "/nothing", &[]),
         ("POST", "/metrics", &[]),
         ("DELETE", "/", &[]),
@@ -190,10 +205,9 @@ fn nothing_personal_gets_out_whatever_the_api_does() {
     }
 }
 
-#[test]
-fn of_messages_variables_and_customers_only_what_is_named_and_a_keyed_hash_is_kept() {
-    let metrics = TruthMetrics { messages_share: Some(1.0), ..TruthMetrics::default() };
-    let config = simulation(metrics);
+/// Sessions of few customers from noon on, with messages and variables, one of which is about the customer.
+pub fn conversations() -> SimulatorConfig {
+    let config = simulation(TruthMetrics { messages_share: Some(1.0), ..TruthMetrics::default() });
     let agents = config.agents.iter().map(|agent| AgentProfile {
         variables: vec![
             ("campaign".into(), weighted(&[("Spring", 1.0)])),
@@ -201,7 +215,7 @@ fn of_messages_variables_and_customers_only_what_is_named_and_a_keyed_hash_is_ke
         ],
         ..agent.clone()
     });
-    let api = Api::start(SimulatorConfig {
+    SimulatorConfig {
         start: NOON,
         until: Some(NOON.plus(MINUTE * 30)),
         now: Some(NOON),
@@ -209,40 +223,90 @@ fn of_messages_variables_and_customers_only_what_is_named_and_a_keyed_hash_is_ke
         messages: MessageShares::LIVELY,
         customers: Some(30),
         ..config
+    }
+}
+
+/// Waits until messages, customers and variables of most of these sessions are on the page.
+pub fn conversations_are_counted(daemon: &Daemon) {
+    for (name, least) in [("turns_count", 60.0), ("repeat_contacts_total", 20.0), ("variables_total", 60.0)] {
+        until(name, || {
+            let counted = crate::support::total(&daemon.samples_if_any(), &format!("agntix_session_{name}"));
+            (counted > least).then_some(())
+        });
+    }
+    let page = daemon.open_metrics();
+    assert!(page.contains("Spring"), "the variable that is named");
+}
+
+/// Nothing in a file that the state is exported to but, of each customer, the first half of a hash.
+pub fn check_export(setup: &Setup, directory: &Path, number: u32) {
+    let file = directory.join("exported");
+    let (code, said) =
+        ["state", "export", "--to", file.to_str().unwrap()].into_iter().fold(setup.clone(), Setup::argument).run();
+    assert_eq!(code, Some(0), "{said}");
+    check("what an export says", said.as_bytes());
+    let exported = std::fs::read(&file).unwrap();
+    check("the export", &exported);
+    let (whole, digits) = (contact_hash(number), |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     });
+    assert!(finds(&exported, &digits(&whole[..16])), "the export has no customer");
+    assert!(!finds(&exported, &digits(&whole)));
+}
+
+/// The whole of a customer's hash.
+fn contact_hash(number: u32) -> Vec<u8> {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, CONTACTS_KEY.as_bytes());
+    ring::hmac::sign(&key, format!("{PERSONAL_PHONE_PREFIX}{number:05}").as_bytes()).as_ref().to_vec()
+}
+
+#[test]
+fn of_messages_variables_and_customers_only_what_is_named_and_a_keyed_hash_is_kept() {
+    let api = Api::start(conversations());
     let directory = tempfile::tempdir().unwrap();
     let table = crate::numbers::customers::table(directory.path(), CONTACTS_KEY);
-    let more = format!("variables = [\"campaign\"]\nrepeat_contacts = {table}\n[messages]\nenabled = true\n");
+    let webhook = free_address();
+    let more = format!(
+        "variables = [\"campaign\"]\nrepeat_contacts = {table}\n[messages]\nenabled = true\n[stream]\nenabled = true\n\
+         [webhook]\nenabled = true\nlisten_address = \"{webhook}\"\n"
+    );
     let file = write_config(directory.path(), &api, &more);
     let state = directory.path().join("state");
-    let setup = Setup::plain(&state).argument(&format!("--config.file={}", file.display()));
+    let setup = Setup::plain(&state)
+        .argument(&format!("--config.file={}", file.display()))
+        .env("AGNTIX_WEBHOOK_SECRET", WEBHOOK_SECRET);
     let mut daemon = setup.start();
     until("the look-back to be done", || (daemon.lines_with("the look-back is done") > 0).then_some(()));
     let hostile = [FaultKind::Garbage, FaultKind::Truncate, FaultKind::WrongTypes, FaultKind::PersonalHeaders];
     let rules = hostile.map(|kind| FaultRule { route: Some(Route::Messages), share: 0.1, kind });
     api.simulator.set_faults(Faults { rules: rules.into(), ..Faults::default() }).unwrap();
     api.jump(NOON.plus(MINUTE * 120));
-    for (name, least) in [("turns_count", 60.0), ("repeat_contacts_total", 20.0), ("variables_total", 60.0)] {
-        until(name, || {
-            let counted = crate::support::total(&daemon.samples(), &format!("agntix_session_{name}"));
-            (counted > least).then_some(())
-        });
-    }
+    let deliveries = DeliveryConfig {
+        since: Some(NOON),
+        unknown_share: 0.1,
+        repeated_share: 0.3,
+        backoff_scale: 0.001,
+        ..DeliveryConfig::new(&format!("http://{webhook}/webhooks/agntix"), vec![WEBHOOK_SECRET.parse().unwrap()])
+            .unwrap()
+    };
+    api.simulator.set_deliveries(Some(deliveries)).unwrap();
+    api.all_delivered();
+    conversations_are_counted(&daemon);
     check_pages(&daemon);
-    let (_, page) = daemon.get("/metrics");
-    assert!(page.contains("Spring") && !page.contains("contract"), "only the variable that is named");
     daemon.signal("TERM");
     assert!(daemon.wait().success());
-    check("the log", daemon.log().as_bytes());
+    let log = daemon.log();
+    assert!(log.contains("level=trace"), "the log says too little");
+    check("the log", log.as_bytes());
     assert!(check_files(&state) > 1);
     // Of a number the first half of its hash is there.
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, CONTACTS_KEY.as_bytes());
+    let number = api.sessions()[0].number;
+    let hash = contact_hash(number);
     let files = std::fs::read_dir(&state).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     let files: Vec<_> = files.collect();
     let has = |what: &[u8]| files.iter().any(|file| file.windows(what.len()).any(|window| window == what));
-    let number = format!("{PERSONAL_PHONE_PREFIX}{:05}", api.sessions()[0].number);
-    let hash = ring::hmac::sign(&key, number.as_bytes());
-    assert!(has(&hash.as_ref()[..16]) && !has(hash.as_ref()));
+    assert!(has(&hash[..16]) && !has(&hash));
+    check_export(&setup, directory.path(), number);
 }
 
 #[test]

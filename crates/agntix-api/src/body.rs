@@ -12,6 +12,8 @@ use crate::value::{Object, Scalar};
 
 /// Most that a body may have after decompression: a page of 100 sessions with all their texts is well below it.
 const LIMIT: usize = 4 * 1024 * 1024;
+/// How a longer one is named.
+pub(super) const TOO_LONG: &str = "longer than 4 MiB";
 /// Most that is read of an error's body.
 const ERROR_LIMIT: usize = 64 * 1024;
 const MAX_CODE: usize = 64;
@@ -40,7 +42,7 @@ pub(super) async fn whole(mut response: Response) -> Result<Bytes, ApiError> {
 }
 
 fn too_long() -> ApiError {
-    ApiError::Body("longer than 4 MiB".into())
+    ApiError::Body(TOO_LONG.into())
 }
 
 /// What an answer with any status but 2xx says. A body that ends early or never costs the code, not the status.

@@ -158,6 +158,11 @@ impl ApiError {
         }
     }
 
+    /// Whether it is an answer that is longer than any is read.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self, Self::Body(why) if why == crate::body::TOO_LONG)
+    }
+
     /// How long the API asks to wait; an hour at most.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -135,8 +135,10 @@ fn respond(simulator: &Simulator, call: &Call, now: Timestamp) -> Result<Vec<u8>
         Route::List => return list(simulator, query, now),
         Route::Messages => {
             let session = readable(simulator, &call.id, now)?;
-            let messages = written::messages(&session, now);
-            return page_of_values(&messages, query, DEFAULT_LIMIT, &simulator.faults().lists);
+            let mut messages = written::messages(&session, now);
+            let faults = simulator.faults().messages;
+            faults.apply(&mut messages);
+            return page_of_values(&messages, query, DEFAULT_LIMIT, &faults.lists);
         }
         Route::Agents => {
             let config = simulator.config();
@@ -258,6 +260,7 @@ fn page_of_values(
 ) -> Result<Vec<u8>, Refusal> {
     let (page, asked) = page_of(query, default_limit)?;
     let total = values.len() as u64;
+    let page = if faults.twice { page.div_ceil(2) } else { page };
     let (number, limit) = faults.page(page, asked, total);
     let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let entries = values.iter().skip(place((number - 1).saturating_mul(limit))).take(place(limit));

@@ -11,6 +11,7 @@ use crate::heads::HeadFaults;
 use crate::json::PERSONAL_MARKER;
 use crate::lenient::{self, Writing};
 use crate::list_faults::{EveryNth, ListFaults};
+use crate::messages::MessageFaults;
 use crate::random::{mix, unit};
 use crate::stream::faults::StreamFaults;
 use crate::time::Timestamp;
@@ -50,8 +51,10 @@ pub struct Faults {
     pub vanished_sessions: BTreeSet<String>,
     /// What goes wrong within event streams.
     pub stream: StreamFaults,
-    /// What goes wrong with lists.
+    /// What goes wrong with the lists of sessions and of agents.
     pub lists: ListFaults,
+    /// What goes wrong with the messages of a session.
+    pub messages: MessageFaults,
     /// Whether every so many requests one fails, before the rules are tried.
     pub every_nth: Option<EveryNth>,
     /// What is wrong in the heads of answers.
@@ -235,7 +238,8 @@ impl Faults {
         }
         self.heads.check()?;
         self.stream.check()?;
-        self.lists.check()
+        self.lists.check()?;
+        self.messages.lists.check()
     }
 
     /// The delay and the fault that hit this request; the same for the same seed, number and rules.

@@ -48,7 +48,7 @@ pub use heads::{DateFault, HeadFaults, RetryAfter};
 pub use json::{PERSONAL_MARKER, PERSONAL_PHONE_PREFIX};
 pub use lenient::Writing;
 pub use list_faults::{BadEntry, EmptyPage, EveryNth, ListFaults, TotalPages};
-pub use messages::{MessageShares, Said};
+pub use messages::{MessageFaults, MessageShares, Said};
 pub use profile::{
     AgentProfile, Channel, ExtractedSpec, ExtractedValues, ResolutionShares, SentimentShares, Weighted, weighted,
 };

@@ -24,6 +24,8 @@ pub struct ListFaults {
     pub repeats_last_page: bool,
     /// Whatever page is asked for is the first one.
     pub ignores_page: bool,
+    /// Each page of the agents or of messages is given twice, under one number after the other.
+    pub twice: bool,
     /// A request for sessions in one state is answered with this status.
     pub refused_state: Option<u16>,
 }

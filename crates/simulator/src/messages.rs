@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::list_faults::ListFaults;
 use crate::random::mix;
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -14,6 +17,9 @@ const SAID: u64 = 0x5a1d;
 const PLAIN_MS: usize = 5_000;
 /// Turns of a session at most: more than a page of messages.
 const MOST_TURNS: u64 = 90;
+
+/// What a careless parser takes for the end of a text, and of its message.
+const MORE: &str = r#"\"},{"role":"USER"#;
 
 /// How odd the conversations are. With nothing set, somebody says something every five seconds, turn and turn about.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,6 +42,33 @@ impl MessageShares {
     /// Some of everything.
     pub const LIVELY: Self =
         Self { silent: 0.1, unanswered: 0.15, tools: 0.2, backwards: 0.2, untimed: 0.04, odd_roles: 0.02 };
+}
+
+/// What is wrong with the messages of every session from now on. Who said what when stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageFaults {
+    /// With their list.
+    pub lists: ListFaults,
+    /// The text of the first message of each page of a hundred is so many bytes longer.
+    pub longer_by: usize,
+    /// They come without ids.
+    pub without_ids: bool,
+}
+
+impl MessageFaults {
+    /// Spoils the messages of a session.
+    pub(crate) fn apply(&self, messages: &mut [Value]) {
+        for (number, message) in messages.iter_mut().enumerate() {
+            let Some(fields) = message.as_object_mut() else { continue };
+            if self.without_ids {
+                fields.remove("id");
+            }
+            if let (true, Some(Value::String(content))) = (number % 100 == 0, fields.get("content")) {
+                fields.insert("content".into(), json!(content.to_owned() + &MORE.repeat(self.longer_by / MORE.len())));
+            }
+        }
+    }
 }
 
 /// A message.

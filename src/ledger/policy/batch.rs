@@ -67,7 +67,10 @@ impl<'b> Batch<'b> {
             Change::Session { facts, source, now } => return self.session(facts, *source, *now),
             Change::Heard { id, source, now } => self.heard(id, *source, *now),
             Change::GiveUp { id, now } => self.give_up(id, *now),
-            Change::Messages { id, tally } => self.messages(id, tally.as_deref()),
+            Change::Messages { id, tally } if !self.messages(id, tally.as_deref()) => {
+                return CommitOutcome::AlreadyCounted;
+            }
+            Change::Messages { .. } => {}
             Change::Release(keys) => self.writes.series.push(SeriesWrite::Release(Arc::clone(keys))),
             Change::FirstStart(at) => self.first_start(*at),
             Change::Watermark(at) => {
@@ -316,10 +319,11 @@ impl<'b> Batch<'b> {
     }
 
     /// Counts the messages of a session that waits for them, once.
-    fn messages(&mut self, id: &Arc<str>, tally: Option<&MessageTally>) {
+    /// Whether the session was waiting for them.
+    fn messages(&mut self, id: &Arc<str>, tally: Option<&MessageTally>) -> bool {
         let look_back = self.policy.look_back;
         let rows = self.sessions.session(id);
-        let Some(row) = rows.pending().filter(|row| row.stage == Stage::Messages).cloned() else { return };
+        let Some(row) = rows.pending().filter(|row| row.stage == Stage::Messages).cloned() else { return false };
         rows.set_pending(None);
         if let (Some(tally), Some(channel), Some(at)) = (tally, &row.channel, row.ended) {
             // What begins with it begins when it was counted, so that no clock is needed here.
@@ -328,6 +332,7 @@ impl<'b> Batch<'b> {
             let additions = self.gated(|gate| message_additions(tally, channel, at, &schemas, gate));
             self.sums.add(additions, id, &schemas, look_back);
         }
+        true
     }
 
     fn give_up(&mut self, id: &Arc<str>, now: Timestamp) {

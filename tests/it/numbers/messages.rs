@@ -33,7 +33,7 @@ pub fn truth(api: &Api) -> BTreeMap<String, f64> {
 }
 
 /// Starts the daemon at noon, and gives it all of the sessions at once.
-fn begun(api: &Api, setup: &Setup) -> Daemon {
+pub fn begun(api: &Api, setup: &Setup) -> Daemon {
     let daemon = setup.start();
     // Before it is known when it was first started, a restart would look back from after the jump.
     until("the look-back to be done", || (daemon.lines_with("the look-back is done") > 0).then_some(()));

@@ -3,8 +3,10 @@
 //! `NUMBERS_SEEDS=100 cargo test --release --test it numbers::` runs the campaign; the gate runs a few seeds.
 
 pub mod customers;
+mod faults;
 pub mod messages;
 mod named;
+mod sources;
 
 use std::ops::Range;
 

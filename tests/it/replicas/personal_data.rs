@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use simulator::{DeliveryConfig, FaultKind, FaultRule, Faults, TruthMetrics};
+use simulator::{DeliveryConfig, FaultKind, FaultRule, Faults};
 use test_postgres::{Server, Setup as ServerSetup};
 
 use super::{counting, receiving, replica};
-use crate::personal_data::{CONTACTS_KEY, KEY, check, check_pages, simulation};
-use crate::support::{Api, WEBHOOK_SECRET, free_address, until};
+use crate::personal_data::{
+    CONTACTS_KEY, KEY, check, check_export, check_pages, conversations, conversations_are_counted,
+};
+use crate::support::{Api, NOON, WEBHOOK_SECRET, free_address, until};
 
 /// What a server keeps that shows everything which was ever sent to it: nothing compressed, every statement with its parameters.
 const TELLTALE: &str = "wal_compression = off\nfull_page_writes = on\nwal_keep_size = 1GB\nmax_wal_size = 2GB\n\
@@ -66,7 +68,7 @@ fn check_log(server: &Server) {
 fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     let server = Server::start_with(&ServerSetup { settings: TELLTALE.into(), ..ServerSetup::default() });
     let directory = tempfile::tempdir().unwrap();
-    let api = Api::start(simulation(TruthMetrics::default()));
+    let api = Api::start(conversations());
     let kinds = [FaultKind::Garbage, FaultKind::WrongTypes, FaultKind::UnknownEnums, FaultKind::Status(500)];
     let rules = kinds.into_iter().map(|kind| FaultRule { route: None, share: 0.03, kind }).collect();
     api.simulator.set_faults(Faults { rules, ..Faults::default() }).unwrap();
@@ -78,6 +80,7 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     let setups = webhooks.map(|webhook| {
         receiving(replica(api.address, &server.url(), directory.path()), webhook)
             .set("STREAM__ENABLED", "true")
+            .set("SESSIONS__LOOK_BACK_DEADLINE", "5m")
             .set("METRICS__WATCH_RECENT", "20")
             .set("METRICS__VARIABLES", "campaign")
             .set("MESSAGES__ENABLED", "true")
@@ -87,6 +90,8 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     });
     let replicas = setups.each_ref().map(crate::support::Setup::start);
     let active = counting(&replicas);
+    until("the look-back to be done", || (replicas[active].lines_with("the look-back is done") > 0).then_some(()));
+    api.jump(NOON.plus(std::time::Duration::from_secs(7_200)));
     // The one that follows puts them into the inbox, the one that counts takes them as they are.
     for webhook in [webhooks[1 - active], webhooks[active]] {
         let hook = format!("http://{webhook}/webhooks/agntix");
@@ -106,10 +111,7 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
     assert!(delivered > 50, "only {delivered} deliveries went through the inbox");
     api.simulator.set_faults(Faults::default()).unwrap();
     for replica in &replicas {
-        until("most sessions to be counted", || {
-            let samples = replica.try_get("/metrics").map(|(_, page)| crate::support::samples(&page))?;
-            (crate::support::total(&samples, "agntix_session_outcomes_total") > 80.0).then_some(())
-        });
+        conversations_are_counted(replica);
         check_pages(replica);
         check("the log", replica.log().as_bytes());
     }
@@ -120,6 +122,7 @@ fn nothing_personal_gets_into_the_database_its_log_or_any_replica() {
         server.sql("SELECT count(*) > 20, max(length(key)), min(length(key)) FROM agntix_exporter.contacts");
     assert_eq!(customers.trim(), "t|16|16");
     drop(replicas);
+    check_export(&setups[0], directory.path(), api.sessions()[0].number);
     check_server(&server);
     check_tmp(directory.path());
 }
