@@ -195,7 +195,7 @@ fn what_is_set_of_rules_changes_them_and_nothing_else() {
 
 const SELECTOR: &str = r#"job="agntix", cluster=~"prod.*""#;
 
-/// What PromQL there is in a dashboard.
+/// The queries that there are in a dashboard.
 fn queries<'d>(value: &'d Value, found: &mut Vec<&'d str>) {
     match value {
         Value::Object(map) => {

@@ -226,7 +226,7 @@ fn links_of_alerts_name_dashboards_and_variables_that_there_are() {
 }
 
 /// With everything chosen, as Grafana fills it in.
-fn filled(expr: &str) -> String {
+pub fn filled(expr: &str) -> String {
     let values = [
         ("$cluster", ".*"),
         ("$namespace", ".*"),
