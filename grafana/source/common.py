@@ -132,6 +132,7 @@ def alerts_table(*matchers: str, width: int = 24, height: int = 6):
 def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
     """All agents, the worst first."""
     by = "agent_id"
+    bad = count(OUTCOMES, by, UNRESOLVED)
     # The first one and that of open sessions have the names; the others are joined with them by the agent's id.
     queries = [
         Query(named(count(ENDED, by))),
@@ -143,13 +144,15 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
         Query(count(OUTCOMES, by, TONED)),
         Query(quantile(0.5, DURATION, by, window=RANGE)),
         Query(named(gauge("sum", "agntix_sessions_open", by))),
+        # An agent that nothing is expected of has all of its own.
+        Query(f"{bad} - on (agent_id) {count(OUTCOMES, by, ASSESSED)} * on (agent_id) {expected_of_agents('unresolved')} or on (agent_id) {bad}"),
     ]
     n = len(queries)
     return grid(
         title,
-        "Each agent in the time range, the most unresolved sessions first: how many ended, the share of unresolved ones among the assessed "
+        "Each agent in the time range, the most unresolved sessions beyond what is expected first: how many ended, the share of unresolved ones among the assessed "
         "and of negative ones among those whose sentiment is known, each with the number that it is a share of, and the median duration. Expected is "
-        "the share that the alert rules expect now, if they are loaded. "
+        "the share that the alert rules expect now, if they are loaded; beyond, how many more sessions are unresolved than that would be. "
         "A click opens the agent.",
         queries,
         [
@@ -159,6 +162,7 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
             Column(value(1, n), "Unresolved", decimals=0, width=110),
             Column(value(2, n), "Share", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(3, n), "Expected", SHARE, 1, width=110, bar=GREY),
+            Column(value(9, n), "Beyond", decimals=0, width=80),
             Column(value(4, n), "of", decimals=0, width=65),
             Column(value(5, n), "Negative", SHARE, 1, width=110, bar=VERMILLION),
             Column(value(6, n), "of ", decimals=0, width=65),
@@ -167,7 +171,7 @@ def agents_table(width: int = 15, height: int = 8, title: str = "Which agent?"):
         ],
         width=width,
         height=height,
-        sort="Unresolved",
+        sort="Beyond",
     )
 
 
