@@ -55,8 +55,12 @@ impl Key {
     }
 }
 
-/// The table and the field of it that a variable sets, which is named like the table's with `__FIELD` behind it.
-pub(super) fn of_table(variable: &str) -> Option<(&'static Key, Option<&'static (String, Shape)>, String)> {
+/// A field of a table, and what it takes.
+type Field = (String, Shape);
+
+/// The table and the field of it that a variable sets, which is named like the table's with `__FIELD` behind it; and the name of the
+/// field, which need not be one.
+pub(super) fn of_table(variable: &str) -> Option<(&'static Key, Option<&'static Field>, String)> {
     all().iter().find_map(|key| {
         let Shape::Table(fields) = &key.shape else { return None };
         let name = variable.strip_prefix(&key.variable())?.strip_prefix("__")?;

@@ -183,7 +183,7 @@ fn fields_of_a_table_are_set_by_the_file_by_variables_or_by_both() {
     let (of_variables, origin) = set("", &[field, windows, key_file]);
     assert_eq!((of_variables, origin), (of_file.clone(), format!("environment variable {}", field.0)));
     assert_eq!(set(&text.replace("7d", "8d"), &[windows]).0, of_file);
-    let wrong = File::new(&text.replace("7d", "7h")).load(&[KEY], &Overrides::default()).unwrap_err().to_string();
+    let wrong = File::new(&text.replace("7d", "7h")).load(&[KEY], &Overrides::default()).unwrap_err();
     assert!(
         wrong.contains("config.toml, line 2: metrics.repeat_contacts.windows is a list with \"7h\" in it"),
         "{wrong}"
