@@ -14,6 +14,7 @@ mod clocks;
 mod compose;
 mod contact;
 mod dashboards;
+mod demo_history;
 mod doctor;
 mod exactly_once;
 mod first_events;
