@@ -240,7 +240,7 @@ BOARD.row(
         ],
         width=12,
         sort="Sessions",
-        empty="metrics.extracted names no enum or boolean field",
+        empty="None was extracted; metrics.extracted names the fields",
     ),
     grid(
         "Which numbers were extracted?",
@@ -263,7 +263,7 @@ BOARD.row(
         ],
         width=12,
         sort="of",
-        empty="metrics.extracted names no numeric field",
+        empty="None was extracted; metrics.extracted names the fields",
     ),
     figure(
         "Awaiting analysis",

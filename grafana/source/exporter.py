@@ -305,7 +305,7 @@ BOARD.row(
         "Replicas that the database has heard of lately; empty if the exporter keeps its counts in a directory of its own. One of them counts, all "
         "of them take deliveries and serve the same page.",
         [Query(gauge("max", "agntix_exporter_replicas"))],
-        width=2,
+        width=3,
         height=8,
         empty=NOT_SHARED,
         steps=thresholds((None, ORANGE), (2, BLUE)),
@@ -351,7 +351,7 @@ BOARD.row(
         "Who counts?",
         "1 for the replica that counts, 0 for those that follow. None at 1: nobody counts. A replica that is missing cannot be scraped.",
         [Query(select("agntix_exporter_active"), "{{instance}}")],
-        width=9,
+        width=8,
         decimals=0,
         empty=NOT_SHARED,
         room=False,
