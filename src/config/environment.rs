@@ -21,6 +21,9 @@ const WEBHOOK_SECRET: &str = "AGNTIX_WEBHOOK_SECRET";
 /// The variable that names the configuration file where no flag can be given, such as in the health check of an image.
 const CONFIG_FILE: &str = "AGNTIX_EXPORTER_CONFIG_FILE";
 
+/// What the variables of the exporter begin with, and those that a Service of that name makes Kubernetes set.
+const NAME: &str = "AGNTIX_EXPORTER_";
+
 /// A snapshot of the environment, handed in so that tests set no variables.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -36,13 +39,18 @@ impl Environment {
     /// Those of these variables that belong to the exporter; of several with one name the last.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let is_ours = |name: &str| is_secret(name) || name == CONFIG_FILE || name.starts_with(VARIABLE_PREFIX);
+        let is_ours = |name: &str| is_secret(name) || name.starts_with(NAME);
         Self(pairs.filter(|(name, _)| is_ours(name)).collect())
     }
 
     /// What `AGNTIX_EXPORTER_CONFIG_FILE` names.
     pub(super) fn config_file(&self) -> Option<&Path> {
         self.0.get(CONFIG_FILE).filter(|file| !file.is_empty()).map(Path::new)
+    }
+
+    /// What the variable of `log.format` holds.
+    pub(super) fn log_format(&self) -> Option<&str> {
+        self.0.get("AGNTIX_EXPORTER__LOG__FORMAT").map(|text| text.trim())
     }
 
     /// What `AGNTIX_API_KEY` holds.
@@ -53,6 +61,17 @@ impl Environment {
     /// What `AGNTIX_WEBHOOK_SECRET` holds.
     pub fn webhook_secret(&self) -> Option<SecretString> {
         self.secret(WEBHOOK_SECRET)
+    }
+
+    /// A sentence about each variable that is not read, and whose name is nearly that of one that is.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let unread = self.0.keys().filter(|name| !name.starts_with(VARIABLE_PREFIX) && *name != CONFIG_FILE);
+        unread
+            .filter_map(|name| {
+                let near = near(name.strip_prefix(NAME)?)?;
+                Some(format!("environment variable {}: it is not read; did you mean {near}?", shown_name(name)))
+            })
+            .collect()
     }
 
     /// What a variable holds, without the white space around it.
@@ -83,6 +102,24 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Environment").field(&self.0.keys()).finish()
     }
+}
+
+/// The variable that was probably meant by a name with single underscores.
+fn near(rest: &str) -> Option<String> {
+    // AGNTIX_EXPORTER_PORT_9899_TCP_ADDR, AGNTIX_EXPORTER_WEB_SERVICE_HOST: what Kubernetes sets.
+    let is_of_service = ["SERVICE_HOST", "SERVICE_PORT", "PORT"]
+        .iter()
+        .any(|word| rest.split(word).count() > 1 && (rest.ends_with(word) || rest.contains(&format!("{word}_"))));
+    if is_of_service {
+        return None;
+    }
+    let known = keys::all().iter().map(|key| (key.variable().replace("__", "_"), key.variable()));
+    let secrets = [("API_KEY", API_KEY), ("WEBHOOK_SECRET", WEBHOOK_SECRET)];
+    let secrets = secrets.map(|(name, variable)| (format!("{NAME}{name}"), variable.to_owned()));
+    let known: Vec<_> = secrets.into_iter().chain(known).collect();
+    let wrong = format!("{NAME}{rest}");
+    let meant = keys::nearest_of(&wrong, known.iter().map(|(name, _)| name.as_str()))?;
+    known.iter().find(|(name, _)| name == meant).map(|(_, variable)| variable.clone())
 }
 
 fn is_secret(variable: &str) -> bool {
@@ -173,6 +210,32 @@ mod tests {
             ("AGNTIX_EXPORTER_PORT_9899_TCP_ADDR", "10.0.0.1"),
         ];
         assert!(Environment::from_pairs(kubernetes).layer().unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn variables_with_single_underscores_are_told_the_right_name() {
+        let warned = |name: &str| Environment::from_pairs([(name, "5s")]).warnings();
+        for (wrong, right) in [
+            ("AGNTIX_EXPORTER_POLL_LISTING_INTERVAL", "AGNTIX_EXPORTER__POLL__LISTING_INTERVAL"),
+            ("AGNTIX_EXPORTER_POLL__LISTING_INTERVAL", "AGNTIX_EXPORTER__POLL__LISTING_INTERVAL"),
+            ("AGNTIX_EXPORTER_WEB_LISTEN_ADDRES", "AGNTIX_EXPORTER__WEB__LISTEN_ADDRESS"),
+            ("AGNTIX_EXPORTER_API_KEY", "AGNTIX_API_KEY"),
+            ("AGNTIX_EXPORTER_API_KEY_FILE", "AGNTIX_EXPORTER__API__KEY_FILE"),
+        ] {
+            assert_eq!(warned(wrong), [format!("environment variable {wrong}: it is not read; did you mean {right}?")]);
+        }
+        for other in [
+            "AGNTIX_EXPORTER_PORT",
+            "AGNTIX_EXPORTER_PORT_9899_TCP_ADDR",
+            "AGNTIX_EXPORTER_SERVICE_HOST",
+            "AGNTIX_EXPORTER_WEB_SERVICE_PORT_METRICS",
+            "AGNTIX_EXPORTER_CONFIG_FILE",
+            "AGNTIX_EXPORTER_COLOUR_OF_THE_BICYCLE_SHED",
+            "AGNTIX_EXPORTER__POLL__LISTING_INTERVAL",
+            "AGNTIX_API_KEY",
+        ] {
+            assert_eq!(warned(other), Vec::<String>::new(), "{other}");
+        }
     }
 
     #[test]

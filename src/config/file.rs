@@ -39,15 +39,47 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// What `log.format` is in `file`, whatever else is wrong with it.
+pub(super) fn log_format(file: &Path) -> Option<String> {
+    let bytes = read(file).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    // What is no TOML from some line on may be so before.
+    let end = DeTable::parse(&text).err().and_then(|error| error.span()).map_or(text.len(), |span| span.start);
+    let before =
+        text.get(..end).filter(|_| end < text.len()).map(|text| text.rsplit_once('\n').map_or("", |(all, _)| all));
+    let document = DeTable::parse(before.unwrap_or(&text)).ok()?;
+    let section = document.get_ref().get("log")?.get_ref().as_table()?;
+    section.get("format")?.get_ref().as_str().map(str::to_owned)
+}
+
 /// Reads the settings in the text of `file`.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Layer, ConfigError> {
     let reader = Reader { path: file.display().to_string(), lines: Lines::new(text) };
     let document = DeTable::parse(text).map_err(|error| {
         let (line, column) = reader.lines.place(error.span().map_or(0, |span| span.start));
         let reason = error.message().replace('\n', ", ");
+        let reason = if is_yaml(file, text) { format!("{reason}; {NOT_YAML}") } else { reason };
         ConfigError::Syntax { file: file.into(), line, column, reason }
     })?;
     reader.document(document.get_ref())
+}
+
+const NOT_YAML: &str = "it looks like YAML, and the configuration is TOML: a line such as [api] begins a section, and below it each key is written timeout = \"10s\"";
+
+/// Whether whoever wrote this thought of YAML.
+fn is_yaml(file: &Path, text: &str) -> bool {
+    let is_named_so =
+        file.extension().is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"));
+    let mut lines =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'));
+    let is_mapping = |line: &str| {
+        line == "---"
+            || line.split_once(':').is_some_and(|(key, rest)| {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+                !key.is_empty() && key.chars().all(is_name) && (rest.is_empty() || rest.starts_with(' '))
+            })
+    };
+    is_named_so || lines.next().is_some_and(is_mapping)
 }
 
 struct Reader<'a> {

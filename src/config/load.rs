@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use ::config::{Value, ValueKind};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
 
 use super::credential;
 use super::environment::Environment;
@@ -103,6 +105,17 @@ pub fn load_without_credential(
     Ok(loaded)
 }
 
+/// The format of the log, as far as it can be told of a configuration that may have mistakes: they are said in it.
+pub fn log_format(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> LogFormat {
+    let known =
+        |text: &str| LogFormat::deserialize(text.into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok();
+    let of_file = || {
+        let file = file.or_else(|| environment.config_file()).unwrap_or_else(|| Path::new(DEFAULT_FILE));
+        known(&file::log_format(file)?)
+    };
+    overrides.log_format.or_else(|| known(environment.log_format()?)).or_else(of_file).unwrap_or_default()
+}
+
 /// Everything but the credential.
 pub(super) fn settle(
     file: Option<&Path>,
@@ -126,12 +139,27 @@ pub(super) fn settle(
     };
     let origins: Origins = keys::all().iter().map(|key| (key.name.as_str(), origin(key))).collect();
     let mut config = typing::read(&settled.cache)?;
+    fit_defaults(&mut config, &origins);
     config.validate().map_err(|violation| {
         let origin = origins.get(violation.key);
         violation.at(origin)
     })?;
-    let warnings = warn(&mut config, &origins);
+    let warnings = [environment.warnings(), warn(&mut config, &origins)].concat();
     Ok(Loaded { config, api_key: None, webhook_secret: None, origins, file: file.map(Into::into), warnings })
+}
+
+/// Makes room for what is set: where two keys bound each other and one of them is a default, that one gives way.
+fn fit_defaults(config: &mut Config, origins: &Origins) {
+    let is_default = |key| origins.get(key) == ConfigOrigin::Default;
+    let (api, sessions) = (&mut config.api, &mut config.sessions);
+    if is_default("api.connect_timeout") {
+        api.connect_timeout = api.connect_timeout.min(api.timeout);
+    } else if is_default("api.timeout") {
+        api.timeout = api.timeout.max(api.connect_timeout);
+    }
+    if is_default("sessions.retention") {
+        sessions.retention = sessions.retention.max(sessions.recent_window);
+    }
 }
 
 fn defaults() -> Result<Layer, ConfigError> {

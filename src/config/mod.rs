@@ -47,7 +47,7 @@ pub use database_url::DatabaseUrl;
 pub use environment::Environment;
 pub use error::{ConfigError, Violation};
 pub use ha::HaConfig;
-pub use load::{CredentialFaults, Overrides, load, load_with_faults, load_without_credential};
+pub use load::{CredentialFaults, Overrides, load, load_with_faults, load_without_credential, log_format};
 pub use loaded::Loaded;
 pub use log::{LogConfig, LogFormat};
 pub use messages::MessagesConfig;

@@ -57,7 +57,16 @@ pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violatio
     route(key, path)?;
     let plain = !path.contains('*') && !path.split('/').any(|part| part.starts_with(':'));
     let rule = "must be a plain path, without stars, and no part of it may begin with a colon";
-    check(plain, key, shown(path), rule)
+    check(plain, key, shown(path), rule)?;
+    // Clients resolve dots, write other characters as %XX, and some proxies make one slash of two.
+    let kept =
+        path.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '%' | '"' | '<' | '>' | '\\' | '^' | '`' | '|'));
+    let rule = "must be a path that a client sends as it is written here: of letters, digits and -._~!$&'()+,;=@ between slashes";
+    check(kept, key, shown(path), rule)?;
+    let resolved = !path.contains("//") && !path.split('/').any(|part| matches!(part, "." | ".."));
+    let rule =
+        "must be a path that a client sends as it is written here: without // and without parts that are . or ..";
+    check(resolved, key, shown(path), rule)
 }
 
 /// Rejects what is not `host:port` or, for every address, `:port`. `example` is an address of IPv4 that would do.
@@ -121,6 +130,19 @@ mod tests {
 
     fn said(result: Result<(), Violation>) -> String {
         result.map_or_else(|v| format!("{} is {}; it {}", v.key, v.value, v.rule), |()| "kept".into())
+    }
+
+    #[test]
+    fn served_route_is_one_that_a_request_can_match() {
+        for path in ["/", "/metrics", "/a/b-c_d.e~f", "/agntix/"] {
+            assert_eq!(said(served_route("r", path)), "kept", "{path}");
+        }
+        for path in [
+            "", "metrics", "/a b", "/a?b", "/a#b", "/{a}", "/*a", "/:a", "/%6D", "/é", "/a//b", "/../a", "/a/.",
+            "/a\\b",
+        ] {
+            assert!(said(served_route("r", path)).starts_with("r is "), "{path}");
+        }
     }
 
     #[test]

@@ -166,6 +166,84 @@ fn every_default_can_be_set_by_its_variable() {
 }
 
 #[test]
+fn defaults_make_room_for_what_is_set() {
+    let load = |text: &str| File::new(text).load(&[KEY], &Overrides::default());
+    let api = |text: &str| load(text).unwrap().config.api;
+    let seconds = Duration::from_secs;
+    let (quick, slow) = (api("[api]\ntimeout = \"2s\""), api("[api]\nconnect_timeout = \"30s\""));
+    assert_eq!((quick.timeout, quick.connect_timeout), (seconds(2), seconds(2)));
+    assert_eq!((slow.timeout, slow.connect_timeout), (seconds(30), seconds(30)));
+    let sessions = load("[sessions]\nrecent_window = \"90d\"").unwrap().config.sessions;
+    assert_eq!(sessions.retention, sessions.recent_window);
+    // Two that are both set contradict each other.
+    for text in [
+        "[api]\ntimeout = \"2s\"\nconnect_timeout = \"5s\"",
+        "[sessions]\nretention = \"48h\"\nrecent_window = \"90d\"",
+    ] {
+        assert!(load(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn every_default_gives_way_to_each_single_key_that_keeps_its_own_rule() {
+    // The least and the most that each duration may be by itself.
+    for (key, values) in [
+        ("api.timeout", ["1ms", "5m"]),
+        ("api.connect_timeout", ["1ms", "5m"]),
+        ("sessions.retention", ["48h", "10years"]),
+        ("sessions.recent_window", ["0s", "10years"]),
+        ("sessions.look_back_deadline", ["0s", "1h"]),
+        ("poll.open_interval", ["10ms", "1d"]),
+        ("poll.ended_interval", ["10ms", "1d"]),
+        ("poll.listing_interval", ["10ms", "1d"]),
+        ("poll.agents_interval", ["10ms", "1d"]),
+        ("poll.analysis_deadline", ["1s", "7d"]),
+        ("metrics.new_series_hold", ["0s", "1h"]),
+        ("web.header_timeout", ["1ms", "1h"]),
+        ("web.write_timeout", ["1ms", "1h"]),
+        ("ha.lease", ["2s", "5m"]),
+    ] {
+        let (section, leaf) = key.split_once('.').unwrap();
+        for value in values {
+            let loaded = File::new(&format!("[{section}]\n{leaf} = \"{value}\"")).load(&[KEY], &Overrides::default());
+            assert!(loaded.is_ok(), "{key} = {value}: {}", loaded.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn yaml_is_told_to_be_no_toml() {
+    let said = |text: &str| File::new(text).load(&[KEY], &Overrides::default()).unwrap_err().to_string();
+    for text in ["api:\n  timeout: 10s\n", "---\napi:\n", "# mine\n\nweb.listen_address: :9899\n"] {
+        assert!(said(text).contains("it looks like YAML, and the configuration is TOML"), "{}", said(text));
+    }
+    for text in ["[api\n", "api.base_url = https://x\n", "timeout = 10s: no\n"] {
+        assert!(!said(text).contains("YAML"), "{}", said(text));
+    }
+}
+
+#[test]
+fn format_of_the_log_is_known_where_the_rest_is_wrong() {
+    let format = |text: &str, variables: &[(&str, &str)], flag| {
+        let file = File::new(text);
+        let overrides = Overrides { log_format: flag, ..Overrides::default() };
+        log_format(
+            Some(&file.0.path().join("config.toml")),
+            &Environment::from_pairs(variables.iter().copied()),
+            &overrides,
+        )
+    };
+    let json = "[log]\nformat = \"json\"\n";
+    assert_eq!(format(json, &[], None), LogFormat::Json);
+    assert_eq!(format(&format!("{json}[api]\nbase_url = no\n"), &[], None), LogFormat::Json);
+    assert_eq!(format(&format!("[api]\nbase_ulr = 7\n{json}"), &[], None), LogFormat::Json);
+    assert_eq!(format("[log]\nformat = \"jsn\"\n", &[], None), LogFormat::Logfmt);
+    assert_eq!(format("api:\n", &[], None), LogFormat::Logfmt);
+    assert_eq!(format("", &[("AGNTIX_EXPORTER__LOG__FORMAT", "json")], None), LogFormat::Json);
+    assert_eq!(format(json, &[], Some(LogFormat::Logfmt)), LogFormat::Logfmt);
+}
+
+#[test]
 fn fields_of_a_table_are_set_by_the_file_by_variables_or_by_both() {
     let set = |text: &str, variables: &[(&str, &str)]| {
         let file = File::new(text);
@@ -250,8 +328,8 @@ fn a_mistake_names_the_key_the_value_its_place_and_what_would_do() {
             "config.toml, line 2: api.key_file is \"\"; it must be the path of a file, or be left out",
         ),
         (
-            "[api]\n\n timeout = \"2s\"",
-            "default: api.connect_timeout is \"5s\"; it must be more than 0s and at most api.timeout, which is \"2s\"",
+            "[api]\n\n timeout = \"2s\"\n connect_timeout = \"5s\"",
+            "config.toml, line 4: api.connect_timeout is \"5s\"; it must be more than 0s and at most api.timeout, which is \"2s\"",
         ),
     ] {
         assert_eq!(error(text), expected);
