@@ -380,7 +380,8 @@ async fn alone(
     let counted = outcomes.flat_map(|series| &series.counts).sum();
     status.update(|status| status.counted = counted);
     tracing::info!(
-        path = %config.state.path.display(), series = opened.series.len(), pending = opened.pending.len(),
+        path = %std::path::absolute(&config.state.path).unwrap_or_else(|_| config.state.path.clone()).display(),
+        series = opened.series.len(), pending = opened.pending.len(),
         "the state is open"
     );
     if let Some(place) = begun {

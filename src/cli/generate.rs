@@ -30,7 +30,9 @@ pub(super) fn man(command: Command, notes: &str) -> Result<(), Failure> {
 }
 
 /// One page for all: the program, and after it each command with its own flags.
-fn page(mut command: Command, notes: &str) -> std::io::Result<Vec<u8>> {
+fn page(command: Command, notes: &str) -> std::io::Result<Vec<u8>> {
+    // What --version prints is no part of a page.
+    let mut command = command.display_name(NAME).version(env!("CARGO_PKG_VERSION"));
     command.build();
     let page = Man::new(command.clone());
     let mut text = Vec::new();

@@ -17,8 +17,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::demo::{DemoArgs, SimulateArgs};
 pub use self::flags::Global;
-use self::terminal::{Failure, say};
+use self::terminal::{Failure, environment, say};
 use self::webhook_test::WebhookTestArgs;
+use crate::config::{self, LogFormat};
+use crate::telemetry;
 
 /// Exact Prometheus metrics of the sessions that Agntix agents hold: durations, resolutions, sentiment, intents.
 ///
@@ -26,7 +28,7 @@ use self::webhook_test::WebhookTestArgs;
 /// environment, or api.key_file in the configuration. `agntix-exporter demo` needs none.
 #[derive(Debug, Parser)]
 #[expect(clippy::doc_markdown, reason = "the text of --help, which shows no backticks")]
-#[command(name = "agntix-exporter", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "agntix-exporter", display_name = "agntix-exporter,", version = VERSION, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
@@ -35,6 +37,18 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
+
+/// As other exporters print it, after the name and a comma.
+const VERSION: &str = concat!(
+    "version ",
+    env!("CARGO_PKG_VERSION"),
+    " (revision: ",
+    env!("AGNTIX_BUILD_REVISION"),
+    ")\n  rustc:    ",
+    env!("AGNTIX_BUILD_RUSTC"),
+    "\n  platform: ",
+    env!("AGNTIX_BUILD_TARGET")
+);
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -106,6 +120,10 @@ const MISTAKE: u8 = 2;
 
 /// Runs the command, and returns the exit code.
 pub fn run(cli: Cli) -> ExitCode {
+    // Of a daemon others read the log; what a command says is for the one at the terminal.
+    let is_daemon = cli.command.is_none() && !cli.global.config_check;
+    let format = is_daemon
+        .then(|| config::log_format(cli.global.config_file.as_deref(), &environment(), &cli.global.overrides()));
     let done = match cli.command {
         None => daemon::run(cli.global),
         Some(Command::Demo(args)) => demo::run(&cli.global, &args),
@@ -118,8 +136,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Completions { shell }) => generate::completions(&mut Cli::command(), shell),
         Some(Command::Man) => generate::man(Cli::command(), AFTER_HELP),
     };
-    if let Err(failure) = &done {
-        say(format_args!("agntix-exporter: {failure}"));
+    match &done {
+        Err(failure) if format == Some(LogFormat::Json) => telemetry::log_fatal(&failure.to_string(), LogFormat::Json),
+        Err(failure) => say(format_args!("agntix-exporter: {failure}")),
+        Ok(()) => {}
     }
     ExitCode::from(exit_code(&done))
 }
@@ -150,6 +170,15 @@ mod tests {
         let task = TaskError::Stopped { task: "a test", reason: "panic: on purpose".into() };
         assert_eq!(exit_code(&Err(Failure::running(AppError::from(task)))), 1);
         assert_eq!(exit_code(&Err(Failure::mistake("no such key"))), 2);
+    }
+
+    #[test]
+    fn version_is_printed_as_other_exporters_print_it() {
+        let printed = Cli::try_parse_from(["agntix-exporter", "--version"]).unwrap_err().to_string();
+        let lines: Vec<&str> = printed.lines().collect();
+        let first = format!("agntix-exporter, version {} (revision: ", env!("CARGO_PKG_VERSION"));
+        assert!(lines[0].starts_with(&first) && lines[1].starts_with("  rustc:    "), "{printed}");
+        assert!(lines[2].starts_with("  platform: ") && lines.len() == 3, "{printed}");
     }
 
     #[test]
