@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use agntix_api::{
-    Client, ClientError, ClientOptions, CredentialPlace, CredentialSource, PathOptions, Secret, WebhookSecretError,
-    WebhookSecretSource, WebhookSecrets,
+    Client, ClientError, ClientOptions, CredentialPlace, CredentialSource, PathOptions, Proxy, ProxyVariables, Secret,
+    WebhookSecretError, WebhookSecretSource, WebhookSecrets,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -44,6 +44,7 @@ pub enum ApiSetupError {
 pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let loaded = config::load(file, environment, overrides)?;
     check_webhook_secret(&loaded)?;
+    proxy(&loaded.config.api, environment)?;
     Ok(loaded)
 }
 
@@ -57,6 +58,7 @@ pub fn load_with_faults(
     overrides: &Overrides,
 ) -> Result<(Loaded, CredentialFaults), ConfigError> {
     let (loaded, mut faults) = config::load_with_faults(file, environment, overrides)?;
+    proxy(&loaded.config.api, environment)?;
     faults.webhook = faults.webhook.or_else(|| check_webhook_secret(&loaded).err());
     Ok((loaded, faults))
 }
@@ -74,9 +76,19 @@ pub fn client(config: &ApiConfig, api_key: Option<&SecretString>) -> Result<Clie
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         max_idle_connections: config.max_concurrency,
+        ca_file: config.ca_file.clone(),
         paths: paths(config),
     };
     Ok(Client::new(options)?)
+}
+
+/// The proxy that requests to the API go through, if they do.
+///
+/// # Errors
+/// If a variable names one that cannot be used.
+pub fn proxy(config: &ApiConfig, environment: &Environment) -> Result<Option<Proxy>, ConfigError> {
+    let variables = ProxyVariables::from_lookup(|name| environment.proxy_variable(name));
+    variables.proxy_for(&config.base_url).map_err(|error| ConfigError::Proxy(error.to_string()))
 }
 
 /// Where the routes are, as far as that is configured.

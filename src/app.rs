@@ -147,6 +147,9 @@ impl App {
             Ok::<_, AppError>((client, guards, config))
         })
         .await??;
+        if let Some(proxy) = client.proxy() {
+            tracing::info!(%proxy, variable = proxy.variable, "requests to the API go through a proxy");
+        }
         let listeners = listen(&config, sockets).await?;
         let webhook_listener = match &config.webhook {
             webhook if !webhook.enabled => None,

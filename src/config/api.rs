@@ -23,6 +23,8 @@ pub struct ApiConfig {
     pub key_file: Option<PathBuf>,
     /// File that holds a JWT to send instead of a key; re-read when it changes.
     pub bearer_token_file: Option<PathBuf>,
+    /// File with certificates of authorities to trust besides the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
     /// Whole request, from connect to the last byte of the answer.
     #[serde(with = "duration")]
     pub timeout: Duration,
@@ -51,6 +53,7 @@ impl Default for ApiConfig {
             base_url: "https://api.agntix.ai".into(),
             key_file: None,
             bearer_token_file: None,
+            ca_file: None,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             max_concurrency: 16,
@@ -71,7 +74,11 @@ impl ApiConfig {
     /// The first value that breaks a rule.
     pub fn validate(&self) -> Result<(), Violation> {
         self.validate_base_url()?;
-        for (key, file) in [("api.key_file", &self.key_file), ("api.bearer_token_file", &self.bearer_token_file)] {
+        for (key, file) in [
+            ("api.key_file", &self.key_file),
+            ("api.bearer_token_file", &self.bearer_token_file),
+            ("api.ca_file", &self.ca_file),
+        ] {
             if let Some(file) = file {
                 rules::path(key, file, "file")?;
             }

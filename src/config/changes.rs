@@ -8,10 +8,11 @@ use super::{Config, keys};
 
 /// The keys that a reload brings into effect: the code that reads them is given the new configuration. A key that is not
 /// listed needs a restart, so a new key needs one until it is added here.
-const RELOADABLE: [&str; 31] = [
+const RELOADABLE: [&str; 32] = [
     "api.base_url",
     "api.key_file",
     "api.bearer_token_file",
+    "api.ca_file",
     "api.timeout",
     "api.connect_timeout",
     "api.max_concurrency",

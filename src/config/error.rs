@@ -97,6 +97,9 @@ pub enum ConfigError {
     /// The webhook secret is not valid: the end of a sentence that does not show it.
     #[error("environment variable AGNTIX_WEBHOOK_SECRET {0}")]
     WebhookSecret(String),
+    /// A variable names a proxy that cannot be used; begins with the variable.
+    #[error("environment variable {0}")]
+    Proxy(String),
     /// A defect of this program.
     #[error("the configuration could not be put together: {0}; this is a defect, please report it")]
     Internal(String),

@@ -213,7 +213,7 @@ fn every_default_gives_way_to_each_single_key_that_keeps_its_own_rule() {
 
 #[test]
 fn yaml_is_told_to_be_no_toml() {
-    let said = |text: &str| File::new(text).load(&[KEY], &Overrides::default()).unwrap_err().to_string();
+    let said = |text: &str| File::new(text).load(&[KEY], &Overrides::default()).unwrap_err();
     for text in ["api:\n  timeout: 10s\n", "---\napi:\n", "# mine\n\nweb.listen_address: :9899\n"] {
         assert!(said(text).contains("it looks like YAML, and the configuration is TOML"), "{}", said(text));
     }

@@ -8,7 +8,13 @@ use super::seen::{ApiSeen, LeftOut, Miss};
 
 /// Judges whether the API can be reached, and whether it takes the credential.
 pub(super) fn judge(seen: &ApiSeen) -> Vec<Finding> {
-    [reached(seen), credential(seen)].into_iter().flatten().collect()
+    [proxy(seen), reached(seen), credential(seen)].into_iter().flatten().collect()
+}
+
+/// Nothing is said of none.
+fn proxy(seen: &ApiSeen) -> Option<Finding> {
+    let (proxy, variable) = seen.proxy.as_ref()?;
+    Some(Finding::ok("proxy", format!("requests to {} go through {proxy}, as {variable} says", seen.host)))
 }
 
 fn reached(seen: &ApiSeen) -> Option<Finding> {
@@ -21,10 +27,11 @@ fn reached(seen: &ApiSeen) -> Option<Finding> {
     if seen.is_somebody_else() {
         return Some(somebody_else(seen));
     }
-    let lost =
-        seen.errors().find(|error| matches!(error, ApiError::Connect(_) | ApiError::Timeout | ApiError::Body(_)));
+    let lost = seen.errors().find(|error| {
+        matches!(error, ApiError::Connect(_) | ApiError::Timeout | ApiError::ProxyTimeout(_) | ApiError::Body(_))
+    });
     Some(match (lost, seen.left_out) {
-        (Some(error @ (ApiError::Connect(_) | ApiError::Timeout)), _) => Finding::failure(
+        (Some(error @ (ApiError::Connect(_) | ApiError::Timeout | ApiError::ProxyTimeout(_))), _) => Finding::failure(
             CHECK,
             format!("{host}: {error}; what needs an answer was not checked"),
             "check api.base_url, the name service, the firewall, and HTTPS_PROXY if there is a proxy; the exporter itself would try again",

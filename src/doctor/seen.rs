@@ -11,6 +11,8 @@ use super::clock::ClockSeen;
 /// The requests to the API and their results. `None` was not asked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ApiSeen {
+    /// The proxy that requests go through, and the variable that names it.
+    pub proxy: Option<(String, &'static str)>,
     /// Host and port.
     pub host: String,
     /// The name of the credential in messages.

@@ -32,6 +32,7 @@ mod odd_json;
 mod packaging;
 mod personal_data;
 mod prometheus;
+mod proxies;
 mod reference;
 mod replicas;
 mod rules;

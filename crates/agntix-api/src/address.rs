@@ -51,9 +51,8 @@ impl Address {
     pub(super) fn new(base_url: &str, paths: &PathOptions) -> Result<Self, ClientError> {
         let base = base(base_url)?;
         let name = base.host_str().unwrap_or_default();
+        let is_loopback = is_loopback(&base);
         let host = base.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
-        let ip = name.trim_matches(['[', ']']).parse();
-        let is_loopback = name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback());
         let root = base.as_str().trim_end_matches('/');
         for path in ApiPath::ALL {
             for candidate in path.candidates(paths) {
@@ -144,7 +143,15 @@ impl Address {
     }
 }
 
-fn base(text: &str) -> Result<Url, ClientError> {
+/// Whether the API is on this machine.
+pub(super) fn is_loopback(base: &Url) -> bool {
+    let name = base.host_str().unwrap_or_default();
+    let ip = name.trim_matches(['[', ']']).parse();
+    name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// The URL of the API.
+pub(super) fn base(text: &str) -> Result<Url, ClientError> {
     let refuse = |reason| {
         // There may be a password in front of an @, also where the rest is no URL.
         let value = if text.contains('@') { "<hidden>".to_owned() } else { format!("{text:?}") };

@@ -14,6 +14,7 @@ use crate::credential::Credential;
 use crate::error::{ApiError, ClientError};
 use crate::options::ClientOptions;
 use crate::paths::ApiPath;
+use crate::proxy::{Proxy, ProxyVariables};
 use crate::stream::EventStream;
 use crate::time::Timestamp;
 use crate::tls::{self, Roots};
@@ -39,6 +40,7 @@ struct Inner {
     http: reqwest::Client,
     address: Address,
     credential: Arc<Credential>,
+    proxy: Option<Proxy>,
     /// Limits the head of a stream; its body has no end.
     timeout: Duration,
 }
@@ -77,13 +79,17 @@ impl Client {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true);
         builder = roots.trusted_by(builder);
+        if let Some(file) = &options.ca_file {
+            builder = builder.tls_certs_merge(tls::read_certificates(file)?);
+        }
+        let proxy = ProxyVariables::from_process().proxy_for(&options.base_url)?;
         if address.is_loopback() {
             builder = builder.no_proxy();
         } else if !address.is_encrypted() {
             tracing::warn!(host = address.host(), "api.base_url is not https://: the credential is sent in clear");
         }
         let http = builder.build().map_err(|error| ClientError::Setup(super::error::root_cause(&error)))?;
-        Ok(Self(Arc::new(Inner { http, address, credential, timeout: options.timeout })))
+        Ok(Self(Arc::new(Inner { http, address, credential, proxy, timeout: options.timeout })))
     }
 
     /// One session, with its analysis. The id may be any text. Asked under the configured path, or the first spelling.
@@ -152,8 +158,9 @@ impl Client {
             request = request.header("last-event-id", id);
         }
         // The time-out of ordinary requests applies to the head of the answer only.
-        let sent = tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::Timeout)?;
-        let response = sent.map_err(|error| ApiError::from_sending(&error, self.host()))?;
+        let sent =
+            tokio::time::timeout(self.0.timeout, request.send()).await.map_err(|_| ApiError::timeout(self.proxy()))?;
+        let response = sent.map_err(|error| ApiError::from_sending(&error, self.host(), self.proxy()))?;
         if response.status().is_success() {
             if response.status() != StatusCode::OK {
                 // 204 is how a server says that it has no events for anybody.
@@ -186,6 +193,11 @@ impl Client {
         self.0.address.host()
     }
 
+    /// The proxy that requests go through, if they do.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.0.proxy.as_ref()
+    }
+
     async fn ask(&self, route: Route, path: Arc<str>, url: Result<Url, ApiError>) -> Answer {
         let begun = Instant::now();
         let mut head = Head::default();
@@ -216,7 +228,7 @@ impl Client {
         let sent = self.0.http.get(url).header(name, value).send().await;
         let response = sent.map_err(|error| {
             head.is_unsent = error.is_connect();
-            ApiError::from_sending(&error, self.host())
+            ApiError::from_sending(&error, self.host(), self.proxy())
         })?;
         let received = Instant::now();
         head.rate_limit = ApiRateLimit::read(response.headers());

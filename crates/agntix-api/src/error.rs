@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
+use crate::proxy::{Proxy, ProxyError};
 use crate::time::Timestamp;
 
 /// Longest reason that is kept: some are partly written by the other side.
@@ -50,6 +51,17 @@ pub enum ClientError {
         /// The environment variables, with their values.
         variables: String,
     },
+    /// The operator named a file of further certificates, and it holds none.
+    #[error("api.ca_file is {file:?}, but {reason}")]
+    CaFile {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A variable of the environment names a proxy that cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The process has not chosen its TLS cryptography.
     #[error("no TLS provider is installed: call install_crypto_provider() before the first client is made")]
     CryptoProvider,
@@ -106,6 +118,11 @@ pub enum ApiError {
     /// The answer, or its end, did not come in time.
     #[error("the API did not answer within api.timeout, or not connect within api.connect_timeout")]
     Timeout,
+    /// The same, through a proxy.
+    #[error(
+        "neither the proxy {0} nor the API behind it answered within api.timeout, or let a connection be made within api.connect_timeout"
+    )]
+    ProxyTimeout(String),
     /// The answer cannot be used: cut off, too long, not HTTP, broken or unknown encoding.
     #[error("the answer of the API cannot be used: it is {0}")]
     Body(String),
@@ -141,7 +158,7 @@ impl ApiError {
         match self {
             Self::Status { status, .. } => Cow::Owned(status.to_string()),
             Self::Connect(_) | Self::Unprocessed(_) => Cow::Borrowed("connect"),
-            Self::Timeout => Cow::Borrowed("timeout"),
+            Self::Timeout | Self::ProxyTimeout(_) => Cow::Borrowed("timeout"),
             Self::Body(_) => Cow::Borrowed("body"),
             Self::Credential(_) => Cow::Borrowed("credential"),
             Self::Id => Cow::Borrowed("id"),
@@ -153,7 +170,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Connect(_) | Self::Unprocessed(_) | Self::Timeout | Self::Body(_) => true,
+            Self::Connect(_) | Self::Unprocessed(_) | Self::Timeout | Self::ProxyTimeout(_) | Self::Body(_) => true,
             Self::Credential(_) | Self::Id => false,
         }
     }
@@ -179,10 +196,10 @@ impl ApiError {
         }
     }
 
-    /// The error of a request to `host` that got no head of an answer.
-    pub(super) fn from_sending(error: &reqwest::Error, host: &str) -> Self {
+    /// The error of a request to `host`, through `proxy`, that got no head of an answer.
+    pub(super) fn from_sending(error: &reqwest::Error, host: &str, proxy: Option<&Proxy>) -> Self {
         if error.is_timeout() {
-            return Self::Timeout;
+            return Self::timeout(proxy);
         }
         if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
             return Self::Body("not valid HTTP".into());
@@ -190,7 +207,15 @@ impl ApiError {
         if find::<h2::Error>(error).is_some_and(is_unprocessed) {
             return Self::Unprocessed(root_cause(error).chars().filter(|c| !c.is_control()).take(MAX_REASON).collect());
         }
-        Self::Connect(unreachable(error, host))
+        Self::Connect(match proxy {
+            None => unreachable(error, host),
+            Some(proxy) => format!("{}, through the proxy {}", unreachable(error, proxy.host()), proxy.named()),
+        })
+    }
+
+    /// That no head of an answer came in time.
+    pub(super) fn timeout(proxy: Option<&Proxy>) -> Self {
+        proxy.map_or(Self::Timeout, |proxy| Self::ProxyTimeout(proxy.named()))
     }
 
     /// The error of an answer whose body failed.
@@ -247,7 +272,7 @@ fn untrusted(reason: &CertificateError) -> String {
         |time: UnixTime| Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000));
     match reason {
         CertificateError::UnknownIssuer => {
-            "is vouched for by no authority that this machine trusts; SSL_CERT_FILE names a file of others".into()
+            "is vouched for by no authority that this machine trusts; api.ca_file names further ones, SSL_CERT_FILE others".into()
         }
         CertificateError::ExpiredContext { time, not_after } => {
             format!("expired at {}; this machine's clock says {}", when(*not_after), when(*time))

@@ -20,6 +20,8 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// Idle connections that are kept at most: as many as requests are made at once.
     pub max_idle_connections: usize,
+    /// Certificates of authorities to trust besides the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
     /// Where the routes are.
     pub paths: PathOptions,
 }
@@ -34,6 +36,7 @@ impl ClientOptions {
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             max_idle_connections: 16,
+            ca_file: None,
             paths: PathOptions::default(),
         }
     }

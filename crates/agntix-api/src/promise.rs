@@ -42,6 +42,7 @@ pub fn of_error(route: Route, error: &ApiError, content_type: Option<&str>) -> U
         ApiError::Status { status: 401 | 403 | 408 | 425 | 429 | 500.., .. }
         | ApiError::Connect(_)
         | ApiError::Timeout
+        | ApiError::ProxyTimeout(_)
         | ApiError::Unprocessed(_)
         | ApiError::Credential(_)
         | ApiError::Id => Unexpected::Inconclusive,

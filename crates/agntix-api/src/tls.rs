@@ -1,5 +1,7 @@
 //! TLS: the cryptography provider and the trusted authorities.
 
+use std::path::Path;
+
 use reqwest::{Certificate, ClientBuilder};
 use rustls::crypto::{CryptoProvider, ring};
 
@@ -63,6 +65,18 @@ impl Roots {
         tracing::info!("this system has no root certificates; Mozilla's, built in, are trusted instead");
         Ok(Self::Only(built_in()))
     }
+}
+
+/// The certificates in a file of PEM.
+pub(super) fn read_certificates(file: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let refuse = |reason: String| ClientError::CaFile { file: file.display().to_string(), reason };
+    let bytes = std::fs::read(file).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
+    let certificates =
+        Certificate::from_pem_bundle(&bytes).map_err(|_| refuse("it holds what is no certificate".into()))?;
+    if certificates.is_empty() {
+        return Err(refuse("it holds no certificate: name a file with -----BEGIN CERTIFICATE----- in it".into()));
+    }
+    Ok(certificates)
 }
 
 fn built_in() -> Vec<Certificate> {

@@ -53,7 +53,8 @@ pub(super) async fn ask(
     agntix_api::install_crypto_provider();
     let client = api::client(&config, loaded.api_key.as_ref()).map_err(|error| error.to_string())?;
     let (host, credential) = (client.host().to_owned(), client.credential_name());
-    let seen = ApiSeen { host, credential, ..ApiSeen::default() };
+    let proxy = client.proxy().map(|proxy| (proxy.to_string(), proxy.variable));
+    let seen = ApiSeen { proxy, host, credential, ..ApiSeen::default() };
     let remembered = tokio::time::timeout(MEMORY_PATIENCE, remembered).await;
     let remembered = remembered.ok().and_then(Result::ok).unwrap_or_default();
     let mut asking = Asking { client, loaded, progress, begun, seen, remembered };
@@ -247,6 +248,7 @@ impl Asking<'_> {
                 ApiError::Status { status: 401, .. }
                 | ApiError::Connect(_)
                 | ApiError::Timeout
+                | ApiError::ProxyTimeout(_)
                 | ApiError::Credential(_),
             ) => Some(LeftOut::SameError),
             _ => seen.left_out,

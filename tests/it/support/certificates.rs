@@ -44,6 +44,13 @@ impl Authority {
         })
     }
 
+    /// A certificate of a server that is reached at `host`.
+    pub fn server_at(&self, host: &str) -> Certified {
+        self.certify("server", &[host], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })
+    }
+
     /// A certificate of a client that bears this name.
     pub fn client(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Certified {
         self.certify(name, &[name], |params| {
