@@ -10,6 +10,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ fn main() {
             // Who goes first changes with each round.
             for side in [round % 2, 1 - round % 2] {
                 let mut run = scenario.run(round as u64, side == 1);
-                shown += &format!(
+                let _ = write!(
+                    shown,
                     "  {} messages: p50 {:.0} ms, p99 {:.0} ms",
                     ["without", "with"][side],
                     percentile(&mut run.delays, 0.5),

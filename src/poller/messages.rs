@@ -271,7 +271,7 @@ mod tests {
     fn few_sessions_are_read_in_part_however_many_fail_in_the_middle() {
         let mut queue = MessageQueue::default();
         let ids: Vec<Arc<str>> = (0..300).map(|number| format!("{number:03}").into()).collect();
-        ids.iter().for_each(|id| assert!(queue.push(id, S * 9_000, S)));
+        assert!(ids.iter().all(|id| queue.push(id, S * 9_000, S)));
         for id in &ids {
             assert_eq!((queue.due(S, 1).as_ref(), queue.ask(id)), (Some(id), 1));
             queue.came_back();
@@ -286,7 +286,9 @@ mod tests {
         }
         let partly_read = ids.iter().filter(|id| queue.sessions[*id].page > 1).count();
         assert_eq!((partly_read, queue.partly_read), (MOST_PARTLY_READ, MOST_PARTLY_READ));
-        ids.iter().for_each(|id| drop(queue.remove(id)));
+        for id in &ids {
+            queue.remove(id);
+        }
         assert_eq!((queue.partly_read, queue.next_due()), (0, None));
     }
 

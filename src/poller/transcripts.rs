@@ -138,7 +138,7 @@ impl Core {
                     // The same page would be as long the next time.
                     _ if error.is_too_long() => self.skip_messages(id, SkipReason::TooLong),
                     Unexpected::Malformed(_) => {
-                        self.messages.failed(id, now.tick, |failures| backoff(failures, random))
+                        self.messages.failed(id, now.tick, |failures| backoff(failures, random));
                     }
                     Unexpected::Inconclusive => {
                         self.messages.pause(Duration::ZERO, now.tick);

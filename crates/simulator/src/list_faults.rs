@@ -9,6 +9,7 @@ use crate::answer::Answer;
 /// What is wrong with every list from now on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct ListFaults {
     /// An entry that nobody can name stands among the others on each page that has some.
     pub bad_entry: Option<BadEntry>,

@@ -59,9 +59,9 @@ fn alone(api: &Api, directory: &Path) -> Setup {
 /// The same, with repeat contacts summed over the resolution of the earlier session.
 pub fn without_previous(samples: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
     let mut summed = BTreeMap::new();
-    for (name, value) in &samples {
+    for (name, value) in samples {
         let previous =
-            label(name, "previous_resolution").map(|previous| format!(",previous_resolution=\"{previous}\""));
+            label(&name, "previous_resolution").map(|previous| format!(",previous_resolution=\"{previous}\""));
         *summed.entry(name.replace(&previous.unwrap_or_default(), "")).or_default() += value;
     }
     summed

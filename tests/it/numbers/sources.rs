@@ -35,6 +35,7 @@ fn shows_the_truth(daemon: &Daemon, api: &Api) {
     until("the truth", || (without_previous(durable(&daemon.samples_if_any())) == expected).then_some(()));
 }
 
+#[expect(clippy::fn_params_excessive_bools, reason = "each source is there or not")]
 fn told_by(webhook: bool, stream: bool, listing: bool, kills: bool) {
     let (api, directory, address) = (asleep(9), tempfile::tempdir().unwrap(), free_address());
     let mut setup = recognising(Setup::new(api.address, &directory.path().join("state")), directory.path())
