@@ -22,17 +22,46 @@ const REMEMBERED: u64 = 1_000_000;
 /// Of the remembered sessions, so many can be committed again: they were counted through the ledger itself.
 const COUNTED: u64 = 1_024;
 
+/// The state that a child of this process opens, to say how much memory it takes then.
+const OPENED: &str = "AGNTIX_BENCH_OPENED";
+/// Bytes of memory that a customer may take.
+const CUSTOMER_AIM: f64 = 40.0;
+
 fn main() {
+    if let Ok(directory) = std::env::var(OPENED) {
+        let _open = support::open_with_customers(Path::new(&directory));
+        return println!("{}", resident());
+    }
     divan::main();
     if let Some(bytes) = BYTES_PER_ID.get() {
         println!("{REMEMBERED} remembered ids take {bytes} bytes each on disk");
     }
     if let Some(bytes) = BYTES_PER_CUSTOMER.get() {
-        println!("{REMEMBERED} customers take {bytes} bytes each on disk");
+        let more = memory_with(&CUSTOMERS) - memory_with(&FEW);
+        #[expect(clippy::cast_precision_loss, reason = "a million")]
+        let each = more / REMEMBERED as f64;
+        let met = if each <= CUSTOMER_AIM { "met" } else { "missed" };
+        println!(
+            "{REMEMBERED} customers take {bytes} bytes each on disk, and {each:.1} in memory (aim: {CUSTOMER_AIM}, {met})"
+        );
     }
     for directory in ["ledger-few", "ledger-many", "ledger-customers"] {
         let _ = std::fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory));
     }
+}
+
+/// What a process takes that has nothing but this state open, in bytes.
+fn memory_with(directory: &Path) -> f64 {
+    let own = std::env::current_exe().unwrap();
+    let said = std::process::Command::new(own).env(OPENED, directory).output().unwrap();
+    String::from_utf8(said.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// `VmRSS` of this process, in bytes.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
 }
 
 /// Sessions that are over and analysed, as most of a listing are: each is counted by one commit.
@@ -113,8 +142,9 @@ fn open_with_1000000_ids() -> (SqliteLedger, Opened) {
 
 /// All rows of customers are checked when the state is opened, which the daemon waits for.
 #[divan::bench(sample_size = 1, sample_count = 10)]
-fn open_with_1000000_customers() -> (SqliteLedger, Opened) {
-    support::open_with_customers(&CUSTOMERS)
+fn open_with_1000000_customers(bencher: Bencher<'_, '_>) {
+    let directory = LazyLock::force(&CUSTOMERS);
+    bencher.bench_local(|| support::open_with_customers(directory));
 }
 
 fn counted(n: u64) -> Change {
