@@ -286,9 +286,7 @@ mod tests {
         }
         let partly_read = ids.iter().filter(|id| queue.sessions[*id].page > 1).count();
         assert_eq!((partly_read, queue.partly_read), (MOST_PARTLY_READ, MOST_PARTLY_READ));
-        for id in &ids {
-            queue.remove(id);
-        }
+        assert!(ids.iter().all(|id| queue.remove(id).is_some()));
         assert_eq!((queue.partly_read, queue.next_due()), (0, None));
     }
 
