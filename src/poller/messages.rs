@@ -193,7 +193,10 @@ impl MessageQueue {
 
     /// The route refused: it is left alone for `longer` if it did so to the request before as well.
     pub(super) fn refused(&mut self, longer: Duration, now: Tick) {
-        self.pause(if self.failures > 0 { longer } else { Duration::ZERO }, now);
+        // Those that were under way with the one that was refused say nothing more.
+        if self.paused_until <= now {
+            self.pause(if self.failures > 0 { longer } else { Duration::ZERO }, now);
+        }
     }
 
     /// The route gave nothing: it is left alone for a while, `at_least` so long.
@@ -318,6 +321,8 @@ mod tests {
         assert_eq!(queue.next_due(), Some(S));
         queue.refused(S * 60, S * 3);
         assert_eq!(queue.next_due(), Some(S * 5), "it may be the session's alone");
+        queue.refused(S * 60, S * 4);
+        assert_eq!(queue.next_due(), Some(S * 5), "they were under way together");
         queue.refused(S * 60, S * 5);
         assert_eq!(queue.next_due(), Some(S * 65));
     }
