@@ -263,6 +263,7 @@ fn the_most_series_of_the_defaults_fit_into_the_memory_that_the_documentation_st
     let lines = durable_lines(&daemon.samples());
     let (now, most) = (daemon.memory_mib("VmRSS"), daemon.memory_mib("VmHWM"));
     println!("{sessions} sessions, {lines} lines of session series, {now:.0} MiB, at most {most:.0} MiB");
-    assert!((150_000..=250_000).contains(&lines), "{lines} lines");
+    // Agents and channels are charged for all that they can bring, of which one or two sessions each bring a part.
+    assert!((125_000..=250_000).contains(&lines), "{lines} lines");
     assert!(most < STATED_MIB, "{most} MiB");
 }
