@@ -175,6 +175,13 @@ async fn page_of_first_session(dashboard: &Url, prometheus: SocketAddr) -> (Stri
         .iter()
         .flat_map(|step| step["options"]["renameByName"].as_object().into_iter().flatten());
     let mut page = link.replace("${__value.raw}", &session["session_id"]);
+    // Where Agntix is comes from the rules, as a variable that nobody sees.
+    let variables = board["templating"]["list"].as_array().unwrap();
+    let of_app = variables.iter().find(|variable| variable["name"] == "app_url").unwrap();
+    let query = of_app["query"]["query"].as_str().unwrap();
+    let query = query.strip_prefix("query_result(").unwrap().strip_suffix(')').unwrap();
+    let found = ask(prometheus, &with_variables(query, &chosen)).await;
+    page = page.replace("${app_url:raw}", &found[0]["app_url"]);
     for (label, column) in renamed {
         let field = format!("${{__data.fields[{column}]}}");
         page = page.replace(&field, session.get(label).map_or("", String::as_str));
