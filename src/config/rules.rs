@@ -63,7 +63,9 @@ pub(super) fn served_route(key: &'static str, path: &str) -> Result<(), Violatio
         path.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '%' | '"' | '<' | '>' | '\\' | '^' | '`' | '|'));
     let rule = "must be a path that a client sends as it is written here: of letters, digits and -._~!$&'()+,;=@ between slashes";
     check(kept, key, shown(path), rule)?;
-    let resolved = !path.contains("//") && !path.split('/').any(|part| matches!(part, "." | ".."));
+    // Those at the end of a prefix are not a part of it.
+    let resolved =
+        !path.trim_end_matches('/').contains("//") && !path.split('/').any(|part| matches!(part, "." | ".."));
     let rule =
         "must be a path that a client sends as it is written here: without // and without parts that are . or ..";
     check(resolved, key, shown(path), rule)
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn served_route_is_one_that_a_request_can_match() {
-        for path in ["/", "/metrics", "/a/b-c_d.e~f", "/agntix/"] {
+        for path in ["/", "/metrics", "/a/b-c_d.e~f", "/agntix/", "/x/y//"] {
             assert_eq!(said(served_route("r", path)), "kept", "{path}");
         }
         for path in [
