@@ -27,7 +27,7 @@ fn tracked(daemon: &Daemon) -> BTreeMap<String, f64> {
 }
 
 fn stages(known: usize, open: usize, ended: usize) -> BTreeMap<String, f64> {
-    [("known", known), ("open", open), ("ended", ended)]
+    [("known", known), ("open", open), ("ended", ended), ("messages", 0)]
         .map(|(stage, count)| {
             (format!("agntix_exporter_sessions_tracked{{stage=\"{stage}\"}}"), u32::try_from(count).unwrap().into())
         })
