@@ -51,6 +51,8 @@ fn state(family: Family, schemas: &BucketSchemas, created_ms: i64) -> SeriesStat
         Family::Duration => buckets::DURATION,
         Family::SentimentScore => buckets::SENTIMENT_SCORE,
         Family::ResolutionConfidence | Family::IntentConfidence => buckets::CONFIDENCE,
+        Family::Turns => buckets::TURNS,
+        Family::FirstResponse | Family::Response => buckets::RESPONSE,
         Family::ExtractedValue => buckets::extracted(0),
         _ => BucketSchemaId::NONE,
     };
@@ -93,6 +95,8 @@ fn own() -> ExporterMetrics {
     own.web_certificate_not_after.with_label_values(&["metrics"]).set(1.5);
     own.malformed_sessions.with_label_values(&["state"]).inc();
     own.label_overflow.with_label_values(&["intent"]).inc();
+    own.messages_skipped.with_label_values(&["budget"]).inc();
+    own.repeat_contacts_skipped.with_label_values(&["shared"]).inc();
     for gauge in [&own.active, &own.replicas, &own.inbox_deliveries, &own.ledger_synchronous] {
         gauge.with_label_values::<&str>(&[]).set(1);
     }
