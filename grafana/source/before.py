@@ -2,7 +2,7 @@
 
 import re
 
-from .queries import labelled
+from .queries import OUTCOMES, count, labelled, share
 from .style import BLUE, COUNT, DARK_GREY, GREY, SHARE, Column, Query, common, common_model, figure, grid, mapping, model, prop, value
 
 # The last four weeks, week by week.
@@ -66,6 +66,12 @@ def beside_week(title: str, about: str, expr: str, *, of: str = "", unit=COUNT, 
     # In the middle the number would stand on the line.
     panel.justify_mode(common_model.BigValueJustifyMode.AUTO).text(common.VizTextDisplayOptions().value_size(26).title_size(11))
     return panel.text_mode(common_model.BigValueTextMode.VALUE_AND_NAME)
+
+
+def share_beside_week(title: str, about: str, part: str, whole: str, colour: str, **more):
+    """A share of the outcomes, what it is a share of, and the difference from a week before."""
+    of = count(OUTCOMES, "", whole)
+    return beside_week(title, about, share(OUTCOMES, part, whole), of=of, unit=SHARE, decimals=1, colour=colour, **more)
 
 
 # Rows of the table below, in this order.

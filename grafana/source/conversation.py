@@ -86,6 +86,19 @@ def worst(expr: str, ranking: str) -> str:
     return named(most(5, "agent_id", f"({expr})", at_end(ranking)))
 
 
+def wait_beside_week(title: str, about: str, expr: str, **more):
+    """How long people wait, and the difference from a week before."""
+    return beside_week(title, about, expr, unit=SECONDS, decimals=1, off=OFF, **more)
+
+
+def left_beside_week(title: str, about: str, metric: str, colour: str):
+    """A share of the sessions whose messages were read, and the difference from a week before."""
+    whole = count(TURNS + "_count")
+    return beside_week(
+        title, about, of_read(metric), of=whole, unit=SHARE, decimals=1, colour=colour, off=OFF, width=4
+    )
+
+
 BOARD = Board(
     "agntix-conversation",
     "How do they talk? Turns, how long people wait for answers, sessions that were left unanswered and those in which nobody spoke. Of the sessions whose "
@@ -100,53 +113,24 @@ BOARD.top(
         off=OFF,
     ),
     beside_week("Turns", "Messages of the user in a session, on average.", mean(TURNS), decimals=1, off=OFF),
-    beside_week(
+    wait_beside_week(
         "First response",
         "Half of the sessions had their first answer within this time of the user's first message. Interpolated within a bucket.",
         quantile(0.5, FIRST, window=RANGE),
-        unit=SECONDS,
-        decimals=1,
-        off=OFF,
     ),
-    beside_week(
+    wait_beside_week(
         "Response",
         "Half of all answers came within this time of the user's last message. Interpolated within a bucket.",
         quantile(0.5, RESPONSE, window=RANGE),
-        unit=SECONDS,
-        decimals=1,
-        off=OFF,
     ),
-    beside_week(
+    wait_beside_week(
         "Slow response (p90)",
         "Nine in ten answers came within this time of the user's last message. Interpolated within a bucket.",
         quantile(0.9, RESPONSE, window=RANGE),
-        unit=SECONDS,
-        decimals=1,
-        off=OFF,
         width=4,
     ),
-    beside_week(
-        "Unanswered",
-        "Share of the sessions whose last word was the user's.",
-        of_read(UNANSWERED),
-        of=count(TURNS + "_count"),
-        unit=SHARE,
-        decimals=1,
-        colour=VERMILLION,
-        off=OFF,
-        width=4,
-    ),
-    beside_week(
-        "Silent",
-        "Share of the sessions in which the user never said a word.",
-        of_read(SILENT),
-        of=count(TURNS + "_count"),
-        unit=SHARE,
-        decimals=1,
-        colour=ORANGE,
-        off=OFF,
-        width=4,
-    ),
+    left_beside_week("Unanswered", "Share of the sessions whose last word was the user's.", UNANSWERED, VERMILLION),
+    left_beside_week("Silent", "Share of the sessions in which the user never said a word.", SILENT, ORANGE),
 )
 BOARD.row(
     "How long do people wait?",

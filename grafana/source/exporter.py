@@ -35,6 +35,13 @@ LIMIT = "agntix_exporter_api_rate_limit"
 # 0 while nothing waits, when the timestamp is absent; nothing without an exporter.
 WAITING = f"clamp_min(time() - {gauge('min', PENDING)}, 0) or 0 * {gauge('max', 'agntix_exporter_catching_up')}"
 
+def counted_by(title, about, metric, *, by="reason", things="Sessions", empty, width=12):
+    """What was counted in the time range, by the values of one label."""
+    queries = [Query(count(metric, by) + " > 0")]
+    columns = [Column(by, by.capitalize()), Column("Value", things, decimals=0)]
+    return grid(title, about, queries, columns, width=width, sort=things, empty=empty)
+
+
 BOARD = Board(
     "agntix-exporter",
     "Can the numbers be trusted, and what do they cost? Health, backlog and delay, the API budget, deliveries, and the process.",
@@ -263,38 +270,32 @@ BOARD.row(
         empty="None",
         steps=thresholds((None, BLUE), (1, ORANGE)),
     ),
-    grid(
+    counted_by(
         "What made no sense?",
         "Answers about sessions in which something was left out, by reason, in the time range.",
-        [Query(count("agntix_exporter_malformed_sessions_total", "reason") + " > 0")],
-        [Column("reason", "Reason"), Column("Value", "Answers", decimals=0)],
+        "agntix_exporter_malformed_sessions_total",
+        things="Answers",
         width=6,
-        sort="Answers",
         empty="Everything made sense",
     ),
-    grid(
+    counted_by(
         "Which labels overflow?",
         "Sessions counted under other because a label had reached metrics.max_label_values or metrics.max_agents.",
-        [Query(count("agntix_exporter_label_overflow_total", "label") + " > 0")],
-        [Column("label", "Label"), Column("Value", "Sessions", decimals=0)],
+        "agntix_exporter_label_overflow_total",
+        by="label",
         width=6,
-        sort="Sessions",
         empty="None",
     ),
-    grid(
+    counted_by(
         "Whose messages were not read?",
         "Sessions whose messages are not in the numbers of Conversation, by reason: the budget left no room, reading failed, or there are too many.",
-        [Query(count("agntix_exporter_messages_skipped_total", "reason") + " > 0")],
-        [Column("reason", "Reason"), Column("Value", "Sessions", decimals=0)],
-        sort="Sessions",
+        "agntix_exporter_messages_skipped_total",
         empty="All were read, or messages.enabled is off",
     ),
-    grid(
+    counted_by(
         "Which customers are left out?",
         "Sessions that are held against no earlier one of the same customer, by reason: too many share the number.",
-        [Query(count("agntix_exporter_repeat_contacts_skipped_total", "reason") + " > 0")],
-        [Column("reason", "Reason"), Column("Value", "Sessions", decimals=0)],
-        sort="Sessions",
+        "agntix_exporter_repeat_contacts_skipped_total",
         empty="None, or metrics.repeat_contacts is not set",
     ),
 )

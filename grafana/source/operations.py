@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 
-from .before import before, beside_before, beside_week
+from .before import before, beside_before, beside_week, share_beside_week
 from .board import Board
 from .queries import (
     ASSESSED,
@@ -129,14 +129,12 @@ BOARD = Board(
     "15m",
 )
 BOARD.top(
-    beside_week(
+    share_beside_week(
         "Resolved",
         "Share of resolved sessions among those that were assessed: resolved, partially resolved or unresolved.",
-        share(OUTCOMES, RESOLVED, ASSESSED),
-        of=count(OUTCOMES, "", ASSESSED),
-        unit=SHARE,
-        decimals=1,
-        colour=BLUE,
+        RESOLVED,
+        ASSESSED,
+        BLUE,
         width=4,
     ),
     beside_week(
@@ -150,14 +148,12 @@ BOARD.top(
         off=NO_CUSTOMERS,
         width=4,
     ),
-    beside_week(
+    share_beside_week(
         "Negative",
         "Share of negative sessions among those whose sentiment is known.",
-        share(OUTCOMES, NEGATIVE, TONED),
-        of=count(OUTCOMES, "", TONED),
-        unit=SHARE,
-        decimals=1,
-        colour=VERMILLION,
+        NEGATIVE,
+        TONED,
+        VERMILLION,
         width=4,
     ),
     beside_week("Volume", "Sessions that ended in the time range.", count(ENDED), width=4),

@@ -1,6 +1,6 @@
 """Overview: is anything wrong now?"""
 
-from .before import beside_week
+from .before import beside_week, share_beside_week
 from .board import Board
 from .common import agents_table, alerts_table, freshness, outcome_course, sentiment_course, share_course
 from .queries import (
@@ -43,33 +43,27 @@ BOARD = Board(
     "Is anything wrong now? Volume, unresolved and negative sessions with their numbers, alerts, and how far the numbers can be trusted.",
 )
 BOARD.top(
-    beside_week(
+    share_beside_week(
         "Resolved",
         "Share of resolved sessions among those that were assessed: resolved, partially resolved or unresolved. "
         "Not-applicable ones and those without an analysis are left out.",
-        share(OUTCOMES, RESOLVED, ASSESSED),
-        of=count(OUTCOMES, "", ASSESSED),
-        unit=SHARE,
-        decimals=1,
-        colour=BLUE,
+        RESOLVED,
+        ASSESSED,
+        BLUE,
     ),
-    beside_week(
+    share_beside_week(
         "Unresolved",
         "Share of unresolved sessions among those that were assessed.",
-        share(OUTCOMES, UNRESOLVED, ASSESSED),
-        of=count(OUTCOMES, "", ASSESSED),
-        unit=SHARE,
-        decimals=1,
-        colour=VERMILLION,
+        UNRESOLVED,
+        ASSESSED,
+        VERMILLION,
     ),
-    beside_week(
+    share_beside_week(
         "Negative",
         "Share of negative sessions among those whose sentiment is known.",
-        share(OUTCOMES, NEGATIVE, TONED),
-        of=count(OUTCOMES, "", TONED),
-        unit=SHARE,
-        decimals=1,
-        colour=VERMILLION,
+        NEGATIVE,
+        TONED,
+        VERMILLION,
     ),
     beside_week(
         "Sessions ended",
