@@ -78,13 +78,7 @@ fn returning_customers_equal_the_truth_through_kills_and_no_number_is_stored() {
         let api = Api::start(returning(seed, 150));
         let directory = tempfile::tempdir().unwrap();
         let setup = alone(&api, directory.path());
-        let mut random = fastrand::Rng::with_seed(seed);
-        for _ in 0..4 {
-            let daemon = setup.start();
-            // The instant of the kill is what is random here; nothing depends on its length.
-            std::thread::sleep(Duration::from_millis(random.u64(0..250)));
-            daemon.kill();
-        }
+        setup.start_and_kill(4, &mut fastrand::Rng::with_seed(seed));
         let daemon = setup.start();
         let truth = api.truth();
         let repeats = truth.keys().filter(|sample| sample.starts_with("agntix_session_repeat_contacts_total{"));

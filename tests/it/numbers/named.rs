@@ -32,13 +32,7 @@ fn handle_times_languages_and_variables_equal_the_truth_through_kills() {
             .set("METRICS__VARIABLES", "campaign,tenant")
             .set("API__MAX_CONCURRENCY", "2")
             .set("SESSIONS__LOOK_BACK_DEADLINE", "0s");
-        let mut random = fastrand::Rng::with_seed(seed);
-        for _ in 0..5 {
-            let daemon = setup.start();
-            // The instant of the kill is what is random here; nothing depends on its length.
-            std::thread::sleep(Duration::from_millis(random.u64(0..250)));
-            daemon.kill();
-        }
+        setup.start_and_kill(5, &mut fastrand::Rng::with_seed(seed));
         let daemon = setup.start();
         let truth = api.truth();
         for name in ["variables_total", "languages_total", "outcome_duration_seconds_total"] {

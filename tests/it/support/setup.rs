@@ -116,6 +116,16 @@ impl Setup {
         Daemon { child, address, log, schema: self.schema() }
     }
 
+    /// Starts it so many times, and kills it within a quarter of a second.
+    pub fn start_and_kill(&self, times: usize, random: &mut fastrand::Rng) {
+        for _ in 0..times {
+            let daemon = self.start();
+            // The instant of the kill is what is random here; nothing depends on its length.
+            std::thread::sleep(Duration::from_millis(random.u64(0..250)));
+            daemon.kill();
+        }
+    }
+
     /// The schema on the shared server that its state is in.
     fn schema(&self) -> Option<String> {
         let is_shared = ledger::is_postgres() && self.value("STATE__URL") == Some(&test_postgres::shared().url());
