@@ -44,7 +44,7 @@ pub enum ApiSetupError {
 pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Overrides) -> Result<Loaded, ConfigError> {
     let loaded = config::load(file, environment, overrides)?;
     check_webhook_secret(&loaded)?;
-    proxy(&loaded.config.api, environment)?;
+    proxy(&loaded.config.api)?;
     Ok(loaded)
 }
 
@@ -58,7 +58,7 @@ pub fn load_with_faults(
     overrides: &Overrides,
 ) -> Result<(Loaded, CredentialFaults), ConfigError> {
     let (loaded, mut faults) = config::load_with_faults(file, environment, overrides)?;
-    proxy(&loaded.config.api, environment)?;
+    proxy(&loaded.config.api)?;
     faults.webhook = faults.webhook.or_else(|| check_webhook_secret(&loaded).err());
     Ok((loaded, faults))
 }
@@ -82,13 +82,12 @@ pub fn client(config: &ApiConfig, api_key: Option<&SecretString>) -> Result<Clie
     Ok(Client::new(options)?)
 }
 
-/// The proxy that requests to the API go through, if they do.
+/// The proxy that requests to the API go through, if they do: of this process, as the client finds it.
 ///
 /// # Errors
 /// If a variable names one that cannot be used.
-pub fn proxy(config: &ApiConfig, environment: &Environment) -> Result<Option<Proxy>, ConfigError> {
-    let variables = ProxyVariables::from_lookup(|name| environment.proxy_variable(name));
-    variables.proxy_for(&config.base_url).map_err(|error| ConfigError::Proxy(error.to_string()))
+pub fn proxy(config: &ApiConfig) -> Result<Option<Proxy>, ConfigError> {
+    ProxyVariables::from_process().proxy_for(&config.base_url).map_err(|error| ConfigError::Proxy(error.to_string()))
 }
 
 /// Where the routes are, as far as that is configured.

@@ -21,7 +21,7 @@ pub(super) fn run(global: Global) -> Result<(), Failure> {
     let (loaded, guards) = load(&global).map_err(Failure::Mistake)?;
     if global.config_check {
         let webhook = guards.webhook.as_ref().map(|webhook| format!("# webhook: {}\n", webhook.summary()));
-        let proxy = api::proxy(&loaded.config.api, &environment()).map_err(Failure::mistake)?;
+        let proxy = api::proxy(&loaded.config.api).map_err(Failure::mistake)?;
         let proxy = proxy.map(|proxy| format!("# proxy: {proxy}, as {} says\n", proxy.variable)).unwrap_or_default();
         let (report, web) = (loaded.report(), guards.web.summary());
         let text = format!("{report}{proxy}# web: {web}\n{}", webhook.unwrap_or_default());

@@ -24,10 +24,6 @@ const CONFIG_FILE: &str = "AGNTIX_EXPORTER_CONFIG_FILE";
 /// What the variables of the exporter begin with, and those that a Service of that name makes Kubernetes set.
 const NAME: &str = "AGNTIX_EXPORTER_";
 
-/// What names proxies, for most programs.
-const PROXIES: [&str; 8] =
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
-
 /// A snapshot of the environment, handed in so that tests set no variables.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -43,7 +39,7 @@ impl Environment {
     /// Those of these variables that belong to the exporter; of several with one name the last.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let is_ours = |name: &str| is_secret(name) || PROXIES.contains(&name) || name.starts_with(NAME);
+        let is_ours = |name: &str| is_secret(name) || name.starts_with(NAME);
         Self(pairs.filter(|(name, _)| is_ours(name)).collect())
     }
 
@@ -55,11 +51,6 @@ impl Environment {
     /// What the variable of `log.format` holds.
     pub(super) fn log_format(&self) -> Option<&str> {
         self.0.get("AGNTIX_EXPORTER__LOG__FORMAT").map(|text| text.trim())
-    }
-
-    /// What a variable about proxies holds, which may be a password.
-    pub fn proxy_variable(&self, name: &str) -> Option<String> {
-        PROXIES.contains(&name).then(|| self.0.get(name).cloned())?
     }
 
     /// What `AGNTIX_API_KEY` holds.
