@@ -1,6 +1,7 @@
 //! The chart and the manifests of `deploy/`, as Helm 3, Helm 4 and kubectl make them, against the schemas of Kubernetes and of
 //! Prometheus Operator, the files that they must not copy, and the program that they start. No cluster is needed.
 
+mod copies;
 mod manifests;
 mod paths;
 mod pod;
