@@ -6,6 +6,7 @@ mod manifests;
 mod paths;
 mod pod;
 mod replicas;
+mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -87,11 +88,26 @@ fn everything() -> Vec<Value> {
     chart(&["--values", repository("tests/it/kubernetes/everything.yaml").to_str().unwrap()])
 }
 
+/// What kustomize makes of a folder.
+fn kustomized(folder: &str) -> String {
+    let kubectl = tool::locate("KUBECTL", "helm4/kubectl/kubectl");
+    ask(Command::new(kubectl).arg("kustomize").arg(repository(folder)), "").unwrap()
+}
+
 /// What kustomize makes of a folder, as these versions of Kubernetes want it.
 fn kustomized_in(folder: &str, versions: &[&str]) -> Vec<Value> {
-    let kubectl = tool::locate("KUBECTL", "helm4/kubectl/kubectl");
-    let text = ask(Command::new(kubectl).arg("kustomize").arg(repository(folder)), "").unwrap();
-    objects(&text, versions)
+    objects(&kustomized(folder), versions)
+}
+
+/// What is wrong with objects whose schemas are those of npm's packages, which are Prometheus Operator's and the Gateway API's.
+fn models(objects: &[Value]) -> Result<(), String> {
+    let models = tool::locate(
+        "KUBERNETES_NODE",
+        "kubernetes-node/node_modules/@kubernetes-models/prometheus-operator/package.json",
+    );
+    let mut node = Command::new("node");
+    node.arg(repository("tests/it/kubernetes/operator.js")).arg(models.parent().unwrap());
+    ask(&mut node, &serde_json::to_string(objects).unwrap()).map(drop)
 }
 
 /// The object of this kind and name.
