@@ -34,6 +34,7 @@ mod personal_data;
 mod prometheus;
 mod proxies;
 mod reference;
+mod releases;
 mod replicas;
 mod rules;
 mod scrapes;
