@@ -13,6 +13,7 @@ mod budget;
 mod clocks;
 mod compose;
 mod contact;
+mod containers;
 mod dashboards;
 mod demo_history;
 mod doctor;

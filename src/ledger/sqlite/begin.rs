@@ -13,6 +13,7 @@ use super::backup;
 use super::checksums::Checksums;
 use super::mark;
 use super::schema;
+use super::sharing::share;
 use super::tables::{APPLICATION_ID, FORMAT, TABLES};
 use crate::ledger::LedgerError;
 
@@ -40,7 +41,7 @@ pub(super) fn begin(directory: &Path) -> std::result::Result<bool, LedgerError> 
     let made = schema::file_in(work.path());
     let made = create(&made)
         .map_err(|e| schema::opening_error(&made, &e))
-        .and_then(|()| sync(&made).and_then(|()| name(&made, &path)).map_err(unusable));
+        .and_then(|()| finish(&made, &path, directory).map_err(unusable));
     let is_begun = match made {
         // Another process that was started at the same time was quicker, and has removed what this one was making.
         Err(_) if is_there(&path).map_err(unusable)? => false,
@@ -87,6 +88,13 @@ fn create(path: &Path) -> rusqlite::Result<()> {
     // Afterwards, so that the tables are in the file itself whatever becomes of the closing.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)
+}
+
+/// Gives the file that was made the rights that its directory asks for, syncs it, and gives it its name. Whether it has it.
+fn finish(made: &Path, path: &Path, directory: &Path) -> Result<bool> {
+    share(made, directory);
+    sync(made)?;
+    name(made, path)
 }
 
 /// Gives the file its name, which nothing may have yet. Whether it did.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 
 use super::checksums::{CommitNumber, row_hash};
+use super::sharing::share;
 
 /// Its name, in the directory of the state.
 pub(super) const FILE: &str = "ledger.commits";
@@ -34,7 +35,9 @@ impl Mark {
     /// # Errors
     /// If it can be neither written nor made.
     pub(super) fn open(directory: &Path) -> std::io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(path(directory))?;
+        let (path, mut options) = (path(directory), File::options());
+        let file = options.create(true).truncate(false).write(true).open(&path)?;
+        share(&path, directory);
         Ok(Self { file, written: CommitNumber::default() })
     }
 

@@ -22,6 +22,7 @@ mod pending;
 mod rows;
 mod schema;
 mod series;
+mod sharing;
 mod store;
 mod tables;
 #[cfg(test)]

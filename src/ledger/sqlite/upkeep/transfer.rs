@@ -14,6 +14,7 @@ use crate::catalogue::Family;
 use crate::config::Config;
 use crate::ledger::encoding;
 use crate::ledger::sqlite::checksums::Checksums;
+use crate::ledger::sqlite::sharing::share;
 use crate::ledger::sqlite::store::{LedgerConfig, Store};
 use crate::ledger::sqlite::{begin, contacts, counted, leases, meta, partitions, pending, schema, series, tables};
 use crate::ledger::transfer::{
@@ -198,6 +199,7 @@ impl Made {
         let (made, target) = (schema::file_in(work.path()), schema::file_in(directory));
         // A daemon that was started meanwhile has made a state of its own, which a rename would replace under its feet.
         refuse_occupied(directory)?;
+        share(&made, directory);
         match std::fs::hard_link(&made, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(UpkeepError::Occupied { path: directory.clone() });
