@@ -44,14 +44,15 @@ pub(super) fn check_operator(objects: &[Value]) -> usize {
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn every_object_is_as_kubernetes_and_prometheus_operator_want_it() {
     let usual = chart(&CREDENTIAL);
-    assert_eq!(kinds(&usual), ["ConfigMap", "Service", "ServiceAccount", "StatefulSet"]);
+    assert_eq!(kinds(&usual), ["ConfigMap", "Pod", "Service", "ServiceAccount", "StatefulSet"]);
     let demo = chart(&["--set", "demo=true"]);
-    assert_eq!(kinds(&demo), ["Service", "ServiceAccount", "StatefulSet"]);
+    assert_eq!(kinds(&demo), ["Pod", "Service", "ServiceAccount", "StatefulSet"]);
     let all = everything();
     let expected = [
         "ConfigMap",
         "Ingress",
         "NetworkPolicy",
+        "Pod",
         "PodDisruptionBudget",
         "PrometheusRule",
         "Service",
@@ -331,9 +332,13 @@ fn the_manifests_for_kustomize_are_those_of_the_chart() {
     }
 }
 
-/// The paths of all values below one, as far as the schema names them.
-fn paths(of: &Value, below: &str, list: fn(&Value) -> Option<&serde_json::Map<String, Value>>) -> BTreeSet<String> {
-    let Some(children) = list(of).filter(|children| !children.is_empty()) else {
+/// The paths of all values below one, as far as values.yaml or the schema names them.
+fn paths(
+    of: &Value,
+    below: &str,
+    list: &dyn Fn(&str, &Value) -> Option<serde_json::Map<String, Value>>,
+) -> BTreeSet<String> {
+    let Some(children) = list(below, of).filter(|children| !children.is_empty()) else {
         return BTreeSet::from([below.into()]);
     };
     children.iter().flat_map(|(name, child)| paths(child, &format!("{below}.{name}"), list)).collect()
@@ -343,26 +348,41 @@ fn paths(of: &Value, below: &str, list: fn(&Value) -> Option<&serde_json::Map<St
 #[ignore = "needs Helm and the schemas from .ci/tools"]
 fn each_value_has_a_default_a_schema_and_a_line_in_the_readme() {
     let text = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
-    let mut schema: Value = serde_json::from_str(&text("deploy/helm/agntix-exporter/values.schema.json")).unwrap();
-    // Helm's own, which every chart has.
-    schema["properties"].as_object_mut().unwrap().remove("global").unwrap();
+    let schema: Value = serde_json::from_str(&text("deploy/helm/agntix-exporter/files/values.schema.json")).unwrap();
     let values = &parsed(&text("deploy/helm/agntix-exporter/values.yaml"))[0];
-    let in_schema = paths(&schema, "", |one| one["properties"].as_object());
-    let (labels, annotations) = (".dashboards.labels.grafana_dashboard", ".dashboards.annotations.grafana_folder");
-    let resources = [".resources.requests.cpu", ".resources.requests.memory", ".resources.limits.memory"];
-    let mut with_default = paths(values, "", Value::as_object);
-    // Maps of the user's own keys, which have defaults.
-    for (own, map) in [(labels, ".dashboards.labels"), (annotations, ".dashboards.annotations")]
-        .into_iter()
-        .chain(resources.map(|own| (own, ".resources")))
-    {
-        assert!(with_default.remove(own), "{own}");
-        with_default.insert(map.into());
-    }
+    // Helm's own, and maps that have defaults but are the user's.
+    let without_default = [".enabled", ".tags"];
+    let open = [
+        ".dashboards.labels",
+        ".dashboards.annotations",
+        ".dashboards.grafanaOperator.instanceSelector",
+        ".livenessProbe",
+        ".podMonitor",
+        ".podSecurityContext",
+        ".readinessProbe",
+        ".resources",
+        ".securityContext",
+        ".startupProbe",
+        ".updateStrategy",
+    ];
+    let in_schema = paths(&schema, "", &|below, one| {
+        let name = one["$ref"].as_str().map(|name| name.trim_start_matches('#'));
+        let one = name.map_or(one, |name| schema.pointer(name).unwrap());
+        one["properties"].as_object().filter(|_| !open.contains(&below)).cloned()
+    });
+    let with_default = paths(values, "", &|below, one| one.as_object().filter(|_| !open.contains(&below)).cloned());
+    let in_schema: BTreeSet<String> =
+        in_schema.into_iter().filter(|path| !without_default.contains(&path.as_str())).collect();
     assert_eq!(in_schema, with_default);
     let readme = text("deploy/helm/agntix-exporter/README.md");
-    for name in values.as_object().unwrap().keys() {
-        assert!(["`", "."].iter().any(|end| readme.contains(&format!("`{name}{end}"))), "{name}");
+    for path in &with_default {
+        // A group's keys stand behind it: `image.repository`, `.tag`.
+        let path = path.trim_start_matches('.');
+        let last = path.rsplit_once('.').map_or(path, |(_, last)| last);
+        let named = ["`", "."]
+            .iter()
+            .any(|before| readme.contains(&format!("{before}{last}`")) || readme.contains(&format!("{before}{last}.")));
+        assert!(named, "{path} is not in README.md");
     }
 }
 
@@ -385,6 +405,6 @@ fn a_configuration_comes_through_as_it_is() {
 fn the_demo_takes_no_deliveries() {
     let wish = "demo=true,webhook.enabled=true,webhook.ingress.enabled=true,webhook.ingress.host=hooks.example";
     let demo = chart(&["--set", wish]);
-    assert_eq!(kinds(&demo), ["Service", "ServiceAccount", "StatefulSet"]);
+    assert_eq!(kinds(&demo), ["Pod", "Service", "ServiceAccount", "StatefulSet"]);
     only(&demo, "Service");
 }

@@ -4,9 +4,11 @@
 mod copies;
 mod manifests;
 mod paths;
+mod places;
 mod pod;
 mod replicas;
 mod sets;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -43,6 +45,18 @@ fn ask(command: &mut Command, input: &str) -> Result<String, String> {
 fn rendered_by(helm: &Path, chart: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(helm);
     ask(command.args(["template", "acme"]).arg(chart).args(["--namespace", "agntix"]).args(arguments), "")
+}
+
+/// The values, as a file that `--values` names.
+fn values_file(values: &Value) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(values.to_string().as_bytes()).unwrap();
+    file
+}
+
+/// The objects that the chart makes of these values, whichever Helm it is.
+fn chart_of(values: &Value) -> Vec<Value> {
+    chart(&["--values", values_file(values).path().to_str().unwrap()])
 }
 
 /// The objects in a text, which must be as all these versions of Kubernetes want them.
@@ -138,5 +152,5 @@ fn files(folder: &str) -> BTreeMap<String, String> {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         (name, std::fs::read_to_string(path).unwrap())
     };
-    entries.map(read).collect()
+    entries.filter(|path| path.is_file()).map(read).collect()
 }

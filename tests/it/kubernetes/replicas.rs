@@ -17,6 +17,7 @@ fn replicas_are_a_deployment_without_a_volume_that_serves_while_it_changes() {
             "ConfigMap",
             "Deployment",
             "NetworkPolicy",
+            "Pod",
             "PodDisruptionBudget",
             "Service",
             "ServiceAccount",

@@ -4,7 +4,7 @@
 {{- define "agntix-exporter.web" -}}
 {{- $web := dict -}}
 {{- if not .Values.demo -}}
-{{- $config := fromToml .Values.config -}}
+{{- $config := fromToml (default "" .Values.config) -}}
 {{- with $config.Error -}}
 {{- fail (printf "config is not TOML as Helm reads it, and the probes take their paths from it; put right what Helm says: %v" .) -}}
 {{- end -}}
@@ -32,7 +32,7 @@
 {{- $web := fromJson (include "agntix-exporter.web" .) -}}
 {{- $url := hasKey $web "external_url" | ternary (toString $web.external_url) "" -}}
 {{- if not (hasPrefix "http" $url) -}}
-{{- $url = printf "%s://%s.%s.svc:%v%s" (include "agntix-exporter.scheme" .) (include "agntix-exporter.fullname" .) .Release.Namespace .Values.service.port (include "agntix-exporter.prefix" .) -}}
+{{- $url = printf "%s://%s.%s.svc:%v%s" (include "agntix-exporter.scheme" .) (include "agntix-exporter.fullname" .) (include "agntix-exporter.namespace" .) .Values.service.port (include "agntix-exporter.prefix" .) -}}
 {{- end -}}
 {{- regexReplaceAll "/+$" $url "" -}}
 {{- end }}

@@ -27,6 +27,9 @@
 {{/* Prints nothing. Refuses values that contradict each other, or lack something. */}}
 {{- define "agntix-exporter.check" -}}
 {{- $live := not .Values.demo -}}
+{{- if eq (toString .Values.enabled) "false" -}}
+{{- fail (printf "enabled is false, but Helm renders this chart all the same; in the Chart.yaml of the chart above, name %s.enabled as the condition of the dependency, or leave enabled out" .Chart.Name) -}}
+{{- end -}}
 {{- if $live -}}
 {{- $_ := required "credential.existingSecret is empty: name a Secret that holds the organization's API key, or set demo=true" .Values.credential.existingSecret -}}
 {{- if .Values.webhook.enabled -}}
@@ -43,7 +46,7 @@
 {{- end -}}
 {{- end -}}
 {{- if $live -}}
-{{- $state := (fromToml .Values.config).state -}}
+{{- $state := (fromToml (default "" .Values.config)).state -}}
 {{- if kindIs "map" $state -}}
 {{- range list "url" "schema" "password_file" -}}
 {{- if hasKey $state . -}}
@@ -56,6 +59,18 @@
 {{- fail (printf "extraEnv[%d] sets %s, which the chart cannot see; set state.url, state.schema and state.existingSecret in the values instead" $number $entry.name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- $strategy := (default dict .Values.updateStrategy).type -}}
+{{- if and (include "agntix-exporter.shared" .) (eq (default "" $strategy) "OnDelete") -}}
+{{- fail "updateStrategy.type is OnDelete, which a Deployment does not know; with state.url, set RollingUpdate or Recreate" -}}
+{{- else if and (not (include "agntix-exporter.shared" .)) (eq (default "" $strategy) "Recreate") -}}
+{{- fail "updateStrategy.type is Recreate, which a StatefulSet does not know, and need not: it ends its pod before it starts the next; set RollingUpdate or OnDelete" -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- fail "serviceMonitor.enabled and podMonitor.enabled are both set, and would scrape the same series twice: choose one of them" -}}
+{{- end -}}
+{{- if and .Values.podMonitoring.enabled (include "agntix-exporter.shared" .) -}}
+{{- fail "podMonitoring.enabled is set with state.url: each replica serves the sessions of all, and a PodMonitoring cannot make one target of them, so they would be counted once for each replica; scrape with a ServiceMonitor or a PodMonitor, or run one exporter without state.url" -}}
 {{- end -}}
 {{- if and $live (not .Values.state.url) .Values.state.existingSecret -}}
 {{- fail "state.existingSecret is set without state.url: name the database in state.url, without the password" -}}
