@@ -17,6 +17,7 @@ mod secrets;
 mod seen;
 mod series;
 mod state;
+mod watched;
 
 pub use finding::{Finding, Status};
 pub use gather::{Progress, examine};

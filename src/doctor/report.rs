@@ -12,7 +12,7 @@ use super::{Finding, Status};
 pub struct Report {
     /// In the order of the checks.
     pub findings: Vec<Finding>,
-    /// Requests that were sent to the API, the opening of the stream included.
+    /// Requests that were sent to the API, the opening of the stream included; not those for which there was no connection.
     pub requests: u32,
 }
 

@@ -53,6 +53,14 @@ fn at(mut finding: Finding, path: ApiPath, found: Option<&Found>) -> Finding {
     finding
 }
 
+/// Where all routes are that were found.
+pub(super) fn paths(seen: &ApiSeen) -> Option<Finding> {
+    let found = ApiPath::ALL.into_iter().zip(&seen.found);
+    let places = found.filter_map(|(path, found)| Some(format!("{} at {}", path.gives(), found.as_ref()?.path)));
+    let places = places.collect::<Vec<_>>().join(", ");
+    (!places.is_empty()).then(|| Finding::ok("paths", places))
+}
+
 /// A route that an exporter has found elsewhere before.
 fn moved(path: ApiPath, found: &Found) -> Option<Finding> {
     found.has_moved.then(|| {

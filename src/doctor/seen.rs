@@ -17,7 +17,7 @@ pub(super) struct ApiSeen {
     pub host: String,
     /// The name of the credential in messages.
     pub credential: String,
-    /// Requests that were sent, the opening of the stream included.
+    /// Requests that were sent, the opening of the stream included; not those for which there was no connection.
     pub requests: u32,
     /// The clocks, from each good answer.
     pub clocks: Vec<ClockSeen>,
@@ -116,6 +116,8 @@ pub(super) struct Listing {
     pub ended: u64,
     /// Of those, the ones that carry their analysis.
     pub analysed: u64,
+    /// Of these, the ones that are unresolved or negative.
+    pub bad: u64,
     /// Starts a minute: of the whole day, or of the page, whichever are more.
     pub starts_per_minute: f64,
     /// Agents, channels, intents and languages on the page.

@@ -5,6 +5,7 @@
 
 use super::Finding;
 use super::finding::{grouped, many};
+use super::watched::SERIES_OF_A_SESSION;
 use crate::catalogue::{self, Family, GaugeFamily, buckets};
 use crate::clock::Timestamp;
 use crate::config::{Config, ExtractedKind, MetricsConfig};
@@ -131,8 +132,7 @@ pub(super) fn of_agent(shape: Shape, config: &Config) -> u64 {
 fn expected(inputs: &Inputs, config: &Config) -> (u64, String) {
     let metrics = &config.metrics;
     let watched = (config.sessions.ids.len() + metrics.watch_recent) as u64;
-    // Its info, duration, score, confidence and last activity.
-    let rest = OWN + watched * 5;
+    let rest = OWN + watched * SERIES_OF_A_SESSION;
     let most = metrics.max_agents as u64;
     let known = inputs.known.filter(|known| known.agents > 0);
     let agents = inputs.agents.or(known.map(|known| known.agents)).unwrap_or(1).min(most);

@@ -194,8 +194,8 @@ impl Asking<'_> {
         let mut search = self.begin(ApiPath::Stream);
         while self.begun.elapsed() < LATEST {
             (self.progress)("opening the event stream");
-            self.seen.requests += 1;
             let opened = client.stream_at(&search.path(), None).await.map(drop);
+            self.seen.requests += u32::from(was_sent(opened.as_ref().err()));
             let kept = opened.clone().map_err(|error| promise::of_stream(&error));
             let Step::Over(ending) = search.judged(kept) else { continue };
             self.seen.stream = Some(match ending {
@@ -235,8 +235,7 @@ impl Asking<'_> {
     /// Notes what an answer says of the API as a whole.
     fn took(&mut self, answer: &Answer) {
         let seen = &mut self.seen;
-        let was_sent = !matches!(answer.result, Err(ApiError::Credential(_) | ApiError::Id));
-        seen.requests += u32::from(was_sent);
+        seen.requests += u32::from(was_sent(answer.result.as_ref().err()));
         let limit = answer.rate_limit;
         if limit.limit.is_some() {
             (seen.rate_limit.limit, seen.rate_limit.quotas) = (limit.limit, limit.quotas);
@@ -254,6 +253,11 @@ impl Asking<'_> {
             _ => seen.left_out,
         };
     }
+}
+
+/// Whether a request with this outcome has left this machine.
+const fn was_sent(error: Option<&ApiError>) -> bool {
+    !matches!(error, Some(ApiError::Connect(_) | ApiError::Credential(_) | ApiError::Id))
 }
 
 /// The clocks, of an answer that is what its route promises: that of a login page is somebody else's.
@@ -306,6 +310,10 @@ fn listing(body: &[u8]) -> Result<(Listing, Option<String>), ApiError> {
             let mood = analysis.sentiment.value().and_then(|sentiment| sentiment.conversation.value());
             let language = mood.and_then(|mood| mood.detected_language.text());
             languages.extend(language.map(|language| (agent.clone(), language.to_owned())));
+            let classification = analysis.resolution.value().and_then(|resolution| resolution.classification.text());
+            let feeling = mood.and_then(|mood| mood.sentiment.text());
+            let is = |value: Option<&str>, word: &str| value.is_some_and(|value| value.eq_ignore_ascii_case(word));
+            listing.bad += u64::from(is(classification, "unresolved") || is(feeling, "negative"));
         }
         if !session.ended_at.is_absent() {
             listing.ended += 1;

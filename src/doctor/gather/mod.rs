@@ -22,7 +22,7 @@ use super::series::{self, Inputs, Known, Shape};
 use super::state::StateSeen;
 use super::{Finding, Report};
 use super::{
-    clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state,
+    clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state, watched,
 };
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
@@ -76,6 +76,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
             findings.push(clock::judge(&asked.clocks, config.webhook.enabled));
         }
         findings.extend(routes::judge(&asked, config));
+        findings.extend(routes::paths(&asked));
     }
     let page = listeners.page.as_ref().map(|page| Known {
         series: page.series,
@@ -91,6 +92,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         });
         findings.push(budget::judge(&load(&asked, pending), asked.rate_limit, config));
     }
+    findings.extend(watched::judge(asked.listing.as_ref().and_then(|listing| listing.as_ref().ok()), config));
     match &faults.webhook {
         Some(fault) => findings.push(secrets::judge_webhook(Some(&Err(fault.to_string())))),
         None => findings.push(secrets::judge_webhook(files.as_ref().and_then(|files| files.webhook.as_ref()))),

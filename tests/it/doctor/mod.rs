@@ -80,6 +80,9 @@ fn all_is_well_before_the_first_start_and_nothing_is_made() {
     assert_eq!(found.only("agents").1, "5 agents can be read");
     assert!(found.only("listing").1.contains(" of the last 24 h can be listed, "), "{}", found.all);
     assert_eq!(found.only("session").1, "a single session can be read");
+    let paths = "single sessions at /api/v1/chat/sessions/{id}, the listing of sessions at /api/v1/chat/sessions, the agents at /v1/chat/agents, the event stream at /v1/chat/events/stream";
+    assert_eq!(found.only("paths").1, paths);
+    assert!(found.only("watched").1.contains("metrics.watch_recent"), "{}", found.all);
     assert!(found.only("clock").1.ends_with(" of the API's"), "{}", found.all);
     assert!(found.only("stream").1.starts_with("the event stream can be opened"), "{}", found.all);
     assert!(
