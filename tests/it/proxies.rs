@@ -21,10 +21,15 @@ struct Tinyproxy {
 impl Tinyproxy {
     /// Lets through what goes to the port of `api`. `more` is what its configuration says besides.
     fn start(directory: &Path, api: SocketAddr, more: &str) -> Self {
-        let address = free_address();
+        Self::start_at(free_address(), directory, api, more)
+    }
+
+    fn start_at(address: SocketAddr, directory: &Path, api: SocketAddr, more: &str) -> Self {
         let (host, port, api) = (address.ip(), address.port(), api.port());
         let file = directory.join("tinyproxy.conf");
-        let text = format!("Listen {host}\nPort {port}\nTimeout 60\nAllow 127.0.0.0/8\nConnectPort {api}\n{more}\n");
+        let text = format!(
+            "Listen {host}\nPort {port}\nTimeout 60\nAllow 127.0.0.0/8\nAllow ::1\nConnectPort {api}\n{more}\n"
+        );
         std::fs::write(&file, text).unwrap();
         let program = tool::locate("TINYPROXY", "tinyproxy/usr/bin/tinyproxy");
         let mut command = Command::new(program);
@@ -58,6 +63,21 @@ fn encrypted(api: SocketAddr, certified: &Certified, runtime: &tokio::runtime::R
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let Ok(mut client) = acceptor.accept(client).await else { return };
+                let mut server = tokio::net::TcpStream::connect(api).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+/// Makes the API reachable by IPv6 as well. It ends with the runtime.
+fn by_ipv6(api: SocketAddr, runtime: &tokio::runtime::Runtime) -> SocketAddr {
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("[::1]:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
                 let mut server = tokio::net::TcpStream::connect(api).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             });
@@ -128,10 +148,42 @@ fn proxy_that_wants_a_password_gets_it_and_is_named_without_it() {
     let refused = setup.clone().env("HTTP_PROXY", &format!("http://{}", proxy.address)).start();
     not_ready(&refused, "407, a proxy that asks who is there");
     refused.kill();
+    // With TLS it refuses before there is anything to answer.
+    let encrypted = setup.clone().set("API__BASE_URL", &format!("https://0.0.0.0:{}", api.address.port()));
+    let refused = encrypted.clone().env("HTTPS_PROXY", &format!("http://{}", proxy.address)).start();
+    let said = not_ready(&refused, "password");
+    assert!(said.contains(&format!("the proxy http://{} (HTTPS_PROXY) asks", proxy.address)), "{said}");
+    refused.kill();
+    let wrong = encrypted.env("HTTPS_PROXY", &format!("http://exporter:closesame@{}", proxy.address)).start();
+    let said = not_ready(&wrong, "does not let a connection to 0.0.0.0");
+    assert!(!said.contains("closesame"), "{said}");
+    wrong.kill();
     let setup = setup.env("HTTP_PROXY", &format!("http://exporter:opensesame@{}", proxy.address));
     let daemon = setup.start();
     daemon.shows(&api.truth());
     assert!(!daemon.log().contains("opensesame"), "{}", daemon.log());
+}
+
+#[test]
+#[ignore = "needs tinyproxy (.ci/tools)"]
+fn addresses_of_ipv6_are_taken_for_the_api_the_proxy_and_the_exceptions() {
+    let (api, directory) = (Api::start(few()), tempfile::tempdir().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let front = by_ipv6(api.address, &runtime);
+    let free = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
+    let proxy = Tinyproxy::start_at(free, directory.path(), front, "");
+    let url = format!("http://{}", proxy.address);
+    // As 0.0.0.0, it is no address of this machine by the rules of proxies.
+    let base = format!("http://[::]:{}", front.port());
+    let setup = Setup::new(api.address, &directory.path().join("state")).set("API__BASE_URL", &base);
+    let through = setup.clone().env("HTTP_PROXY", &url);
+    let daemon = through.start();
+    daemon.shows(&api.truth());
+    let line = "requests to the API go through a proxy";
+    assert_eq!(daemon.lines_with(line), 1, "{}", daemon.log());
+    assert!(daemon.log().contains(&proxy.address.to_string()), "{}", daemon.log());
+    let none = through.env("NO_PROXY", "::").argument("--config.check").run().1;
+    assert!(!none.contains("# proxy"), "{none}");
 }
 
 #[test]

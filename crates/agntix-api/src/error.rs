@@ -209,7 +209,9 @@ impl ApiError {
         }
         Self::Connect(match proxy {
             None => unreachable(error, host),
-            Some(proxy) => format!("{}, through the proxy {}", unreachable(error, proxy.host()), proxy.named()),
+            Some(proxy) => refused_by_proxy(&root_cause(error), host, proxy).unwrap_or_else(|| {
+                format!("{}, through the proxy {}", unreachable(error, proxy.host()), proxy.named())
+            }),
         })
     }
 
@@ -264,6 +266,20 @@ fn unreachable(error: &reqwest::Error, host: &str) -> String {
         root_cause(error)
     };
     reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+}
+
+/// What the proxy said to CONNECT. The HTTP library tells it by its text only.
+fn refused_by_proxy(cause: &str, host: &str, proxy: &Proxy) -> Option<String> {
+    let proxy = proxy.named();
+    match cause.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => Some(format!(
+            "the proxy {proxy} asks for a user and a password (407): write them into the variable, as http://user:password@host:port"
+        )),
+        "unsuccessful" => Some(format!(
+            "the proxy {proxy} does not let a connection to {host} pass: see that it allows this host and port, and that its user and password are right"
+        )),
+        _ => None,
+    }
 }
 
 /// Why a certificate is not accepted. Reads on after "its certificate".
