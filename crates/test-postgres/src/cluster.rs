@@ -15,7 +15,8 @@ use crate::server::sql;
 /// How long the primary may say nothing until another server takes its place. Patroni's own is 30 s.
 const TTL: u32 = 6;
 
-/// Servers of one cluster, on loopback.
+/// Servers of one cluster, on loopback. Patroni uses etcd's API of version 2: with version 3, Patroni 3.0 writes over the key of
+/// another leader when it goes on after a sleep, so that two servers are primaries.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -42,7 +43,7 @@ impl Cluster {
         std::fs::create_dir(directory.path().join("etcd")).unwrap();
         hand_over(directory.path());
         let mut etcd = command(&programs().0.ancestors().find(|path| path.ends_with("usr")).unwrap().join("bin/etcd"));
-        etcd.arg("--data-dir").arg(directory.path().join("etcd"));
+        etcd.arg("--enable-v2=true").arg("--data-dir").arg(directory.path().join("etcd"));
         etcd.args(["--listen-client-urls", &of(client), "--advertise-client-urls", &of(client)]);
         etcd.args(["--listen-peer-urls", &of(peer), "--initial-advertise-peer-urls", &of(peer)]);
         etcd.args(["--initial-cluster", &format!("default={}", of(peer))]);
@@ -82,7 +83,7 @@ impl Cluster {
         write!(
             text,
             "scope: test\nname: {name}\nrestapi: {{listen: '127.0.0.1:{rest}', connect_address: '127.0.0.1:{rest}'}}\n\
-             etcd3: {{host: '127.0.0.1:{etcd}'}}\n\
+             etcd: {{host: '127.0.0.1:{etcd}'}}\n\
              bootstrap:\n  dcs:\n    ttl: {TTL}\n    loop_wait: 1\n    retry_timeout: 2\n    synchronous_mode: {is_synchronous}\n    \
              maximum_lag_on_failover: 10485760\n    \
              postgresql: {{use_pg_rewind: true, use_slots: true, parameters: {{wal_log_hints: 'on', max_connections: 60}}}}\n  \
@@ -172,9 +173,11 @@ impl Cluster {
         let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'";
         self.eventually("have standbys", || found(streaming).is_some_and(|count| count.trim() == up.to_string()));
         if self.is_synchronous {
-            // Patroni promotes no other, and notes which one it is after the server has it.
-            let is_noted = |leader: usize| ask(self.node(leader).rest, "GET", "/cluster", "").contains("sync_standby");
-            self.eventually("have a synchronous standby", || self.leader().is_some_and(is_noted));
+            // Patroni promotes no other, and notes which one it is after the server has it. A standby says so only if the note is
+            // this leader's.
+            let is_noted = |node: &Node| ask(node.rest, "GET", "/patroni", "").contains("\"sync_standby\": true");
+            let is_up = |node: &&Node| node.patroni.is_some();
+            self.eventually("have a synchronous standby", || self.nodes.iter().filter(is_up).any(is_noted));
         }
     }
 
@@ -195,15 +198,23 @@ impl Cluster {
         }
     }
 
-    /// What Patroni has logged on all nodes.
-    pub fn log(&self) -> String {
-        self.nodes.iter().filter_map(|node| Some(node.patroni.as_ref()?.log())).collect()
+    /// The end of what each Patroni has logged, and whom it holds for what.
+    fn last_words(&self) -> String {
+        let of = |node: &Node| {
+            let log = node.patroni.as_ref().map(Running::log).unwrap_or_default();
+            let lines: Vec<_> =
+                log.lines().filter(|line| line.contains(" INFO: ") || line.contains(" WARNING: ")).collect();
+            let end = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n");
+            let cluster = ask(node.rest, "GET", "/cluster", "");
+            format!("{}:\n{end}\n{}\n", node.name, cluster.lines().last().unwrap_or_default())
+        };
+        self.nodes.iter().map(of).collect()
     }
 
     fn eventually(&self, what: &str, is_so: impl Fn() -> bool) {
         let until = Instant::now() + PATIENCE * 2;
         while !is_so() {
-            assert!(Instant::now() < until, "the cluster does not {what}: {}", self.log());
+            assert!(Instant::now() < until, "the cluster does not {what}:\n{}", self.last_words());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
