@@ -344,3 +344,27 @@ fn workflows_use_the_toolchain_of_the_dockerfile() {
         );
     }
 }
+
+/// A module of name services needs the C library that it was made for, and with another one ends the process.
+#[test]
+#[ignore = "needs root, strace and a C compiler"]
+fn the_static_program_loads_no_module_to_look_up_a_name() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    std::fs::write(at("nsswitch.conf"), "passwd: files\nhosts: files myhostname dns\n").unwrap();
+    let program = "#include <netdb.h>\nint main(void) { struct addrinfo *found; return getaddrinfo(\"name.invalid\", \"80\", 0, &found) == 0; }\n";
+    std::fs::write(at("look_up.c"), program).unwrap();
+    let opened = |with: &[PathBuf]| {
+        let mut compile = Command::new("cc");
+        run(compile.args(["-static-pie", "-o"]).arg(at("look_up")).arg(at("look_up.c")).args(with)).unwrap();
+        let inner = "mount --bind \"$1\" /etc/nsswitch.conf; shift; exec strace -f -e trace=openat \"$@\"";
+        let mut look_up = Command::new("unshare");
+        look_up.args(["--mount", "sh", "-ec", inner, "sh"]).arg(at("nsswitch.conf")).arg(at("look_up"));
+        let output = look_up.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(opened(&[]).contains("libnss_myhostname"), "what follows would find nothing");
+    let said = opened(&[repository("deploy/static/names.c")]);
+    assert!(said.contains("/etc/hosts") && !said.contains("libnss_"), "{said}");
+}
