@@ -11,6 +11,11 @@
 //! What talks to Agntix ([`agntix_api`]) knows nothing of metrics; what exposes metrics ([`exposition`], [`web`])
 //! knows nothing of Agntix. [`observation`] and [`tracker`] are pure: time, network and disk come in at the edge.
 
+#[cfg(not(unix))]
+compile_error!(
+    "agntix-exporter runs on Linux and macOS. On Windows, run it in WSL or in a container: what it counts has to outlast a power cut, and how it locks, syncs and replaces files is made for Unix."
+);
+
 pub mod api;
 pub mod app;
 pub mod catalogue;

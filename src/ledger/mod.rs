@@ -14,6 +14,7 @@ pub mod policy;
 pub mod postgres;
 mod queue;
 pub mod sqlite;
+mod system;
 #[cfg(test)]
 mod tests;
 pub mod transfer;

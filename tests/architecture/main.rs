@@ -5,6 +5,7 @@
 mod edges;
 mod source;
 mod spawns;
+mod systems;
 mod table;
 
 use std::collections::BTreeSet;

@@ -11,12 +11,9 @@ use std::time::Duration;
 /// Points in time: since the machine has started, the time that it slept included.
 pub(super) type Uptime = Duration;
 
-/// The time since the machine has started. The clock of [`std::time::Instant`] stands still while a machine is suspended, and
-/// a lease does not.
+/// The time since the machine has started: a lease does not stand still while a machine is suspended.
 pub(super) fn uptime() -> Uptime {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default());
-    seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
+    crate::ledger::system::uptime()
 }
 
 /// Of a lease: how much of it passes between two renewals.

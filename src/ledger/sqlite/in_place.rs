@@ -7,14 +7,14 @@
 //! can would give up SQLite's locks (<https://www.sqlite.org/howtocorrupt.html>, 2.2), and without any the number of a
 //! removed file could be given to the next one.
 
-use std::os::fd::OwnedFd;
+use std::fs::{File, Metadata};
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, Stat};
-use rustix::io::Errno;
-
 use super::schema;
+use crate::ledger::system;
 
 /// Which file, whatever its names are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +24,22 @@ struct FileId {
 }
 
 impl FileId {
-    fn of(stat: &Stat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
+    fn of(file: &Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino() }
     }
 }
 
 /// Length and time of the last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Written {
-    length: i64,
+    length: u64,
     seconds: i64,
-    nanoseconds: u64,
+    nanoseconds: i64,
 }
 
 impl Written {
-    fn of(stat: &Stat) -> Self {
-        Self { length: stat.st_size, seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec }
+    fn of(file: &Metadata) -> Self {
+        Self { length: file.len(), seconds: file.mtime(), nanoseconds: file.mtime_nsec() }
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) struct InPlace {
     log_file: Option<FileId>,
     written: Option<Written>,
     /// Keeps the file's number from being given to another one.
-    _handle: Arc<OwnedFd>,
+    _handle: Arc<Option<File>>,
 }
 
 impl InPlace {
@@ -69,23 +69,23 @@ impl InPlace {
     pub(super) fn before_opening(path: &Path) -> std::io::Result<Self> {
         // The log's name is made of it, and the working directory may be moved.
         let path = std::path::absolute(path)?;
-        let handle = rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let file = FileId::of(&rustix::fs::fstat(&handle)?);
+        let handle = system::hold(&path)?;
+        let found = handle.as_ref().map_or_else(|| std::fs::metadata(&path), File::metadata);
+        let file = FileId::of(&found?);
         let log = schema::with_ending(&path, "-wal");
         Ok(Self { path, log, file, log_file: None, written: None, _handle: Arc::new(handle) })
     }
 
     /// Notes the log, which is there once the file is open and locked.
     pub(super) fn opened(&mut self) {
-        self.log_file = rustix::fs::stat(&self.log).ok().as_ref().map(FileId::of);
+        self.log_file = std::fs::metadata(&self.log).ok().as_ref().map(FileId::of);
         self.note_written();
     }
 
     /// Notes the last write of this process, so that one of another process shows.
     pub(super) fn note_written(&mut self) {
-        let is_exact =
-            rustix::fs::statfs(&self.path).is_ok_and(|disk| u64::try_from(disk.f_type).is_ok_and(tells_writes_exactly));
-        self.written = rustix::fs::stat(&self.path).ok().filter(|_| is_exact).as_ref().map(Written::of);
+        let is_exact = system::tells_writes_exactly(&self.path);
+        self.written = std::fs::metadata(&self.path).ok().filter(|_| is_exact).as_ref().map(Written::of);
     }
 
     /// The file is closed, which writes to it.
@@ -95,9 +95,9 @@ impl InPlace {
 
     /// Whether the path still leads to the open files, and nobody else has written to them.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        let (file, log) = (rustix::fs::stat(&self.path), rustix::fs::stat(&self.log));
-        self.judge_file(file.as_ref().map_err(|e| *e))?;
-        self.judge_log(log.as_ref().map(FileId::of).map_err(|e| *e))
+        let (file, log) = (std::fs::metadata(&self.path), std::fs::metadata(&self.log));
+        self.judge_file(file.as_ref())?;
+        self.judge_log(log.as_ref().map(FileId::of))
     }
 
     /// The same, after a write of this process.
@@ -108,11 +108,13 @@ impl InPlace {
         Ok(())
     }
 
-    fn judge_file(&self, found: Result<&Stat, Errno>) -> Result<(), Fault> {
+    fn judge_file(&self, found: Result<&Metadata, &Error>) -> Result<(), Fault> {
         let name = "ledger.sqlite";
         match found {
-            Err(Errno::NOENT | Errno::NOTDIR) => Err(Fault::File(format!("{name} was removed or moved"))),
-            Err(error) => Err(Fault::File(format!("it cannot be looked at: {}", std::io::Error::from(error)))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(Fault::File(format!("{name} was removed or moved")))
+            }
+            Err(error) => Err(Fault::File(format!("it cannot be looked at: {error}"))),
             Ok(stat) if FileId::of(stat) != self.file => Err(Fault::File(format!("another {name} is in its place"))),
             Ok(stat) if self.written.is_some_and(|written| written != Written::of(stat)) => {
                 Err(Fault::File(format!("another program has written to {name}")))
@@ -121,28 +123,15 @@ impl InPlace {
         }
     }
 
-    fn judge_log(&self, found: Result<FileId, Errno>) -> Result<(), Fault> {
+    fn judge_log(&self, found: Result<FileId, &Error>) -> Result<(), Fault> {
         match (self.log_file, found) {
             (Some(known), Ok(found)) if known == found => Ok(()),
             (None, _) => Ok(()),
-            (Some(_), Err(Errno::NOENT)) => Err(Fault::LogRemoved),
+            (Some(_), Err(error)) if error.kind() == ErrorKind::NotFound => Err(Fault::LogRemoved),
             (Some(_), Ok(_)) => Err(Fault::File("another ledger.sqlite-wal is in its place".into())),
-            (Some(_), Err(error)) => {
-                Err(Fault::File(format!("its log cannot be looked at: {}", std::io::Error::from(error))))
-            }
+            (Some(_), Err(error)) => Err(Fault::File(format!("its log cannot be looked at: {error}"))),
         }
     }
-}
-
-/// File systems of this machine's own kernel, where the time of a write is that of the write. A network's may be corrected
-/// by its server later, which would look like somebody else's write.
-const fn tells_writes_exactly(file_system: u64) -> bool {
-    const EXT: u64 = 0xEF53;
-    const XFS: u64 = 0x5846_5342;
-    const BTRFS: u64 = 0x9123_683E;
-    const F2FS: u64 = 0xF2F5_2010;
-    const TMPFS: u64 = 0x0102_1994;
-    matches!(file_system, EXT | XFS | BTRFS | F2FS | TMPFS)
 }
 
 #[cfg(test)]
@@ -219,14 +208,5 @@ mod tests {
         // One's own is not.
         assert_eq!(in_place.check_after_write(), Ok(()));
         assert_eq!(fault(&in_place), "none");
-    }
-
-    #[test]
-    fn only_local_file_systems_tell_times_exactly() {
-        assert!(tells_writes_exactly(0xEF53));
-        // NFS, FUSE, 9p.
-        for network in [0x6969, 0x6573_5546, 0x0102_1997] {
-            assert!(!tells_writes_exactly(network));
-        }
     }
 }

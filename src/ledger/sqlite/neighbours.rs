@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::schema;
+use crate::ledger::system;
 
 /// Entries of one directory that are looked at.
 const MOST_ENTRIES: usize = 256;
@@ -32,8 +33,7 @@ pub fn look(directory: &Path) -> Place {
     let temporary = std::env::temp_dir();
     // Whoever puts a state there knows that it does not last.
     let is_temporary = absolute.starts_with(&temporary);
-    let is_ephemeral = !is_temporary
-        && rustix::fs::statfs(&absolute).is_ok_and(|disk| u64::try_from(disk.f_type).is_ok_and(goes_with_its_process));
+    let is_ephemeral = !is_temporary && system::goes_with_its_process(&absolute);
     let candidates =
         candidates(&absolute, directory.is_relative().then_some((directory, &*working)), &temporary, &list);
     let other = candidates.into_iter().find(|candidate| schema::file_in(candidate).is_file());
@@ -70,14 +70,6 @@ fn candidates(
 fn list(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     entries.flatten().take(MOST_ENTRIES).map(|entry| entry.path()).collect()
-}
-
-/// A container's own layer, and memory.
-const fn goes_with_its_process(file_system: u64) -> bool {
-    const OVERLAY: u64 = 0x794c_7630;
-    const TMPFS: u64 = 0x0102_1994;
-    const RAMFS: u64 = 0x8584_58f6;
-    matches!(file_system, OVERLAY | TMPFS | RAMFS)
 }
 
 impl Place {
@@ -154,6 +146,5 @@ mod tests {
         let beside = Place { other: Some("/old".into()), is_ephemeral: true, ..place };
         let warning = beside.warning().unwrap();
         assert!(warning.contains("an earlier state in /old") && warning.contains("mount a volume"), "{warning}");
-        assert!(goes_with_its_process(0x794c_7630) && !goes_with_its_process(0xEF53));
     }
 }

@@ -240,6 +240,9 @@ fn prepare(
         return Err(Refusal::Foreign(format!("its journal mode is {mode}")));
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // On macOS a sync alone leaves the data in the drive's own memory; elsewhere these two mean nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.set_prepared_statement_cache_capacity(256);

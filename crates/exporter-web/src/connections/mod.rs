@@ -26,14 +26,10 @@ const REGULAR_AFTER: Duration = Duration::from_secs(1);
 /// the last. Prometheus sends one at a time.
 const MOST_PIPELINED: u32 = 16;
 
-/// How many connections to allow, by the text of `/proc/self/limits`; 512 if it does not say.
-pub(crate) fn limit(limits: &str) -> usize {
-    let soft = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .map(|soft| soft.parse().unwrap_or(usize::MAX));
-    soft.map_or(512, |soft| soft.saturating_sub(KEPT_FREE) / 2).clamp(FEWEST, MOST)
+/// How many connections to allow, by how many files this process may have open; `None`: any number.
+pub(crate) fn limit(open_files: Option<u64>) -> usize {
+    let soft = open_files.map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
+    (soft.saturating_sub(KEPT_FREE) / 2).clamp(FEWEST, MOST)
 }
 
 /// The order of eviction, first to last.

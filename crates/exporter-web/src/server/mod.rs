@@ -57,19 +57,22 @@ pub struct ServerOptions {
     pub stop_timeout: Duration,
     /// How many connections may be open at once, over all listeners. One more closes the least useful of them: an idle one
     /// first, one that scrapes regularly last. Default: half of the open files that the system allows this process beyond
-    /// 128, but at least 16 and at most 4096; 512 where the system does not say.
+    /// 128, but at least 16 and at most 4096.
     pub max_connections: usize,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        // There is no such file outside Linux.
-        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        #[cfg(unix)]
+        let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        // There is no such limit.
+        #[cfg(not(unix))]
+        let open_files = None;
         Self {
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(4),
-            max_connections: connections::limit(&limits),
+            max_connections: connections::limit(open_files),
         }
     }
 }
