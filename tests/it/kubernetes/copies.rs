@@ -1,4 +1,4 @@
-//! The files that the chart brings along: true copies, real files, and missed in words where a copy of the chart lost them.
+//! What must agree with the chart, its documentation too. The files that the chart brings along: true copies, real files, and missed in words where a copy of the chart lost them.
 
 use super::*;
 
@@ -83,5 +83,34 @@ fn a_chart_that_lost_its_files_says_so() {
             assert!(said.contains(words), "{said}");
             std::fs::remove_file(chart.join(lost)).unwrap();
         }
+    }
+}
+
+/// The values in the documentation: what is between fences, as far as it begins with a key of the chart.
+fn examples(text: &str) -> Vec<Value> {
+    let chart = &parsed(&std::fs::read_to_string(repository("deploy/helm/agntix-exporter/values.yaml")).unwrap())[0];
+    let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let documents = blocks.flat_map(parsed);
+    documents.filter(|one| one.as_object().unwrap().keys().all(|key| chart.get(key).is_some())).collect()
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
+fn the_examples_of_the_documentation_render() {
+    let examples = examples(&std::fs::read_to_string(repository("docs/kubernetes.md")).unwrap());
+    assert!(examples.len() > 9, "{}", examples.len());
+    let [_, helm] = helms();
+    for mut values in examples {
+        // An example shows its own subject only.
+        values.as_object_mut().unwrap().entry("credential").or_insert(serde_json::json!({"existingSecret": "agntix"}));
+        for group in ["rules", "dashboards"] {
+            if values.get(group).is_some() {
+                values[group]["enabled"] = true.into();
+            }
+        }
+        let file = values_file(&values);
+        let chart = repository("deploy/helm/agntix-exporter");
+        rendered_by(&helm, &chart, &["--values", file.path().to_str().unwrap()])
+            .unwrap_or_else(|e| panic!("{values}: {e}"));
     }
 }
