@@ -24,6 +24,7 @@ mod half_written;
 mod kubernetes;
 mod late_analysis;
 mod lifecycle;
+mod links;
 mod listing;
 mod mixin;
 mod new_series;
