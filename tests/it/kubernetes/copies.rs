@@ -84,6 +84,11 @@ fn a_chart_that_lost_its_files_says_so() {
             std::fs::remove_file(chart.join(lost)).unwrap();
         }
     }
+    let place = archived(&["files"]);
+    for helm in helms() {
+        let said = rendered_by(&helm, &place.path().join("agntix-exporter"), &["--set", "demo=true"]).unwrap_err();
+        assert!(said.contains("this copy of the chart has no schema: no file is files/values.schema.json"), "{said}");
+    }
 }
 
 /// The values in the documentation: what is between fences, as far as it begins with a key of the chart.

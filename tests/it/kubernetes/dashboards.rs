@@ -35,7 +35,7 @@ fn dashboards_are_left_out_and_labelled_one_by_one() {
     for (values, words) in [
         (
             json!({"disabled": ["agntix-overwiev"]}),
-            "dashboards.disabled: there is no dashboard agntix-overwiev; there are agntix-agent, ",
+            "dashboards.disabled: there is no dashboard agntix-overwiev; did you mean agntix-overview?",
         ),
         (
             json!({"overrides": {"overview": {"enabled": false}}}),

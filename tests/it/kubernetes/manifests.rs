@@ -254,6 +254,10 @@ fn mistakes_are_refused_in_words() {
         (&["--set", "demo=true,podLabels.app\\.kubernetes\\.io/name=x"], "app.kubernetes.io/name"),
         (&["--set", "demo=true,rules.enabled=true,rules.disabled[0]=AgntixNone"], "there is no alert AgntixNone"),
         (&["--set", "demo=true,rules.enabled=true,rules.alerts.AgntixNone.for=3m"], "there is no alert AgntixNone"),
+        (
+            &["--set", "demo=true,rules.enabled=true,rules.disabled[0]=AgntixUnresolvedSpyke"],
+            "rules.disabled: there is no alert AgntixUnresolvedSpyke; did you mean AgntixUnresolvedSpike?",
+        ),
         (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.fro=3m"], "fro"),
         (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.severity=warnign"], "severity"),
         (&["--set", "demo=true,rules.alerts.AgntixSessionsSilent.for=3x"], "for"),

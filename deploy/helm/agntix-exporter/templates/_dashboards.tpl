@@ -14,12 +14,12 @@
 {{- end -}}
 {{- range $name := .Values.dashboards.disabled -}}
 {{- if not (has $name $names) -}}
-{{- fail (printf "dashboards.disabled: there is no dashboard %s; there are %s" $name (join ", " $names)) -}}
+{{- fail (include "agntix-exporter.noDashboard" (list "dashboards.disabled" $name $names)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.dashboards.overrides -}}
 {{- if not (has $name $names) -}}
-{{- fail (printf "dashboards.overrides: there is no dashboard %s; there are %s" $name (join ", " $names)) -}}
+{{- fail (include "agntix-exporter.noDashboard" (list "dashboards.overrides" $name $names)) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $wanted -}}

@@ -52,6 +52,22 @@
 {{- last $row -}}
 {{- end }}
 
+{{/* The word that is nearest to another, or nothing if none is near: `dict "word" … "known" LIST`. */}}
+{{- define "agntix-exporter.nearest" -}}
+{{- $near := "" -}}
+{{- $least := int (max 2 (div (len .word) 3)) -}}
+{{- range $known := sortAlpha .known -}}
+{{- if le (sub (max (len $known) (len $.word)) (min (len $known) (len $.word))) (add1 $least) -}}
+{{- $distance := int (include "agntix-exporter.distance" (list $.word $known)) -}}
+{{- if or (lt $distance $least) (and (not $near) (eq $distance $least)) -}}
+{{- $near = $known -}}
+{{- $least = $distance -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $near -}}
+{{- end }}
+
 {{/* The paths of a schema that end with this key, whatever its case, one a line: `dict "definitions" … "schema" … "path" … "key" …`. */}}
 {{- define "agntix-exporter.pathsTo" -}}
 {{- $schema := .schema -}}
@@ -68,26 +84,17 @@
 
 {{/* What to say of a key that the schema does not know: `dict "root" … "schema" … "path" … "key" …`. */}}
 {{- define "agntix-exporter.unknownKey" -}}
-{{- $near := "" -}}
-{{- $nearest := 99 -}}
-{{- range $known, $_ := .schema.properties -}}
-{{- if le (sub (max (len $known) (len $.key)) (min (len $known) (len $.key))) 4 -}}
-{{- $distance := int (include "agntix-exporter.distance" (list $.key $known)) -}}
-{{- if and (lt $distance $nearest) (le $distance (int (max 2 (div (len $.key) 3)))) -}}
-{{- $near = printf "%s%s" $.path $known -}}
-{{- $nearest = $distance -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
+{{- $near := include "agntix-exporter.nearest" (dict "word" .key "known" (keys .schema.properties)) -}}
+{{- $distance := int (include "agntix-exporter.distance" (list .key $near)) -}}
 {{- $elsewhere := include "agntix-exporter.pathsTo" (dict "definitions" .root.definitions "schema" .root "path" "" "key" .key) | trim | splitList "\n" | compact -}}
 {{- $other := get (fromJson (include "agntix-exporter.otherNames" .)) .key -}}
 {{- $words := "" -}}
-{{- if and $near (le $nearest 1) -}}
-{{- $words = printf "did you mean %s?" $near -}}
+{{- if and $near (le $distance 1) -}}
+{{- $words = printf "did you mean %s%s?" .path $near -}}
 {{- else if and $other (not .path) -}}
 {{- $words = printf "here it is called %s" $other -}}
 {{- else if $near -}}
-{{- $words = printf "did you mean %s?" $near -}}
+{{- $words = printf "did you mean %s%s?" .path $near -}}
 {{- else if and $elsewhere (le (len $elsewhere) 4) -}}
 {{- $words = printf "did you mean %s?" (join " or " $elsewhere) -}}
 {{- else if .path -}}
