@@ -157,6 +157,28 @@ fn openshift_chooses_user_and_groups() {
 
 #[test]
 #[ignore = "needs Helm and the schemas from .ci/tools"]
+fn openshift_chooses_user_and_groups_of_what_kustomize_makes() {
+    for (folder, kind) in [("one", "StatefulSet"), ("replicas", "Deployment")] {
+        let place = tempfile::tempdir().unwrap();
+        let from = repository("deploy/kubernetes");
+        let from = if folder == "replicas" { from.join("replicas") } else { from };
+        for (source, copy) in [(from, "base"), (repository("deploy/kubernetes/openshift"), "openshift")] {
+            std::fs::create_dir(place.path().join(copy)).unwrap();
+            for (name, text) in files(source.to_str().unwrap()) {
+                std::fs::write(place.path().join(copy).join(name), text).unwrap();
+            }
+        }
+        let own = json!({"resources": ["base"], "components": ["openshift"]});
+        std::fs::write(place.path().join("kustomization.yaml"), own.to_string()).unwrap();
+        let objects = kustomized_in(place.path().to_str().unwrap(), &VERSIONS[1..]);
+        let context = &only(&objects, kind)["spec"]["template"]["spec"]["securityContext"];
+        let left = json!({"fsGroupChangePolicy": "OnRootMismatch", "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        assert_eq!(*context, left);
+    }
+}
+
+#[test]
+#[ignore = "needs Helm and the schemas from .ci/tools"]
 fn security_contexts_are_the_users_down_to_nothing() {
     let context = |values: Value| {
         let mut values = values;
