@@ -368,3 +368,19 @@ fn the_static_program_loads_no_module_to_look_up_a_name() {
     let said = opened(&[repository("deploy/static/names.c")]);
     assert!(said.contains("/etc/hosts") && !said.contains("libnss_"), "{said}");
 }
+
+/// The names of image and chart lead to something once a release is published, and what they lead to runs.
+#[test]
+#[ignore = "needs root, podman, buildah, runc, skopeo and ip, and Helm and a registry from .ci/tools"]
+fn the_readmes_container_and_chart_are_there_once_published() {
+    let mut command = Command::new(repository("tests/containers/published"));
+    for (name, path) in [
+        ("HELM_3", "helm3/helm/helm"),
+        ("KUBERNETES_PYTHON", "kubernetes-python/bin/python"),
+        ("DOCKER_REGISTRY", "registry/usr/bin/docker-registry"),
+    ] {
+        command.env(if name == "HELM_3" { "HELM" } else { name }, tool::locate(name, path));
+    }
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+}
