@@ -31,23 +31,28 @@ check_health() {
         done
     done
 }
-check_health &
-pids+=($!)
 
 # start FILE SERVICE...: as `docker compose up` does, and waits until they are healthy. Nothing is pulled and nothing is built.
 start() {
+    local checks
     file=$1
     shift
+    check_health &
+    checks=$!
+    pids+=("$checks")
     timeout 300 "$compose" --file "$file" up --detach --no-build --pull never "$@" >"$work/compose.log" 2>&1 || {
         tail -n 20 "$work/compose.log" >&2
         die "docker compose up"
     }
     PATIENCE=120 await "not every service is healthy" are_healthy
+    # What follows does not ask for their health.
+    kill "$checks"
 }
-# Each container runs, and is healthy if there is a check.
+# Each container runs, and is healthy unless it has no check.
 are_healthy() {
     local containers
     mapfile -t containers < <(podman ps --all --quiet)
-    ! podman inspect --format '{{.State.Status}} {{.State.Healthcheck.Status}}' "${containers[@]}" | grep -qvE '^running (healthy)?$'
+    ! podman inspect --format '{{.State.Status}} {{.State.Healthcheck.Status}} {{with .Config.Healthcheck}}{{.Test}}{{end}}' "${containers[@]}" |
+        grep -qvE '^running (healthy .*| (\[NONE\])?)$'
 }
 compose() { timeout 120 "$compose" --file "$file" "$@" >"$work/compose.log" 2>&1 || { tail -n 20 "$work/compose.log" >&2 && die "docker compose $*"; }; }
