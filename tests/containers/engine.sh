@@ -1,6 +1,15 @@
 # shellcheck shell=bash
 # What the tests of containers share: an engine whose images, volumes and networks go with the test, the image of the exporter as its Dockerfile
-# makes it, and how to wait. Sourced, at the root of the repository; it needs root and Debian's podman, buildah, runc, netavark, aardvark-dns and iptables.
+# makes it, and how to wait. Sourced, at the root of the repository; it needs root and Debian's podman, buildah, runc, netavark, aardvark-dns,
+# iptables and iproute2.
+
+# In a network of its own: its addresses, ports and bridges are nobody else's, whatever else runs here, and go with it.
+if [ -z "${ALONE:-}" ]; then ALONE=yes exec unshare --net --mount "$PWD/tests/containers/${0##*/}" "$@"; fi
+ip link set lo up
+for directory in /run/containers /run/netns; do
+    mkdir -p "$directory"
+    mount -t tmpfs tmpfs "$directory"
+done
 
 work=$(mktemp -d)
 pids=()

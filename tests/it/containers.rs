@@ -12,25 +12,25 @@ fn passes(script: &str) {
 }
 
 #[test]
-#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, curl and openssl"]
+#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, iproute2, curl and openssl"]
 fn the_image_runs_confined_as_any_user_of_group_0() {
     passes("image");
 }
 
 #[test]
-#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, curl and .ci/tools; takes nine minutes"]
+#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, iproute2, curl and .ci/tools; takes nine minutes"]
 fn a_simulated_incident_of_the_compose_file_arrives_at_the_receiver() {
     passes("compose");
 }
 
 #[test]
-#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, curl and .ci/tools"]
+#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, iproute2, curl and .ci/tools"]
 fn replicas_of_the_compose_file_count_on_without_one_of_them_and_without_the_primary() {
     passes("replicas");
 }
 
 #[test]
-#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, catatonit, curl and .ci/tools"]
+#[ignore = "needs root, podman, buildah, runc, netavark, aardvark-dns, iptables, iproute2, catatonit, curl and .ci/tools"]
 fn podman_plays_the_manifests() {
     passes("play");
 }
