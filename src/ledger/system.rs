@@ -1,7 +1,7 @@
 //! What the ledger asks of the operating system and Linux answers differently from others. Nothing else of the ledger asks which system
 //! it is on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) fn uptime() -> Duration {
 pub(super) fn hold(path: &Path) -> std::io::Result<Option<File>> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let flags = rustix::fs::OFlags::PATH.bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path).map(Some)
+    File::options().read(true).custom_flags(flags).open(path).map(Some)
 }
 
 /// Elsewhere there is no such handle. Apple's file system gives no number twice.
