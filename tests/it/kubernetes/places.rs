@@ -61,6 +61,11 @@ fn an_umbrella_passes_on_what_is_global_and_chooses_by_condition() {
             (&pod["containers"][0]["image"], &pod["imagePullSecrets"])
         );
     }
+    // What a chart leaves empty for others.
+    let empty = json!({"global": {"imageRegistry": null, "imagePullSecrets": null, "compatibility": {"openshift": null}}, "acme": {"demo": true}, "beta": {"enabled": false}});
+    for made in in_umbrella(&empty, &[]) {
+        assert!(set(&made, "acme").get("imagePullSecrets").is_none());
+    }
     let both =
         in_umbrella(&values, &["--set", "beta.enabled=true,beta.image.registry=quay.example,global.imageRegistry="]);
     for made in both {
