@@ -1,7 +1,7 @@
 //! The right of a group to the files of a state.
 //!
 //! Where the group of the state's directory may write to it, whoever starts the exporter there next may be another user of that
-//! group: OpenShift gives each namespace users of its own, and a volume may be restored into another one. So the files of the
+//! group: `OpenShift` gives each namespace users of its own, and a volume may be restored into another one. So the files of the
 //! state may then be read and written by that group, whatever the umask is. In a directory of one user's nothing changes.
 
 use std::fs::Permissions;
