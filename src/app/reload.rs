@@ -149,6 +149,7 @@ impl Reload {
         }
         self.exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
         self.exposition.set_disabled(config.metrics.disabled.iter().cloned().collect());
+        self.exposition.set_created_lines(config.metrics.created_lines);
         // There is no receiver unless the stream is followed.
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);

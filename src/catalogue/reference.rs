@@ -36,7 +36,7 @@ catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writ
   negative, so a sum could decrease, and `rate()` would take that for a restart. The mean is
   `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
   in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
-- **OpenMetrics** adds `# UNIT`, `_created` (the time when a durable series was created) and exemplars with the `session_id` on
+- **OpenMetrics** adds `# UNIT`, `_created` if `metrics.created_lines` is on (the time when a durable series was created) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
 - **Static labels.** Every series of an exporter, `process_…` included, also carries the labels of `metrics.static_labels`.
 - **Absent is not 0.** An unknown value has no series. Metrics that `metrics.disabled` names are counted and not shown; they are in the tables all the same.

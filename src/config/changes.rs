@@ -8,7 +8,7 @@ use super::{Config, keys};
 
 /// The keys that a reload brings into effect: the code that reads them is given the new configuration. A key that is not
 /// listed needs a restart, so a new key needs one until it is added here.
-const RELOADABLE: [&str; 32] = [
+const RELOADABLE: [&str; 33] = [
     "api.base_url",
     "api.key_file",
     "api.bearer_token_file",
@@ -40,6 +40,7 @@ const RELOADABLE: [&str; 32] = [
     "metrics.new_series_hold",
     "metrics.watch_recent",
     "metrics.disabled",
+    "metrics.created_lines",
     "log.level",
 ];
 

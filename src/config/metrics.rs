@@ -49,6 +49,8 @@ pub struct MetricsConfig {
     pub variables: Vec<String>,
     /// Families that are left off the page. They are counted all the same.
     pub disabled: Vec<String>,
+    /// Whether OpenMetrics says when each series began to count, in `_created` lines.
+    pub created_lines: bool,
     /// Whether the same customer came back; `None`: nothing of customers is read or remembered.
     pub repeat_contacts: Option<RepeatContacts>,
     /// Fields of `extractedData` to count or to measure.
@@ -100,6 +102,7 @@ impl Default for MetricsConfig {
             extracted: Vec::new(),
             variables: Vec::new(),
             disabled: Vec::new(),
+            created_lines: false,
         }
     }
 }

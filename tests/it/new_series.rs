@@ -151,7 +151,9 @@ fn late_channel_starts_at_0_and_stays_in_its_window_over_a_kill() {
     let api = Api::start(SimulatorConfig { now: Some(start), until: Some(late.created), ..simulation(NOON) });
 
     let state = tempfile::tempdir().unwrap();
-    let setup = Setup::new(api.address, &state.path().join("state")).set("METRICS__NEW_SERIES_HOLD", "1s");
+    let setup = Setup::new(api.address, &state.path().join("state"))
+        .set("METRICS__NEW_SERIES_HOLD", "1s")
+        .set("METRICS__CREATED_LINES", "true");
     let daemon = setup.start();
     let truth = api.truth();
     let mut scrapes = daemon.scrape_until("the past", |scrape| durable(&scrape.samples) == truth);

@@ -25,6 +25,8 @@ pub struct Spelled {
     pub bounds: BoundTexts,
     /// What every line carries behind its own labels.
     pub constant: Arc<ConstantLabels>,
+    /// Whether OpenMetrics says of each series when it began to count.
+    pub created_lines: bool,
 }
 
 /// The bounds of every bucket schema as they stand between the quotes of `le`, `+Inf` last.
@@ -266,7 +268,7 @@ impl FamilySeries {
                     self.end_line(out, exemplars, 0);
                 }
             }
-            if format == Format::OpenMetrics {
+            if format == Format::OpenMetrics && spelled.created_lines {
                 writer::created(out, base, labels, entry.created_ms, constant);
             }
             if out.len() >= CHUNK {

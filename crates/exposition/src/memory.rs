@@ -50,6 +50,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             spelled: Spelled {
                 bounds: BoundTexts::new(&schemas),
                 constant: Arc::new(ConstantLabels::new(LabelSet::default())),
+                created_lines: false,
             },
             schemas,
             disabled: Arc::default(),
@@ -80,6 +81,14 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn set_disabled(&mut self, names: BTreeSet<String>) {
         if *self.disabled != names {
             self.disabled = Arc::new(names);
+            self.generation += 1;
+        }
+    }
+
+    /// Whether OpenMetrics has `_created` lines. There are none at first.
+    pub fn set_created_lines(&mut self, are_shown: bool) {
+        if self.spelled.created_lines != are_shown {
+            self.spelled.created_lines = are_shown;
             self.generation += 1;
         }
     }

@@ -133,6 +133,12 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.write_memory(|m| m.set_disabled(names));
     }
 
+    /// Whether every page of OpenMetrics from here on says when each series began to count, in a `_created` line. There are none
+    /// at first: Prometheus stores each of them as a series of its own.
+    pub fn set_created_lines(&self, are_shown: bool) {
+        self.write_memory(|m| m.set_created_lines(are_shown));
+    }
+
     /// Puts the series on every page from here on. To be called once the series have their starting values.
     pub fn publish(&self) {
         self.write_memory(SeriesMemory::publish);

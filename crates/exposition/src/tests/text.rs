@@ -52,7 +52,24 @@ fn the_text_page_is_exact() {
 
 #[test]
 fn the_open_metrics_page_is_exact() {
-    assert_eq!(series(&filled(), Format::OpenMetrics), include_str!("page.openmetrics"));
+    let exposition = filled();
+    exposition.set_created_lines(true);
+    assert_eq!(series(&exposition, Format::OpenMetrics), include_str!("page.openmetrics"));
+}
+
+#[test]
+fn times_of_creation_are_left_out_unless_they_are_asked_for() {
+    let exposition = filled();
+    let without: String = include_str!("page.openmetrics")
+        .lines()
+        .filter(|line| !line.contains("_created"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert_eq!(series(&exposition, Format::OpenMetrics), without);
+    exposition.set_created_lines(true);
+    assert_ne!(series(&exposition, Format::OpenMetrics), without, "the change is on the next page");
+    exposition.set_created_lines(false);
+    assert_eq!(series(&exposition, Format::OpenMetrics), without);
 }
 
 #[test]
