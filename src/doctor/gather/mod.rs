@@ -25,7 +25,7 @@ use super::{
     clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state, watched,
 };
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
+use crate::config::{Config, ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
 use crate::ledger::sqlite::upkeep::Contents;
 use crate::session::Stage;
 
@@ -71,12 +71,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     let answered =
         !asked.clocks.is_empty() || matches!(asked.agents, Some(Ok(_))) || matches!(asked.listing, Some(Ok(_)));
     if was_asked {
-        findings.extend(super::api::judge(&asked));
-        if answered {
-            findings.push(clock::judge(&asked.clocks, config.webhook.enabled));
-        }
-        findings.extend(routes::judge(&asked, config));
-        findings.extend(routes::paths(&asked));
+        findings.extend(answers(&asked, answered, config));
     }
     let page = listeners.page.as_ref().map(|page| Known {
         series: page.series,
@@ -138,6 +133,17 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
 
 fn contents(state: Option<&StateSeen>) -> Option<&Contents> {
     state?.glance.as_ref().ok()?.as_ref()?.contents.as_ref()
+}
+
+/// How the API and its routes are.
+fn answers(asked: &ApiSeen, answered: bool, config: &Config) -> Vec<Finding> {
+    let mut findings = super::api::judge(asked);
+    if answered {
+        findings.push(clock::judge(&asked.clocks, config.webhook.enabled));
+    }
+    findings.extend(routes::judge(asked, config));
+    findings.extend(routes::paths(asked));
+    findings
 }
 
 fn configuration(loaded: &Loaded) -> Finding {
