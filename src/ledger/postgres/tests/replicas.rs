@@ -245,13 +245,18 @@ fn commit_that_was_not_seen_by_its_holder_keeps_it_from_writing() {
         let one = start(&server.url(), "one", LONG).await;
         drop(one.counts().await);
         one.commit(vec![whole("a")]).await.unwrap();
+        let epoch = || server.sql("SELECT epoch FROM agntix_exporter.lease");
+        let before = epoch();
         server.sql(
             "UPDATE agntix_exporter.lease SET sequence = sequence + 1;
              INSERT INTO agntix_exporter.commits (sequence, epoch, news)
              SELECT sequence, epoch, '\\x01' FROM agntix_exporter.lease",
         );
-        assert!(one.commit(vec![whole("b")]).await.is_err());
-        assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "1");
+        match one.commit(vec![whole("b")]).await {
+            Err(_) => assert_eq!(server.sql("SELECT count(*) FROM agntix_exporter.counted").trim(), "1"),
+            // On a busy machine its lease may have run out meanwhile: then it has read all of it, and holds it anew.
+            Ok(_) => assert_ne!(epoch(), before, "it wrote without what it had not seen"),
+        }
         one.stop().await;
     });
 }
