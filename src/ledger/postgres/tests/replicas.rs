@@ -264,7 +264,13 @@ fn commit_that_was_not_seen_by_its_holder_keeps_it_from_writing() {
 #[test]
 #[ignore = "needs PostgreSQL (.ci/tools)"]
 fn holder_that_does_not_know_what_became_of_a_commit_shows_no_page_without_it() {
-    let server = Server::start();
+    // What waits for the standby and is cut may also be the renewal of the lease. Then the commit is answered, and it is tried anew.
+    let is_seen = (0..5).any(|_| page_after_a_commit_that_was_cut(&Server::start()));
+    assert!(is_seen, "no commit was cut");
+}
+
+/// `false` if the commit was answered.
+fn page_after_a_commit_that_was_cut(server: &Server) -> bool {
     let wait_for_standby = |name: &str| {
         server.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
         server.sql("SELECT pg_reload_conf()");
@@ -292,12 +298,12 @@ fn holder_that_does_not_know_what_became_of_a_commit_shows_no_page_without_it() 
             assert_eq!(started(page.await.as_ref()), Some(2), "an older page than another replica has served");
         };
         let (counted, ()) = tokio::join!(counting, losing);
-        assert!(counted.is_err());
         one.commit_at_last(vec![whole("b"), whole("c")]).await;
         assert_eq!(started(two.scrape().await.as_ref()), Some(3));
         one.stop().await;
         two.stop().await;
-    });
+        counted.is_err()
+    })
 }
 
 #[test]
