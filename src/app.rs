@@ -165,9 +165,7 @@ impl App {
             ExporterMetrics::new()?
         };
         let exposition = Arc::new(own.exposition(Arc::clone(&ledger_config.policy.bucket_schemas)));
-        exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
-        exposition.set_disabled(config.metrics.disabled.iter().cloned().collect());
-        exposition.set_created_lines(config.metrics.created_lines);
+        catalogue::configure(&exposition, &config.metrics);
         let status = Arc::new(Status::new(StatusSnapshot { started_at: clock.now(), ..StatusSnapshot::default() }));
         let outage = commits::Outage::default();
         let observer = commits::observer(Arc::clone(&exposition), own.clone(), Arc::clone(&status), outage.clone());

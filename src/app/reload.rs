@@ -147,9 +147,7 @@ impl Reload {
         if let Some(deliveries) = &self.deliveries {
             deliveries.reconfigure(ObservationConfig::from(&config));
         }
-        self.exposition.set_constant_labels(catalogue::static_labels(&config.metrics));
-        self.exposition.set_disabled(config.metrics.disabled.iter().cloned().collect());
-        self.exposition.set_created_lines(config.metrics.created_lines);
+        catalogue::configure(&self.exposition, &config.metrics);
         // There is no receiver unless the stream is followed.
         self.clients.send_replace(client);
         self.log_level.set(&config.log.level);

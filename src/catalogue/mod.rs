@@ -22,6 +22,14 @@ pub use freshness::Freshness;
 pub use own::{BUILD, ExporterMetrics, PROCESS, SHARED};
 pub use reference::reference;
 
+/// Has the page as the configuration says: which labels every line carries, which metrics are left off, and whether it says when each
+/// series began.
+pub fn configure(exposition: &Exposition, config: &MetricsConfig) {
+    exposition.set_constant_labels(static_labels(config));
+    exposition.set_disabled(config.disabled.iter().cloned().collect());
+    exposition.set_created_lines(config.created_lines);
+}
+
 /// The labels of `metrics.static_labels`, which every sample of every page carries. The ledger's keys do not have them.
 pub fn static_labels(config: &MetricsConfig) -> LabelSet {
     let names: Vec<&str> = config.static_labels.keys().map(String::as_str).collect();
