@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::certificates::{Authority, Certified};
 use crate::support::{Api, Daemon, Setup, free_address, tool, until};
@@ -47,43 +49,40 @@ impl Drop for Tinyproxy {
     }
 }
 
-/// Puts TLS in front of the API. It ends with the runtime.
-fn encrypted(api: SocketAddr, certified: &Certified, runtime: &tokio::runtime::Runtime) -> SocketAddr {
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certified.chain(), certified.private_key())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+/// Leads what comes to a free port of `host` to the API, by TLS if that is given. It ends with the runtime.
+fn in_front(host: &str, api: SocketAddr, tls: Option<TlsAcceptor>, runtime: &Runtime) -> SocketAddr {
+    let listener = runtime.block_on(tokio::net::TcpListener::bind((host, 0))).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let tls = tls.clone();
             tokio::spawn(async move {
-                let Ok(mut client) = acceptor.accept(client).await else { return };
-                let mut server = tokio::net::TcpStream::connect(api).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                let server = || async { tokio::net::TcpStream::connect(api).await.unwrap() };
+                let _ = if let Some(tls) = tls {
+                    let Ok(mut client) = tls.accept(client).await else { return };
+                    tokio::io::copy_bidirectional(&mut client, &mut server().await).await
+                } else {
+                    tokio::io::copy_bidirectional(&mut client, &mut server().await).await
+                };
             });
         }
     });
     address
 }
 
-/// Makes the API reachable by IPv6 as well. It ends with the runtime.
-fn by_ipv6(api: SocketAddr, runtime: &tokio::runtime::Runtime) -> SocketAddr {
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("[::1]:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    runtime.spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut server = tokio::net::TcpStream::connect(api).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-            });
-        }
-    });
-    address
+/// TLS as the certificate's owner speaks it.
+fn tls(certified: &Certified) -> TlsAcceptor {
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certified.chain(), certified.private_key())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// Sessions that are all over and analysed by now.
@@ -122,9 +121,9 @@ fn sessions_are_counted_through_a_proxy_and_its_failure_names_it() {
 #[ignore = "needs tinyproxy (.ci/tools)"]
 fn tls_goes_through_a_proxy_and_trusts_the_authority_of_the_file() {
     let (api, directory) = (Api::start(few()), tempfile::tempdir().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     let certified = Authority::new(directory.path(), "private").server_at("0.0.0.0");
-    let front = encrypted(api.address, &certified, &runtime);
+    let front = in_front("127.0.0.1", api.address, Some(tls(&certified)), &runtime);
     let proxy = Tinyproxy::start(directory.path(), front, "");
     let url = format!("http://{}", proxy.address);
     let setup = setup(&api, directory.path(), "https", front.port()).env("HTTPS_PROXY", &url);
@@ -168,8 +167,8 @@ fn proxy_that_wants_a_password_gets_it_and_is_named_without_it() {
 #[ignore = "needs tinyproxy (.ci/tools)"]
 fn addresses_of_ipv6_are_taken_for_the_api_the_proxy_and_the_exceptions() {
     let (api, directory) = (Api::start(few()), tempfile::tempdir().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let front = by_ipv6(api.address, &runtime);
+    let runtime = runtime();
+    let front = in_front("::1", api.address, None, &runtime);
     let free = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
     let proxy = Tinyproxy::start_at(free, directory.path(), front, "");
     let url = format!("http://{}", proxy.address);
