@@ -11,7 +11,7 @@ use simulator::{
     SimulatorConfig, Stranger, SystemClock,
 };
 
-use crate::support::{Api, Daemon, Setup, ledger, until};
+use crate::support::{Api, Daemon, Setup, free_address, ledger, until};
 
 /// A simulator with a few finished sessions, a place for files, and a daemon that would work.
 struct World {
@@ -159,7 +159,7 @@ fn a_missing_scope_is_said_with_its_name() {
 
 #[test]
 fn a_wrong_address_is_told_apart() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let api = Api::start(few());
     for (url, words) in [
         (format!("http://{free}"), vec!["connection refused".to_owned(), free.to_string()]),

@@ -188,7 +188,7 @@ fn addresses_of_ipv6_are_taken_for_the_api_the_proxy_and_the_exceptions() {
 #[test]
 fn proxy_in_effect_is_shown_and_what_is_none_is_a_mistake() {
     let (api, directory) = (Api::start(few()), tempfile::tempdir().unwrap());
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = free_address();
     let setup = setup(&api, directory.path(), "http", nobody.port());
     let through = |value: &str| setup.clone().env("HTTP_PROXY", value);
     let (code, shown) = through(&format!("http://me:opensesame@{nobody}")).argument("--config.check").run();

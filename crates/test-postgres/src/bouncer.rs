@@ -3,7 +3,8 @@
 
 use tempfile::TempDir;
 
-use crate::process::{Running, command, free_port, hand_over, listens, programs};
+use crate::port::free_port;
+use crate::process::{Running, command, hand_over, listens, programs};
 use crate::server::Server;
 
 /// A pooler on loopback. It knows the superuser of the server, and asks for no password.

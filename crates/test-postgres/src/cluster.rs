@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, Running, Signal, command, free_port, hand_over, libraries, listens, programs};
+use crate::port::free_port;
+use crate::process::{PATIENCE, Running, Signal, command, hand_over, libraries, listens, programs};
 use crate::server::sql;
 
 /// How long the primary may say nothing until another server takes its place. Patroni's own is 30 s.

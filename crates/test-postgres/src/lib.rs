@@ -14,6 +14,7 @@
 
 mod bouncer;
 mod cluster;
+mod port;
 mod process;
 mod server;
 mod shared;
@@ -21,6 +22,7 @@ mod tls;
 
 pub use bouncer::Bouncer;
 pub use cluster::Cluster;
+pub use port::free_port;
 pub use process::{Signal, command, hand_over, programs};
 pub use server::{Server, Setup};
 pub use shared::shared;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{PATIENCE, Running, Signal, command, free_port, hand_over, listens, programs, run};
+use crate::port::free_port;
+use crate::process::{PATIENCE, Running, Signal, command, hand_over, listens, programs, run};
 
 /// What differs from the usual server.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use simulator::{Clock as _, SimulatorConfig, SystemClock};
 
 use super::{environment, replicated, root, services, texts};
-use crate::support::{Api, Daemon, Setup, durable, free_address, signal, until};
+use crate::support::{Api, Daemon, Setup, durable, signal, until};
 
 /// What the entry point of PostgreSQL's image does: a new server, a password for its superuser, and begin.sh before anybody can connect.
 const ENTRY_POINT: &str = r#"#!/bin/sh
@@ -63,7 +63,7 @@ impl Containers {
             std::fs::create_dir(home.path().join(name)).unwrap();
         }
         test_postgres::hand_over(home.path());
-        Self { home, ports: [(); 2].map(|()| free_address().port()), running: [None, None] }
+        Self { home, ports: [(); 2].map(|()| test_postgres::free_port()), running: [None, None] }
     }
 
     fn path(&self, name: &str) -> PathBuf {
