@@ -35,9 +35,12 @@ catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writ
 - **Histograms** have `_bucket`, `_sum` and `_count`. `agntix_session_sentiment_score` has no `_sum`: scores can be
   negative, so a sum could decrease, and `rate()` would take that for a restart. The mean is
   `(sum(rate(agntix_session_sentiment_score_positive_total[1h])) - sum(rate(agntix_session_sentiment_score_negative_total[1h]))) / sum(rate(agntix_session_sentiment_score_bucket{le=\"+Inf\"}[1h]))`,
-  in either format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
+  in every format: OpenMetrics has no `_count` without a `_sum`, and there the `+Inf` bucket is the count.
 - **OpenMetrics** adds `# UNIT`, `_created` if `metrics.created_lines` is on (the time when a durable series was created) and exemplars with the `session_id` on
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
+- **Protobuf** (`io.prometheus.client.MetricFamily`, delimited) is for scrapers that ask for it by name, as Prometheus does with `scrape_protocols: [PrometheusProto]` or once native histograms are on. It has the
+  same values in classic buckets, the same units and exemplars, and without a line for it the time since when each counter and histogram counts: that of the series, or of the process for what is of the process.
+  It cannot leave out a sum: that of `agntix_session_sentiment_score` is not a number (NaN) there.
 - **Static labels.** Every series of an exporter, `process_…` included, also carries the labels of `metrics.static_labels`.
 - **Absent is not 0.** An unknown value has no series. Metrics that `metrics.disabled` names are counted and not shown; they are in the tables all the same.
 ";

@@ -1,6 +1,8 @@
 //! The series of one family of counters or histograms, stored for a scrape: the label bytes of all in one buffer, their
 //! counts in another, in the order in which they came. A series is never removed, so its place in either stays good.
 
+mod protobuf;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::hash::{BuildHasher, RandomState};
@@ -14,6 +16,7 @@ use crate::labels::ConstantLabels;
 use crate::negotiation::Format;
 use crate::series::SeriesState;
 use crate::{number, writer};
+use protobuf::LabelPairs;
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
@@ -21,7 +24,9 @@ pub const CHUNK: usize = 64 * 1024;
 /// What the lines of all families share.
 #[derive(Debug)]
 pub struct Spelled {
-    /// The bounds of the buckets.
+    /// The bounds of the buckets as numbers.
+    pub schemas: Arc<BucketSchemas>,
+    /// The bounds of the buckets as text.
     pub bounds: BoundTexts,
     /// What every line carries behind its own labels.
     pub constant: Arc<ConstantLabels>,
@@ -74,9 +79,23 @@ pub enum Applied {
 
 /// An exemplar as it stands on the page, and its time.
 #[derive(Debug)]
-struct ShownExemplar {
-    at_ms: i64,
-    text: Box<[u8]>,
+pub struct ShownExemplar {
+    /// In milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// On a page of OpenMetrics.
+    pub text: Box<[u8]>,
+    /// On a protobuf page.
+    pub message: Box<[u8]>,
+}
+
+/// What a page shows of a series.
+#[derive(Clone, Copy, Debug)]
+struct Shown<'a> {
+    series: u32,
+    entry: &'a Entry,
+    counts: &'a [u64],
+    /// The series under which it may have exemplars.
+    exemplars: Option<u32>,
 }
 
 /// The series of one family.
@@ -90,6 +109,8 @@ pub struct FamilySeries {
     index: HashTable<u32>,
     hasher: RandomState,
     held: HashMap<u32, Box<[u64]>>,
+    /// Only while protobuf pages are asked for.
+    pairs: Option<LabelPairs>,
     exemplars: HashMap<(u32, u16), ShownExemplar>,
 }
 
@@ -105,6 +126,7 @@ impl FamilySeries {
             index: HashTable::new(),
             hasher: RandomState::new(),
             held: HashMap::new(),
+            pairs: None,
             exemplars: HashMap::new(),
         }
     }
@@ -172,6 +194,9 @@ impl FamilySeries {
             width: u16::try_from(width).ok()?,
             schema: state.schema,
         };
+        if self.pairs.as_mut().is_some_and(|pairs| pairs.push(labels).is_none()) {
+            self.pairs = None;
+        }
         extend_tightly(&mut self.labels, labels);
         extend_tightly(&mut self.counts, &state.counts);
         extend_tightly(&mut self.entries, &[entry]);
@@ -230,14 +255,28 @@ impl FamilySeries {
     /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than the one there is left out:
     /// Prometheus takes the exemplars of a series only in the order of their timestamps, with a warning at each scrape
     /// about one that is not.
-    pub fn set_exemplar(&mut self, series: u32, bucket: u16, at_ms: i64, text: Box<[u8]>) {
+    pub fn set_exemplar(&mut self, series: u32, bucket: u16, exemplar: ShownExemplar) {
         match self.exemplars.entry((series, bucket)) {
-            Place::Occupied(shown) if shown.get().at_ms >= at_ms => {}
-            place => drop(place.insert_entry(ShownExemplar { at_ms, text })),
+            Place::Occupied(shown) if shown.get().at_ms >= exemplar.at_ms => {}
+            place => drop(place.insert_entry(exemplar)),
         }
     }
 
-    /// Appends the family to a page; nothing if it has no series. `hand_on` is given the buffer when it is large. It is
+    /// The series in the order of the page, as every format shows them.
+    fn shown(&self, with_exemplars: bool) -> impl Iterator<Item = Shown<'_>> {
+        let with_exemplars = with_exemplars && !self.exemplars.is_empty();
+        (0_u32..).zip(&self.entries).map(move |(series, entry)| {
+            let held = if self.held.is_empty() { None } else { self.held.get(&series) };
+            let counts = match held {
+                Some(held) => held,
+                None => self.counts_of(entry),
+            };
+            // A held series must not name what it does not show yet.
+            Shown { series, entry, counts, exemplars: (with_exemplars && held.is_none()).then_some(series) }
+        })
+    }
+
+    /// Appends the family to a page of text; nothing if it has no series. `hand_on` is given the buffer when it is large. It is
     /// generic, and the numbers are inlined, since a call for each line is felt on a large page.
     pub fn write(&self, out: &mut Vec<u8>, spelled: &Spelled, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
         if self.entries.is_empty() {
@@ -247,16 +286,8 @@ impl FamilySeries {
         writer::header(out, name, kind, help, format);
         let base = writer::family_name(name, kind, Format::OpenMetrics);
         let constant = &*spelled.constant;
-        for (series, entry) in (0_u32..).zip(&self.entries) {
+        for Shown { entry, counts, exemplars, .. } in self.shown(format == Format::OpenMetrics) {
             let labels = self.labels_of(entry);
-            let held = if self.held.is_empty() { None } else { self.held.get(&series) };
-            let counts = match held {
-                Some(held) => held,
-                None => self.counts_of(entry),
-            };
-            // A held series must not name what it does not show yet.
-            let exemplars =
-                (format == Format::OpenMetrics && held.is_none() && !self.exemplars.is_empty()).then_some(series);
             match kind {
                 Kind::Histogram { sum } => {
                     let bounds = spelled.bounds.of(entry.schema);

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::protobuf;
+
 /// The labels of a series as they stand between the braces of both text formats: `agent_id="a",language="en"`,
 /// values escaped, in the order of the family's descriptor. The text identifies a series within its family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -65,9 +67,14 @@ impl LabelSet {
 
 /// The values of a label set by its [text](LabelSet::as_str), as they were before they were escaped, in their order.
 pub fn values(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    pairs(text).map(|(_, value)| value)
+}
+
+/// The names and [`values`] of a label set by its text.
+pub fn pairs(text: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let (_, quoted) = rest.split_once("=\"")?;
+        let (name, quoted) = rest.split_once("=\"")?;
         let mut is_escaped = false;
         let end = quoted.find(|character| {
             let ends = character == '"' && !is_escaped;
@@ -75,8 +82,9 @@ pub fn values(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
             ends
         })?;
         let (value, after) = quoted.split_at_checked(end)?;
-        rest = after;
-        Some(unescape(value))
+        // The closing quote, and the comma before another label.
+        rest = after.get(1..).unwrap_or_default();
+        Some((name.trim_start_matches(','), unescape(value)))
     })
 }
 
@@ -107,6 +115,8 @@ pub struct ConstantLabels {
     pub(crate) to_bound: Box<[u8]>,
     /// The same for a series without labels of its own.
     pub(crate) to_bound_alone: Box<[u8]>,
+    /// As a protobuf page has them.
+    pub(crate) pairs: Box<[u8]>,
 }
 
 impl ConstantLabels {
@@ -118,7 +128,10 @@ impl ConstantLabels {
             text => (",", format!(",{text}}} "), format!("{{{text}}} ")),
         };
         let bytes = |text: String| text.into_bytes().into_boxed_slice();
+        let mut pairs = Vec::new();
+        protobuf::label_pairs(&mut pairs, labels.as_str());
         Self {
+            pairs: pairs.into_boxed_slice(),
             end: bytes(end),
             alone: bytes(alone),
             to_bound: bytes(format!("{comma}{text},le=\"")),

@@ -13,6 +13,7 @@ mod memory;
 pub mod negotiation;
 mod number;
 mod pages;
+mod protobuf;
 mod registry;
 mod series;
 #[cfg(test)]

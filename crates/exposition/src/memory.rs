@@ -6,17 +6,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::buckets::BucketSchemas;
-use crate::descriptor::{Family, Kind};
-use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries, Spelled};
+use crate::descriptor::{Descriptor, Family, Kind};
+use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries, ShownExemplar, Spelled};
 use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
 use crate::series::{Exemplar, SeriesKey, SeriesState};
-use crate::{number, writer};
+use crate::{number, protobuf, writer};
 
 /// The series of the families `F` and of the gauges `G`.
 #[derive(Debug)]
 pub struct SeriesMemory<F, G> {
-    schemas: Arc<BucketSchemas>,
     spelled: Spelled,
     disabled: Arc<BTreeSet<String>>,
     /// By their places in `F`.
@@ -24,6 +23,7 @@ pub struct SeriesMemory<F, G> {
     of: PhantomData<F>,
     gauges: Vec<Gauges<G>>,
     published: bool,
+    keeps_label_pairs: bool,
     generation: u64,
 }
 
@@ -51,13 +51,14 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
                 bounds: BoundTexts::new(&schemas),
                 constant: Arc::new(ConstantLabels::new(LabelSet::default())),
                 created_lines: false,
+                schemas,
             },
-            schemas,
             disabled: Arc::default(),
             families: F::ALL.iter().map(|family| FamilySeries::new(*family)).collect(),
             of: PhantomData,
             gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new() }).collect(),
             published: false,
+            keeps_label_pairs: false,
             generation: 0,
         }
     }
@@ -116,7 +117,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         for state in states {
             let family = state.key.family;
             let Some(memory) = self.families.get_mut(family.place()) else { continue };
-            match memory.apply(state, &self.schemas) {
+            match memory.apply(state, &self.spelled.schemas) {
                 Applied::Taken => {}
                 Applied::Decreased => {
                     tracing::error!(
@@ -141,7 +142,8 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             if let (Some(series), Some(text)) =
                 (memory.find(key.labels.as_str()), writer::exemplar(label, &id, value, at_ms))
             {
-                memory.set_exemplar(series, bucket, at_ms, text);
+                let message = protobuf::exemplar(label, &id, value, at_ms).into_boxed_slice();
+                memory.set_exemplar(series, bucket, ShownExemplar { at_ms, text, message });
             }
         }
     }
@@ -151,6 +153,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         let empty = F::ALL.iter().map(|family| FamilySeries::new(*family)).collect();
         let before: Vec<FamilySeries> = std::mem::replace(&mut self.families, empty);
         self.generation += 1;
+        self.keep_label_pairs(self.keeps_label_pairs);
         self.apply(states, Vec::new());
         let pairs = F::ALL.iter().zip(before.iter().zip(&self.families));
         pairs
@@ -164,7 +167,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn visit(&self, family: F, visitor: &mut impl FnMut(&str, &[f64], &[u64])) {
         let Some(memory) = self.families.get(family.place()) else { return };
         memory.visit(&mut |labels, schema, counts| {
-            visitor(labels, self.schemas.get(schema).map_or(&[], |schema| &schema.bounds), counts);
+            visitor(labels, self.spelled.schemas.get(schema).map_or(&[], |schema| &schema.bounds), counts);
         });
     }
 
@@ -211,13 +214,20 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         }
         let is_shown = |name: &str| !self.disabled.contains(name);
         for (family, _) in self.families.iter().zip(F::ALL).filter(|(_, of)| is_shown(of.descriptor().name)) {
-            family.write(out, &self.spelled, format, hand_on);
+            match format {
+                Format::Text | Format::OpenMetrics => family.write(out, &self.spelled, format, hand_on),
+                Format::Protobuf => family.write_protobuf(out, &self.spelled, hand_on),
+            }
         }
         for Gauges { family, series } in &self.gauges {
             if series.is_empty() || !is_shown(family.descriptor().name) {
                 continue;
             }
             let descriptor = family.descriptor();
+            if format == Format::Protobuf {
+                self.write_gauges(out, descriptor, series, hand_on);
+                continue;
+            }
             writer::header(out, descriptor.name, Kind::Gauge, descriptor.help, format);
             for (labels, value) in series {
                 writer::sample(out, descriptor.name, "", labels.as_str().as_bytes(), &self.spelled.constant);
@@ -226,6 +236,44 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
                 if out.len() >= CHUNK {
                     hand_on(out);
                 }
+            }
+        }
+    }
+
+    fn write_gauges(
+        &self,
+        out: &mut Vec<u8>,
+        Descriptor { name, kind, help, .. }: Descriptor,
+        series: &[(LabelSet, f64)],
+        hand_on: &mut impl FnMut(&mut Vec<u8>),
+    ) {
+        let mut metrics = Vec::new();
+        let mut pairs = Vec::new();
+        for (labels, value) in series {
+            pairs.clear();
+            protobuf::label_pairs(&mut pairs, labels.as_str());
+            protobuf::metric(&mut metrics, &pairs, &self.spelled.constant.pairs, &protobuf::Gauge(*value));
+        }
+        protobuf::family(out, name, kind, help, metrics.len());
+        out.append(&mut metrics);
+        if out.len() >= CHUNK {
+            hand_on(out);
+        }
+    }
+
+    /// Whether the labels are kept as protobuf pages have them.
+    pub fn keeps_label_pairs(&self) -> bool {
+        self.keeps_label_pairs
+    }
+
+    /// Keeps the labels as protobuf pages have them, or no longer: that makes these pages faster to write and costs memory.
+    pub fn keep_label_pairs(&mut self, are_kept: bool) {
+        self.keeps_label_pairs = are_kept;
+        for family in &mut self.families {
+            if are_kept {
+                family.keep_label_pairs();
+            } else {
+                family.forget_label_pairs();
             }
         }
     }

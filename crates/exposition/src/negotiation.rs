@@ -10,17 +10,22 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
+    /// `MetricFamily` messages of `io.prometheus.client`, each behind its length.
+    Protobuf,
 }
 
 impl Format {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Text, Self::OpenMetrics];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::OpenMetrics, Self::Protobuf];
 
     /// The `Content-Type` of the answer. Prometheus 3 fails a scrape without a good one.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -52,33 +57,50 @@ impl Encoding {
 
 /// The best format for this `Accept` header (RFC 9110, 12.5.1): the highest weight wins, then the range that names the
 /// format more closely, then the earlier one. OpenMetrics must be version 1.0.0 or leave it open; text may be 0.0.4,
-/// 1.0.0 (which 0.0.4 is a case of, names being plain) or open.
+/// 1.0.0 (which 0.0.4 is a case of, names being plain) or open. Protobuf must be asked for by name, with its message and as
+/// delimited messages: no range gives bytes to somebody who may want to read them. Names need no escaping, so that
+/// `escaping` is answered by any format.
 pub fn format(accept: Option<&str>) -> Format {
     let Some(accept) = accept else { return Format::Text };
-    let text = preference(accept, "text", "plain", &["0.0.4", "1.0.0"]);
-    let open_metrics = preference(accept, "application", "openmetrics-text", &["1.0.0"]);
-    match open_metrics {
-        Some(preference) if Some(preference) > text => Format::OpenMetrics,
-        _ => Format::Text,
-    }
+    let wanted = |format, media_type: [&str; 2], takes: &dyn Fn(&Element<'_>) -> bool| {
+        preference(accept, media_type, takes).map(|preference| (preference, format))
+    };
+    let version = |versions: &'static [&str]| move |e: &Element<'_>| e.version.is_none_or(|v| versions.contains(&v));
+    let protobuf = preference(accept, ["application", "vnd.google.protobuf"], &|element| {
+        element.proto == Some("io.prometheus.client.MetricFamily")
+            && element.encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("delimited"))
+    });
+    [
+        protobuf.filter(|preference| preference.1 == NAMED).map(|preference| (preference, Format::Protobuf)),
+        wanted(Format::OpenMetrics, ["application", "openmetrics-text"], &version(&["", "1.0.0"])),
+        wanted(Format::Text, ["text", "plain"], &version(&["", "0.0.4", "1.0.0"])),
+    ]
+    .into_iter()
+    .flatten()
+    .max_by_key(|(preference, _)| *preference)
+    .map_or(Format::Text, |(_, format)| format)
 }
+
+/// How closely a range names a media type that it names.
+const NAMED: u8 = 2;
 
 /// Weight in thousandths, closeness, and place in the header (later is less).
 type Preference = (u16, u8, std::cmp::Reverse<usize>);
 
-/// How much a client wants a media type; `None` if it does not accept it.
-fn preference(accept: &str, kind: &str, subtype: &str, versions: &[&str]) -> Option<Preference> {
+/// How much a client wants a media type; `None` if it does not accept it. An element that names it counts only if its
+/// parameters are such as `takes` wants.
+fn preference(accept: &str, [kind, subtype]: [&str; 2], takes: &dyn Fn(&Element<'_>) -> bool) -> Option<Preference> {
     // The closest range decides, as `text/plain;q=0, */*` means everything but text/plain; among equals the heaviest.
     let best = elements(accept)
         .enumerate()
         .filter_map(|(place, element)| {
-            let (range, version) = (element.value, element.version.unwrap_or_default());
+            let range = element.value;
             let (range_kind, range_subtype) = range.split_once('/')?;
             let closeness = if range_kind.eq_ignore_ascii_case(kind) && range_subtype.eq_ignore_ascii_case(subtype) {
-                if !version.is_empty() && !versions.contains(&version) {
+                if !takes(&element) {
                     return None;
                 }
-                2
+                NAMED
             } else if range_kind.eq_ignore_ascii_case(kind) && range_subtype == "*" {
                 1
             } else if range == "*/*" {
@@ -117,6 +139,8 @@ pub fn encoding(accept: Option<&str>) -> Encoding {
 struct Element<'a> {
     value: &'a str,
     version: Option<&'a str>,
+    proto: Option<&'a str>,
+    encoding: Option<&'a str>,
     weight: u16,
 }
 
@@ -125,12 +149,14 @@ fn elements(header: &str) -> impl Iterator<Item = Element<'_>> {
     header.split(',').filter_map(|element| {
         let mut parts = element.split(';').map(str::trim);
         let value = parts.next().filter(|v| !v.is_empty())?;
-        let mut found = Element { value, version: None, weight: 1000 };
+        let mut found = Element { value, version: None, proto: None, encoding: None, weight: 1000 };
         for (name, value) in parts.filter_map(|p| p.split_once('=')) {
             let value = value.trim().trim_matches('"');
             match name.trim().to_ascii_lowercase().as_str() {
                 "q" => found.weight = weight(value)?,
                 "version" => found.version = Some(value),
+                "proto" => found.proto = Some(value),
+                "encoding" => found.encoding = Some(value),
                 _ => {}
             }
         }
@@ -146,24 +172,29 @@ fn weight(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What Prometheus 2.42 sends.
     const PROMETHEUS_2_42: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
     /// What Prometheus 3.5 sends.
     const PROMETHEUS_3_5: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    /// What Prometheus 2.42 sends once native histograms are on.
+    const PROTOBUF_FIRST_2_42: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
     /// What Prometheus 3.5 sends once native histograms are on.
     const PROTOBUF_FIRST: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
     #[test]
     fn format_follows_the_accept_header() {
-        use Format::{OpenMetrics, Text};
+        use Format::{OpenMetrics, Protobuf, Text};
         for (accept, expected) in [
             (None, Text),
             (Some(""), Text),
             (Some(PROMETHEUS_2_42), OpenMetrics),
             (Some(PROMETHEUS_3_5), OpenMetrics),
-            (Some(PROTOBUF_FIRST), OpenMetrics),
+            (Some(PROTOBUF_FIRST), Protobuf),
+            (Some(PROTOBUF_FIRST_2_42), Protobuf),
             (Some("*/*"), Text),
             (Some("text/*"), Text),
             (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Text),
@@ -182,6 +213,57 @@ mod tests {
             (Some(";;;,,=,q"), Text),
         ] {
             assert_eq!(format(accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn protobuf_is_for_those_who_name_it_with_its_message_and_as_delimited() {
+        const NAME: &str = "application/vnd.google.protobuf";
+        const PROTO: &str = "proto=io.prometheus.client.MetricFamily";
+        use Format::{OpenMetrics, Protobuf, Text};
+        for (accept, expected) in [
+            (format!("{NAME};{PROTO};encoding=delimited"), Protobuf),
+            (format!("{NAME}; encoding=delimited ;escaping=allow-utf-8; q=0.4; {PROTO}"), Protobuf),
+            (format!("{NAME};{PROTO};encoding=delimited;escaping=underscores, */*"), Protobuf),
+            (format!("{NAME};{PROTO};encoding=delimited, */*;q=0.9"), Protobuf),
+            (
+                "Application/Vnd.Google.Protobuf;PROTO=\"io.prometheus.client.MetricFamily\";Encoding=\"Delimited\""
+                    .to_owned(),
+                Protobuf,
+            ),
+            (format!("{NAME};{PROTO};encoding=delimited;q=0.4, text/plain;q=0.5"), Text),
+            (format!("{NAME};{PROTO};encoding=delimited;q=0.6, text/plain;q=0.5"), Protobuf),
+            (format!("{NAME};{PROTO};encoding=delimited, application/openmetrics-text"), Protobuf),
+            (format!("application/openmetrics-text, {NAME};{PROTO};encoding=delimited"), OpenMetrics),
+            (format!("{NAME};{PROTO};encoding=delimited;q=0, */*;q=0.1"), Text),
+            (format!("{NAME};{PROTO};encoding=delimited;q=2"), Text),
+            // Encodings that we do not have, beside one that we have.
+            (format!("{NAME};{PROTO};encoding=text"), Text),
+            (format!("{NAME};{PROTO};encoding=compact-text, application/openmetrics-text;q=0.1"), OpenMetrics),
+            (format!("{NAME};{PROTO};encoding=text;q=0.9, {NAME};{PROTO};encoding=delimited;q=0.2"), Protobuf),
+            (format!("{NAME};{PROTO}"), Text),
+            (format!("{NAME};encoding=delimited"), Text),
+            (format!("{NAME};proto=io.prometheus.client.Metric;encoding=delimited"), Text),
+            (NAME.to_owned(), Text),
+            ("application/*".to_owned(), OpenMetrics),
+            ("*/*".to_owned(), Text),
+            ("text/plain;q=0, application/openmetrics-text;q=0, */*".to_owned(), Text),
+        ] {
+            assert_eq!(format(Some(&accept)), expected, "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_has_an_answer_and_protobuf_is_only_given_to_those_who_name_it(
+            accept in "(application/vnd\\.google\\.protobuf|application/openmetrics-text|text/plain|\\*/\\*|[;,=q\"/*. 0-9]{0,3}|proto=io\\.prometheus\\.client\\.MetricFamily|encoding=(delimited|text)|q=[01]\\.[0-9]|\\PC{0,3}|[;,]){0,16}"
+        ) {
+            let format = format(Some(&accept));
+            let names = |text: &str| accept.to_ascii_lowercase().contains(text);
+            if format == Format::Protobuf {
+                prop_assert!(names("application/vnd.google.protobuf") && names("encoding=delimited"), "{}", accept);
+            }
+            encoding(Some(&accept));
         }
     }
 

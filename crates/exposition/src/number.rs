@@ -1,4 +1,4 @@
-//! Numbers as both text formats spell them. One value has one spelling, always: `le="1"` and `le="1.0"` would be two
+//! Numbers as both text formats spell them, and as a reader of the text has them. One value has one spelling, always: `le="1"` and `le="1.0"` would be two
 //! series to Prometheus.
 
 /// Appends an integer.
@@ -26,6 +26,23 @@ pub fn scaled(out: &mut Vec<u8>, value: u64, scale: u64) {
         fraction %= digit;
         digit /= 10;
     }
+}
+
+/// The double that is nearest to `value / scale`: what a reader of [`scaled`] has.
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "both readers of a text and this round to the nearest double")]
+pub fn nearest(value: u64, scale: u64) -> f64 {
+    // Up to here both are exact, so that the quotient is rounded once.
+    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    if scale <= 1 {
+        return value as f64;
+    }
+    if value <= EXACT {
+        return value as f64 / scale as f64;
+    }
+    let mut text = Vec::new();
+    scaled(&mut text, value, scale);
+    std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(value as f64 / scale as f64)
 }
 
 /// Appends a point in time, given in milliseconds since the Unix epoch, as Unix seconds.
@@ -115,6 +132,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_sum_is_the_double_that_its_text_reads_as(value: u64, shift in 0_u32..64, digits in 0_u32..10) {
+            let (value, scale) = (value >> shift, 10_u64.pow(digits));
+            let read: f64 = text(|o| scaled(o, value, scale)).parse().unwrap();
+            prop_assert_eq!(nearest(value, scale).to_bits(), read.to_bits());
+        }
+
         #[test]
         fn any_gauge_reads_back_the_same(value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO) {
             let read: f64 = text(|o| float(o, value)).parse().unwrap();

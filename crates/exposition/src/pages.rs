@@ -42,7 +42,7 @@ pub struct Exposition<F, G> {
     beside_series: Registry,
     memory: RwLock<SeriesMemory<F, G>>,
     /// One for each format and encoding. Concurrent scrapes of a new generation wait at its lock, and one of them renders.
-    variants: [Mutex<Option<Rendered>>; 6],
+    variants: [Mutex<Option<Rendered>>; Format::ALL.len() * Encoding::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -250,13 +250,30 @@ impl<F: Family, G: Family> Exposition<F, G> {
     }
 
     fn forget_unused(&self, wanted: usize, now: Instant) {
+        let mut protobuf = false;
         for (place, slot) in self.variants.iter().enumerate() {
             if place != wanted
                 && let Ok(mut slot) = slot.try_lock()
                 && slot.as_ref().is_some_and(|r| now.saturating_duration_since(r.asked_at) > KEEP)
             {
                 *slot = None;
+                protobuf |= is_protobuf(place);
             }
+        }
+        if protobuf {
+            self.forget_label_pairs(wanted);
+        }
+    }
+
+    /// Unless another protobuf page is there, or is being made.
+    fn forget_label_pairs(&self, wanted: usize) {
+        let is_needed = |(place, slot): (usize, &Mutex<Option<Rendered>>)| {
+            is_protobuf(place) && (place == wanted || slot.try_lock().map_or(true, |slot| slot.is_some()))
+        };
+        if !self.variants.iter().enumerate().any(is_needed)
+            && let Ok(mut memory) = self.memory.try_write()
+        {
+            memory.keep_label_pairs(false);
         }
     }
 
@@ -282,6 +299,9 @@ impl<F: Family, G: Family> Exposition<F, G> {
     fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
         let mut part = PartCompressor::new(encoding)?;
         let mut failed = None;
+        if format == Format::Protobuf && !self.read_memory(SeriesMemory::keeps_label_pairs) {
+            self.write_memory(|memory| memory.keep_label_pairs(true));
+        }
         let generation = self.read_memory(|memory| {
             let mut buffer = match encoding {
                 Encoding::Identity => written_over(old),
@@ -312,7 +332,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
     }
 
     // After a panic while a lock was held the pages stay as they are: every change leaves them well-formed.
-    fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory<F, G>) -> T) -> T {
+    pub(crate) fn read_memory<T>(&self, f: impl FnOnce(&SeriesMemory<F, G>) -> T) -> T {
         f(&self.memory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -346,13 +366,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn variant(format: Format, encoding: Encoding) -> usize {
-    let format = usize::from(format == Format::OpenMetrics);
-    let encoding = match encoding {
-        Encoding::Identity => 0,
-        Encoding::Gzip => 1,
-        Encoding::Zstd => 2,
-    };
-    format * 3 + encoding
+    format as usize * Encoding::ALL.len() + encoding as usize
+}
+
+fn is_protobuf(variant: usize) -> bool {
+    variant / Encoding::ALL.len() == Format::Protobuf as usize
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The metrics of a `prometheus` registry on a page of either format.
+//! The metrics of a `prometheus` registry on a page of any format.
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
@@ -6,28 +6,81 @@ use crate::descriptor::Kind;
 use crate::labels::{ConstantLabels, LabelSet};
 use crate::memory::Shared;
 use crate::negotiation::Format;
+use crate::protobuf::{self, Timestamp};
 use crate::{number, writer};
 
 /// Appends these families, and what ends the page.
 pub fn write(out: &mut Vec<u8>, families: &[MetricFamily], shared: &Shared, format: Format) {
-    for family in families.iter().filter(|family| !shared.disabled.contains(family.name())) {
-        write_family(out, family, &shared.constant, format);
+    let began = process_began(families);
+    for family in families {
+        if family.get_metric().is_empty() || shared.disabled.contains(family.name()) {
+            continue;
+        }
+        match format {
+            Format::Text | Format::OpenMetrics => write_family(out, family, &shared.constant, format),
+            Format::Protobuf => write_message(out, family, &shared.constant, began),
+        }
     }
     if format == Format::OpenMetrics {
         out.extend_from_slice(b"# EOF\n");
     }
 }
 
-fn write_family(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, format: Format) {
-    let kind = match family.get_field_type() {
+fn kind_of(family: &MetricFamily) -> Kind {
+    match family.get_field_type() {
         MetricType::COUNTER => Kind::Counter,
         MetricType::HISTOGRAM => Kind::Histogram { sum: true },
         // The crate has no metrics of the other two types; a value without a type reads best as a gauge.
         MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
-    };
-    if family.get_metric().is_empty() {
-        return;
     }
+}
+
+/// What a registry counts, it counts since the process began: that is when a protobuf page says that its counters began. Systems
+/// without such a metric do not say it.
+fn process_began(families: &[MetricFamily]) -> Option<Timestamp> {
+    let began = families.iter().find(|family| family.name() == "process_start_time_seconds")?;
+    let seconds = began.get_metric().first()?.get_gauge().get_value();
+    #[expect(clippy::cast_possible_truncation, reason = "a number that is no time saturates")]
+    Some(Timestamp::from_ms((seconds * 1_000.0) as i64))
+}
+
+fn write_message(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, created: Option<Timestamp>) {
+    let kind = kind_of(family);
+    let mut metrics = Vec::with_capacity(1024);
+    let mut own = Vec::new();
+    for metric in family.get_metric() {
+        own.clear();
+        protobuf::label_pairs(&mut own, labels(metric).as_str());
+        let (metrics, own, constant) = (&mut metrics, &own, &constant.pairs);
+        match kind {
+            Kind::Counter => {
+                let value = metric.get_counter().get_value();
+                protobuf::metric(metrics, own, constant, &protobuf::Counter { value, exemplar: None, created });
+            }
+            Kind::Gauge => protobuf::metric(metrics, own, constant, &protobuf::Gauge(metric.get_gauge().get_value())),
+            Kind::Histogram { .. } => {
+                let histogram = metric.get_histogram();
+                let buckets = histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
+                let histogram = protobuf::Histogram {
+                    count: histogram.get_sample_count(),
+                    sum: histogram.get_sample_sum(),
+                    buckets: buckets.map(|bucket| protobuf::Bucket {
+                        count: bucket.cumulative_count(),
+                        bound: bucket.upper_bound(),
+                        exemplar: None,
+                    }),
+                    created,
+                };
+                protobuf::metric(metrics, own, constant, &histogram);
+            }
+        }
+    }
+    protobuf::family(out, family.name(), kind, family.help(), metrics.len());
+    out.append(&mut metrics);
+}
+
+fn write_family(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, format: Format) {
+    let kind = kind_of(family);
     let name = family.name();
     writer::header(out, name, kind, family.help(), format);
     for metric in family.get_metric() {

@@ -1,4 +1,4 @@
-//! How a metric is spelled on a page, in both text formats: headers, samples, exemplars.
+//! How a metric is spelled on a page, in both text formats: headers, samples, exemplars. `protobuf` writes the third.
 //!
 //! The series in memory and the metrics of a registry are both written by it, so that the two cannot differ.
 

@@ -61,6 +61,15 @@ async fn metrics_follow_the_headers() {
     let mut plain = String::new();
     flate2::bufread::GzDecoder::new(&body[..]).read_to_string(&mut plain).unwrap();
     assert!(plain.ends_with("# EOF\n"));
+
+    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let accept = [("accept", &*format!("{protobuf};escaping=allow-utf-8;q=0.7,text/plain;q=0.3"))];
+    let (answer, body) = ask(&router, Method::GET, "/metrics", &accept).await;
+    assert_eq!(header(&answer, "content-type"), protobuf.replace(';', "; "));
+    assert_eq!(header(&answer, "vary"), "Accept, Accept-Encoding");
+    assert_eq!(header(&answer, "content-length"), body.len().to_string());
+    let has = |wanted: &[u8]| body.windows(wanted.len()).any(|window| window == wanted);
+    assert!(has(b"\x0a\x08agent_id\x12\x06agent2") && has(b"agntix_session_languages_total"));
 }
 
 #[tokio::test]

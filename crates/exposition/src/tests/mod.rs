@@ -2,6 +2,7 @@
 
 mod compression;
 mod parse;
+mod protobuf;
 mod shown;
 mod text;
 
@@ -14,6 +15,9 @@ use crate::negotiation::{Encoding, Format};
 use crate::{
     BucketSchema, BucketSchemaId, BucketSchemas, Descriptor, Family, LabelSet, Page, Part, SeriesKey, SeriesState,
 };
+
+/// The formats that can be read as text.
+const TEXTS: [Format; 2] = [Format::Text, Format::OpenMetrics];
 
 type Exposition = crate::Exposition<Jobs, Queues>;
 

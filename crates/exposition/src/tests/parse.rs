@@ -1,11 +1,23 @@
 //! A small reader of both text formats, written from their grammar and not from the writer.
 
+use std::iter::Peekable;
+use std::str::Chars;
+
 /// One line of samples.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub name: String,
     pub labels: Vec<(String, String)>,
     pub value: String,
+    pub exemplar: Option<Exemplar>,
+}
+
+/// What stands behind a sample in OpenMetrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    pub labels: Vec<(String, String)>,
+    pub value: String,
+    pub at: String,
 }
 
 /// All samples of a page. Panics on what is neither a comment nor a sample.
@@ -19,6 +31,21 @@ fn sample(line: &str) -> Sample {
     while let Some(c) = rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
         name.push(c);
     }
+    let labels = labels(&mut rest, line);
+    assert_eq!(rest.next(), Some(' '), "{line}");
+    let value: String = std::iter::from_fn(|| rest.next_if(|c| *c != ' ')).collect();
+    let exemplar = rest.next().map(|_| {
+        assert_eq!((rest.next(), rest.next()), (Some('#'), Some(' ')), "{line}");
+        let labels = self::labels(&mut rest, line);
+        assert_eq!(rest.next(), Some(' '), "{line}");
+        let rest: String = rest.collect();
+        let (value, at) = rest.split_once(' ').unwrap();
+        Exemplar { labels, value: value.to_owned(), at: at.to_owned() }
+    });
+    Sample { name, labels, value, exemplar }
+}
+
+fn labels(rest: &mut Peekable<Chars<'_>>, line: &str) -> Vec<(String, String)> {
     let mut labels = Vec::new();
     if rest.next_if_eq(&'{').is_some() {
         while rest.next_if_eq(&'}').is_none() {
@@ -44,7 +71,5 @@ fn sample(line: &str) -> Sample {
             rest.next_if_eq(&',');
         }
     }
-    assert_eq!(rest.next(), Some(' '), "{line}");
-    let value = rest.collect::<String>().split(' ').next().unwrap_or_default().to_owned();
-    Sample { name, labels, value }
+    labels
 }

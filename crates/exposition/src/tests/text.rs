@@ -7,7 +7,7 @@ use crate::Exemplar;
 
 const MAIL: [&str; 2] = ["outgoing", "mail"];
 
-fn filled() -> Exposition {
+pub fn filled() -> Exposition {
     let exposition = exposition();
     let finished = key(Jobs::Finished, &["a\"b\\c\nd", "call", "done"]);
     let held = key(Jobs::Finished, &["b", "call", "none"]);
@@ -94,7 +94,7 @@ fn the_registry_ends_the_page() {
 fn constant_labels_are_on_every_sample_and_nowhere_else() {
     let constant = [("site".to_owned(), "a\"b\\c\nd".to_owned()), ("zone".to_owned(), "é".to_owned())];
     let labels = || LabelSet::new(&["site", "zone"], constant.iter().map(|(_, value)| value.as_str()));
-    for format in Format::ALL {
+    for format in TEXTS {
         let exposition = filled();
         let whole = || String::from_utf8(page(&exposition, format, Encoding::Identity).to_vec()).unwrap();
         let without = whole();
@@ -120,7 +120,7 @@ fn constant_labels_are_on_every_sample_and_nowhere_else() {
 
 #[test]
 fn every_family_is_on_the_page_once_with_its_lines_together() {
-    for format in Format::ALL {
+    for format in TEXTS {
         let text = String::from_utf8(page(&filled(), format, Encoding::Identity).to_vec()).unwrap();
         let types: Vec<&str> = text.lines().filter(|l| l.starts_with("# TYPE ")).collect();
         let distinct: std::collections::BTreeSet<_> = types.iter().collect();
@@ -167,7 +167,7 @@ proptest! {
         let exposition = exposition();
         exposition.apply(&[counter(Jobs::Failures, &[&values[0], &values[1]], 7)], Vec::new());
         exposition.publish();
-        for format in Format::ALL {
+        for format in TEXTS {
             let samples = parse::samples(&series(&exposition, format));
             let sample = samples.iter().find(|s| s.name == "jobs_failures_total").unwrap();
             let expected: Vec<(String, String)> = ["queue", "reason"]

@@ -1,0 +1,364 @@
+//! The messages of a protobuf page: `MetricFamily` of `io/prometheus/client/metrics.proto` as `prometheus/client_model` publishes
+//! it, each behind its length. Only what our pages have of it is here, and nothing reads: a general library builds every
+//! message in memory before it is written, which costs more than the page.
+//!
+//! A message is written behind its length, so that every part says first how long it will be.
+
+use crate::descriptor::{Kind, unit};
+use crate::labels;
+
+/// Prometheus has a NaN of its own for "this series has ended": of all others this is the one that its parsers give.
+const NAN: u64 = 0x7ff8_0000_0000_0001;
+
+/// Fields by number and wire type, as they stand before their values.
+mod tag {
+    // MetricFamily
+    pub const NAME: u8 = 1 << 3 | 2;
+    pub const HELP: u8 = 2 << 3 | 2;
+    pub const TYPE: u8 = 3 << 3;
+    pub const METRIC: u8 = 4 << 3 | 2;
+    pub const UNIT: u8 = 5 << 3 | 2;
+    // Metric
+    pub const LABEL: u8 = 1 << 3 | 2;
+    pub const GAUGE: u8 = 2 << 3 | 2;
+    pub const COUNTER: u8 = 3 << 3 | 2;
+    pub const HISTOGRAM: u8 = 7 << 3 | 2;
+    // LabelPair
+    pub const LABEL_NAME: u8 = 1 << 3 | 2;
+    pub const LABEL_VALUE: u8 = 2 << 3 | 2;
+    // Gauge and Counter
+    pub const VALUE: u8 = 1 << 3 | 1;
+    pub const COUNTER_EXEMPLAR: u8 = 2 << 3 | 2;
+    pub const COUNTER_CREATED: u8 = 3 << 3 | 2;
+    // Histogram
+    pub const SAMPLE_COUNT: u8 = 1 << 3;
+    pub const SAMPLE_SUM: u8 = 2 << 3 | 1;
+    pub const BUCKET: u8 = 3 << 3 | 2;
+    pub const HISTOGRAM_CREATED: u8 = 15 << 3 | 2;
+    // Bucket
+    pub const CUMULATIVE_COUNT: u8 = 1 << 3;
+    pub const UPPER_BOUND: u8 = 2 << 3 | 1;
+    pub const BUCKET_EXEMPLAR: u8 = 3 << 3 | 2;
+    // Exemplar
+    pub const EXEMPLAR_LABEL: u8 = 1 << 3 | 2;
+    pub const EXEMPLAR_VALUE: u8 = 2 << 3 | 1;
+    pub const EXEMPLAR_TIMESTAMP: u8 = 3 << 3 | 2;
+    // google.protobuf.Timestamp
+    pub const SECONDS: u8 = 1 << 3;
+    pub const NANOS: u8 = 2 << 3;
+}
+
+/// How long a double is with its tag.
+const DOUBLE: usize = 9;
+
+/// What a metric has: the one field that its type wants.
+pub trait Value {
+    /// The field of `Metric` that it is.
+    const TAG: u8;
+
+    /// How long [`write`](Self::write) will be.
+    fn len(&self) -> usize;
+
+    /// Appends the message.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// The value of a gauge.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauge(pub f64);
+
+impl Value for Gauge {
+    const TAG: u8 = tag::GAUGE;
+
+    fn len(&self) -> usize {
+        DOUBLE
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        double(out, tag::VALUE, self.0);
+    }
+}
+
+/// The value of a counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter<'a> {
+    /// What it has counted.
+    pub value: f64,
+    /// As [`exemplar`] wrote it.
+    pub exemplar: Option<&'a [u8]>,
+    /// When it began to count.
+    pub created: Option<Timestamp>,
+}
+
+impl Value for Counter<'_> {
+    const TAG: u8 = tag::COUNTER;
+
+    #[inline]
+    fn len(&self) -> usize {
+        DOUBLE + optional(self.exemplar.map(<[u8]>::len)) + optional(self.created.map(Timestamp::len))
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        double(out, tag::VALUE, self.value);
+        if let Some(exemplar) = self.exemplar {
+            bytes(out, tag::COUNTER_EXEMPLAR, exemplar);
+        }
+        if let Some(created) = self.created {
+            created.write(out, tag::COUNTER_CREATED);
+        }
+    }
+}
+
+/// The value of a histogram with classic buckets.
+#[derive(Clone, Debug)]
+pub struct Histogram<B> {
+    /// All observations.
+    pub count: u64,
+    /// Their sum; not a number where they have none.
+    pub sum: f64,
+    /// The buckets in the order of their bounds. That of `+Inf` is only there for its exemplar, as its count is `count`.
+    pub buckets: B,
+    /// When it began to count.
+    pub created: Option<Timestamp>,
+}
+
+/// A bucket of a histogram.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket<'a> {
+    /// Observations of at most `bound`.
+    pub count: u64,
+    /// The upper bound, inclusive.
+    pub bound: f64,
+    /// As [`exemplar`] wrote it.
+    pub exemplar: Option<&'a [u8]>,
+}
+
+impl Bucket<'_> {
+    #[inline]
+    fn len(&self) -> usize {
+        1 + varint_len(self.count) + DOUBLE + optional(self.exemplar.map(<[u8]>::len))
+    }
+}
+
+impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
+    const TAG: u8 = tag::HISTOGRAM;
+
+    #[inline]
+    fn len(&self) -> usize {
+        let buckets: usize = self.buckets.clone().map(|bucket| field_len(bucket.len())).sum();
+        1 + varint_len(self.count) + DOUBLE + buckets + optional(self.created.map(Timestamp::len))
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(tag::SAMPLE_COUNT);
+        varint(out, self.count);
+        double(out, tag::SAMPLE_SUM, self.sum);
+        for bucket in self.buckets.clone() {
+            out.push(tag::BUCKET);
+            varint(out, bucket.len() as u64);
+            out.push(tag::CUMULATIVE_COUNT);
+            varint(out, bucket.count);
+            double(out, tag::UPPER_BOUND, bucket.bound);
+            if let Some(exemplar) = bucket.exemplar {
+                bytes(out, tag::BUCKET_EXEMPLAR, exemplar);
+            }
+        }
+        if let Some(created) = self.created {
+            created.write(out, tag::HISTOGRAM_CREATED);
+        }
+    }
+}
+
+/// A point in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Timestamp {
+    seconds: i64,
+    nanos: u64,
+}
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    #[inline]
+    pub fn from_ms(ms: i64) -> Self {
+        Self { seconds: ms.div_euclid(1_000), nanos: ms.rem_euclid(1_000).unsigned_abs() * 1_000_000 }
+    }
+
+    #[inline]
+    fn len(self) -> usize {
+        number_len(self.seconds.cast_unsigned()) + number_len(self.nanos)
+    }
+
+    #[inline]
+    fn write(self, out: &mut Vec<u8>, tag: u8) {
+        out.push(tag);
+        varint(out, self.len() as u64);
+        for (tag, number) in [(tag::SECONDS, self.seconds.cast_unsigned()), (tag::NANOS, self.nanos)] {
+            if number > 0 {
+                out.push(tag);
+                varint(out, number);
+            }
+        }
+    }
+}
+
+/// How long a number is with its tag; zero is left out, as readers take what is not there for it.
+#[inline]
+fn number_len(number: u64) -> usize {
+    if number > 0 { 1 + varint_len(number) } else { 0 }
+}
+
+/// Appends the length of a family, and all of it but its metrics, which are `metrics_len` bytes and follow.
+pub fn family(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics_len: usize) {
+    let unit = unit(name);
+    let head = field_len(name.len()) + field_len(help.len()) + 2 + optional(unit.map(str::len));
+    varint(out, (head + metrics_len) as u64);
+    bytes(out, tag::NAME, name.as_bytes());
+    bytes(out, tag::HELP, help.as_bytes());
+    let kind = match kind {
+        Kind::Counter => 0,
+        Kind::Gauge => 1,
+        Kind::Histogram { .. } => 4,
+    };
+    out.extend_from_slice(&[tag::TYPE, kind]);
+    if let Some(unit) = unit {
+        bytes(out, tag::UNIT, unit.as_bytes());
+    }
+}
+
+/// How long [`metric`] will be with labels of this length.
+#[inline]
+pub fn metric_len(labels: usize, value: &impl Value) -> usize {
+    field_len(labels + field_len(value.len()))
+}
+
+/// Appends a metric of a family. `own` and `constant` are its labels as [`label_pairs`] wrote them.
+#[inline]
+pub fn metric<V: Value>(out: &mut Vec<u8>, own: &[u8], constant: &[u8], value: &V) {
+    let length = value.len();
+    out.push(tag::METRIC);
+    varint(out, (own.len() + constant.len() + field_len(length)) as u64);
+    out.extend_from_slice(own);
+    out.extend_from_slice(constant);
+    out.push(V::TAG);
+    varint(out, length as u64);
+    value.write(out);
+}
+
+/// Appends the labels of a metric, given as their [text](crate::LabelSet::as_str).
+pub fn label_pairs(out: &mut Vec<u8>, text: &str) {
+    for (name, value) in labels::pairs(text) {
+        label(out, tag::LABEL, name, &value);
+    }
+}
+
+/// An exemplar, ready to be copied into each page.
+pub fn exemplar(label_name: &str, id: &str, value: f64, at_ms: i64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    label(&mut out, tag::EXEMPLAR_LABEL, label_name, id);
+    double(&mut out, tag::EXEMPLAR_VALUE, value);
+    Timestamp::from_ms(at_ms).write(&mut out, tag::EXEMPLAR_TIMESTAMP);
+    out
+}
+
+fn label(out: &mut Vec<u8>, tag: u8, name: &str, value: &str) {
+    out.push(tag);
+    varint(out, (field_len(name.len()) + field_len(value.len())) as u64);
+    bytes(out, tag::LABEL_NAME, name.as_bytes());
+    bytes(out, tag::LABEL_VALUE, value.as_bytes());
+}
+
+#[inline]
+fn bytes(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+    out.push(tag);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
+/// Appends a double. There is one NaN and one zero, as in the text formats.
+#[inline]
+fn double(out: &mut Vec<u8>, tag: u8, value: f64) {
+    // -0.0 + 0.0 is 0.0.
+    let bits = if value.is_nan() { NAN } else { (value + 0.0).to_bits() };
+    let mut field = [tag; DOUBLE];
+    if let Some(place) = field.last_chunk_mut() {
+        *place = bits.to_le_bytes();
+    }
+    out.extend_from_slice(&field);
+}
+
+/// How long a field of `length` bytes is with its tag and its length.
+#[inline]
+pub fn field_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+#[inline]
+fn optional(length: Option<usize>) -> usize {
+    length.map_or(0, field_len)
+}
+
+/// Bytes of seven bits.
+#[inline]
+fn varint_len(number: u64) -> usize {
+    (70 - (number | 1).leading_zeros() as usize) / 7
+}
+
+/// Appends a number in groups of seven bits, the lowest first; all but the last have the high bit set.
+#[inline]
+fn varint(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..0x80 => out.push(number.to_le_bytes()[0]),
+        0x80..0x0100_0000_0000_0000 => {
+            // Eight groups at once: halves, quarters and eighths are moved apart, since a loop is felt on a large page.
+            let halves = number & 0x0fff_ffff | (number & 0x00ff_ffff_f000_0000) << 4;
+            let quarters = halves & 0x0000_3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;
+            let eighths = quarters & 0x007f_007f_007f_007f | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
+            let length = varint_len(number);
+            let goes_on = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+            let end = out.len() + length;
+            out.extend_from_slice(&(eighths | goes_on).to_le_bytes());
+            out.truncate(end);
+        }
+        _ => {
+            let mut rest = number;
+            while rest >= 0x80 {
+                out.push(rest.to_le_bytes()[0] | 0x80);
+                rest >>= 7;
+            }
+            out.push(rest.to_le_bytes()[0]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn varint_of(number: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        varint(&mut out, number);
+        out
+    }
+
+    #[test]
+    fn numbers_have_the_bytes_of_the_specification() {
+        assert_eq!(varint_of(0), [0]);
+        assert_eq!(varint_of(127), [0x7f]);
+        assert_eq!(varint_of(150), [0x96, 0x01]);
+        assert_eq!(varint_of(u64::MAX), [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_reads_back_the_same_and_is_as_long_as_said(number: u64, shift in 0_u32..64) {
+            let number = number >> shift;
+            let bytes = varint_of(number);
+            prop_assert_eq!(bytes.len(), varint_len(number));
+            prop_assert_eq!(prost::encoding::decode_varint(&mut &bytes[..]), Ok(number));
+        }
+    }
+}
