@@ -21,6 +21,7 @@ mod exactly_once;
 mod first_events;
 mod freshness;
 mod half_written;
+mod instructions;
 mod kubernetes;
 mod late_analysis;
 mod lifecycle;
