@@ -35,6 +35,7 @@ mod odd_json;
 mod packaging;
 mod personal_data;
 mod prometheus;
+mod protobuf;
 mod proxies;
 mod reference;
 mod releases;

@@ -24,7 +24,7 @@ fn text(exposition: &Exposition, format: Format) -> String {
 }
 
 /// Serves the page on a free port until the test's runtime ends.
-async fn serve(exposition: Arc<Exposition>) -> SocketAddr {
+pub async fn serve(exposition: Arc<Exposition>) -> SocketAddr {
     let listener = exporter_web::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (reload, _) = mpsc::channel(1);

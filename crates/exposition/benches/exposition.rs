@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use divan::Bencher;
 use exposition::negotiation::{Encoding, Format};
-use exposition::{BucketSchemaId, BucketSchemas, Family as _, LabelSet, SeriesKey, SeriesState};
+use exposition::{BucketSchema, BucketSchemaId, BucketSchemas, Family as _, LabelSet, SeriesKey, SeriesState};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntGauge, Registry};
@@ -56,6 +56,26 @@ fn state(n: u64, value: u64) -> SeriesState<Orders> {
 fn exposition(series: u64) -> Exposition {
     let exposition = Exposition::new(Arc::new(BucketSchemas::new([])), registry());
     let states: Vec<_> = (0..series).map(|n| state(n, n * 37)).collect();
+    exposition.apply(&states, Vec::new());
+    exposition.publish();
+    exposition
+}
+
+const BOUNDS: [f64; 13] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0];
+
+fn histogram(n: u64, value: u64) -> SeriesState<Orders> {
+    let mut counts: Vec<u64> = (0..14).map(|bucket| value * bucket / 3).collect();
+    counts.push(value * 61_250);
+    let key = SeriesKey {
+        family: Orders::Packing,
+        labels: LabelSet::new(Orders::Packing.descriptor().labels, values(n).iter().map(String::as_str)),
+    };
+    SeriesState { key, schema: BucketSchemaId(1), counts: counts.into(), ..state(n, value) }
+}
+
+fn histograms(count: u64) -> Exposition {
+    let exposition = Exposition::new(Arc::new(BucketSchemas::new([BucketSchema::new("packing", &BOUNDS)])), registry());
+    let states: Vec<_> = (0..count).map(|n| histogram(n, n * 37)).collect();
     exposition.apply(&states, Vec::new());
     exposition.publish();
     exposition
@@ -130,6 +150,29 @@ fn openmetrics_plain_changed(bencher: Bencher<'_, '_>, series: u64) {
 #[divan::bench(args = SERIES)]
 fn openmetrics_gzip_changed(bencher: Bencher<'_, '_>, series: u64) {
     changed(bencher, series, Format::OpenMetrics, Encoding::Gzip);
+}
+
+#[divan::bench(args = SERIES)]
+fn protobuf_plain_changed(bencher: Bencher<'_, '_>, series: u64) {
+    changed(bencher, series, Format::Protobuf, Encoding::Identity);
+}
+
+#[divan::bench(args = SERIES)]
+fn protobuf_gzip_changed(bencher: Bencher<'_, '_>, series: u64) {
+    changed(bencher, series, Format::Protobuf, Encoding::Gzip);
+}
+
+/// 100,000 series that are histograms, of sixteen series each.
+#[divan::bench(args = [Format::Text, Format::OpenMetrics, Format::Protobuf])]
+fn histograms_plain_changed(bencher: Bencher<'_, '_>, format: Format) {
+    let exposition = histograms(100_000 / 16);
+    let mut value = 0;
+    bencher
+        .with_inputs(|| {
+            value += 1;
+            exposition.apply(&[histogram(0, value)], Vec::new());
+        })
+        .bench_local_values(|()| exposition.page(format, Encoding::Identity, Instant::now()).unwrap());
 }
 
 /// The floor: the bytes are there and are only copied.

@@ -16,7 +16,7 @@ use crate::labels::ConstantLabels;
 use crate::negotiation::Format;
 use crate::series::SeriesState;
 use crate::{number, writer};
-use protobuf::LabelPairs;
+use protobuf::Prepared;
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
@@ -110,7 +110,7 @@ pub struct FamilySeries {
     hasher: RandomState,
     held: HashMap<u32, Box<[u64]>>,
     /// Only while protobuf pages are asked for.
-    pairs: Option<LabelPairs>,
+    prepared: Option<Prepared>,
     exemplars: HashMap<(u32, u16), ShownExemplar>,
 }
 
@@ -126,7 +126,7 @@ impl FamilySeries {
             index: HashTable::new(),
             hasher: RandomState::new(),
             held: HashMap::new(),
-            pairs: None,
+            prepared: None,
             exemplars: HashMap::new(),
         }
     }
@@ -194,8 +194,9 @@ impl FamilySeries {
             width: u16::try_from(width).ok()?,
             schema: state.schema,
         };
-        if self.pairs.as_mut().is_some_and(|pairs| pairs.push(labels).is_none()) {
-            self.pairs = None;
+        let kind = self.descriptor.kind;
+        if self.prepared.as_mut().is_some_and(|prepared| prepared.push(labels, kind, state.created_ms).is_none()) {
+            self.prepared = None;
         }
         extend_tightly(&mut self.labels, labels);
         extend_tightly(&mut self.counts, &state.counts);
@@ -214,7 +215,11 @@ impl FamilySeries {
         if entry.schema != state.schema {
             return Applied::Rejected;
         }
-        entry.created_ms = state.created_ms;
+        if entry.created_ms != state.created_ms {
+            // Only what the look-back finds makes a series older: that of all is prepared anew for the next page.
+            self.prepared = None;
+            entry.created_ms = state.created_ms;
+        }
         let range = entry.counts_start as usize..entry.counts_start as usize + usize::from(entry.width);
         let Some(counts) = self.counts.get_mut(range) else { return Applied::Rejected };
         let mut decreased = false;

@@ -10,8 +10,9 @@ use crate::descriptor::{Descriptor, Family, Kind};
 use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries, ShownExemplar, Spelled};
 use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
+use crate::protobuf::{self, About};
 use crate::series::{Exemplar, SeriesKey, SeriesState};
-use crate::{number, protobuf, writer};
+use crate::{number, writer};
 
 /// The series of the families `F` and of the gauges `G`.
 #[derive(Debug)]
@@ -23,7 +24,6 @@ pub struct SeriesMemory<F, G> {
     of: PhantomData<F>,
     gauges: Vec<Gauges<G>>,
     published: bool,
-    keeps_label_pairs: bool,
     generation: u64,
 }
 
@@ -58,7 +58,6 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             of: PhantomData,
             gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new() }).collect(),
             published: false,
-            keeps_label_pairs: false,
             generation: 0,
         }
     }
@@ -153,7 +152,6 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         let empty = F::ALL.iter().map(|family| FamilySeries::new(*family)).collect();
         let before: Vec<FamilySeries> = std::mem::replace(&mut self.families, empty);
         self.generation += 1;
-        self.keep_label_pairs(self.keeps_label_pairs);
         self.apply(states, Vec::new());
         let pairs = F::ALL.iter().zip(before.iter().zip(&self.families));
         pairs
@@ -247,12 +245,12 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         series: &[(LabelSet, f64)],
         hand_on: &mut impl FnMut(&mut Vec<u8>),
     ) {
-        let mut metrics = Vec::new();
-        let mut pairs = Vec::new();
+        let (mut metrics, mut own) = (Vec::new(), Vec::new());
         for (labels, value) in series {
-            pairs.clear();
-            protobuf::label_pairs(&mut pairs, labels.as_str());
-            protobuf::metric(&mut metrics, &pairs, &self.spelled.constant.pairs, &protobuf::Gauge(*value));
+            own.clear();
+            protobuf::label_pairs(&mut own, labels.as_str());
+            let about = About { own: &own, constant: &self.spelled.constant.pairs, created: &[] };
+            protobuf::metric(&mut metrics, about, &protobuf::Gauge(*value));
         }
         protobuf::family(out, name, kind, help, metrics.len());
         out.append(&mut metrics);
@@ -261,20 +259,15 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         }
     }
 
-    /// Whether the labels are kept as protobuf pages have them.
-    pub fn keeps_label_pairs(&self) -> bool {
-        self.keeps_label_pairs
+    /// Whether what protobuf pages have of every series is [prepared](Self::prepare).
+    pub fn is_prepared(&self) -> bool {
+        self.families.iter().all(FamilySeries::is_prepared)
     }
 
-    /// Keeps the labels as protobuf pages have them, or no longer: that makes these pages faster to write and costs memory.
-    pub fn keep_label_pairs(&mut self, are_kept: bool) {
-        self.keeps_label_pairs = are_kept;
+    /// Keeps what protobuf pages have of every series, or no longer: that makes these pages faster to write and costs memory.
+    pub fn prepare(&mut self, is_kept: bool) {
         for family in &mut self.families {
-            if are_kept {
-                family.keep_label_pairs();
-            } else {
-                family.forget_label_pairs();
-            }
+            family.prepare(is_kept);
         }
     }
 }

@@ -37,12 +37,15 @@ pub fn nearest(value: u64, scale: u64) -> f64 {
     if scale <= 1 {
         return value as f64;
     }
-    if value <= EXACT {
-        return value as f64 / scale as f64;
-    }
+    if value <= EXACT { value as f64 / scale as f64 } else { read(value, scale) }
+}
+
+#[cold]
+fn read(value: u64, scale: u64) -> f64 {
     let mut text = Vec::new();
     scaled(&mut text, value, scale);
-    std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(value as f64 / scale as f64)
+    // What is written here is a number.
+    std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// Appends a point in time, given in milliseconds since the Unix epoch, as Unix seconds.

@@ -261,19 +261,19 @@ impl<F: Family, G: Family> Exposition<F, G> {
             }
         }
         if protobuf {
-            self.forget_label_pairs(wanted);
+            self.forget_prepared(wanted);
         }
     }
 
     /// Unless another protobuf page is there, or is being made.
-    fn forget_label_pairs(&self, wanted: usize) {
+    fn forget_prepared(&self, wanted: usize) {
         let is_needed = |(place, slot): (usize, &Mutex<Option<Rendered>>)| {
             is_protobuf(place) && (place == wanted || slot.try_lock().map_or(true, |slot| slot.is_some()))
         };
         if !self.variants.iter().enumerate().any(is_needed)
             && let Ok(mut memory) = self.memory.try_write()
         {
-            memory.keep_label_pairs(false);
+            memory.prepare(false);
         }
     }
 
@@ -299,8 +299,8 @@ impl<F: Family, G: Family> Exposition<F, G> {
     fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
         let mut part = PartCompressor::new(encoding)?;
         let mut failed = None;
-        if format == Format::Protobuf && !self.read_memory(SeriesMemory::keeps_label_pairs) {
-            self.write_memory(|memory| memory.keep_label_pairs(true));
+        if format == Format::Protobuf && !self.read_memory(SeriesMemory::is_prepared) {
+            self.write_memory(|memory| memory.prepare(true));
         }
         let generation = self.read_memory(|memory| {
             let mut buffer = match encoding {

@@ -86,8 +86,6 @@ pub struct Counter<'a> {
     pub value: f64,
     /// As [`exemplar`] wrote it.
     pub exemplar: Option<&'a [u8]>,
-    /// When it began to count.
-    pub created: Option<Timestamp>,
 }
 
 impl Value for Counter<'_> {
@@ -95,7 +93,7 @@ impl Value for Counter<'_> {
 
     #[inline]
     fn len(&self) -> usize {
-        DOUBLE + optional(self.exemplar.map(<[u8]>::len)) + optional(self.created.map(Timestamp::len))
+        DOUBLE + optional(self.exemplar.map(<[u8]>::len))
     }
 
     #[inline]
@@ -103,9 +101,6 @@ impl Value for Counter<'_> {
         double(out, tag::VALUE, self.value);
         if let Some(exemplar) = self.exemplar {
             bytes(out, tag::COUNTER_EXEMPLAR, exemplar);
-        }
-        if let Some(created) = self.created {
-            created.write(out, tag::COUNTER_CREATED);
         }
     }
 }
@@ -119,8 +114,6 @@ pub struct Histogram<B> {
     pub sum: f64,
     /// The buckets in the order of their bounds. That of `+Inf` is only there for its exemplar, as its count is `count`.
     pub buckets: B,
-    /// When it began to count.
-    pub created: Option<Timestamp>,
 }
 
 /// A bucket of a histogram.
@@ -147,7 +140,7 @@ impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
     #[inline]
     fn len(&self) -> usize {
         let buckets: usize = self.buckets.clone().map(|bucket| field_len(bucket.len())).sum();
-        1 + varint_len(self.count) + DOUBLE + buckets + optional(self.created.map(Timestamp::len))
+        1 + varint_len(self.count) + DOUBLE + buckets
     }
 
     #[inline]
@@ -156,8 +149,7 @@ impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
         varint(out, self.count);
         double(out, tag::SAMPLE_SUM, self.sum);
         for bucket in self.buckets.clone() {
-            out.push(tag::BUCKET);
-            varint(out, bucket.len() as u64);
+            tag_and_length(out, tag::BUCKET, bucket.len());
             out.push(tag::CUMULATIVE_COUNT);
             varint(out, bucket.count);
             double(out, tag::UPPER_BOUND, bucket.bound);
@@ -165,48 +157,40 @@ impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
                 bytes(out, tag::BUCKET_EXEMPLAR, exemplar);
             }
         }
-        if let Some(created) = self.created {
-            created.write(out, tag::HISTOGRAM_CREATED);
-        }
     }
 }
 
-/// A point in time.
+/// What a metric has besides its value.
 #[derive(Clone, Copy, Debug)]
-pub struct Timestamp {
-    seconds: i64,
-    nanos: u64,
+pub struct About<'a> {
+    /// Its labels, as [`label_pairs`] wrote them.
+    pub own: &'a [u8],
+    /// Those that every metric has, likewise.
+    pub constant: &'a [u8],
+    /// When it began to count, as [`created`] wrote it; empty where that is not known, and for a gauge.
+    pub created: &'a [u8],
 }
 
-impl Timestamp {
-    /// From milliseconds since the Unix epoch.
-    #[inline]
-    pub fn from_ms(ms: i64) -> Self {
-        Self { seconds: ms.div_euclid(1_000), nanos: ms.rem_euclid(1_000).unsigned_abs() * 1_000_000 }
+/// Appends the field of a counter's or histogram's value that says when it began to count, in milliseconds since the Unix epoch.
+/// It is the last of either.
+pub fn created(out: &mut Vec<u8>, kind: Kind, at_ms: i64) {
+    match kind {
+        Kind::Counter => timestamp(out, tag::COUNTER_CREATED, at_ms),
+        Kind::Histogram { .. } => timestamp(out, tag::HISTOGRAM_CREATED, at_ms),
+        Kind::Gauge => {}
     }
+}
 
-    #[inline]
-    fn len(self) -> usize {
-        number_len(self.seconds.cast_unsigned()) + number_len(self.nanos)
-    }
-
-    #[inline]
-    fn write(self, out: &mut Vec<u8>, tag: u8) {
+fn timestamp(out: &mut Vec<u8>, tag: u8, at_ms: i64) {
+    let nanos = at_ms.rem_euclid(1_000).unsigned_abs() * 1_000_000;
+    // Zero is left out, as readers take what is not there for it.
+    let numbers = [(tag::SECONDS, at_ms.div_euclid(1_000).cast_unsigned()), (tag::NANOS, nanos)];
+    let there = numbers.into_iter().filter(|(_, number)| *number > 0);
+    tag_and_length(out, tag, there.clone().map(|(_, number)| 1 + varint_len(number)).sum());
+    for (tag, number) in there {
         out.push(tag);
-        varint(out, self.len() as u64);
-        for (tag, number) in [(tag::SECONDS, self.seconds.cast_unsigned()), (tag::NANOS, self.nanos)] {
-            if number > 0 {
-                out.push(tag);
-                varint(out, number);
-            }
-        }
+        varint(out, number);
     }
-}
-
-/// How long a number is with its tag; zero is left out, as readers take what is not there for it.
-#[inline]
-fn number_len(number: u64) -> usize {
-    if number > 0 { 1 + varint_len(number) } else { 0 }
 }
 
 /// Appends the length of a family, and all of it but its metrics, which are `metrics_len` bytes and follow.
@@ -227,23 +211,22 @@ pub fn family(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics_len
     }
 }
 
-/// How long [`metric`] will be with labels of this length.
+/// How long [`metric`] will be.
 #[inline]
-pub fn metric_len(labels: usize, value: &impl Value) -> usize {
-    field_len(labels + field_len(value.len()))
+pub fn metric_len(about: About<'_>, value: &impl Value) -> usize {
+    field_len(about.own.len() + about.constant.len() + field_len(value.len() + about.created.len()))
 }
 
-/// Appends a metric of a family. `own` and `constant` are its labels as [`label_pairs`] wrote them.
+/// Appends a metric of a family.
 #[inline]
-pub fn metric<V: Value>(out: &mut Vec<u8>, own: &[u8], constant: &[u8], value: &V) {
-    let length = value.len();
-    out.push(tag::METRIC);
-    varint(out, (own.len() + constant.len() + field_len(length)) as u64);
+pub fn metric<V: Value>(out: &mut Vec<u8>, About { own, constant, created }: About<'_>, value: &V) {
+    let length = value.len() + created.len();
+    tag_and_length(out, tag::METRIC, own.len() + constant.len() + field_len(length));
     out.extend_from_slice(own);
     out.extend_from_slice(constant);
-    out.push(V::TAG);
-    varint(out, length as u64);
+    tag_and_length(out, V::TAG, length);
     value.write(out);
+    out.extend_from_slice(created);
 }
 
 /// Appends the labels of a metric, given as their [text](crate::LabelSet::as_str).
@@ -258,22 +241,35 @@ pub fn exemplar(label_name: &str, id: &str, value: f64, at_ms: i64) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
     label(&mut out, tag::EXEMPLAR_LABEL, label_name, id);
     double(&mut out, tag::EXEMPLAR_VALUE, value);
-    Timestamp::from_ms(at_ms).write(&mut out, tag::EXEMPLAR_TIMESTAMP);
+    timestamp(&mut out, tag::EXEMPLAR_TIMESTAMP, at_ms);
     out
 }
 
 fn label(out: &mut Vec<u8>, tag: u8, name: &str, value: &str) {
-    out.push(tag);
-    varint(out, (field_len(name.len()) + field_len(value.len())) as u64);
+    tag_and_length(out, tag, field_len(name.len()) + field_len(value.len()));
     bytes(out, tag::LABEL_NAME, name.as_bytes());
     bytes(out, tag::LABEL_VALUE, value.as_bytes());
 }
 
 #[inline]
 fn bytes(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
-    out.push(tag);
-    varint(out, value.len() as u64);
+    tag_and_length(out, tag, value.len());
     out.extend_from_slice(value);
+}
+
+/// Appends what stands before a field of `length` bytes. Most are short, and a few calls for each are felt on a large page.
+#[inline]
+fn tag_and_length(out: &mut Vec<u8>, tag: u8, length: usize) {
+    let [low, ..] = length.to_le_bytes();
+    let [high, ..] = (length >> 7).to_le_bytes();
+    match length {
+        0..0x80 => out.extend_from_slice(&[tag, low]),
+        0x80..0x4000 => out.extend_from_slice(&[tag, low | 0x80, high]),
+        _ => {
+            out.push(tag);
+            varint(out, length as u64);
+        }
+    }
 }
 
 /// Appends a double. There is one NaN and one zero, as in the text formats.
@@ -308,9 +304,12 @@ fn varint_len(number: u64) -> usize {
 /// Appends a number in groups of seven bits, the lowest first; all but the last have the high bit set.
 #[inline]
 fn varint(out: &mut Vec<u8>, number: u64) {
+    if number < 0x80 { out.push(number.to_le_bytes()[0]) } else { long_varint(out, number) }
+}
+
+fn long_varint(out: &mut Vec<u8>, number: u64) {
     match number {
-        0..0x80 => out.push(number.to_le_bytes()[0]),
-        0x80..0x0100_0000_0000_0000 => {
+        0..0x0100_0000_0000_0000 => {
             // Eight groups at once: halves, quarters and eighths are moved apart, since a loop is felt on a large page.
             let halves = number & 0x0fff_ffff | (number & 0x00ff_ffff_f000_0000) << 4;
             let quarters = halves & 0x0000_3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;

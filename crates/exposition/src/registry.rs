@@ -6,7 +6,7 @@ use crate::descriptor::Kind;
 use crate::labels::{ConstantLabels, LabelSet};
 use crate::memory::Shared;
 use crate::negotiation::Format;
-use crate::protobuf::{self, Timestamp};
+use crate::protobuf::{self, About};
 use crate::{number, writer};
 
 /// Appends these families, and what ends the page.
@@ -37,27 +37,31 @@ fn kind_of(family: &MetricFamily) -> Kind {
 
 /// What a registry counts, it counts since the process began: that is when a protobuf page says that its counters began. Systems
 /// without such a metric do not say it.
-fn process_began(families: &[MetricFamily]) -> Option<Timestamp> {
+fn process_began(families: &[MetricFamily]) -> Option<i64> {
     let began = families.iter().find(|family| family.name() == "process_start_time_seconds")?;
     let seconds = began.get_metric().first()?.get_gauge().get_value();
     #[expect(clippy::cast_possible_truncation, reason = "a number that is no time saturates")]
-    Some(Timestamp::from_ms((seconds * 1_000.0) as i64))
+    Some((seconds * 1_000.0) as i64)
 }
 
-fn write_message(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, created: Option<Timestamp>) {
+fn write_message(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLabels, began: Option<i64>) {
     let kind = kind_of(family);
     let mut metrics = Vec::with_capacity(1024);
-    let mut own = Vec::new();
+    let (mut own, mut created) = (Vec::new(), Vec::new());
+    if let Some(began) = began {
+        protobuf::created(&mut created, kind, began);
+    }
     for metric in family.get_metric() {
         own.clear();
         protobuf::label_pairs(&mut own, labels(metric).as_str());
-        let (metrics, own, constant) = (&mut metrics, &own, &constant.pairs);
+        let metrics = &mut metrics;
+        let about = About { own: &own, constant: &constant.pairs, created: &created };
         match kind {
             Kind::Counter => {
                 let value = metric.get_counter().get_value();
-                protobuf::metric(metrics, own, constant, &protobuf::Counter { value, exemplar: None, created });
+                protobuf::metric(metrics, about, &protobuf::Counter { value, exemplar: None });
             }
-            Kind::Gauge => protobuf::metric(metrics, own, constant, &protobuf::Gauge(metric.get_gauge().get_value())),
+            Kind::Gauge => protobuf::metric(metrics, about, &protobuf::Gauge(metric.get_gauge().get_value())),
             Kind::Histogram { .. } => {
                 let histogram = metric.get_histogram();
                 let buckets = histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite());
@@ -69,9 +73,8 @@ fn write_message(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLa
                         bound: bucket.upper_bound(),
                         exemplar: None,
                     }),
-                    created,
                 };
-                protobuf::metric(metrics, own, constant, &histogram);
+                protobuf::metric(metrics, about, &histogram);
             }
         }
     }

@@ -9,10 +9,16 @@ pub enum Orders {
     Picked,
     /// Four labels.
     Returned,
+    /// A histogram with six labels.
+    Packing,
 }
 
 impl Family for Orders {
-    const ALL: &'static [Self] = &[Self::Picked, Self::Returned];
+    const ALL: &'static [Self] = &[Self::Picked, Self::Returned, Self::Packing];
+
+    fn scale(self) -> u64 {
+        if self == Self::Packing { 1_000 } else { 1 }
+    }
 
     fn place(self) -> usize {
         self as usize
@@ -29,6 +35,11 @@ impl Family for Orders {
                 "warehouse_orders_returned_total",
                 &["depot_id", "reason", "completion", "packaging"],
                 "Orders that were returned.",
+            ),
+            Self::Packing => Descriptor::histogram(
+                "warehouse_packing_seconds",
+                Self::Picked.descriptor().labels,
+                "How long packing took.",
             ),
         }
     }

@@ -4,53 +4,66 @@
 use super::{CHUNK, FamilySeries, Shown, Spelled};
 use crate::descriptor::{Descriptor, Kind};
 use crate::number;
-use crate::protobuf::{self, Bucket, Counter, Histogram, Timestamp, Value};
+use crate::protobuf::{self, About, Bucket, Counter, Histogram, Value};
 
-/// The labels of every series of a family as [`protobuf::label_pairs`] writes them, by the places of the series.
+/// What protobuf pages have of every series of a family, its values apart, by the places of the series.
 #[derive(Debug, Default)]
-pub struct LabelPairs {
+pub struct Prepared {
     bytes: Vec<u8>,
-    /// Where those of a series end, and those of the next begin.
-    ends: Vec<u32>,
+    ends: Vec<Ends>,
 }
 
-impl LabelPairs {
-    /// Adds those of the next series. `None` if there is no room for them.
-    pub fn push(&mut self, labels: &[u8]) -> Option<()> {
+/// Where the labels of a series end, and where the time since when it counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    labels: u32,
+    created: u32,
+}
+
+impl Prepared {
+    /// Adds that of the next series. `None` if there is no room for it.
+    pub fn push(&mut self, labels: &[u8], kind: Kind, created_ms: i64) -> Option<()> {
         // As with all that is kept of a series, an eighth of room to spare is enough.
         if self.bytes.capacity() - self.bytes.len() < labels.len() * 2 {
-            self.bytes.reserve_exact((self.bytes.len() / 8).max(labels.len() * 2));
+            self.bytes.reserve_exact((self.bytes.len() / 8).max(labels.len() * 2 + 64));
         }
         protobuf::label_pairs(&mut self.bytes, std::str::from_utf8(labels).ok()?);
-        self.ends.push(u32::try_from(self.bytes.len()).ok()?);
+        let labels = u32::try_from(self.bytes.len()).ok()?;
+        protobuf::created(&mut self.bytes, kind, created_ms);
+        self.ends.push(Ends { labels, created: u32::try_from(self.bytes.len()).ok()? });
         Some(())
     }
 
-    fn get(&self, series: u32) -> Option<&[u8]> {
+    /// The labels, and the time since when it counts.
+    #[inline]
+    fn get(&self, series: u32) -> Option<(&[u8], &[u8])> {
         let series = series as usize;
-        let start = series.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
-        self.bytes.get(start as usize..*self.ends.get(series)? as usize)
+        let before = series.checked_sub(1).map_or(Some(Ends::default()), |before| self.ends.get(before).copied())?;
+        let ends = self.ends.get(series)?;
+        let bytes = self.bytes.get(before.created as usize..ends.created as usize)?;
+        bytes.split_at_checked((ends.labels - before.created) as usize)
     }
 }
 
 impl FamilySeries {
-    /// Keeps the labels as protobuf pages have them, those of series to come among them. Without this such pages are written
-    /// too, but several times slower.
-    pub fn keep_label_pairs(&mut self) {
-        if self.pairs.is_some() {
-            return;
-        }
-        let mut pairs = LabelPairs::default();
-        pairs.bytes.reserve_exact(self.labels.len() + self.labels.len() / 2);
-        pairs.ends.reserve_exact(self.entries.len());
-        let all = self.entries.iter().try_for_each(|entry| pairs.push(self.labels_of(entry)));
-        pairs.bytes.shrink_to_fit();
-        self.pairs = all.map(|()| pairs);
+    /// Whether what protobuf pages have of every series is [prepared](Self::prepare).
+    pub fn is_prepared(&self) -> bool {
+        self.prepared.is_some() || self.entries.is_empty()
     }
 
-    /// Gives the memory of [`keep_label_pairs`](Self::keep_label_pairs) back.
-    pub fn forget_label_pairs(&mut self) {
-        self.pairs = None;
+    /// Keeps what protobuf pages have of every series, of series to come as well, or no longer. Without it these pages are
+    /// written too, but several times slower.
+    pub fn prepare(&mut self, is_kept: bool) {
+        if !is_kept {
+            self.prepared = None;
+        } else if self.prepared.is_none() {
+            let mut prepared = Prepared::default();
+            prepared.ends.reserve_exact(self.entries.len());
+            let kind = self.descriptor.kind;
+            let mut entries = self.entries.iter();
+            let all = entries.try_for_each(|entry| prepared.push(self.labels_of(entry), kind, entry.created_ms));
+            self.prepared = all.map(|()| prepared);
+        }
     }
 
     /// Appends the family to a page; nothing if it has no series.
@@ -75,30 +88,32 @@ impl FamilySeries {
             return;
         }
         let constant = &*spelled.constant.pairs;
-        let mut written = Vec::new();
+        let mut unprepared = Prepared::default();
         let mut length = 0;
         for shown in self.shown(true) {
-            let labels = self.pairs_of(&shown, &mut written).len() + constant.len();
-            length += protobuf::metric_len(labels, &value_of(shown));
+            let (own, created) = self.prepared(&shown, &mut unprepared);
+            length += protobuf::metric_len(About { own, constant, created }, &value_of(shown));
         }
         let Descriptor { name, kind, help, .. } = self.descriptor;
         protobuf::family(out, name, kind, help, length);
         for shown in self.shown(true) {
-            protobuf::metric(out, self.pairs_of(&shown, &mut written), constant, &value_of(shown));
+            let (own, created) = self.prepared(&shown, &mut unprepared);
+            protobuf::metric(out, About { own, constant, created }, &value_of(shown));
             if out.len() >= CHUNK {
                 hand_on(out);
             }
         }
     }
 
+    #[inline]
     fn counter<'a>(&'a self, shown: Shown<'a>) -> Counter<'a> {
         Counter {
             value: number::nearest(shown.counts.first().copied().unwrap_or(0), self.scale),
             exemplar: self.exemplar_of(&shown, 0),
-            created: Some(Timestamp::from_ms(shown.entry.created_ms)),
         }
     }
 
+    #[inline]
     fn histogram<'a>(
         &'a self,
         spelled: &'a Spelled,
@@ -118,20 +133,31 @@ impl FamilySeries {
             // The message has no way to say that there is no sum, and what is left out reads as 0.
             sum: if sum { number::nearest(shown.counts.last().copied().unwrap_or(0), self.scale) } else { f64::NAN },
             buckets: buckets.filter(|bucket| bucket.bound.is_finite() || bucket.exemplar.is_some()),
-            created: Some(Timestamp::from_ms(shown.entry.created_ms)),
         }
     }
 
-    fn pairs_of<'a>(&'a self, shown: &Shown<'_>, written: &'a mut Vec<u8>) -> &'a [u8] {
-        if let Some(pairs) = self.pairs.as_ref().and_then(|pairs| pairs.get(shown.series)) {
-            return pairs;
+    #[inline]
+    fn prepared<'a>(&'a self, shown: &Shown<'_>, unprepared: &'a mut Prepared) -> (&'a [u8], &'a [u8]) {
+        match self.prepared.as_ref().and_then(|prepared| prepared.get(shown.series)) {
+            Some(prepared) => prepared,
+            None => self.unprepared(shown, unprepared),
         }
-        written.clear();
-        protobuf::label_pairs(written, std::str::from_utf8(self.labels_of(shown.entry)).unwrap_or_default());
-        written
     }
 
+    #[cold]
+    fn unprepared<'a>(&self, shown: &Shown<'_>, unprepared: &'a mut Prepared) -> (&'a [u8], &'a [u8]) {
+        unprepared.bytes.clear();
+        unprepared.ends.clear();
+        unprepared.push(self.labels_of(shown.entry), self.descriptor.kind, shown.entry.created_ms);
+        unprepared.get(0).unwrap_or_default()
+    }
+
+    #[inline]
     fn exemplar_of(&self, shown: &Shown<'_>, bucket: u16) -> Option<&[u8]> {
-        self.exemplars.get(&(shown.exemplars?, bucket)).map(|exemplar| &*exemplar.message)
+        self.shown_exemplar(shown.exemplars?, bucket)
+    }
+
+    fn shown_exemplar(&self, series: u32, bucket: u16) -> Option<&[u8]> {
+        self.exemplars.get(&(series, bucket)).map(|exemplar| &*exemplar.message)
     }
 }

@@ -193,7 +193,7 @@ fn the_counters_of_a_registry_began_with_the_process() {
 }
 
 #[test]
-fn labels_that_are_kept_for_protobuf_are_given_back_and_are_those_of_every_series() {
+fn what_is_prepared_for_protobuf_is_given_back_and_is_that_of_every_series() {
     let exposition = exposition();
     exposition.publish();
     let start = Instant::now();
@@ -201,17 +201,25 @@ fn labels_that_are_kept_for_protobuf_are_given_back_and_are_those_of_every_serie
         let states: Vec<_> = range.map(|n| counter(Jobs::Failures, &[&format!("queue\"{n}"), "é\n"], n + 1)).collect();
         exposition.apply(&states, Vec::new());
     };
-    let kept = || exposition.read_memory(crate::memory::SeriesMemory::keeps_label_pairs);
+    let kept = || exposition.read_memory(crate::memory::SeriesMemory::is_prepared);
     add(0..300);
     whole(&exposition, Format::Text);
     assert!(!kept());
+    let mut unprepared = Vec::new();
+    exposition.read_memory(|memory| memory.write(&mut unprepared, Format::Protobuf, &mut |_| {}));
     compare(&exposition);
     assert!(kept());
+    assert!(page(&exposition, Format::Protobuf, Encoding::Identity).series == unprepared);
     add(300..900);
     compare(&exposition);
     let all: Vec<_> = (0..50).map(|n| counter(Jobs::Failures, &[&format!("other{n}"), "x"], n)).collect();
     exposition.replace(&all);
     compare(&exposition);
+    let older = SeriesState { created_ms: 1_000, ..all[7].clone() };
+    exposition.apply(&[older], Vec::new());
+    assert!(!kept());
+    compare(&exposition);
+    assert!(kept());
     for encoding in Encoding::ALL {
         exposition.page(Format::Protobuf, encoding, start).unwrap();
     }
