@@ -18,6 +18,7 @@ compile_error!(
 
 pub mod api;
 pub mod app;
+pub mod backfill;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;

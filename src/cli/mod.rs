@@ -1,5 +1,6 @@
 //! The command line, and the commands behind it. Flags are spelled as those of the other Prometheus exporters.
 
+mod backfill;
 mod daemon;
 mod demo;
 mod doctor;
@@ -101,6 +102,17 @@ Examples:
   agntix-exporter doctor --format json | jq '.findings[] | select(.status != \"ok\")'
 Exit codes: 0 no failure (there may be warnings), 1 a failure, 2 a mistake in flags or configuration.")]
     Doctor(doctor::DoctorArgs),
+    /// Write the past as files that Prometheus or VictoriaMetrics imports, up to where the counters of the exporter begin.
+    ///
+    /// It lists the sessions since --from and counts each as the exporter would have counted it. It writes one file a day
+    /// (UTC), import.sh and summary.json. It works next to a running exporter, as the exporter's user, with a share of the rate limit of its
+    /// own, and goes on with --resume where it was broken off.
+    #[command(after_help = "\
+Examples:
+  agntix-exporter backfill --from 2026-08-01 --output history --prometheus.url http://localhost:9090
+  agntix-exporter backfill --from 2026-08-01 --output history --label job=agntix --label instance=exporter:9899
+Exit codes: 0 done, 1 failed or stopped (go on with --resume), 2 refused, or a mistake in flags or configuration.")]
+    Backfill(backfill::BackfillArgs),
     /// Check whether the exporter with this configuration is running on this machine; for containers and supervisors.
     #[command(after_help = "Exit codes: 0 it is alive, 1 it is not, 2 a mistake in the configuration.")]
     Healthcheck,
@@ -132,6 +144,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::State { command }) => state::run(&cli.global, &command),
         Some(Command::WebhookTest(args)) => webhook_test::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&cli.global, &args),
+        Some(Command::Backfill(args)) => backfill::run(&cli.global, &args),
         Some(Command::Healthcheck) => healthcheck::run(&cli.global),
         Some(Command::Completions { shell }) => generate::completions(&mut Cli::command(), shell),
         Some(Command::Man) => generate::man(Cli::command(), AFTER_HELP),

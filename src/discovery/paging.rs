@@ -135,6 +135,17 @@ impl Default for Paging {
 }
 
 impl Paging {
+    /// A list whose pages before `page`, of the usual size, were read by an earlier process.
+    pub fn resumed(page: u32) -> Self {
+        let position = page.saturating_sub(1).saturating_mul(LIMITS[0]);
+        Self { position, read: position.into(), ..Self::default() }
+    }
+
+    /// The page of the usual size that holds the present one.
+    pub fn whole_page(&self) -> u32 {
+        self.position / LIMITS[0] + 1
+    }
+
     /// The page to ask for, from 1.
     pub fn page(&self) -> u32 {
         self.position / self.limit.max(1) + 1

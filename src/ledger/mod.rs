@@ -10,9 +10,12 @@
 mod encoding;
 mod hold;
 pub mod moving;
+pub mod past;
 pub mod policy;
 pub mod postgres;
 mod queue;
+pub mod record;
+pub mod replay;
 pub mod sqlite;
 mod system;
 #[cfg(test)]

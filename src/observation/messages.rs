@@ -11,6 +11,8 @@ use crate::session::MessageTally;
 pub const MOST_MESSAGES: usize = 10_000;
 /// A list of which more than this part runs backwards is one that begins with the newest.
 const BACKWARDS: (usize, usize) = (2, 3);
+/// Messages on a page, where the answer does not say.
+const FULL_PAGE: usize = 100;
 /// Of fewer gaps it cannot be said.
 const FEW: usize = 3;
 
@@ -121,6 +123,22 @@ impl MessageReader {
         let (part, whole) = BACKWARDS;
         gaps >= FEW && backwards * whole > gaps * part
     }
+}
+
+/// Whether the list states that it goes on behind `page`, after which `read` messages are known, `new` ones from that page.
+pub fn states_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
+    list.total().map_or_else(
+        || list.total_pages().is_some_and(|pages| if new == 0 { page <= pages } else { page < pages }),
+        |total| total > read as u64,
+    )
+}
+
+/// Whether it may go on though it does not state so: behind a page that is full, and where what it states makes no sense.
+pub fn may_have_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
+    let full = list.limit().map_or(FULL_PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let is_told = list.total().is_some_and(|total| total == read as u64) || list.total_pages() == Some(page);
+    let items = list.items().len();
+    items > 0 && (!is_told || (new > 0 && items >= full))
 }
 
 #[cfg(test)]

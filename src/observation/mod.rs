@@ -16,5 +16,5 @@ pub use additions::{
 };
 pub use contacts::ContactHash;
 pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
-pub use messages::{MOST_MESSAGES, MessageReader, is_sampled};
+pub use messages::{MOST_MESSAGES, MessageReader, is_sampled, may_have_more, states_more};
 pub use parts::{AgentParts, Carried};

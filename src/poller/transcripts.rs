@@ -17,13 +17,11 @@ use super::sessions::session_notice;
 use super::updates::MetricUpdate;
 use crate::clock::Tick;
 use crate::ledger::{Change, Pending};
-use crate::observation::{self, MOST_MESSAGES};
+use crate::observation::{self, MOST_MESSAGES, may_have_more, states_more};
 use crate::session::{MalformedReason, MessageTally, SkipReason};
 
 /// A credential that lacks the scope, or a gateway without the route, is tried again after this.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// Messages on a page, where the answer does not say.
-const FULL_PAGE: usize = 100;
 /// Messages have at most this part of the requests under way at once.
 const PART_UNDER_WAY: usize = 4;
 
@@ -194,20 +192,4 @@ impl Core {
         let (tally, left_out) = reader.finish();
         self.settle_messages(id, Some(tally), None, left_out);
     }
-}
-
-/// Whether the list states that it goes on behind `page`, after which `read` messages are known, `new` ones from that page.
-fn states_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
-    list.total().map_or_else(
-        || list.total_pages().is_some_and(|pages| if new == 0 { page <= pages } else { page < pages }),
-        |total| total > read as u64,
-    )
-}
-
-/// Whether it may go on though it does not state so: behind a page that is full, and where what it states makes no sense.
-fn may_have_more(list: &wire::Page<'_>, page: u32, read: usize, new: usize) -> bool {
-    let full = list.limit().map_or(FULL_PAGE, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let is_told = list.total().is_some_and(|total| total == read as u64) || list.total_pages() == Some(page);
-    let items = list.items().len();
-    items > 0 && (!is_told || (new > 0 && items >= full))
 }

@@ -51,7 +51,7 @@ impl BoundTexts {
         )
     }
 
-    fn of(&self, schema: BucketSchemaId) -> &[Box<[u8]>] {
+    pub(crate) fn of(&self, schema: BucketSchemaId) -> &[Box<[u8]>] {
         self.0.get(usize::from(schema.0)).map_or(&[], Vec::as_slice)
     }
 }

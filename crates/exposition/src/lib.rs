@@ -18,6 +18,7 @@ mod registry;
 mod series;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod writer;
 
 pub use buckets::{BucketSchema, BucketSchemaId, BucketSchemas};
@@ -25,3 +26,4 @@ pub use descriptor::{Descriptor, Family, Kind};
 pub use labels::{LabelSet, values};
 pub use pages::{Exposition, Page, Part};
 pub use series::{Exemplar, SeriesKey, SeriesState};
+pub use timed::{TimedSample, TimedSamples};

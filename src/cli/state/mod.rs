@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 
 use self::report::size;
+pub(super) use self::shared::open as open_database;
 use super::flags::Global;
 use super::terminal::{Failure, environment, print, say};
 use crate::clock::{Clock as _, SystemClock};

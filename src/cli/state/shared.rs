@@ -13,7 +13,7 @@ use crate::ledger::postgres::upkeep::{Forgotten, SharedState};
 use crate::tasks::Tasks;
 
 /// The state that `state` names, and what its connections run on.
-pub(super) fn open(
+pub(in crate::cli) fn open(
     config: &Config,
     state: &StateConfig,
     url: &DatabaseUrl,

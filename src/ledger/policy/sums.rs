@@ -44,6 +44,11 @@ impl Delta {
         Self { schema, counts: zeros(), historic: zeros(), earliest_historic: None, rises: false }
     }
 
+    /// The bounds of the buckets.
+    pub(in crate::ledger) fn schema(&self) -> BucketSchemaId {
+        self.schema
+    }
+
     /// The state of a series that begins with it. Only the look-back gives it a starting value: once the page is shown, what
     /// ended before the first start and could not be read in time is an event like any other, and would be hidden in a
     /// series that begins with it.

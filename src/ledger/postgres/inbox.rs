@@ -62,8 +62,7 @@ pub struct Waiting {
 impl Inbox {
     /// The inbox of a database.
     pub fn new(database: Database, policy: &PolicyConfig) -> Self {
-        let names = Names { extracted: Arc::clone(&policy.extracted), variables: Arc::clone(&policy.variables) };
-        Self { database, names, kept: Arc::default() }
+        Self { database, names: Names::of(policy), kept: Arc::default() }
     }
 
     /// Makes sessions durable. Changes that are about no session are left out.
@@ -218,12 +217,19 @@ struct Analysis {
 
 /// The fields and variables that the operator has named, which are stored by their names: their places are each replica's own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(in crate::ledger) struct Names {
     extracted: Arc<[ExtractedField]>,
     variables: Arc<[String]>,
 }
 
-fn encode(change: &Change, names: &Names) -> Option<Vec<u8>> {
+impl Names {
+    /// Those of a configuration.
+    pub(in crate::ledger) fn of(policy: &PolicyConfig) -> Self {
+        Self { extracted: Arc::clone(&policy.extracted), variables: Arc::clone(&policy.variables) }
+    }
+}
+
+pub(in crate::ledger) fn encode(change: &Change, names: &Names) -> Option<Vec<u8>> {
     let delivery = match change {
         Change::Session { facts, source, now } => Delivery {
             id: facts.id.to_string(),
@@ -276,7 +282,7 @@ fn session(facts: &Facts, names: &Names) -> Session {
 }
 
 /// A delivery as it was stored; `None` if it makes no sense to this version.
-pub(super) fn decode(bytes: &[u8], names: &Names) -> Option<Change> {
+pub(in crate::ledger) fn decode(bytes: &[u8], names: &Names) -> Option<Change> {
     let Delivery { id, source, now, session } = serde_json::from_slice(bytes).ok()?;
     let (id, source, now) = (Arc::<str>::from(id), Source::from_code(source), Timestamp::from_millis(now));
     let Some(session) = session else { return Some(Change::Heard { id, source, now }) };

@@ -54,6 +54,7 @@ pub use error::PostgresError;
 pub use fault::{Fault, ServerFault};
 pub use gauges::{GaugeBoard, Gauges, Shown};
 pub use inbox::{DeliveryId, DeliveryLedger, Inbox, Waiting};
+pub(in crate::ledger) use inbox::{Names, decode, encode};
 use kept::Kept;
 use lease::{Term, Uptime};
 pub use replica::{Look, NotCurrent, Observers, PageReader, Replica, Standing};

@@ -84,6 +84,22 @@ impl SharedState {
         out.end()
     }
 
+    /// Whether there is a state. Replicas may be running.
+    ///
+    /// # Errors
+    /// If the database does not answer, or its tables are of another version.
+    pub(in crate::ledger) fn is_there(&self) -> Result<bool, UpkeepError> {
+        Ok(self.runtime.block_on(schema::is_there(&self.database))?)
+    }
+
+    /// Gives every line of the state but the first and the last, as of one moment. Replicas may be running.
+    ///
+    /// # Errors
+    /// If it cannot be read, or `each` fails.
+    pub(in crate::ledger) fn lines(&self, each: &mut Each<'_>) -> Result<(), UpkeepError> {
+        self.read()?.0.lines(each)
+    }
+
     /// Reads everything, and gives how many rows and how many ids there were. Replicas may be running.
     ///
     /// # Errors
