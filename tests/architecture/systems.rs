@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Names and paths that other Unix systems do not have.
-const OF_LINUX: [&str; 12] = [
+const OF_LINUX: [&str; 11] = [
     "\"/proc",
     "\"/sys/",
     "os::linux",
@@ -15,7 +15,6 @@ const OF_LINUX: [&str; 12] = [
     "prctl",
     "inotify",
     "eventfd",
-    "process_collector",
 ];
 
 /// Which file uses one of them, and why other systems are none the worse.
