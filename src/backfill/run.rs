@@ -204,7 +204,7 @@ fn prepare(
     let live = match past.first_start {
         _ if !past.is_there => LiveState::None,
         Some(first_start) if past.look_back_done => {
-            LiveState::Begun(LiveBegin { first_start, has_starting_values: past.starting.is_some() })
+            LiveState::Begun(LiveBegin { first_start, has_starting_values: past.has_starting_values() })
         }
         _ => LiveState::Unfinished,
     };

@@ -99,7 +99,8 @@ pub(super) fn run(global: &Global, args: &BackfillArgs) -> Result<(), Failure> {
         // Nothing is reloaded here: SIGHUP changes nothing.
         let (reloads, _) = mpsc::channel(1);
         let signals = lifecycle::handle_signals(reloads, stop.clone()).map_err(Failure::running)?;
-        Tasks::new().0.spawn_detached("the signal handler", signals);
+        let (tasks, _failures) = Tasks::new();
+        tasks.spawn_detached("the signal handler", signals);
     }
     let database =
         config.state.url.as_ref().map(|url| open_database(config, &config.state, url, "backfill")).transpose()?;

@@ -17,6 +17,7 @@ mod queue;
 pub mod record;
 pub mod replay;
 pub mod sqlite;
+mod starting;
 mod system;
 #[cfg(test)]
 mod tests;

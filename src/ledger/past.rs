@@ -14,12 +14,14 @@ use super::encoding;
 use super::moving::Place;
 use super::policy::rows::{Admitted, Number, session_key};
 use super::sqlite::upkeep::{State, back_up, glance};
+use super::starting::{Starting, StartingNumbers};
 use super::transfer::{AGENT_PARTS, Line, Output, Refusal, UpkeepError, read_all, session_key_of};
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use exposition::{BucketSchemaId, BucketSchemas};
 
 const DAY_MS: i64 = 86_400_000;
+const UNREADABLE: &str = "a starting value that makes no sense";
 
 /// What a ledger knows of the past.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +40,7 @@ pub struct Past {
     pub series: Vec<(SeriesKey, String)>,
     /// The starting values of the series that have one other than 0, with the names of their buckets; `None` if the version that
     /// began the state did not keep them.
-    pub starting: Option<Vec<(SeriesKey, String, Box<[u64]>)>>,
-    /// The bounds of the buckets by their names, as text.
-    layouts: Vec<(String, String)>,
+    starting: Option<Vec<Starting>>,
     /// Whether there is a state at all.
     pub is_there: bool,
     /// Label values that have series of their own.
@@ -65,7 +65,7 @@ pub fn keep(place: Place<'_>, scratch: &Path, to: &mut dyn Write) -> Result<bool
         }
         // What the live counters have of the past are sessions that began before they did.
         Line::Counted { day, .. } if day.is_none() || *day <= first_day => out.line(&line),
-        Line::Admitted(..) | Line::Series(_) | Line::Pending(_) | Line::Layout(..) => out.line(&line),
+        Line::Admitted(..) | Line::Series(_) | Line::Pending(_) => out.line(&line),
         _ => Ok(()),
     };
     let is_there = match place {
@@ -100,7 +100,7 @@ impl Past {
         counted: &mut dyn FnMut([u8; 16]) -> Result<(), E>,
     ) -> Result<Self, UpkeepError> {
         let mut past = Self::default();
-        let (mut floor, mut initial_floor) = (None, None);
+        let (mut floor, mut initial_floor, mut starting) = (None, None, StartingNumbers::default());
         let mut take = |line: Line| -> Result<(), Refusal> {
             past.is_there = true;
             match line {
@@ -112,6 +112,7 @@ impl Past {
                     None if name == encoding::number(Number::LookBackDone) => past.look_back_done = value == 1,
                     None if name == encoding::number(Number::Floor) => floor = Some(value),
                     None if name == encoding::number(Number::InitialFloor) => initial_floor = Some(value),
+                    None if starting.take(&name, value).ok_or_else(|| Refusal::Line(UNREADABLE.into()))? => {}
                     None => {
                         let is_named = |path: &ApiPath| name == encoding::number(Number::Path(*path));
                         let found = ApiPath::ALL.iter().position(is_named);
@@ -120,7 +121,6 @@ impl Past {
                         }
                     }
                 },
-                Line::Layout(name, bounds) => past.layouts.push((name, bounds)),
                 Line::Admitted(label, agent, value) => {
                     past.admitted.push(Admitted { label: label.into(), agent: agent.into(), value: value.into() });
                 }
@@ -141,6 +141,7 @@ impl Past {
             Ok(())
         };
         read_all(from, &mut |_| (), &mut take)?;
+        past.starting = starting.finish();
         // Before the initial floor they are remembered for good.
         let has_forgotten = floor.zip(initial_floor).is_some_and(|(floor, initial)| floor > initial);
         past.remembered_since =
@@ -159,21 +160,22 @@ pub struct StartingValue {
 }
 
 impl Past {
+    /// Whether the starting values were kept; by the version that began the state they were not.
+    pub fn has_starting_values(&self) -> bool {
+        self.starting.is_some()
+    }
+
     /// The starting values of the series, by the bounds of `schemas`; those of buckets that are not configured any more are left
     /// out, as they are on the page.
     pub fn starting_values(&self, schemas: &BucketSchemas) -> BTreeMap<SeriesKey, StartingValue> {
-        let values = self.starting.iter().flatten().filter_map(|(key, layout, counts)| {
-            let schema = schemas.by_name(layout)?;
-            let width = schemas.width(schema);
-            let stored =
-                self.layouts.iter().find(|(name, _)| name == layout).map(|(_, bounds)| encoding::read_bounds(bounds));
-            let counts = match (stored, schemas.get(schema)) {
-                (Some(stored), Some(configured)) if *stored != *configured.bounds => {
-                    encoding::carried_over(counts, &stored, configured).into()
-                }
-                _ => counts.clone(),
-            };
-            (counts.len() == width).then(|| (key.clone(), StartingValue { schema, counts }))
+        let values = self.starting.iter().flatten().filter_map(|starting| {
+            let Starting { key, layout, bounds, counts } = starting;
+            let id = schemas.by_name(layout)?;
+            let schema = schemas.get(id)?;
+            let is_carried = id != BucketSchemaId::NONE && **bounds != *schema.bounds;
+            let counts = if is_carried { encoding::carried_over(counts, bounds, schema) } else { counts.clone() };
+            (counts.len() == schemas.width(id))
+                .then(|| (key.clone(), StartingValue { schema: id, counts: counts.into() }))
         });
         values.collect()
     }

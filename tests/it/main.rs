@@ -5,6 +5,7 @@
 #![allow(clippy::float_cmp, reason = "the samples are whole numbers of units")]
 
 mod alert_settings;
+mod backfill;
 mod bad_apple;
 mod bad_input;
 mod bounded;

@@ -84,6 +84,9 @@ impl<'b> Batch<'b> {
             Change::LookBackDone => {
                 // What came before it in the same batch is in the starting values still.
                 self.add_up();
+                if !self.policy.look_back.done {
+                    self.writes.series.push(SeriesWrite::Starting);
+                }
                 self.set(Number::LookBackDone, 1);
                 self.policy.look_back.done = true;
             }

@@ -223,4 +223,6 @@ pub(in crate::ledger) enum SeriesWrite {
     Add(Additions),
     /// The initial-zero window of these series is over.
     Release(Arc<[SeriesKey]>),
+    /// What each series shows now is its starting value, which is kept.
+    Starting,
 }

@@ -432,6 +432,18 @@ pub(super) fn write_series(statements: &mut Statements, schema: &str, series: &[
     statements.push(insert, parameters);
 }
 
+/// Writes numbers by their names, each once.
+pub(super) fn write_numbers(statements: &mut Statements, schema: &str, numbers: Vec<(String, i64)>) {
+    if numbers.is_empty() {
+        return;
+    }
+    let insert = format!(
+        "INSERT INTO {schema}.numbers SELECT * FROM unnest($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    );
+    let (names, values): (Vec<String>, Vec<i64>) = numbers.into_iter().unzip();
+    statements.push(insert, vec![array(names, Type::TEXT_ARRAY), array(values, Type::INT8_ARRAY)]);
+}
+
 fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }

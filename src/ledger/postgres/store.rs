@@ -26,7 +26,7 @@ use crate::catalogue::{SeriesKey, SeriesState};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ledger::policy::rows::{Number, SeriesWrite};
 use crate::ledger::policy::{Decision, Policy, PolicyConfig};
-use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, Lease, Opened, encoding};
+use crate::ledger::{Change, CommitOutcome, Committed, InitialZeroWindows, Lease, Opened, encoding, starting};
 
 /// Customers that are too old are deleted this often.
 const CONTACTS_DELETED_EVERY: Duration = Duration::from_secs(60);
@@ -155,11 +155,14 @@ impl Store {
         let totals = &self.totals;
         let Decision { outcomes, mut writes, overflow, shared_contacts } =
             self.policy.decide(rows, changes, &mut |key: &SeriesKey| totals.has(key));
-        let (mut row, mut committed) = (Row::default(), Committed::default());
+        let (mut row, mut committed, mut numbers) = (Row::default(), Committed::default(), Vec::new());
         for write in std::mem::take(&mut writes.series) {
             match write {
                 SeriesWrite::Add(additions) => {
                     committed.absorb(self.totals.add(additions, self.policy.config(), &mut row));
+                }
+                SeriesWrite::Starting => {
+                    numbers = starting::numbers(&self.totals.all(), &self.policy.config().bucket_schemas);
                 }
                 SeriesWrite::Release(keys) => {
                     self.totals.release(&keys, &mut row);
@@ -174,6 +177,7 @@ impl Store {
         self.forget_contacts = writes.forget_contacts.or(self.forget_contacts);
         let mut statements = self.next_commit(row);
         let schema = self.connection.database().schema().to_owned();
+        rows::write_numbers(&mut statements, &schema, numbers);
         rows::write(&mut statements, &schema, writes, (&mut self.requests, self.ahead_ms));
         self.send(&statements).await?;
         self.sequence += 1;

@@ -41,7 +41,8 @@ pub(super) fn set(connection: &Connection, number: Number, value: i64) -> Result
     write(connection, encoding::number(number), value)
 }
 
-fn write(connection: &Connection, key: &str, value: i64) -> Result<()> {
+/// Sets a number by its name.
+pub(super) fn write(connection: &Connection, key: &str, value: i64) -> Result<()> {
     let known = connection
         .prepare_cached("UPDATE meta SET value = ?2, hash = row_changed('meta', hash, ?1, ?2) WHERE key = ?1")?
         .execute((key, value))?;

@@ -8,13 +8,13 @@ use rusqlite::{Connection, Result};
 use super::contacts::Sweep;
 use super::counted::CountedTables;
 use super::totals::Totals;
-use super::{contacts, leases, meta, pending};
+use super::{contacts, leases, meta, pending, series};
 use crate::ledger::policy::Policy;
 use crate::ledger::policy::rows::{
     Admitted, CountedRow, CountedWrite, Known, LeaseWrite, Number, PendingWrite, Rows, SeriesWrite, Writes,
     wanted_contacts, wanted_counted, wanted_pending,
 };
-use crate::ledger::{Change, Committed};
+use crate::ledger::{Change, Committed, starting};
 
 /// What the policy keeps between the batches.
 pub(super) fn known(connection: &Connection, counted: &CountedTables) -> Result<Known> {
@@ -127,6 +127,12 @@ pub(super) fn write(
     for write in writes.series {
         match write {
             SeriesWrite::Add(additions) => committed.absorb(totals.add(connection, additions, policy.config())?),
+            SeriesWrite::Starting => {
+                // Until the look-back is done the table has all that was counted.
+                let schemas = &policy.config().bucket_schemas;
+                let numbers = starting::numbers(&series::load(connection, schemas)?, schemas);
+                numbers.iter().try_for_each(|(name, value)| meta::write(connection, name, *value))?;
+            }
             SeriesWrite::Release(keys) => {
                 keys.iter().try_for_each(|key| totals.release(connection, key))?;
                 committed.released.push(keys);

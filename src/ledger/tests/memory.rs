@@ -175,6 +175,8 @@ impl Stored {
         for write in writes.series {
             match write {
                 SeriesWrite::Add(additions) => self.add(additions),
+                // Nothing that counts goes by them.
+                SeriesWrite::Starting => {}
                 SeriesWrite::Release(keys) => keys.iter().for_each(|key| {
                     if let Some(state) = self.series.get_mut(key) {
                         state.held_counts = None;
