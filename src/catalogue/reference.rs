@@ -40,7 +40,8 @@ catalogue as `/metrics`; `UPDATE_DOCS=1 cargo test docs_metrics_is_current` writ
   `agntix_session_outcomes_total` and on the buckets of `agntix_session_duration_seconds` and `agntix_session_sentiment_score`.
 - **Protobuf** (`io.prometheus.client.MetricFamily`, delimited) is for scrapers that ask for it by name, as Prometheus does with `scrape_protocols: [PrometheusProto]` or once native histograms are on. It has the
   same values in classic buckets, the same units and exemplars, and without a line for it the time since when each counter and histogram counts: that of the series, or of the process for what is of the process.
-  It cannot leave out a sum: that of `agntix_session_sentiment_score` is not a number (NaN) there.
+  A histogram there cannot do without a sum, so that the series of `agntix_session_sentiment_score` are counters in it, with the same names and labels: a server stores the same series in every format, but for the
+  `_count` that OpenMetrics has not.
 - **Static labels.** Every series of an exporter, `process_…` included, also carries the labels of `metrics.static_labels`.
 - **Absent is not 0.** An unknown value has no series. Metrics that `metrics.disabled` names are counted and not shown; they are in the tables all the same.
 ";

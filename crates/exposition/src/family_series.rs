@@ -28,6 +28,8 @@ pub struct Spelled {
     pub schemas: Arc<BucketSchemas>,
     /// The bounds of the buckets as text.
     pub bounds: BoundTexts,
+    /// The bounds of the buckets as the label `le` of a protobuf page.
+    pub bound_pairs: BoundTexts,
     /// What every line carries behind its own labels.
     pub constant: Arc<ConstantLabels>,
     /// Whether OpenMetrics says of each series when it began to count.
@@ -49,6 +51,16 @@ impl BoundTexts {
         Self(
             schemas.iter().map(|(_, l)| l.bounds.iter().copied().chain([f64::INFINITY]).map(spell).collect()).collect(),
         )
+    }
+
+    /// Makes labels for protobuf pages of them.
+    pub fn pairs(&self) -> Self {
+        let pair = |text: &[u8]| {
+            let mut pair = Vec::new();
+            crate::protobuf::label(&mut pair, "le", std::str::from_utf8(text).unwrap_or_default());
+            pair.into_boxed_slice()
+        };
+        Self(self.0.iter().map(|bounds| bounds.iter().map(|text| pair(text)).collect()).collect())
     }
 
     pub(crate) fn of(&self, schema: BucketSchemaId) -> &[Box<[u8]>] {

@@ -46,9 +46,11 @@ struct Gauges<G> {
 impl<F: Family, G: Family> SeriesMemory<F, G> {
     /// Nothing counted, nothing published.
     pub fn new(schemas: Arc<BucketSchemas>) -> Self {
+        let bounds = BoundTexts::new(&schemas);
         Self {
             spelled: Spelled {
-                bounds: BoundTexts::new(&schemas),
+                bound_pairs: bounds.pairs(),
+                bounds,
                 constant: Arc::new(ConstantLabels::new(LabelSet::default())),
                 created_lines: false,
                 schemas,
@@ -249,7 +251,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         for (labels, value) in series {
             own.clear();
             protobuf::label_pairs(&mut own, labels.as_str());
-            let about = About { own: &own, constant: &self.spelled.constant.pairs, created: &[] };
+            let about = About { labels: [&own, &self.spelled.constant.pairs, &[]], created: &[] };
             protobuf::metric(&mut metrics, about, &protobuf::Gauge(*value));
         }
         protobuf::family(out, name, kind, help, metrics.len());

@@ -110,7 +110,7 @@ impl Value for Counter<'_> {
 pub struct Histogram<B> {
     /// All observations.
     pub count: u64,
-    /// Their sum; not a number where they have none.
+    /// Their sum. The message has no way to say that there is none: what is left out reads as 0.
     pub sum: f64,
     /// The buckets in the order of their bounds. That of `+Inf` is only there for its exemplar, as its count is `count`.
     pub buckets: B,
@@ -163,10 +163,8 @@ impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
 /// What a metric has besides its value.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// Its labels, as [`label_pairs`] wrote them.
-    pub own: &'a [u8],
-    /// Those that every metric has, likewise.
-    pub constant: &'a [u8],
+    /// Its labels as [`label_pairs`] wrote them: its own, those that every metric has, and the bound of a bucket.
+    pub labels: [&'a [u8]; 3],
     /// When it began to count, as [`created`] wrote it; empty where that is not known, and for a gauge.
     pub created: &'a [u8],
 }
@@ -175,8 +173,9 @@ pub struct About<'a> {
 /// It is the last of either.
 pub fn created(out: &mut Vec<u8>, kind: Kind, at_ms: i64) {
     match kind {
-        Kind::Counter => timestamp(out, tag::COUNTER_CREATED, at_ms),
-        Kind::Histogram { .. } => timestamp(out, tag::HISTOGRAM_CREATED, at_ms),
+        // A histogram without a sum is told in counters.
+        Kind::Counter | Kind::Histogram { sum: false } => timestamp(out, tag::COUNTER_CREATED, at_ms),
+        Kind::Histogram { sum: true } => timestamp(out, tag::HISTOGRAM_CREATED, at_ms),
         Kind::Gauge => {}
     }
 }
@@ -214,16 +213,19 @@ pub fn family(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics_len
 /// How long [`metric`] will be.
 #[inline]
 pub fn metric_len(about: About<'_>, value: &impl Value) -> usize {
-    field_len(about.own.len() + about.constant.len() + field_len(value.len() + about.created.len()))
+    let labels: usize = about.labels.iter().map(|part| part.len()).sum();
+    field_len(labels + field_len(value.len() + about.created.len()))
 }
 
 /// Appends a metric of a family.
 #[inline]
-pub fn metric<V: Value>(out: &mut Vec<u8>, About { own, constant, created }: About<'_>, value: &V) {
+pub fn metric<V: Value>(out: &mut Vec<u8>, About { labels, created }: About<'_>, value: &V) {
     let length = value.len() + created.len();
-    tag_and_length(out, tag::METRIC, own.len() + constant.len() + field_len(length));
+    let [own, constant, bound] = labels;
+    tag_and_length(out, tag::METRIC, own.len() + constant.len() + bound.len() + field_len(length));
     out.extend_from_slice(own);
     out.extend_from_slice(constant);
+    out.extend_from_slice(bound);
     tag_and_length(out, V::TAG, length);
     value.write(out);
     out.extend_from_slice(created);
@@ -232,20 +234,25 @@ pub fn metric<V: Value>(out: &mut Vec<u8>, About { own, constant, created }: Abo
 /// Appends the labels of a metric, given as their [text](crate::LabelSet::as_str).
 pub fn label_pairs(out: &mut Vec<u8>, text: &str) {
     for (name, value) in labels::pairs(text) {
-        label(out, tag::LABEL, name, &value);
+        label(out, name, &value);
     }
+}
+
+/// Appends a label of a metric.
+pub fn label(out: &mut Vec<u8>, name: &str, value: &str) {
+    label_pair(out, tag::LABEL, name, value);
 }
 
 /// An exemplar, ready to be copied into each page.
 pub fn exemplar(label_name: &str, id: &str, value: f64, at_ms: i64) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
-    label(&mut out, tag::EXEMPLAR_LABEL, label_name, id);
+    label_pair(&mut out, tag::EXEMPLAR_LABEL, label_name, id);
     double(&mut out, tag::EXEMPLAR_VALUE, value);
     timestamp(&mut out, tag::EXEMPLAR_TIMESTAMP, at_ms);
     out
 }
 
-fn label(out: &mut Vec<u8>, tag: u8, name: &str, value: &str) {
+fn label_pair(out: &mut Vec<u8>, tag: u8, name: &str, value: &str) {
     tag_and_length(out, tag, field_len(name.len()) + field_len(value.len()));
     bytes(out, tag::LABEL_NAME, name.as_bytes());
     bytes(out, tag::LABEL_VALUE, value.as_bytes());
@@ -307,28 +314,23 @@ fn varint(out: &mut Vec<u8>, number: u64) {
     if number < 0x80 { out.push(number.to_le_bytes()[0]) } else { long_varint(out, number) }
 }
 
-fn long_varint(out: &mut Vec<u8>, number: u64) {
-    match number {
-        0..0x0100_0000_0000_0000 => {
-            // Eight groups at once: halves, quarters and eighths are moved apart, since a loop is felt on a large page.
-            let halves = number & 0x0fff_ffff | (number & 0x00ff_ffff_f000_0000) << 4;
-            let quarters = halves & 0x0000_3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;
-            let eighths = quarters & 0x007f_007f_007f_007f | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
-            let length = varint_len(number);
-            let goes_on = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
-            let end = out.len() + length;
-            out.extend_from_slice(&(eighths | goes_on).to_le_bytes());
-            out.truncate(end);
-        }
-        _ => {
-            let mut rest = number;
-            while rest >= 0x80 {
-                out.push(rest.to_le_bytes()[0] | 0x80);
-                rest >>= 7;
-            }
-            out.push(rest.to_le_bytes()[0]);
-        }
+fn long_varint(out: &mut Vec<u8>, mut number: u64) {
+    if number < 1 << 56 {
+        // Eight groups at once: halves, quarters and eighths are moved apart, since a loop is felt on a large page.
+        let halves = number & 0x0fff_ffff | (number & 0x00ff_ffff_f000_0000) << 4;
+        let quarters = halves & 0x0000_3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;
+        let eighths = quarters & 0x007f_007f_007f_007f | (quarters & 0x3f80_3f80_3f80_3f80) << 1;
+        let length = varint_len(number);
+        let goes_on = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+        let end = out.len() + length;
+        out.extend_from_slice(&(eighths | goes_on).to_le_bytes());
+        return out.truncate(end);
     }
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
 }
 
 #[cfg(test)]

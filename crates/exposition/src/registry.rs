@@ -55,7 +55,7 @@ fn write_message(out: &mut Vec<u8>, family: &MetricFamily, constant: &ConstantLa
         own.clear();
         protobuf::label_pairs(&mut own, labels(metric).as_str());
         let metrics = &mut metrics;
-        let about = About { own: &own, constant: &constant.pairs, created: &created };
+        let about = About { labels: [&own, &constant.pairs, &[]], created: &created };
         match kind {
             Kind::Counter => {
                 let value = metric.get_counter().get_value();

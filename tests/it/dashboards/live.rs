@@ -1,5 +1,5 @@
-//! Every query of the dashboards, put to both Prometheus servers after they have scraped a real daemon that watched a
-//! real simulation: none fails, none is empty or not a number without a reason, and the totals are the simulator's truth.
+//! Every query of the dashboards, put to both Prometheus servers, and to one that scrapes protobuf, after they have scraped a
+//! real daemon that watched a real simulation: none fails, none is empty or not a number without a reason, and the totals are the simulator's truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -112,8 +112,16 @@ fn daemon(api: &Api, directory: &std::path::Path) -> Daemon {
         .start()
 }
 
+/// Which server, and what it asks for where that is not what it asks for by itself.
+const WITNESSES: [(Version, Option<&str>); 3] =
+    [(Version::V2, None), (Version::V3, None), (Version::V3, Some("PrometheusProto"))];
+
 /// Scrapes the daemon each second, with rules that make alerts of all kinds fire, and record what the dashboards show beside them.
-async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Path) -> Prometheus {
+async fn prometheus(
+    (version, protocol): (Version, Option<&str>),
+    daemon: &Daemon,
+    directory: &std::path::Path,
+) -> Prometheus {
     let recorded = |name, expr: &str, signal, pace, window| {
         let expr = format!("sum by (organization, job, agent_id) (0 * agntix_sessions_open) + {expr}");
         let labels: BTreeMap<_, _> = [("signal", signal), ("pace", pace), ("window", window)].into();
@@ -149,6 +157,9 @@ async fn prometheus(version: Version, daemon: &Daemon, directory: &std::path::Pa
         let labels = json!({ "organization": organization, "cluster": PLACE[0], "namespace": PLACE[1] });
         let target = json!([{ "targets": setup.targets, "labels": labels }]);
         setup.job.insert("static_configs".into(), target);
+    }
+    if let Some(protocol) = protocol {
+        setup.job.insert("scrape_protocols".into(), json!([protocol]));
     }
     let prometheus = Prometheus::start(version, setup).await;
     prometheus
@@ -394,7 +405,7 @@ impl Witness {
 
 #[test]
 #[ignore = "needs Prometheus from .ci/tools"]
-fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
+fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth_in_text_and_protobuf() {
     let api = Api::start(simulation());
     let directory = tempfile::tempdir().unwrap();
     let daemon = daemon(&api, directory.path());
@@ -404,8 +415,8 @@ fn both_prometheus_versions_answer_every_query_and_agree_with_the_truth() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let started = runtime.block_on(async {
         let mut started = Vec::new();
-        for version in [Version::V2, Version::V3] {
-            let prometheus = prometheus(version, &daemon, directory.path()).await;
+        for (version, protocol) in WITNESSES {
+            let prometheus = prometheus((version, protocol), &daemon, directory.path()).await;
             started.push((version, last_scrape(&prometheus).await, prometheus));
         }
         started

@@ -1,10 +1,15 @@
 //! A family of series on a protobuf page. Labels there have the lengths of their parts between them, so that the escaped text
 //! cannot be copied: what is to be copied is kept beside it, from the first protobuf page on.
 
+use std::iter::once;
+
 use super::{CHUNK, FamilySeries, Shown, Spelled};
 use crate::descriptor::{Descriptor, Kind};
 use crate::number;
 use crate::protobuf::{self, About, Bucket, Counter, Histogram, Value};
+
+/// A metric that is not a bucket.
+const NONE: &[u8] = &[];
 
 /// What protobuf pages have of every series of a family, its values apart, by the places of the series.
 #[derive(Debug, Default)]
@@ -52,7 +57,7 @@ impl FamilySeries {
     }
 
     /// Keeps what protobuf pages have of every series, of series to come as well, or no longer. Without it these pages are
-    /// written too, but several times slower.
+    /// written too, but slower, as the text of each label is read again.
     pub fn prepare(&mut self, is_kept: bool) {
         if !is_kept {
             self.prepared = None;
@@ -68,21 +73,44 @@ impl FamilySeries {
 
     /// Appends the family to a page; nothing if it has no series.
     pub fn write_protobuf(&self, out: &mut Vec<u8>, spelled: &Spelled, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
-        match self.descriptor.kind {
-            Kind::Counter | Kind::Gauge => self.write_metrics(out, spelled, hand_on, |shown| self.counter(shown)),
-            Kind::Histogram { sum } => {
-                self.write_metrics(out, spelled, hand_on, |shown| self.histogram(spelled, shown, sum));
+        let Descriptor { name, kind, .. } = self.descriptor;
+        match kind {
+            Kind::Counter | Kind::Gauge => {
+                self.write_family(out, (name, kind), spelled, hand_on, |shown| once((NONE, self.counter(shown))));
+            }
+            Kind::Histogram { sum: true } => {
+                self.write_family(out, (name, kind), spelled, hand_on, |shown| {
+                    once((NONE, self.histogram(spelled, shown)))
+                });
+            }
+            // A message without a sum reads as one of 0, and one that is not a number spoils the quantiles that Prometheus takes
+            // of native histograms. So these are the series that a page of text has, as counters.
+            Kind::Histogram { sum: false } => {
+                let [buckets, count] = ["_bucket", "_count"].map(|suffix| format!("{name}{suffix}"));
+                self.write_family(out, (&buckets, Kind::Counter), spelled, hand_on, |shown| {
+                    let bounds = spelled.bound_pairs.of(shown.entry.schema);
+                    let buckets = bounds.iter().zip(self.buckets(spelled, shown));
+                    buckets.map(|(bound, Bucket { count, exemplar, .. })| {
+                        (&**bound, Counter { value: number::nearest(count, 1), exemplar })
+                    })
+                });
+                self.write_family(out, (&count, Kind::Counter), spelled, hand_on, |shown| {
+                    let value = number::nearest(count_of(shown), 1);
+                    once((NONE, Counter { value, exemplar: None }))
+                });
             }
         }
     }
 
-    /// The family stands behind its length, and may be too large to be kept until it is known: it is measured first.
-    fn write_metrics<'a, V: Value>(
+    /// Appends a family of the metrics that `metrics_of` gives, each with the bound of a bucket as a label if it is one. It stands behind its
+    /// length, and may be too large to be kept until that is known: it is measured first.
+    fn write_family<'a, V: Value, M: Iterator<Item = (&'a [u8], V)>>(
         &'a self,
         out: &mut Vec<u8>,
+        (name, kind): (&str, Kind),
         spelled: &Spelled,
         hand_on: &mut impl FnMut(&mut Vec<u8>),
-        value_of: impl Fn(Shown<'a>) -> V,
+        metrics_of: impl Fn(Shown<'a>) -> M,
     ) {
         if self.entries.is_empty() {
             return;
@@ -92,13 +120,16 @@ impl FamilySeries {
         let mut length = 0;
         for shown in self.shown(true) {
             let (own, created) = self.prepared(&shown, &mut unprepared);
-            length += protobuf::metric_len(About { own, constant, created }, &value_of(shown));
+            for (bound, value) in metrics_of(shown) {
+                length += protobuf::metric_len(About { labels: [own, constant, bound], created }, &value);
+            }
         }
-        let Descriptor { name, kind, help, .. } = self.descriptor;
-        protobuf::family(out, name, kind, help, length);
+        protobuf::family(out, name, kind, self.descriptor.help, length);
         for shown in self.shown(true) {
             let (own, created) = self.prepared(&shown, &mut unprepared);
-            protobuf::metric(out, About { own, constant, created }, &value_of(shown));
+            for (bound, value) in metrics_of(shown) {
+                protobuf::metric(out, About { labels: [own, constant, bound], created }, &value);
+            }
             if out.len() >= CHUNK {
                 hand_on(out);
             }
@@ -118,22 +149,24 @@ impl FamilySeries {
         &'a self,
         spelled: &'a Spelled,
         shown: Shown<'a>,
-        sum: bool,
     ) -> Histogram<impl Iterator<Item = Bucket<'a>> + Clone> {
-        let bounds = spelled.schemas.get(shown.entry.schema).map_or(&[][..], |schema| &schema.bounds);
-        let observed = shown.counts.iter().take(bounds.len() + 1);
-        let count = observed.clone().fold(0_u64, |count, observed| count.saturating_add(*observed));
-        let buckets = (0_u16..).zip(bounds.iter().chain([&f64::INFINITY]).zip(observed));
-        let buckets = buckets.scan(0_u64, move |count, (bucket, (bound, observed))| {
-            *count = count.saturating_add(*observed);
-            Some(Bucket { count: *count, bound: *bound, exemplar: self.exemplar_of(&shown, bucket) })
-        });
+        let buckets = self.buckets(spelled, shown);
         Histogram {
-            count,
-            // The message has no way to say that there is no sum, and what is left out reads as 0.
-            sum: if sum { number::nearest(shown.counts.last().copied().unwrap_or(0), self.scale) } else { f64::NAN },
+            count: count_of(shown),
+            sum: number::nearest(shown.counts.last().copied().unwrap_or(0), self.scale),
             buckets: buckets.filter(|bucket| bucket.bound.is_finite() || bucket.exemplar.is_some()),
         }
+    }
+
+    /// The buckets of a histogram, that of `+Inf` among them.
+    #[inline]
+    fn buckets<'a>(&'a self, spelled: &'a Spelled, shown: Shown<'a>) -> impl Iterator<Item = Bucket<'a>> + Clone {
+        let bounds = spelled.schemas.get(shown.entry.schema).map_or(&[][..], |schema| &schema.bounds);
+        let buckets = (0_u16..).zip(bounds.iter().chain([&f64::INFINITY]).zip(observed(shown)));
+        buckets.scan(0_u64, move |count, (bucket, (bound, observed))| {
+            *count = count.saturating_add(*observed);
+            Some(Bucket { count: *count, bound: *bound, exemplar: self.exemplar_of(&shown, bucket) })
+        })
     }
 
     #[inline]
@@ -160,4 +193,15 @@ impl FamilySeries {
     fn shown_exemplar(&self, series: u32, bucket: u16) -> Option<&[u8]> {
         self.exemplars.get(&(series, bucket)).map(|exemplar| &*exemplar.message)
     }
+}
+
+/// What a histogram has observed, by buckets; behind them stands its sum.
+#[inline]
+fn observed(shown: Shown<'_>) -> impl Iterator<Item = &u64> + Clone {
+    shown.counts.iter().take(shown.counts.len().saturating_sub(1))
+}
+
+#[inline]
+fn count_of(shown: Shown<'_>) -> u64 {
+    observed(shown).fold(0, |count, observed| count.saturating_add(*observed))
 }
