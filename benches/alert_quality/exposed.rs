@@ -14,6 +14,55 @@ const CHANNEL: &str = r#"session_type="voice",platform="phone",direction="inboun
 /// Samples are made into blocks in parts of so many minutes.
 const PART: usize = 162 * 60;
 
+/// What a Prometheus knows of the sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// All of them, scraped each minute.
+    Lived,
+    /// What was scraped from this minute on.
+    Since(usize),
+    /// The same, and before it what `agntix-exporter backfill` has made.
+    Imported(usize),
+}
+
+/// The look-back of the exporter's first start.
+const LOOK_BACK: usize = 60;
+/// Minutes between two samples of the import.
+const IMPORT_STEP: usize = 2;
+
+impl Known {
+    /// The minutes whose sessions a sample at this minute counts for the first time.
+    fn news(self, minute: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Imported(begin) if minute < begin - LOOK_BACK => {
+                let of = |minute: usize| minute - minute % IMPORT_STEP;
+                if minute.is_multiple_of(IMPORT_STEP) {
+                    of(minute).saturating_sub(IMPORT_STEP)..minute
+                } else {
+                    minute..minute
+                }
+            }
+            // The history falls to 0 there, and what it counts from then on is in the live counters.
+            Self::Imported(begin) if minute == begin - LOOK_BACK => minute..minute,
+            _ => minute.saturating_sub(1)..minute,
+        }
+    }
+
+    /// Whether there is a sample of sessions at this minute, and whether the exporter was scraped then.
+    fn has(self, minute: usize) -> (bool, bool) {
+        match self {
+            Self::Lived => (true, true),
+            Self::Since(begin) => (minute >= begin, minute >= begin),
+            Self::Imported(begin) => (true, minute >= begin),
+        }
+    }
+
+    /// Whether counters begin at 0 here.
+    fn begins(self, minute: usize) -> bool {
+        matches!(self, Self::Imported(begin) | Self::Since(begin) if minute == begin - LOOK_BACK)
+    }
+}
+
 /// An agent of an organization.
 #[derive(Debug)]
 pub struct Exposed {
@@ -38,6 +87,11 @@ impl<'a> Counters<'a> {
         let labels = format!(r#"{TARGET},organization="{}",agent_id="{}""#, exposed.organization, exposed.agent);
         let intents = vec![[0; 2]; exposed.activity.intents.len()];
         Self { exposed, labels, started: 0, outcomes: [[0; 2]; 2], durations: [0; BOUNDS.len() + 1], intents }
+    }
+
+    /// Begins at 0.
+    fn begin(&mut self) {
+        *self = Self::new(self.exposed);
     }
 
     /// Counts the sessions of a minute.
@@ -91,8 +145,9 @@ impl<'a> Counters<'a> {
     }
 }
 
-/// Makes blocks in `data` of what was scraped from `start` (Unix seconds) on: once a minute, after the sessions of it.
-pub fn make_blocks(agents: &[Exposed], start: u64, directory: &Path, data: &Path) {
+/// Makes blocks in `data` of what was scraped, or imported, from `start` (Unix seconds) on: once a minute, after the sessions of it. What an import has at a
+/// sample is there until the next one.
+pub fn make_blocks(known: Known, agents: &[Exposed], start: u64, directory: &Path, data: &Path) {
     let minutes = agents.iter().map(|agent| agent.activity.started.len()).max().unwrap_or(0);
     let mut organizations: Vec<&str> = agents.iter().map(|agent| agent.organization.as_str()).collect();
     organizations.sort_unstable();
@@ -104,13 +159,18 @@ pub fn make_blocks(agents: &[Exposed], start: u64, directory: &Path, data: &Path
         let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&file).unwrap());
         for minute in first..(first + PART).min(minutes + 1) {
             let at = start + u64::try_from(minute * 60).unwrap();
+            let (has_sessions, has_exporter) = known.has(minute);
             for counters in &mut counters {
-                if minute > 0 {
-                    counters.count(minute - 1);
+                if known.begins(minute) {
+                    counters.begin();
+                } else {
+                    known.news(minute).for_each(|minute| counters.count(minute));
                 }
-                counters.write(at, minute.is_multiple_of(SLOT), &mut out);
+                if has_sessions {
+                    counters.write(at, minute.is_multiple_of(SLOT), &mut out);
+                }
             }
-            for organization in &organizations {
+            for organization in organizations.iter().filter(|_| has_exporter) {
                 let labels = format!(r#"{TARGET},organization="{organization}""#);
                 writeln!(out, "agntix_up{{{labels}}} 1 {at}\nagntix_exporter_catching_up{{{labels}}} 0 {at}").unwrap();
             }

@@ -8,13 +8,14 @@
 //!
 //! Other measurements, about life that is not constant, take `--seeds` and `--first-seed` too. In models of the rules, of processor time a seed: `nuisance` (shares, 9 s), `signals` (volume,
 //! handle time and intents, 9 s), `pager` (fifty agents, 3 s), `month` (the first month of a company, 1 s). With the rule files in a real Prometheus, on one seed: `replay` (whether the models say the
-//! same, three minutes on two cores), `month-replayed` (longer).
+//! same, three minutes on two cores), `month-replayed` (longer), `first-day` (the day after a history was imported, beside weeks that were lived).
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot be set up should stop")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot be set up should stop")]
 
 mod activity;
 mod exposed;
+mod first_day;
 mod handle_time;
 mod intents;
 mod judging;
@@ -83,7 +84,7 @@ impl Options {
                 "--rules" => options.rules = value().into(),
                 "--by-day" => options.by_day = true,
                 "--keep" => options.keep = true,
-                "nuisance" | "signals" | "month" | "month-replayed" | "pager" | "replay" => {
+                "nuisance" | "signals" | "month" | "month-replayed" | "pager" | "replay" | "first-day" => {
                     options.task = Some(argument);
                 }
                 "--bench" => {}
@@ -117,6 +118,7 @@ fn main() {
             "nuisance" => judging::measure(&rules, seeds.clone()),
             "signals" => signals::measure(seeds.clone()),
             "pager" => pager::measure(&model::Model::new(&rules), seeds.clone()),
+            "first-day" => runtime.block_on(first_day::measure(&rules, seeds.start, &directory, START)),
             "replay" => runtime.block_on(replay::measure(&rules, seeds.start, &directory, START)),
             task => runtime.block_on(month::measure(&rules, seeds.start, task == "month-replayed", &directory, START)),
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 use fastrand::Rng;
 
 use super::activity::{Activity, Fault, Trouble};
-use super::exposed::{self, Exposed};
+use super::exposed::{self, Exposed, Known};
 use super::judging::per;
 use super::model::Model;
 use super::nuisance::{Counts, DAY, Life, Nuisance, WEEK};
@@ -31,10 +31,22 @@ pub struct Given {
 
 /// Asks a real Prometheus what the alerts about sessions give from the minute `from` on. `start` is the first minute in Unix seconds.
 pub async fn ask(agents: &[Exposed], rules: &[Rule], directory: &Path, start: u64, from: usize) -> Vec<Given> {
+    ask_knowing(Known::Lived, agents, rules, directory, start, from).await
+}
+
+/// The same of a Prometheus that knows so much of the sessions.
+pub async fn ask_knowing(
+    known: Known,
+    agents: &[Exposed],
+    rules: &[Rule],
+    directory: &Path,
+    start: u64,
+    from: usize,
+) -> Vec<Given> {
     let data = directory.join("data");
     let _ = std::fs::remove_dir_all(directory);
     std::fs::create_dir_all(&data).unwrap();
-    exposed::make_blocks(agents, start, directory, &data);
+    exposed::make_blocks(known, agents, start, directory, &data);
     let minutes = agents.iter().map(|agent| agent.activity.started.len()).max().unwrap_or(0);
     let seconds = |minute: usize| start + u64::try_from(minute * 60).unwrap();
     let found = rules::evaluate(directory, &data, rules, start, seconds(from), seconds(minutes)).await;

@@ -126,6 +126,19 @@ impl Output {
         self.directory.join(WORK)
     }
 
+    /// Writes a file into a directory of the output, which is made if need be.
+    pub(super) fn write_below(
+        &self,
+        name: &Path,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<(), OutputError> {
+        let path = self.directory.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| OutputError::Io { path: parent.into(), error })?;
+        }
+        self.write(name, false, write)
+    }
+
     /// Writes a file of the output. It appears when it is whole and on the disk.
     pub(super) fn write<T>(
         &self,

@@ -19,6 +19,7 @@ mod page;
 mod plan;
 mod progress;
 mod prometheus;
+mod rules;
 mod run;
 mod samples;
 mod sessions;

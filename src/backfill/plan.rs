@@ -64,15 +64,19 @@ pub(super) fn plan(
         return Err(format!("--from {} is not before {fall}, where the history ends", options.from));
     }
     let newest = end.unwrap_or(fall);
+    if newest > now {
+        return Err(format!("the history would end at {newest}, which is yet to come; end it before {now}"));
+    }
+    // A Prometheus that was asked says where its head begins.
     let limit = now.minus(HEAD);
-    if newest > limit {
+    if prometheus.is_none() && newest > limit {
         let hours = HEAD.as_secs() / 3600;
         return Err(match options.to {
             Some(to) => format!(
-                "--to {to} is less than {hours} h ago: a block that reaches into what Prometheus has in memory takes other targets' samples away; end at {limit}"
+                "--to {to} is less than {hours} h ago: a block that reaches into what Prometheus has in memory takes other targets' samples away; end at {limit}, or let --prometheus.url say since when it has them"
             ),
             None => format!(
-                "the exporter first started at {newest}, less than {hours} h ago: a block that reaches into what Prometheus has in memory takes other targets' samples away; run it again after {}",
+                "the exporter first started at {newest}, less than {hours} h ago: a block that reaches into what Prometheus has in memory takes other targets' samples away; run it again after {}, or let --prometheus.url say since when it has them",
                 newest.plus(HEAD)
             ),
         });

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::rules::Rules;
 use crate::clock::Timestamp;
 
 /// How long one answer may take.
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 8 << 20;
 const TARGET: &str = "agntix_exporter_build_info";
 
 /// What a Prometheus says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PrometheusSeen {
     /// How long samples are kept; `None` if only their size is bounded, or nothing.
     pub retention: Option<Duration>,
@@ -27,6 +28,8 @@ pub(super) struct PrometheusSeen {
     pub head_begins: Option<Timestamp>,
     /// `job` and `instance` of each target that is an exporter.
     pub targets: BTreeSet<(String, String)>,
+    /// The rules that it evaluates.
+    pub rules: Rules,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +81,8 @@ pub(super) async fn ask(url: &str) -> Result<PrometheusSeen, String> {
     let runtime: Answer<RuntimeInfo> = get(&client, &base, "api/v1/status/runtimeinfo").await?;
     let tsdb: Answer<TsdbStatus> = get(&client, &base, "api/v1/status/tsdb").await?;
     let targets: Answer<Query> = get(&client, &base, &format!("api/v1/query?query={TARGET}")).await?;
+    // Of Prometheus 2.42 and newer; an older one ignores the type, and VictoriaMetrics does not know the route.
+    let rules = get::<Answer<Rules>>(&client, &base, "api/v1/rules?type=record").await;
     let label = |sample: &Sample, name: &str| sample.metric.get(name).cloned().unwrap_or_default();
     Ok(PrometheusSeen {
         retention: retention(&runtime.data.storage_retention),
@@ -85,6 +90,7 @@ pub(super) async fn ask(url: &str) -> Result<PrometheusSeen, String> {
         head_begins: Some(tsdb.data.head_stats.min_time)
             .filter(|ms| (1..i64::MAX).contains(ms))
             .map(Timestamp::from_millis),
+        rules: rules.map(|rules| rules.data).unwrap_or_default(),
         targets: targets.data.result.iter().map(|sample| (label(sample, "job"), label(sample, "instance"))).collect(),
     })
 }

@@ -16,6 +16,7 @@ use super::files::{Output, OutputError, Written};
 use super::page::Scope;
 use super::plan::{LiveBegin, LiveState, Plan, plan};
 use super::progress::{Progress, Stage};
+use super::rules::Rules;
 use super::samples::MomentKind;
 use super::spill::{Number, Spill};
 use super::summary::{DaySummary, Junction, Summary};
@@ -32,6 +33,8 @@ use crate::observation::ObservationConfig;
 use exposition::negotiation::Format;
 use exposition::{LabelSet, TimedSamples};
 
+/// The directory of the rules.
+const RULES: &str = "rules";
 const HOUR_MS: i64 = 3_600_000;
 
 /// Why a backfill has ended without its files.
@@ -156,6 +159,10 @@ pub fn run(
     if open > 0 {
         summary.missing.insert("open".into(), open);
     }
+    if let Some(seen) = seen.filter(|_| options.format == FileFormat::OpenMetrics) {
+        summary.head_checked = true;
+        write_rules(&output, &seen.rules)?;
+    }
     output.write(Path::new("summary.json"), false, |to| Ok(serde_json::to_writer_pretty(to, &summary)?))?;
     output.write(Path::new(import::NAME), true, |to| to.write_all(import::script(options.format).as_bytes()))?;
     arguments.is_done = true;
@@ -163,6 +170,17 @@ pub fn run(
     drop(spill);
     output.tidy_up()?;
     Ok(summary)
+}
+
+/// Writes the recording rules that read the history, for `import.sh`.
+fn write_rules(output: &Output, rules: &Rules) -> Result<(), BackfillError> {
+    for (number, file) in (1..).zip(rules.files()) {
+        let text =
+            file.text().map_err(|error| BackfillError::Running(format!("a rule cannot be written ({error})")))?;
+        let name = format!("{RULES}/{number:02}.yml");
+        output.write_below(Path::new(&name), |to| to.write_all(text.as_bytes()))?;
+    }
+    Ok(())
 }
 
 /// Keeps what the state says, decides what is written, and opens what was observed.

@@ -22,6 +22,8 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// Where the live counters begin, if the history reaches there.
     pub junction: Option<Junction>,
+    /// A Prometheus was asked, and has nothing in memory that is as old as this.
+    pub head_checked: bool,
     /// Sessions whose outcome is counted.
     pub sessions: u64,
     /// Agents of these.
