@@ -46,6 +46,8 @@ impl Publisher {
     /// Carries out the core's updates since the last call.
     pub(super) fn apply(&self, core: &mut Core) {
         let mut counted = 0;
+        // The last word of each source stands; the status is copied for every change.
+        let mut succeeded: Vec<(Source, Option<Timestamp>)> = Vec::new();
         for update in core.drain_updates() {
             match update {
                 Update::Notice(notice) => log::write(&notice),
@@ -56,29 +58,35 @@ impl Publisher {
                 }
                 Update::Agents(series) => self.exposition.set_gauges(GaugeFamily::AgentInfo, series),
                 Update::SessionCounted => counted += 1,
-                Update::SourceSucceeded { source, at } => self.source_succeeded(source, at),
+                Update::SourceSucceeded { source, at } => {
+                    match succeeded.iter_mut().find(|(known, _)| *known == source) {
+                        Some((_, known)) => *known = at,
+                        None => succeeded.push((source, at)),
+                    }
+                }
                 Update::ApiTime { at, time } => self.api_clock.set(at, time),
             }
         }
-        if counted > 0 {
-            self.status.update(|status| status.counted += counted);
+        if counted == 0 && succeeded.is_empty() {
+            return;
         }
-    }
-
-    fn source_succeeded(&self, source: Source, at: Option<Timestamp>) {
         let last_success = &self.own.source_last_success;
-        if let Some(at) = at {
-            last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64());
-            self.status.update(|status| {
-                status.last_success.insert(source.as_str().to_owned(), at);
-            });
-        } else {
-            // It is not there if the source never was on.
-            let _ = last_success.remove_label_values(&[source.as_str()]);
-            self.status.update(|status| {
-                status.last_success.remove(source.as_str());
-            });
+        for (source, at) in &succeeded {
+            match at {
+                Some(at) => last_success.with_label_values(&[source.as_str()]).set(at.as_seconds_f64()),
+                // It is not there if the source never was on.
+                None => drop(last_success.remove_label_values(&[source.as_str()])),
+            }
         }
+        self.status.update(|status| {
+            status.counted += counted;
+            for (source, at) in &succeeded {
+                match at {
+                    Some(at) => drop(status.last_success.insert(source.as_str().to_owned(), *at)),
+                    None => drop(status.last_success.remove(source.as_str())),
+                }
+            }
+        });
     }
 
     /// Gives the core its turn of once a second, and shows how things stand.

@@ -19,6 +19,8 @@ use crate::ledger::{CommitOutcome, Ledger, LedgerError, Opened};
 use crate::status::Status;
 use crate::supervisor::Pulse;
 
+/// News that are heard in one turn: what a turn costs besides is shared by all that has come since the last one.
+const MOST_NEWS: usize = 256;
 /// How long commits under way may take once the daemon stops.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -120,6 +122,7 @@ impl Poller {
     /// If a part of it has a defect and ends.
     pub async fn run(mut self, pulse: Pulse, shutdown: CancellationToken) -> Result<(), PollerError> {
         let mut next_tick = self.began;
+        let mut heard = Vec::with_capacity(MOST_NEWS);
         loop {
             let now = self.now();
             pulse.beat(now.instant);
@@ -154,7 +157,10 @@ impl Poller {
                     self.committed(batch, result)?;
                 }
                 Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
-                Some(news) = self.inbox.news.recv() => self.core.hear(news, self.now()),
+                1.. = self.inbox.news.recv_many(&mut heard, MOST_NEWS) => {
+                    let now = self.now();
+                    heard.drain(..).for_each(|news| self.core.hear(news, now));
+                }
                 Some(request) = self.inbox.reconfigure.recv() => self.reconfigure(request),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
