@@ -138,15 +138,9 @@ impl Deliveries {
             return (Event::Unread, DeliveryStatus::Unauthorized(error));
         }
         let now = api.unwrap_or(machine);
-        let body = JsonText::new(body);
-        let Ok(envelope) = body.read::<wire::Envelope<'_>>() else {
-            return (Event::Unread, DeliveryStatus::Malformed);
-        };
-        let event = match envelope.event_type.text() {
-            Some("session.created") => Event::Created,
-            Some("session.ended" | "session.closed") => Event::Ended,
-            Some(_) => return (Event::Other, DeliveryStatus::Ignored),
-            None => return (Event::Unread, DeliveryStatus::Malformed),
+        let (event, delivered) = match self.read(body, now) {
+            Ok(read) => read,
+            Err(unread) => return unread,
         };
         // The place is kept before anything is made durable, so that no session is known to the ledger and not to the
         // poller, which would have to ask for it.
@@ -154,7 +148,6 @@ impl Deliveries {
             Ok(place) => place,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return (event, DeliveryStatus::Busy),
         };
-        let Some(delivered) = self.read(&body, event, now) else { return (event, DeliveryStatus::Malformed) };
         let change = match &delivered {
             Delivered::Session(facts) => Change::Session { facts: Arc::clone(facts), source: Source::Webhook, now },
             Delivered::Id(id) => Change::Heard { id: Arc::clone(id), source: Source::Webhook, now },
@@ -186,18 +179,33 @@ impl Deliveries {
         looked.unwrap_or_else(|_| Err(WebhookSecretError(format!("{} could not be looked at", self.secrets.name()))))
     }
 
-    fn read(&self, body: &JsonText<'_>, event: Event, now: Timestamp) -> Option<Delivered> {
-        let session = body.read::<wire::Session<'_>>().ok()?;
-        let read = observation::observe_entry(&session, &self.observation.load(), now);
-        match read {
-            Ok(facts) => {
-                // The event decides: a `created` event delivered late may hold a session that has ended, which is used; an
-                // `ended` event with a session that is open contradicts itself, and the session is asked for.
-                let contradicts = event == Event::Ended && facts.ended.is_none();
-                Some(if contradicts { Delivered::Id(facts.id) } else { Delivered::Session(Arc::new(facts)) })
-            }
-            Err(unusable) => unusable.id.map(Delivered::Id),
-        }
+    /// Reads what a delivery reports, or says why it reports nothing.
+    fn read(&self, body: &[u8], now: Timestamp) -> Result<(Event, Delivered), (Event, DeliveryStatus)> {
+        let body = JsonText::new(body);
+        // Of one that is no session only the event is read.
+        let session = body.read::<wire::Session<'_>>();
+        let envelope = session.is_err().then(|| body.read::<wire::Envelope<'_>>());
+        let event_type = match (&session, &envelope) {
+            (Ok(session), _) => session.event_type.text(),
+            (_, Some(Ok(envelope))) => envelope.event_type.text(),
+            _ => None,
+        };
+        let event = match event_type {
+            Some("session.created") => Event::Created,
+            Some("session.ended" | "session.closed") => Event::Ended,
+            Some(_) => return Err((Event::Other, DeliveryStatus::Ignored)),
+            None => return Err((Event::Unread, DeliveryStatus::Malformed)),
+        };
+        let malformed = (event, DeliveryStatus::Malformed);
+        let session = session.map_err(|_| malformed)?;
+        let delivered = match observation::observe_entry(&session, &self.observation.load(), now) {
+            // The event decides: a `created` event delivered late may hold a session that has ended, which is used; an
+            // `ended` event with a session that is open contradicts itself, and the session is asked for.
+            Ok(facts) if event == Event::Ended && facts.ended.is_none() => Delivered::Id(facts.id),
+            Ok(facts) => Delivered::Session(Arc::new(facts)),
+            Err(unusable) => Delivered::Id(unusable.id.ok_or(malformed)?),
+        };
+        Ok((event, delivered))
     }
 }
 

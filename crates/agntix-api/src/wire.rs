@@ -17,6 +17,8 @@ use crate::value::{Object, Presence, Scalar};
 object! {
     /// One session with its analysis: `GET /api/v1/chat/sessions/{id}`, and an item of the listing.
     pub struct Session<'a> {
+        /// Of a delivery alone: see [`Envelope`].
+        "eventType" => pub event_type: Scalar<'a>,
         /// Opaque id.
         "id" => pub id: Scalar<'a>,
         /// `VOICE`, `CHAT`, or a later value.
