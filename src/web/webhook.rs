@@ -33,20 +33,19 @@ const SMALL: usize = 32;
 const KIB: usize = 1024;
 
 /// What the route needs.
-#[derive(Clone)]
 struct WebhookState {
     deliveries: Arc<Deliveries>,
     own: ExporterMetrics,
-    slots: Arc<Semaphore>,
-    bodies: Arc<Memory>,
+    slots: Semaphore,
+    bodies: Memory,
     shutdown: CancellationToken,
 }
 
 /// The webhook at `path`. From `shutdown` on, bodies that have not arrived are not waited for.
 pub fn route(path: &str, deliveries: Arc<Deliveries>, own: ExporterMetrics, shutdown: CancellationToken) -> Router {
-    let slots = Arc::new(Semaphore::new(MAX_AT_ONCE));
-    let bodies = Arc::new(Memory { first: Semaphore::new(MAX_BODIES / 2), rest: Semaphore::new(MAX_BODIES / 2) });
-    let state = WebhookState { deliveries, own, slots, bodies, shutdown };
+    let slots = Semaphore::new(MAX_AT_ONCE);
+    let bodies = Memory { first: Semaphore::new(MAX_BODIES / 2), rest: Semaphore::new(MAX_BODIES / 2) };
+    let state = Arc::new(WebhookState { deliveries, own, slots, bodies, shutdown });
     Router::new().route(path, post(receive)).with_state(state)
 }
 
@@ -62,7 +61,7 @@ pub fn listener_routes(
         .fallback(|| async { (StatusCode::NOT_FOUND, "Nothing is here.\n") })
 }
 
-async fn receive(State(state): State<WebhookState>, request: Request<Body>) -> Response {
+async fn receive(State(state): State<Arc<WebhookState>>, request: Request<Body>) -> Response {
     let (event, answer) = take(&state, request).await.unwrap_or_else(|answer| (Event::Unread, answer));
     state.own.webhook_deliveries.with_label_values(&[event.as_str(), answer.as_str()]).inc();
     answer.into_response()
@@ -75,6 +74,8 @@ async fn take(state: &WebhookState, request: Request<Body>) -> Result<(Event, An
     }
     let reading = whole(&head.headers, body, &state.bodies);
     let body = tokio::select! {
+        // Most bodies are there with their head, and then there is nothing to wait for.
+        biased;
         body = reading => body?,
         () = tokio::time::sleep(BODY_TIMEOUT) => return Err(Answer::CutShort),
         () = state.shutdown.cancelled() => return Err(Answer::Of(DeliveryStatus::Busy)),

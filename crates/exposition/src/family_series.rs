@@ -5,10 +5,10 @@ mod protobuf;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::buckets::{BucketSchemaId, BucketSchemas};
 use crate::descriptor::{Descriptor, Family, Kind};
@@ -119,7 +119,7 @@ pub struct FamilySeries {
     counts: Vec<u64>,
     entries: Vec<Entry>,
     index: HashTable<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     held: HashMap<u32, Box<[u64]>>,
     /// Only while protobuf pages are asked for.
     prepared: Option<Prepared>,
@@ -136,7 +136,7 @@ impl FamilySeries {
             counts: Vec::new(),
             entries: Vec::new(),
             index: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             held: HashMap::new(),
             prepared: None,
             exemplars: HashMap::new(),

@@ -1,21 +1,29 @@
 //! Label sets, escaped once when a series is made and copied as bytes ever after.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Write as _;
+use std::sync::Arc;
+
+thread_local! {
+    /// Where labels are joined: a text that grows would be moved about, and every count of a session has some.
+    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
+}
 
 use crate::protobuf;
 
 /// The labels of a series as they stand between the braces of both text formats: `agent_id="a",language="en"`,
-/// values escaped, in the order of the family's descriptor. The text identifies a series within its family.
+/// values escaped, in the order of the family's descriptor. The text identifies a series within its family. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct LabelSet(Box<str>);
+pub struct LabelSet(Arc<str>);
 
 impl LabelSet {
     /// Joins names and values. An empty value, which Prometheus would take for an absent label, becomes `unknown`.
     ///
     /// Escaping is that of the text format 0.0.4 and of OpenMetrics 1.0, which agree: backslash, quote, line feed.
     pub fn new<'a>(names: &[&str], values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut text = String::with_capacity(96);
+        let mut text = SCRATCH.take();
+        text.clear();
         for (name, value) in names.iter().zip(values) {
             if !text.is_empty() {
                 text.push(',');
@@ -25,7 +33,9 @@ impl LabelSet {
             escape_into(&mut text, if value.is_empty() { "unknown" } else { value });
             text.push('"');
         }
-        Self(text.into_boxed_str())
+        let labels = Self(text.as_str().into());
+        SCRATCH.set(text);
+        labels
     }
 
     /// Takes text that this type wrote earlier, such as a key read back from a file.

@@ -42,14 +42,15 @@ impl Bounds {
     }
 }
 
-/// A label, and the agent whose values it bounds.
-type LabelOfAgent = (Box<str>, Box<str>);
+/// The values of a label, by agent.
+type ByAgent = HashMap<Box<str>, HashSet<Box<str>>>;
 
 /// The admitted values, and those that the batch has added.
 #[derive(Debug)]
 pub(super) struct Admission {
     bounds: Bounds,
-    admitted: HashMap<LabelOfAgent, HashSet<Box<str>>>,
+    /// By label. Every session asks for half a dozen values, so that asking copies no text.
+    admitted: HashMap<Box<str>, ByAgent>,
     added: Vec<Admitted>,
     overflow: Vec<Box<str>>,
 }
@@ -57,9 +58,9 @@ pub(super) struct Admission {
 impl Admission {
     /// Goes on from what was admitted before.
     pub(super) fn new(bounds: Bounds, known: Vec<Admitted>) -> Self {
-        let mut admitted: HashMap<_, HashSet<_>> = HashMap::new();
+        let mut admitted: HashMap<_, ByAgent> = HashMap::new();
         for Admitted { label, agent, value } in known {
-            admitted.entry((label, agent)).or_default().insert(value);
+            admitted.entry(label).or_default().entry(agent).or_default().insert(value);
         }
         Self { bounds, admitted, added: Vec::new(), overflow: Vec::new() }
     }
@@ -138,12 +139,16 @@ impl Admit for Gate<'_> {
 }
 
 impl Admission {
+    fn values(&self, label: &str, agent: &str) -> Option<&HashSet<Box<str>>> {
+        self.admitted.get(label)?.get(agent)
+    }
+
     fn has(&self, label: &str, agent: &str, value: &str) -> bool {
-        self.admitted.get(&(label.into(), agent.into())).is_some_and(|values| values.contains(value))
+        self.values(label, agent).is_some_and(|values| values.contains(value))
     }
 
     fn has_place_for(&self, label: &str, agent: &str, value: &str) -> bool {
-        let values = self.admitted.get(&(label.into(), agent.into()));
+        let values = self.values(label, agent);
         values.is_some_and(|values| values.contains(value))
             || (values.map_or(0, HashSet::len) < self.bounds.of(label) && value.len() <= MAX_VALUE)
     }
@@ -157,16 +162,15 @@ impl Admission {
 
 impl Admit for Admission {
     fn admit(&mut self, label: &str, agent: &str, value: &str) -> bool {
-        let bound = self.bounds.of(label);
-        let values = self.admitted.entry((label.into(), agent.into())).or_default();
-        if values.contains(value) {
+        if self.has(label, agent, value) {
             return true;
         }
-        if values.len() >= bound || value.len() > MAX_VALUE {
+        let known = self.values(label, agent).map_or(0, HashSet::len);
+        if known >= self.bounds.of(label) || value.len() > MAX_VALUE {
             self.fold(label);
             return false;
         }
-        values.insert(value.into());
+        self.admitted.entry(label.into()).or_default().entry(agent.into()).or_default().insert(value.into());
         self.added.push(Admitted { label: label.into(), agent: agent.into(), value: value.into() });
         true
     }

@@ -15,7 +15,7 @@ use crate::catalogue::Family;
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use crate::ledger::{Change, CommitOutcome, Pending};
-use crate::observation::{Addition, Named, Step, additions, admitted_channel, message_additions, zero_initialized};
+use crate::observation::{Addition, Named, OTHER, Step, additions, admitted_channel, message_additions, zero_initialized};
 use crate::session::{Channel, Ended, Facts, MessageTally, Outcome, Parts, Source, Stage};
 use exposition::BucketSchemaId;
 use exposition::LabelSet;
@@ -52,7 +52,7 @@ impl<'b> Batch<'b> {
             policy,
             sessions: Overlay::new(rows),
             writes: Writes::default(),
-            sums: Sums::default(),
+            sums: Sums::of_changes(changes),
             customers: Customers::default(),
             now: Timestamp::default(),
             changes,
@@ -244,6 +244,12 @@ impl<'b> Batch<'b> {
 
     /// The channel under which a session is counted. Its series are zero-initialized the first time.
     fn channel(&mut self, channel: &Channel, session: &Arc<str>, now: Timestamp, look_back: LookBack) -> Arc<Channel> {
+        // One that has series under its own values was admitted. With `other` in it, it may stand for those that were not.
+        if let Some(known) = self.policy.channels.get(channel)
+            && !channel.values().contains(&OTHER)
+        {
+            return Arc::clone(known);
+        }
         let channel = self.gated(|gate| admitted_channel(channel, gate));
         let Policy { config, channels, .. } = &mut *self.policy;
         if let Some(known) = channels.get(&channel) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use crate::catalogue::{Exemplar, SeriesKey, SeriesState};
 use crate::clock::Timestamp;
@@ -31,17 +30,27 @@ impl LookBack {
 pub(in crate::ledger) struct Delta {
     schema: BucketSchemaId,
     pub(in crate::ledger) counts: Box<[u64]>,
-    /// The part of `counts` that happened before the first start.
+    /// The part of `counts` that happened before the first start; empty if there is none.
     historic: Box<[u64]>,
     earliest_historic: Option<Timestamp>,
     pub(in crate::ledger) rises: bool,
+    /// By bucket: the newest session behind a count. Few, since few sessions of a batch add to the same series.
+    exemplars: Vec<(u16, Newest)>,
+}
+
+/// The newest session behind a count.
+#[derive(Debug)]
+struct Newest {
+    id: Arc<str>,
+    value: f64,
+    at: Timestamp,
 }
 
 impl Delta {
     /// Nothing, for a series of so many counts.
     pub(in crate::ledger) fn new(schema: BucketSchemaId, width: usize) -> Self {
-        let zeros = || vec![0; width].into();
-        Self { schema, counts: zeros(), historic: zeros(), earliest_historic: None, rises: false }
+        let (counts, historic) = (vec![0; width].into(), Box::default());
+        Self { schema, counts, historic, earliest_historic: None, rises: false, exemplars: Vec::new() }
     }
 
     /// The bounds of the buckets.
@@ -53,14 +62,10 @@ impl Delta {
     /// ended before the first start and could not be read in time is an event like any other, and would be hidden in a
     /// series that begins with it.
     pub(in crate::ledger) fn into_new_series(self, key: SeriesKey, now: Timestamp, look_back: LookBack) -> SeriesState {
-        let Self { schema, counts, mut historic, earliest_historic, .. } = self;
-        let began = if look_back.done {
-            historic.fill(0);
-            now
-        } else {
-            earliest_historic.unwrap_or(now)
-        };
-        SeriesState { key, schema, created_ms: began.as_millis(), counts, held_counts: Some(historic) }
+        let Self { schema, counts, historic, earliest_historic, .. } = self;
+        let began = if look_back.done { now } else { earliest_historic.unwrap_or(now) };
+        let held = if look_back.done || historic.is_empty() { vec![0; counts.len()].into() } else { historic };
+        SeriesState { key, schema, created_ms: began.as_millis(), counts, held_counts: Some(held) }
     }
 
     /// Adds it to the state of a series.
@@ -81,8 +86,12 @@ impl Delta {
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Sums {
     pub(in crate::ledger) deltas: HashMap<SeriesKey, Delta>,
-    pub(in crate::ledger) exemplars: HashMap<(SeriesKey, u16), Exemplar>,
 }
+
+/// Series that a session adds to and that no other session of the same batch has added to before, at a guess.
+const SERIES_A_SESSION: usize = 4;
+/// Room that is made for series beforehand.
+const MOST_ROOM: usize = 2048;
 
 /// Sums, and what has to be known to add them to the series.
 #[derive(Debug)]
@@ -95,6 +104,26 @@ pub(in crate::ledger) struct Additions {
 }
 
 impl Sums {
+    /// Nothing yet, with room for what so many changes may add.
+    pub(in crate::ledger) fn of_changes(changes: usize) -> Self {
+        Self { deltas: HashMap::with_capacity(MOST_ROOM.min(changes.saturating_mul(SERIES_A_SESSION))) }
+    }
+
+    /// The newest session behind each count that may carry an exemplar; none is left.
+    pub(in crate::ledger) fn take_exemplars(&mut self) -> Vec<Exemplar> {
+        let mut taken = Vec::new();
+        for (key, delta) in &mut self.deltas {
+            taken.extend(delta.exemplars.drain(..).map(|(bucket, Newest { id, value, at })| Exemplar {
+                key: key.clone(),
+                bucket,
+                id,
+                value,
+                at_ms: at.as_millis(),
+            }));
+        }
+        taken
+    }
+
     /// Adds what a step of `session` adds.
     pub(in crate::ledger) fn add(
         &mut self,
@@ -105,21 +134,24 @@ impl Sums {
     ) {
         for addition in additions {
             let Addition { key, schema, bucket, amount, sum, at, exemplar } = addition;
+            let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(schema, bucket_schemas.width(schema)));
             if let Some(value) = exemplar {
-                let exemplar =
-                    Exemplar { key: key.clone(), bucket, id: Arc::clone(session), value, at_ms: at.as_millis() };
-                match self.exemplars.entry((key.clone(), bucket)) {
-                    Entry::Occupied(newest) if newest.get().at_ms >= at.as_millis() => {}
-                    entry => drop(entry.insert(exemplar)),
+                let newest = || Newest { id: Arc::clone(session), value, at };
+                match delta.exemplars.iter_mut().find(|(of, _)| *of == bucket) {
+                    Some((_, known)) if known.at >= at => {}
+                    Some((_, known)) => *known = newest(),
+                    None => delta.exemplars.push((bucket, newest())),
                 }
             }
-            let delta = self.deltas.entry(key).or_insert_with(|| Delta::new(schema, bucket_schemas.width(schema)));
             if amount == 0 {
                 continue;
             }
             delta.rises = true;
             raise(&mut delta.counts, bucket, amount, sum);
             if look_back.is_historic(at) {
+                if delta.historic.is_empty() {
+                    delta.historic = vec![0; delta.counts.len()].into();
+                }
                 raise(&mut delta.historic, bucket, amount, sum);
                 delta.earliest_historic = Some(delta.earliest_historic.map_or(at, |earliest| earliest.min(at)));
             }

@@ -198,8 +198,8 @@ impl Totals {
 
     /// Adds what a batch comes to, says it in `row`, and gives the new states of the series that changed.
     pub(super) fn add(&mut self, additions: Additions, config: &PolicyConfig, row: &mut Row) -> Committed {
-        let Additions { sums, look_back, now } = additions;
-        let mut committed = Committed::default();
+        let Additions { mut sums, look_back, now } = additions;
+        let mut committed = Committed { exemplars: sums.take_exemplars(), ..Committed::default() };
         for (key, delta) in sums.deltas {
             let Some(id) = self.id(&key) else {
                 let state = delta.into_new_series(key, now, look_back);
@@ -223,7 +223,6 @@ impl Totals {
             committed.series.push(state.clone());
             self.changed.insert(id);
         }
-        committed.exemplars = sums.exemplars.into_values().collect();
         committed
     }
 

@@ -86,9 +86,9 @@ impl Totals {
         additions: Additions,
         config: &PolicyConfig,
     ) -> Result<Committed> {
-        let Additions { sums, look_back, now } = additions;
+        let Additions { mut sums, look_back, now } = additions;
         let (bucket_schemas, charges) = (&config.bucket_schemas, config.charges());
-        let mut committed = Committed::default();
+        let mut committed = Committed { exemplars: sums.take_exemplars(), ..Committed::default() };
         let mut row = Vec::new();
         for (key, delta) in sums.deltas {
             let recent = match self.recent.entry(key) {
@@ -120,7 +120,6 @@ impl Totals {
             }
             committed.series.push(recent.state.clone());
         }
-        committed.exemplars = sums.exemplars.into_values().collect();
         if !row.is_empty() {
             self.rows += 1;
             connection
