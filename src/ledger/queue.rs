@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::{Change, CommitOutcome, LedgerError};
@@ -46,6 +47,8 @@ pub(super) struct Waiting {
     pub(super) changes: Vec<Change>,
     /// Where the answer goes.
     pub(super) reply: oneshot::Sender<Answer>,
+    /// Whose threads run the caller, if they run by themselves.
+    runtime: Option<Handle>,
 }
 
 /// What [`Queue::take`] found.
@@ -63,23 +66,36 @@ pub(super) enum Taken {
 pub(super) fn commit_all(batches: Vec<Waiting>, commit: impl FnOnce(&[Change]) -> Answer) {
     let (mut changes, mut replies) = (Vec::new(), Vec::new());
     for batch in batches {
-        replies.push((batch.changes.len(), batch.reply));
+        replies.push((batch.changes.len(), batch.reply, batch.runtime));
         changes.extend(batch.changes);
     }
-    match commit(&changes) {
-        Ok(outcomes) => {
-            let mut outcomes = outcomes.into_iter();
-            for (count, reply) in replies {
-                // Whoever stopped waiting does not need the answer; the changes are durable all the same.
-                let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
-            }
-        }
-        Err(error) => {
-            for (_, reply) in replies {
-                let _ = reply.send(Err(Arc::clone(&error)));
-            }
+    let (mut outcomes, error) = match commit(&changes) {
+        Ok(outcomes) => (outcomes.into_iter(), None),
+        Err(error) => (Vec::new().into_iter(), Some(error)),
+    };
+    let runtime = replies.first().and_then(|(.., runtime)| runtime.clone());
+    let mut answers = Vec::with_capacity(replies.len());
+    for (count, reply, runs) in replies {
+        let answer = error.clone().map_or_else(|| Ok(outcomes.by_ref().take(count).collect()), Err);
+        if runtime.as_ref().zip(runs.as_ref()).is_some_and(|(one, other)| one.id() == other.id()) {
+            answers.push((reply, answer));
+        } else {
+            send(reply, answer);
         }
     }
+    match runtime {
+        // To wake each caller from here would cost a call of the system for each; one of the runtime's own threads wakes the
+        // others for next to nothing.
+        Some(runtime) if answers.len() > 1 => {
+            runtime.spawn(async move { answers.into_iter().for_each(|(reply, answer)| send(reply, answer)) });
+        }
+        _ => answers.into_iter().for_each(|(reply, answer)| send(reply, answer)),
+    }
+}
+
+/// Answers a caller. Whoever stopped waiting does not need the answer; the changes are durable all the same.
+fn send(reply: oneshot::Sender<Answer>, answer: Answer) {
+    let _ = reply.send(answer);
 }
 
 impl Queue {
@@ -98,10 +114,12 @@ impl Queue {
             return Err(LedgerError::Busy);
         }
         let (reply, answer) = oneshot::channel();
+        // One that runs on the thread of its caller may not run when the answer is there.
+        let runtime = Handle::try_current().ok().filter(|of| of.runtime_flavor() == RuntimeFlavor::MultiThread);
         let number = state.next_number;
         state.next_number += 1;
         state.changes += changes.len();
-        state.batches.push_back(Waiting { number, changes, reply });
+        state.batches.push_back(Waiting { number, changes, reply, runtime });
         self.changed.notify_one();
         Ok(Awaited { queue: Arc::clone(self), number, answer })
     }

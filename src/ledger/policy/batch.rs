@@ -15,7 +15,9 @@ use crate::catalogue::Family;
 use crate::catalogue::SeriesKey;
 use crate::clock::Timestamp;
 use crate::ledger::{Change, CommitOutcome, Pending};
-use crate::observation::{Addition, Named, OTHER, Step, additions, admitted_channel, message_additions, zero_initialized};
+use crate::observation::{
+    Addition, Named, OTHER, Step, additions, admitted_channel, message_additions, zero_initialized,
+};
 use crate::session::{Channel, Ended, Facts, MessageTally, Outcome, Parts, Source, Stage};
 use exposition::BucketSchemaId;
 use exposition::LabelSet;
