@@ -19,6 +19,7 @@ compile_error!(
 pub mod api;
 pub mod app;
 pub mod backfill;
+pub mod capacity;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;

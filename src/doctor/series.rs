@@ -5,39 +5,14 @@
 
 use super::Finding;
 use super::finding::{grouped, many};
-use super::watched::SERIES_OF_A_SESSION;
-use crate::catalogue::{self, Family, GaugeFamily, buckets};
-use crate::clock::Timestamp;
-use crate::config::{Config, ExtractedKind, MetricsConfig};
-use crate::observation::{Admit, message_additions, zero_initialized};
-use crate::session::{Channel, MessageTally};
-use exposition::{BucketSchemaId, BucketSchemas, Kind};
+use super::state::size;
+use crate::capacity::{Backend, OWN, SERIES_OF_A_SESSION, Shape, USUAL, memory, of_agent};
+use crate::catalogue;
+use crate::config::Config;
 
 const CHECK: &str = "series";
 /// A usual Prometheus stores a few million series in all, so one target with this many matters.
 const MANY: u64 = 100_000;
-/// Series of the exporter's own metrics and of its process.
-const OWN: u64 = 250;
-/// What one agent usually has, where nothing is known: two channels, and what its operator gave it.
-const USUAL: Shape = Shape { channels: 2, intents: 12, languages: 2 };
-/// Resolutions and sentiments that an intent meets in time, without `none`.
-const OUTCOMES_OF_AN_INTENT: u64 = 4 * 3;
-/// Resolutions that have a confidence.
-const RESOLUTIONS: u64 = 4;
-/// Values of an extracted field from a short list, or of a session variable.
-const ENUM_VALUES: u64 = 6;
-
-/// What an agent brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    /// Combinations of type, platform and direction.
-    pub channels: u64,
-    /// Intents.
-    pub intents: u64,
-    /// Languages.
-    pub languages: u64,
-}
-
 /// What there is already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
@@ -58,74 +33,8 @@ pub(super) struct Inputs {
     pub agents: Option<u64>,
     /// What an agent of the listed sessions brings on average, if there are any.
     pub listed: Option<Shape>,
-}
-
-/// Series of rows that are stored: how many there are of a family, and with which buckets.
-pub(super) fn of_rows<'r>(rows: impl IntoIterator<Item = (Family, &'r str, u64)>, metrics: &MetricsConfig) -> u64 {
-    let schemas = buckets::schemas(metrics);
-    let of = |(family, schema, rows): (Family, &str, u64)| {
-        rows.saturating_mul(of_one(family, schemas.by_name(schema).unwrap_or(BucketSchemaId::NONE), &schemas))
-    };
-    rows.into_iter().map(of).fold(0, u64::saturating_add)
-}
-
-/// Series that one set of labels makes.
-fn of_one(family: Family, schema: BucketSchemaId, schemas: &BucketSchemas) -> u64 {
-    match family.descriptor().kind {
-        // The buckets with `+Inf`, the count, and the sum if it is shown.
-        Kind::Histogram { sum } => {
-            let buckets = schemas.get(schema).map_or(0, |schema| schema.bounds.len());
-            buckets as u64 + 2 + u64::from(sum)
-        }
-        Kind::Counter | Kind::Gauge => 1,
-    }
-}
-
-/// Refuses no label.
-struct Everything;
-
-impl Admit for Everything {
-    fn admit(&mut self, _label: &str, _agent: &str, _value: &str) -> bool {
-        true
-    }
-}
-
-/// Series of one agent.
-pub(super) fn of_agent(shape: Shape, config: &Config) -> u64 {
-    let metrics = &config.metrics;
-    let schemas = buckets::schemas(metrics);
-    let text = String::new;
-    let channel = Channel { agent_id: text(), session_type: text(), platform: text(), direction: text() };
-    let (mut of_channel, mut of_agent) = (0, 0);
-    for series in zero_initialized(&channel, Timestamp::default()) {
-        let is_of_channel = series.key.family.descriptor().labels.contains(&"session_type");
-        let place = if is_of_channel { &mut of_channel } else { &mut of_agent };
-        *place += of_one(series.key.family, series.schema, &schemas);
-    }
-    for gauge in [GaugeFamily::Open, GaugeFamily::AwaitingAnalysis, GaugeFamily::AgentInfo] {
-        let place = if gauge == GaugeFamily::Open { &mut of_channel } else { &mut of_agent };
-        *place += 1;
-    }
-    of_agent += RESOLUTIONS * of_one(Family::ResolutionConfidence, buckets::CONFIDENCE, &schemas);
-    of_agent += of_one(Family::IntentConfidence, buckets::CONFIDENCE, &schemas);
-    let most = metrics.max_label_values as u64;
-    of_agent += shape.intents.min(most) * OUTCOMES_OF_AN_INTENT + (shape.languages.min(most)) * OUTCOMES_OF_AN_INTENT;
-    of_agent += metrics.variables.len() as u64 * ENUM_VALUES.min(most) * RESOLUTIONS;
-    for (index, field) in metrics.extracted.iter().enumerate() {
-        of_agent += match field.kind {
-            ExtractedKind::Enum => ENUM_VALUES.min(most),
-            ExtractedKind::Boolean => 2,
-            ExtractedKind::Number => of_one(Family::ExtractedValue, buckets::extracted(index), &schemas),
-        };
-    }
-    if config.messages.enabled {
-        let tally = MessageTally { turns: 1, ..MessageTally::default() };
-        let messages = message_additions(&tally, &channel, Timestamp::default(), &schemas, &mut Everything);
-        of_channel += messages.iter().map(|series| of_one(series.key.family, series.schema, &schemas)).sum::<u64>();
-    }
-    let windows = metrics.repeat_contacts.as_ref().map_or(0, |contacts| contacts.windows.len() as u64);
-    of_agent += windows * shape.channels.min(most) * RESOLUTIONS;
-    of_agent + shape.channels.min(most) * of_channel
+    /// Sessions that are open or wait for their analysis.
+    pub pending: u64,
 }
 
 /// What is expected in time, and from what, as the end of a sentence.
@@ -174,6 +83,14 @@ pub(super) fn judge(inputs: &Inputs, config: &Config) -> Vec<Finding> {
     } else {
         Finding::ok(CHECK, says)
     }];
+    let backend = if config.state.url.is_some() { Backend::Postgres } else { Backend::Sqlite };
+    let says = format!(
+        "the exporter needs about {} for {} series and {} that are not counted yet; it may need more while it reads a long history",
+        size(memory(backend, series, inputs.pending)),
+        grouped(series),
+        many(inputs.pending, "session")
+    );
+    findings.push(Finding::ok("memory", says));
     let labels = catalogue::static_labels(metrics);
     if !labels.as_str().is_empty() {
         let says = format!("every series carries {{{}}} (metrics.static_labels)", labels.as_str());
@@ -197,53 +114,12 @@ pub(super) fn judge(inputs: &Inputs, config: &Config) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RepeatContacts;
     use crate::doctor::Status;
-
-    #[test]
-    fn histogram_counts_as_one_series_per_line() {
-        let metrics = MetricsConfig { duration_buckets: vec![1.0, 2.0, 3.0], ..MetricsConfig::default() };
-        let rows = [(Family::SessionsStarted, "", 2), (Family::Duration, "duration", 10)];
-        // Three bounds, +Inf, count and sum.
-        assert_eq!(of_rows(rows, &metrics), 2 + 10 * 6);
-        // Ten bounds, +Inf and count: scores have no sum.
-        assert_eq!(of_rows([(Family::SentimentScore, "sentiment_score", 1)], &metrics), 12);
-    }
-
-    #[test]
-    fn all_metrics_of_an_agent_are_counted() {
-        let mut config = Config::default();
-        config.metrics.max_label_values = 10;
-        let of = |channels, intents, languages| of_agent(Shape { channels, intents, languages }, &config);
-        let none = of(0, 0, 0);
-        // Timeouts, three parts, waiting, info, and five histograms of ten buckets.
-        assert_eq!(none, 1 + 3 + 1 + 1 + 5 * 13);
-        // Started, ended, outcomes, handle times, durations, scores, their two sums, open.
-        assert_eq!(of(1, 0, 0) - none, 1 + 2 + 20 + 5 + 17 + 12 + 2 + 1);
-        assert_eq!((of(0, 1, 0) - none, of(0, 0, 1) - none), (12, 12));
-        assert_eq!(of(0, 99, 0), of(0, 10, 0), "the bound holds");
-        let before = of(1, 0, 0);
-        config.messages.enabled = true;
-        let schemas = buckets::schemas(&config.metrics);
-        let of_histogram = |family, schema| of_one(family, schema, &schemas);
-        let histograms =
-            of_histogram(Family::Turns, buckets::TURNS) + 2 * of_histogram(Family::Response, buckets::RESPONSE);
-        let channel = Shape { channels: 1, intents: 0, languages: 0 };
-        // Four roles, unanswered, silent.
-        assert_eq!(of_agent(channel, &config) - before, 4 + 1 + 1 + histograms);
-        config.metrics.repeat_contacts = Some(RepeatContacts {
-            field: "phone".into(),
-            windows: vec!["1h".into(), "24h".into()],
-            key_file: "key".into(),
-            key: None,
-        });
-        assert_eq!(of_agent(channel, &config) - before, 4 + 1 + 1 + histograms + 2 * RESOLUTIONS);
-    }
 
     #[test]
     fn known_series_are_extrapolated_to_unseen_agents() {
         let known = Some(Known { series: 1_000, agents: 4, by: "the state" });
-        let judged = |agents| judge(&Inputs { known, agents, listed: None }, &Config::default()).remove(0).says;
+        let judged = |agents| judge(&Inputs { known, agents, ..Inputs::default() }, &Config::default()).remove(0).says;
         assert!(
             judged(None)
                 .starts_with("about 1,500 series are to be expected (1,000 of 4 agents are known to the state now)")
@@ -253,11 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_what_series_and_unfinished_sessions_need() {
+        let said = |pending| {
+            judge(&Inputs { agents: Some(1), pending, ..Inputs::default() }, &Config::default()).remove(1).says
+        };
+        assert!(said(0).starts_with("the exporter needs about 24 MiB for"), "{}", said(0));
+        assert!(said(0).contains("and 0 sessions that are not counted yet"));
+        assert!(said(100_000).starts_with("the exporter needs about 49 MiB for"), "{}", said(100_000));
+    }
+
+    #[test]
     fn static_labels_are_shown() {
         let mut config = Config::default();
-        assert_eq!(judge(&Inputs::default(), &config).len(), 1);
+        assert_eq!(judge(&Inputs::default(), &config).len(), 2);
         config.metrics.static_labels.insert("organization".into(), "acme".into());
-        let finding = judge(&Inputs::default(), &config).remove(1);
+        let finding = judge(&Inputs::default(), &config).remove(2);
         assert_eq!((finding.check, finding.status), ("static-labels", Status::Ok));
         assert_eq!(finding.says, "every series carries {organization=\"acme\"} (metrics.static_labels)");
     }
@@ -267,7 +153,7 @@ mod tests {
         let inputs = Inputs { agents: Some(5_000), ..Inputs::default() };
         let findings = judge(&inputs, &Config::default());
         let statuses: Vec<_> = findings.iter().map(|finding| (finding.check, finding.status)).collect();
-        assert_eq!(statuses, [("series", Status::Warning), ("agent-limit", Status::Warning)]);
+        assert_eq!(statuses, [("series", Status::Warning), ("memory", Status::Ok), ("agent-limit", Status::Warning)]);
         assert!(findings[0].says.contains("metrics.max_agents = 1000 and metrics.max_label_values = 100"));
         let few = Inputs { agents: Some(5), ..Inputs::default() };
         assert_eq!(judge(&few, &Config::default())[0].status, Status::Ok);

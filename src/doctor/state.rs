@@ -43,15 +43,15 @@ pub(super) struct Running {
     pub saves: Option<bool>,
 }
 
-/// Judges the state.
-pub(super) fn judge(seen: &StateSeen, running: Running) -> Vec<Finding> {
+/// Judges the state, which will take `expected` bytes in time, if that is known.
+pub(super) fn judge(seen: &StateSeen, running: Running, expected: Option<u64>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(unsaved(seen, running));
     // Each remark on the directory is made once.
     if findings.is_empty() {
         findings.push(directory(seen, running.answers));
     }
-    findings.extend(disk(seen));
+    findings.extend(disk(seen, expected));
     findings
 }
 
@@ -138,23 +138,30 @@ fn directory(seen: &StateSeen, answers: Option<bool>) -> Finding {
     Finding::ok(CHECK, format!("{path} can be used: {size}{format}{held}"))
 }
 
-fn disk(seen: &StateSeen) -> Option<Finding> {
+fn disk(seen: &StateSeen, expected: Option<u64>) -> Option<Finding> {
     let room = seen.room?;
     let taken = seen.glance.as_ref().ok().and_then(Option::as_ref).map_or(0, |glance| glance.bytes);
-    let says = format!("{} are free for the state", size(room));
+    let grows = expected.filter(|expected| *expected > taken).map_or(String::new(), |expected| {
+        format!("; at the pace of the listed sessions it will take about {} (sessions.retention)", size(expected))
+    });
+    let says = format!("{} are free for the state{grows}", size(room));
     if room < LEAST_ROOM {
         let advice = "make room: a full disk pauses the counting (nothing is lost, and it goes on by itself)";
         return Some(Finding::failure(DISK, format!("only {says}"), advice));
     }
     if room < LITTLE_ROOM || room < taken {
         let advice = "make room, or lower sessions.retention; `state compact` needs as much room as the state is large";
-        return Some(Finding::warning(DISK, format!("only {says}, which takes {}", size(taken)), advice));
+        return Some(Finding::warning(DISK, format!("only {says}; it takes {} now", size(taken)), advice));
+    }
+    if expected.is_some_and(|expected| expected > taken.saturating_add(room)) {
+        let advice = "give the state a larger disk, or lower sessions.retention; a full disk pauses the counting";
+        return Some(Finding::warning(DISK, format!("only {says}"), advice));
     }
     Some(Finding::ok(DISK, says))
 }
 
 /// Bytes for a person.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     if bytes < 10 << 20 { format!("{} KiB", grouped(bytes >> 10)) } else { format!("{} MiB", grouped(bytes >> 20)) }
 }
 
@@ -181,7 +188,7 @@ mod tests {
     }
 
     fn state(seen: &StateSeen, answers: Option<bool>) -> (Status, String) {
-        let finding = judge(seen, Running { answers, saves: None }).remove(0);
+        let finding = judge(seen, Running { answers, saves: None }, None).remove(0);
         (finding.status, finding.says)
     }
 
@@ -214,11 +221,12 @@ mod tests {
     #[test]
     fn state_that_a_restart_would_not_find_fails() {
         let held = || seen(Ok(Some(glance(Some(Holder { process: Some(7) }), None))));
-        let status = |seen: &StateSeen, saves| judge(seen, Running { answers: Some(true), saves }).remove(0).status;
+        let status =
+            |seen: &StateSeen, saves| judge(seen, Running { answers: Some(true), saves }, None).remove(0).status;
         assert_eq!(status(&held(), Some(true)), Status::Ok);
         assert_eq!(status(&held(), Some(false)), Status::Failure);
         let removed = StateSeen { removed_under: Some(8), ..held() };
-        let finding = judge(&removed, Running::default()).remove(0);
+        let finding = judge(&removed, Running::default(), None).remove(0);
         assert_eq!(finding.says, "process 8 has a state open that was removed from data");
     }
 
@@ -246,14 +254,35 @@ mod tests {
     #[test]
     fn free_space_is_compared_with_the_size_of_the_state() {
         let disk = |room| {
-            judge(&StateSeen { room, ..seen(Ok(None)) }, Running::default()).into_iter().nth(1).map(|f| f.status)
+            judge(&StateSeen { room, ..seen(Ok(None)) }, Running::default(), None).into_iter().nth(1).map(|f| f.status)
         };
         assert_eq!(disk(None), None);
         assert_eq!(disk(Some(60 << 20)), Some(Status::Failure));
         assert_eq!(disk(Some(1 << 29)), Some(Status::Warning));
         assert_eq!(disk(Some(2 << 30)), Some(Status::Ok));
         let large = Glance { bytes: 3 << 30, ..glance(None, None) };
-        let finding = judge(&StateSeen { room: Some(2 << 30), ..seen(Ok(Some(large))) }, Running::default()).remove(1);
+        let seen = StateSeen { room: Some(2 << 30), ..seen(Ok(Some(large))) };
+        let finding = judge(&seen, Running::default(), None).remove(1);
         assert_eq!(finding.status, Status::Warning, "{finding:?}");
+    }
+
+    #[test]
+    fn free_space_is_compared_with_the_state_that_is_to_come() {
+        let judged = |expected| {
+            let seen = StateSeen { room: Some(4 << 30), ..seen(Ok(Some(glance(None, None)))) };
+            judge(&seen, Running::default(), Some(expected)).remove(1)
+        };
+        let grows = judged(1 << 30);
+        assert_eq!(grows.status, Status::Ok);
+        assert!(
+            grows
+                .says
+                .ends_with("at the pace of the listed sessions it will take about 1,024 MiB (sessions.retention)")
+        );
+        assert!(!judged(1_000).says.contains("pace"), "it takes more now");
+        let too_large = judged(5 << 30);
+        assert_eq!(too_large.status, Status::Warning);
+        assert!(too_large.says.starts_with("only 4,096 MiB are free"), "{}", too_large.says);
+        assert!(too_large.advice.unwrap().contains("sessions.retention"));
     }
 }

@@ -4,11 +4,10 @@
 use super::Finding;
 use super::finding::grouped;
 use super::seen::Listing;
+use crate::capacity::SERIES_OF_A_SESSION;
 use crate::config::Config;
 
 const CHECK: &str = "watched";
-/// Its info, duration, score, confidence and last activity.
-pub(super) const SERIES_OF_A_SESSION: u64 = 5;
 /// The usual scrape interval, in minutes: what is shown for less is not seen by each Prometheus.
 const SCRAPE: f64 = 1.0;
 const MINUTES_A_DAY: f64 = 1_440.0;

@@ -86,7 +86,7 @@ impl Core {
     }
 
     /// A batch was committed, or not; the batch itself comes back in the latter case.
-    pub(super) fn commit_ended(&mut self, changes: usize, failed: Option<Batch>, now: Now) {
+    pub fn commit_ended(&mut self, changes: usize, failed: Option<Batch>, now: Now) {
         self.commits.ended(changes, failed, now.tick, || self.rng.f64());
     }
 }

@@ -42,6 +42,7 @@ mod reference;
 mod releases;
 mod replicas;
 mod rules;
+mod scaling;
 mod scrapes;
 mod soak;
 mod stack;

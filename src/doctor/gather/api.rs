@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use super::bounds::Progress;
 use crate::api;
+use crate::capacity;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Loaded;
-use crate::doctor::budget;
 use crate::doctor::clock::ClockSeen;
 use crate::doctor::seen::{Agents, ApiSeen, LeftOut, Listing, Miss, SessionSeen};
 
@@ -218,7 +218,7 @@ impl Asking<'_> {
         if seen.left_out.is_some() {
             return false;
         }
-        let (per_minute, _) = budget::allowed(seen.rate_limit, &self.loaded.config);
+        let (per_minute, _) = capacity::allowed(seen.rate_limit, &self.loaded.config);
         let left = per_minute.saturating_sub(seen.requests);
         let left = seen.rate_limit.remaining.map_or(left, |remaining| remaining.min(left));
         if left == 0 {

@@ -16,14 +16,15 @@ use tokio::sync::oneshot;
 use self::bounds::DISK_PATIENCE;
 pub use self::bounds::Progress;
 use self::listeners::Listener;
-use super::budget::{self, Load};
+use super::budget;
 use super::seen::ApiSeen;
-use super::series::{self, Inputs, Known, Shape};
+use super::series::{self, Inputs, Known};
 use super::state::StateSeen;
 use super::{Finding, Report};
 use super::{
     clock, database as judged_database, listeners as judged_listeners, routes, secrets, state as judged_state, watched,
 };
+use crate::capacity::{self, Backend, Load, Shape};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigOrigin, CredentialFaults, DatabaseUrl, Loaded};
 use crate::ledger::sqlite::upkeep::Contents;
@@ -81,11 +82,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
     let contents = contents(state.as_ref().filter(|_| database.is_none()));
     // Without either, there is nothing to estimate from.
     if answered && (matches!(asked.listing, Some(Ok(_))) || contents.is_some()) {
-        let pending = contents.map_or(0, |contents| {
-            let pending = contents.pending.iter().filter(|(stage, _)| *stage != Stage::Known);
-            pending.map(|(_, count)| count).sum()
-        });
-        findings.push(budget::judge(&load(&asked, pending), asked.rate_limit, config));
+        findings.push(budget::judge(&load(&asked, contents), asked.rate_limit, config));
     }
     findings.extend(watched::judge(asked.listing.as_ref().and_then(|listing| listing.as_ref().ok()), config));
     match &faults.webhook {
@@ -111,7 +108,7 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         (None, Some(state)) => {
             let saves = listeners.page.as_ref().and_then(|page| page.saves);
             let running = judged_state::Running { answers: listeners.exporter_answers(), saves };
-            findings.extend(judged_state::judge(state, running));
+            findings.extend(judged_state::judge(state, running, expected_state(&asked, config)));
         }
         (None, None) => findings.push(Finding::failure(
             "state",
@@ -120,14 +117,15 @@ pub async fn examine(loaded: &Loaded, faults: &CredentialFaults, progress: Progr
         )),
     }
     let known = page.or(contents.map(|contents| Known {
-        series: series::of_rows(
+        series: capacity::of_rows(
             contents.series.iter().map(|(f, schema, rows)| (*f, schema.as_str(), *rows)),
             &config.metrics,
         ),
         agents: contents.agents,
         by: "the state",
     }));
-    findings.extend(series::judge(&Inputs { known, ..inputs(&asked) }, config));
+    let Load { open, ended, .. } = load(&asked, contents);
+    findings.extend(series::judge(&Inputs { known, pending: open + ended, ..inputs(&asked) }, config));
     Report { findings, requests: asked.requests }
 }
 
@@ -157,15 +155,28 @@ fn configuration(loaded: &Loaded) -> Finding {
 }
 
 /// What there is to follow, from what the API said and from what the state waits for.
-fn load(asked: &ApiSeen, pending: u64) -> Load {
+fn load(asked: &ApiSeen, contents: Option<&Contents>) -> Load {
     let listing = asked.listing.as_ref().and_then(|listing| listing.as_ref().ok()).copied().unwrap_or_default();
     let agents = asked.agents.as_ref().and_then(|agents| agents.as_ref().ok()).copied().unwrap_or_default();
+    let pending = |of: Stage| {
+        let pending = contents.into_iter().flat_map(|contents| &contents.pending);
+        pending.filter(|(stage, _)| *stage == of).map(|(_, count)| count).sum::<u64>()
+    };
     Load {
-        pending: pending.max(asked.open.unwrap_or_default()),
+        open: pending(Stage::Open).max(asked.open.unwrap_or_default()),
+        ended: pending(Stage::Ended),
         starts_per_minute: listing.starts_per_minute,
         listed_whole: listing.ended > 0 && listing.analysed * 2 > listing.ended,
         agent_pages: agents.pages,
     }
+}
+
+/// Bytes of the state once it remembers as many sessions as it will, at the pace of the listed ones.
+fn expected_state(asked: &ApiSeen, config: &Config) -> Option<u64> {
+    let listing = asked.listing.as_ref().and_then(|listing| listing.as_ref().ok())?;
+    let sessions_a_day = listing.starts_per_minute * 1_440.0;
+    let remembered = config.sessions.retention;
+    (sessions_a_day > 0.0).then(|| capacity::state_bytes(Backend::Sqlite, sessions_a_day, remembered, 0, 0))
 }
 
 fn inputs(asked: &ApiSeen) -> Inputs {
@@ -176,5 +187,5 @@ fn inputs(asked: &ApiSeen) -> Inputs {
         languages: listing.languages.div_ceil(listing.agents),
     });
     let agents = asked.agents.as_ref().and_then(|agents| agents.as_ref().ok()).map(|agents| agents.total);
-    Inputs { known: None, agents, listed }
+    Inputs { known: None, agents, listed, pending: 0 }
 }

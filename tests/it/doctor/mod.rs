@@ -94,7 +94,9 @@ fn all_is_well_before_the_first_start_and_nothing_is_made() {
     assert!(found.only("webhook-secret").1.contains("AGNTIX_WEBHOOK_SECRET holds 2 signing secrets"), "{}", found.all);
     assert!(found.only("listener").1.ends_with(" is free") && found.only("webhook-listener").1.ends_with(" is free"));
     assert!(found.only("state").1.ends_with("will be made at the first start"), "{}", found.all);
-    assert!(found.only("disk").1.ends_with(" are free for the state"), "{}", found.all);
+    let grows = " are free for the state; at the pace of the listed sessions it will take about ";
+    assert!(found.only("disk").1.contains(grows), "{}", found.all);
+    assert!(found.only("memory").1.starts_with("the exporter needs about "), "{}", found.all);
     assert!(found.only("series").1.contains("metrics.max_agents = 1000"), "{}", found.all);
     // As few requests as are promised, and none again.
     let routes: Vec<_> = api.simulator.requests().iter().map(|request| request.route).collect();
