@@ -42,13 +42,28 @@ pub const ALL: &[Case] = &[
     Case {
         name: "page_changed_plain",
         what: "a page of which one series has changed",
-        run: || changed(Format::Text, Encoding::Identity),
+        run: || changed(1, Format::Text, Encoding::Identity),
     },
-    Case { name: "page_changed_gzip", what: "the same in gzip", run: || changed(Format::Text, Encoding::Gzip) },
+    Case { name: "page_changed_gzip", what: "the same in gzip", run: || changed(1, Format::Text, Encoding::Gzip) },
     Case {
-        name: "page_changed_openmetrics",
+        name: "page_all_changed_plain",
+        what: "a page of which all counters have changed",
+        run: || changed(COUNTERS, Format::Text, Encoding::Identity),
+    },
+    Case {
+        name: "page_all_changed_gzip",
+        what: "the same in gzip",
+        run: || changed(COUNTERS, Format::Text, Encoding::Gzip),
+    },
+    Case {
+        name: "page_all_changed_openmetrics",
         what: "the same in OpenMetrics",
-        run: || changed(Format::OpenMetrics, Encoding::Identity),
+        run: || changed(COUNTERS, Format::OpenMetrics, Encoding::Identity),
+    },
+    Case {
+        name: "page_all_changed_protobuf",
+        what: "the same in protobuf",
+        run: || changed(COUNTERS, Format::Protobuf, Encoding::Identity),
     },
     Case {
         name: "page_unchanged_plain",
@@ -87,6 +102,7 @@ const TIMES: u64 = 3;
 /// What depends on where in a tree it finds its place takes another number of instructions each time.
 const MANY_TIMES: u64 = 25;
 
+const COUNTERS: u64 = 1_000;
 const SESSION: &str = include_str!("../../tests/fixtures/session-closed.json");
 
 /// 1,000 counters with six labels, and histograms of 100 channels with exemplars. The metrics of the process are left out: what the system says of a
@@ -94,7 +110,7 @@ const SESSION: &str = include_str!("../../tests/fixtures/session-closed.json");
 fn pages() -> Exposition {
     let schemas = Arc::new(buckets::schemas(&MetricsConfig::default()));
     let exposition = ExporterMetrics::without_process().unwrap().exposition(schemas);
-    let counters = (0..1_000).map(|n| counter(n, n * 37));
+    let counters = (0..COUNTERS).map(|n| counter(n, n * 37));
     let histograms: Vec<SeriesState> = (0..100).map(histogram).collect();
     let exemplar = |state: &SeriesState| Exemplar {
         key: state.key.clone(),
@@ -137,10 +153,12 @@ fn histogram(n: u64) -> SeriesState {
     state(Family::Duration, &channel(n), buckets::DURATION, counts)
 }
 
-fn changed(format: Format, encoding: Encoding) {
+/// So many of the counters have changed since the page before.
+fn changed(counters: u64, format: Format, encoding: Encoding) {
     let exposition = pages();
     for time in 0..=TIMES {
-        exposition.apply(&[counter(0, 1_000 + time)], Vec::new());
+        let states: Vec<_> = (0..counters).map(|n| counter(n, 100_000 + time)).collect();
+        exposition.apply(&states, Vec::new());
         let page = || drop(black_box(exposition.page(format, encoding, Instant::now()).unwrap()));
         if time == 0 { page() } else { counted(page) }
     }

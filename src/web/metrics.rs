@@ -150,13 +150,15 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// A page as a body of known length; its chunks are handed on, not copied.
 struct PageBody {
-    chunks: std::array::IntoIter<Bytes, 2>,
+    page: Page,
+    /// How many of its chunks have been handed on.
+    sent: usize,
     left: u64,
 }
 
 impl PageBody {
     fn new(page: Page) -> Self {
-        Self { left: page.len() as u64, chunks: [page.series, page.registry].into_iter() }
+        Self { left: page.len() as u64, page, sent: 0 }
     }
 }
 
@@ -165,8 +167,9 @@ impl http_body::Body for PageBody {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.chunks.find(|chunk| !chunk.is_empty());
+        let next = self.page.chunk(self.sent).cloned();
         if let Some(chunk) = &next {
+            self.sent += 1;
             self.left = self.left.saturating_sub(chunk.len() as u64);
         }
         Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))

@@ -20,6 +20,10 @@ use protobuf::Prepared;
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
+/// About so many lines are rendered together, and again when one of them has changed: enough that they compress as well as a whole page does.
+pub const BLOCK_LINES: usize = 512;
+/// About so many lines a histogram has.
+const HISTOGRAM_LINES: usize = 16;
 
 /// What the lines of all families share.
 #[derive(Debug)]
@@ -124,6 +128,8 @@ pub struct FamilySeries {
     /// Only while protobuf pages are asked for.
     prepared: Option<Prepared>,
     exemplars: HashMap<(u32, u16), ShownExemplar>,
+    /// For each block, the generation in which what it shows changed last.
+    changed: Vec<u64>,
 }
 
 impl FamilySeries {
@@ -140,6 +146,7 @@ impl FamilySeries {
             held: HashMap::new(),
             prepared: None,
             exemplars: HashMap::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -154,8 +161,8 @@ impl FamilySeries {
         self.index.find(self.hasher.hash_one(labels), |i| self.bytes_at(*i) == labels).copied()
     }
 
-    /// Takes the state of a series.
-    pub fn apply<F>(&mut self, state: &SeriesState<F>, schemas: &BucketSchemas) -> Applied {
+    /// Takes the state of a series, in this generation of the page.
+    pub fn apply<F>(&mut self, state: &SeriesState<F>, schemas: &BucketSchemas, generation: u64) -> Applied {
         let width = schemas.width(state.schema);
         let held_counts = state.held_counts.as_deref();
         let is_counter = state.schema == BucketSchemaId::NONE;
@@ -167,8 +174,8 @@ impl FamilySeries {
             return Applied::Rejected;
         }
         match self.find(state.key.labels.as_str()) {
-            Some(series) => self.update(series, state),
-            None => match self.insert(state, width) {
+            Some(series) => self.update(series, state, generation),
+            None => match self.insert(state, width, generation) {
                 Some(_) => Applied::Taken,
                 None => Applied::Rejected,
             },
@@ -195,7 +202,7 @@ impl FamilySeries {
         (0..).take(self.entries.len()).map(missing).sum()
     }
 
-    fn insert<F>(&mut self, state: &SeriesState<F>, width: usize) -> Option<u32> {
+    fn insert<F>(&mut self, state: &SeriesState<F>, width: usize, generation: u64) -> Option<u32> {
         let labels = state.key.labels.as_str().as_bytes();
         let series = u32::try_from(self.entries.len()).ok()?;
         let entry = Entry {
@@ -219,15 +226,17 @@ impl FamilySeries {
         let Self { index, hasher, entries, labels: buffer, .. } = self;
         let hash_of = |i: &u32| hasher.hash_one(label_bytes(buffer, entries, *i));
         index.insert_unique(hasher.hash_one(labels), series, hash_of);
+        self.mark(series, generation);
         Some(series)
     }
 
-    fn update<F>(&mut self, series: u32, state: &SeriesState<F>) -> Applied {
+    fn update<F>(&mut self, series: u32, state: &SeriesState<F>, generation: u64) -> Applied {
         let Some(entry) = self.entries.get_mut(series as usize) else { return Applied::Rejected };
         if entry.schema != state.schema {
             return Applied::Rejected;
         }
-        if entry.created_ms != state.created_ms {
+        let mut changed = entry.created_ms != state.created_ms;
+        if changed {
             // Only what the look-back finds makes a series older: that of all is prepared anew for the next page.
             self.prepared = None;
             entry.created_ms = state.created_ms;
@@ -237,21 +246,27 @@ impl FamilySeries {
         let mut decreased = false;
         for (shown, now) in counts.iter_mut().zip(&state.counts) {
             decreased |= now < shown;
+            changed |= now > shown;
             *shown = (*shown).max(*now);
         }
         match (self.held.get_mut(&series), &state.held_counts) {
             // The window is over.
             (Some(_), None) => {
                 self.held.remove(&series);
+                changed = true;
             }
             (Some(shown), Some(now)) => {
                 for (shown, now) in shown.iter_mut().zip(now) {
                     decreased |= now < shown;
+                    changed |= now > shown;
                     *shown = (*shown).max(*now);
                 }
             }
             // What has been shown in full cannot be hidden again without a decrease.
             (None, _) => {}
+        }
+        if changed {
+            self.mark(series, generation);
         }
         if decreased { Applied::Decreased } else { Applied::Taken }
     }
@@ -264,25 +279,79 @@ impl FamilySeries {
         }
     }
 
-    /// Shows the true counts of a series from now on; whether it was held.
-    pub fn release(&mut self, series: u32) -> bool {
-        self.held.remove(&series).is_some()
+    /// Shows the true counts of a series from this generation on; whether it was held.
+    pub fn release(&mut self, series: u32, generation: u64) -> bool {
+        let was_held = self.held.remove(&series).is_some();
+        if was_held {
+            self.mark(series, generation);
+        }
+        was_held
     }
 
     /// Puts an exemplar beside a sample, in place of an earlier one. One that is older than the one there is left out:
     /// Prometheus takes the exemplars of a series only in the order of their timestamps, with a warning at each scrape
     /// about one that is not.
-    pub fn set_exemplar(&mut self, series: u32, bucket: u16, exemplar: ShownExemplar) {
+    pub fn set_exemplar(&mut self, series: u32, bucket: u16, exemplar: ShownExemplar, generation: u64) {
         match self.exemplars.entry((series, bucket)) {
             Place::Occupied(shown) if shown.get().at_ms >= exemplar.at_ms => {}
-            place => drop(place.insert_entry(exemplar)),
+            place => {
+                place.insert_entry(exemplar);
+                self.mark(series, generation);
+            }
         }
+    }
+
+    /// How many series are in a block of text, which is rendered again as a whole when one of them has changed.
+    const fn block_series(&self) -> usize {
+        match self.descriptor.kind {
+            Kind::Counter | Kind::Gauge => BLOCK_LINES,
+            Kind::Histogram { .. } => BLOCK_LINES / HISTOGRAM_LINES,
+        }
+    }
+
+    /// Remembers that a series has changed.
+    fn mark(&mut self, series: u32, generation: u64) {
+        let block = series as usize / self.block_series();
+        if self.changed.len() <= block {
+            self.changed.resize(block + 1, generation);
+        }
+        if let Some(changed) = self.changed.get_mut(block) {
+            *changed = generation;
+        }
+    }
+
+    /// For each block of the family, about how many lines it has, and the generation in which it changed last.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, u64)> {
+        let (series, a_block) = (self.entries.len(), self.block_series());
+        self.changed.iter().enumerate().map(move |(block, changed)| {
+            let series = series.saturating_sub(block * a_block).min(a_block);
+            (series * (BLOCK_LINES / a_block), *changed)
+        })
     }
 
     /// The series in the order of the page, as every format shows them.
     fn shown(&self, with_exemplars: bool) -> impl Iterator<Item = Shown<'_>> {
+        self.shown_from(0, &self.entries, with_exemplars)
+    }
+
+    /// Those of a block.
+    fn shown_in(&self, block: usize, with_exemplars: bool) -> impl Iterator<Item = Shown<'_>> {
+        let from = block * self.block_series();
+        let entries = self.entries.get(from..).unwrap_or_default();
+        let entries = entries.get(..self.block_series()).unwrap_or(entries);
+        self.shown_from(from, entries, with_exemplars)
+    }
+
+    fn shown_from<'a>(
+        &'a self,
+        from: usize,
+        entries: &'a [Entry],
+        with_exemplars: bool,
+    ) -> impl Iterator<Item = Shown<'a>> {
         let with_exemplars = with_exemplars && !self.exemplars.is_empty();
-        (0_u32..).zip(&self.entries).map(move |(series, entry)| {
+        // There are no more series than that: their places are such numbers.
+        let from = u32::try_from(from).unwrap_or(u32::MAX);
+        (from..).zip(entries).map(move |(series, entry)| {
             let held = if self.held.is_empty() { None } else { self.held.get(&series) };
             let counts = match held {
                 Some(held) => held,
@@ -293,17 +362,16 @@ impl FamilySeries {
         })
     }
 
-    /// Appends the family to a page of text; nothing if it has no series. `hand_on` is given the buffer when it is large. It is
-    /// generic, and the numbers are inlined, since a call for each line is felt on a large page.
-    pub fn write(&self, out: &mut Vec<u8>, spelled: &Spelled, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
-        if self.entries.is_empty() {
-            return;
-        }
+    /// Appends a block of the family to a page of text, the first with what stands before the family. The numbers are inlined, since a
+    /// call for each line is felt on a large page.
+    pub fn write(&self, out: &mut Vec<u8>, block: usize, spelled: &Spelled, format: Format) {
         let Descriptor { name, kind, help, .. } = self.descriptor;
-        writer::header(out, name, kind, help, format);
+        if block == 0 {
+            writer::header(out, name, kind, help, format);
+        }
         let base = writer::family_name(name, kind, Format::OpenMetrics);
         let constant = &*spelled.constant;
-        for Shown { entry, counts, exemplars, .. } in self.shown(format == Format::OpenMetrics) {
+        for Shown { entry, counts, exemplars, .. } in self.shown_in(block, format == Format::OpenMetrics) {
             let labels = self.labels_of(entry);
             match kind {
                 Kind::Histogram { sum } => {
@@ -318,9 +386,6 @@ impl FamilySeries {
             }
             if format == Format::OpenMetrics && spelled.created_lines {
                 writer::created(out, base, labels, entry.created_ms, constant);
-            }
-            if out.len() >= CHUNK {
-                hand_on(out);
             }
         }
     }

@@ -15,6 +15,7 @@ mod number;
 mod pages;
 mod protobuf;
 mod registry;
+mod rendered;
 mod series;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::buckets::BucketSchemas;
 use crate::descriptor::{Descriptor, Family, Kind};
-use crate::family_series::{Applied, BoundTexts, CHUNK, FamilySeries, ShownExemplar, Spelled};
+use crate::family_series::{Applied, BLOCK_LINES, BoundTexts, CHUNK, FamilySeries, ShownExemplar, Spelled};
 use crate::labels::{ConstantLabels, LabelSet};
 use crate::negotiation::Format;
 use crate::protobuf::{self, About};
@@ -25,6 +25,24 @@ pub struct SeriesMemory<F, G> {
     gauges: Vec<Gauges<G>>,
     published: bool,
     generation: u64,
+    /// The generation in which every line of the page changed last.
+    all_changed: u64,
+}
+
+/// A stretch of a page that is rendered together, and again when something in it has changed. One that is equal to an earlier one shows the same.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The generation in which it changed last.
+    pub changed: u64,
+    /// The blocks of it, in the order of the page.
+    pub blocks: Vec<Block>,
+}
+
+/// A block of series: the place of its family among all, gauges behind the others, and its own in the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Block {
+    family: usize,
+    block: usize,
 }
 
 /// What all parts of a page have in common. Cheap to clone.
@@ -41,6 +59,8 @@ pub struct Shared {
 struct Gauges<G> {
     family: G,
     series: Vec<(LabelSet, f64)>,
+    /// The generation in which they changed last.
+    changed: u64,
 }
 
 impl<F: Family, G: Family> SeriesMemory<F, G> {
@@ -58,9 +78,10 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             disabled: Arc::default(),
             families: F::ALL.iter().map(|family| FamilySeries::new(*family)).collect(),
             of: PhantomData,
-            gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new() }).collect(),
+            gauges: G::ALL.iter().map(|family| Gauges { family: *family, series: Vec::new(), changed: 0 }).collect(),
             published: false,
             generation: 0,
+            all_changed: 0,
         }
     }
 
@@ -83,7 +104,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn set_disabled(&mut self, names: BTreeSet<String>) {
         if *self.disabled != names {
             self.disabled = Arc::new(names);
-            self.generation += 1;
+            self.change_all();
         }
     }
 
@@ -91,7 +112,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn set_created_lines(&mut self, are_shown: bool) {
         if self.spelled.created_lines != are_shown {
             self.spelled.created_lines = are_shown;
-            self.generation += 1;
+            self.change_all();
         }
     }
 
@@ -99,8 +120,14 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn set_constant_labels(&mut self, labels: LabelSet) {
         if *self.spelled.constant.labels() != labels {
             self.spelled.constant = Arc::new(ConstantLabels::new(labels));
-            self.generation += 1;
+            self.change_all();
         }
+    }
+
+    /// Every line is another one, or at another place.
+    fn change_all(&mut self) {
+        self.generation += 1;
+        self.all_changed = self.generation;
     }
 
     /// How many series of counters and histograms there are.
@@ -118,7 +145,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         for state in states {
             let family = state.key.family;
             let Some(memory) = self.families.get_mut(family.place()) else { continue };
-            match memory.apply(state, &self.spelled.schemas) {
+            match memory.apply(state, &self.spelled.schemas, self.generation) {
                 Applied::Taken => {}
                 Applied::Decreased => {
                     tracing::error!(
@@ -144,7 +171,8 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
                 (memory.find(key.labels.as_str()), writer::exemplar(label, &id, value, at_ms))
             {
                 let message = protobuf::exemplar(label, &id, value, at_ms).into_boxed_slice();
-                memory.set_exemplar(series, bucket, ShownExemplar { at_ms, text, message });
+                let exemplar = ShownExemplar { at_ms, text, message };
+                memory.set_exemplar(series, bucket, exemplar, self.generation);
             }
         }
     }
@@ -153,7 +181,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn replace(&mut self, states: &[SeriesState<F>]) -> Vec<(F, u64)> {
         let empty = F::ALL.iter().map(|family| FamilySeries::new(*family)).collect();
         let before: Vec<FamilySeries> = std::mem::replace(&mut self.families, empty);
-        self.generation += 1;
+        self.change_all();
         self.apply(states, Vec::new());
         let pairs = F::ALL.iter().zip(before.iter().zip(&self.families));
         pairs
@@ -175,7 +203,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     pub fn publish(&mut self) {
         if !self.published {
             self.published = true;
-            self.generation += 1;
+            self.change_all();
         }
     }
 
@@ -185,7 +213,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         for key in keys {
             let Some(memory) = self.families.get_mut(key.family.place()) else { continue };
             if let Some(series) = memory.find(key.labels.as_str()) {
-                changed |= memory.release(series);
+                changed |= memory.release(series, self.generation + 1);
             }
         }
         self.generation += u64::from(changed);
@@ -199,6 +227,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         if !same {
             gauges.series = series;
             self.generation += 1;
+            gauges.changed = self.generation;
         }
     }
 
@@ -207,57 +236,83 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         self.gauges.iter().map(|gauges| (gauges.family, gauges.series.clone())).collect()
     }
 
-    /// Appends all that is published to `out`; `hand_on` is given the buffer whenever it is large.
-    pub fn write(&self, out: &mut Vec<u8>, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
-        if !self.published {
-            return;
-        }
-        let is_shown = |name: &str| !self.disabled.contains(name);
-        for (family, _) in self.families.iter().zip(F::ALL).filter(|(_, of)| is_shown(of.descriptor().name)) {
-            match format {
-                Format::Text | Format::OpenMetrics => family.write(out, &self.spelled, format, hand_on),
-                Format::Protobuf => family.write_protobuf(out, &self.spelled, hand_on),
-            }
-        }
-        for Gauges { family, series } in &self.gauges {
-            if series.is_empty() || !is_shown(family.descriptor().name) {
-                continue;
-            }
-            let descriptor = family.descriptor();
-            if format == Format::Protobuf {
-                self.write_gauges(out, descriptor, series, hand_on);
-                continue;
-            }
-            writer::header(out, descriptor.name, Kind::Gauge, descriptor.help, format);
-            for (labels, value) in series {
-                writer::sample(out, descriptor.name, "", labels.as_str().as_bytes(), &self.spelled.constant);
-                number::float(out, *value);
-                out.push(b'\n');
-                if out.len() >= CHUNK {
-                    hand_on(out);
+    /// The page, in units of about as many lines each. A page of protobuf has a unit for each large family: the length of a family stands
+    /// before it.
+    pub fn units(&self, format: Format) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        let mut lines = 0;
+        for (block, more, changed) in self.blocks(format) {
+            let changed = changed.max(self.all_changed);
+            match units.last_mut() {
+                Some(unit) if lines + more <= BLOCK_LINES => {
+                    unit.changed = unit.changed.max(changed);
+                    unit.blocks.push(block);
+                    lines += more;
                 }
+                _ => {
+                    units.push(Unit { changed, blocks: vec![block] });
+                    lines = more;
+                }
+            }
+        }
+        units
+    }
+
+    /// All blocks that are shown, in their order, with about how many lines each has, and the generation in which it changed last.
+    fn blocks(&self, format: Format) -> impl Iterator<Item = (Block, usize, u64)> {
+        let is_shown = |name: &str| self.published && !self.disabled.contains(name);
+        let families = self.families.iter().zip(F::ALL).enumerate();
+        let families = families.filter(move |(_, (_, of))| is_shown(of.descriptor().name));
+        let of_families = families.flat_map(move |(family, (series, _))| {
+            let is_whole = format == Format::Protobuf;
+            let whole = series.blocks().filter(|_| is_whole).reduce(|(a, one), (b, other)| (a + b, one.max(other)));
+            let blocks = whole.into_iter().chain(series.blocks().filter(move |_| !is_whole)).enumerate();
+            blocks.map(move |(block, (lines, changed))| (Block { family, block }, lines, changed))
+        });
+        let gauges = self.gauges.iter().enumerate();
+        let gauges = gauges.filter(move |(_, of)| !of.series.is_empty() && is_shown(of.family.descriptor().name));
+        let of_gauges = gauges
+            .map(|(place, of)| (Block { family: self.families.len() + place, block: 0 }, of.series.len(), of.changed));
+        of_families.chain(of_gauges)
+    }
+
+    /// Appends a unit of the page; `hand_on` is given the buffer when it is large.
+    pub fn write(&self, out: &mut Vec<u8>, unit: &Unit, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
+        for Block { family, block } in &unit.blocks {
+            if let Some(series) = self.families.get(*family) {
+                match format {
+                    Format::Text | Format::OpenMetrics => series.write(out, *block, &self.spelled, format),
+                    Format::Protobuf => series.write_protobuf(out, &self.spelled, hand_on),
+                }
+            } else if let Some(gauges) = self.gauges.get(family - self.families.len()) {
+                self.write_gauges(out, gauges, format);
+            }
+            if out.len() >= CHUNK {
+                hand_on(out);
             }
         }
     }
 
-    fn write_gauges(
-        &self,
-        out: &mut Vec<u8>,
-        Descriptor { name, kind, help, .. }: Descriptor,
-        series: &[(LabelSet, f64)],
-        hand_on: &mut impl FnMut(&mut Vec<u8>),
-    ) {
-        let (mut metrics, mut own) = (Vec::new(), Vec::new());
-        for (labels, value) in series {
-            own.clear();
-            protobuf::label_pairs(&mut own, labels.as_str());
-            let about = About { labels: [&own, &self.spelled.constant.pairs, &[]], created: &[] };
-            protobuf::metric(&mut metrics, about, &protobuf::Gauge(*value));
+    fn write_gauges(&self, out: &mut Vec<u8>, Gauges { family, series, .. }: &Gauges<G>, format: Format) {
+        let Descriptor { name, kind, help, .. } = family.descriptor();
+        let constant = &*self.spelled.constant;
+        if format == Format::Protobuf {
+            let (mut metrics, mut own) = (Vec::new(), Vec::new());
+            for (labels, value) in series {
+                own.clear();
+                protobuf::label_pairs(&mut own, labels.as_str());
+                let about = About { labels: [&own, &constant.pairs, &[]], created: &[] };
+                protobuf::metric(&mut metrics, about, &protobuf::Gauge(*value));
+            }
+            protobuf::family(out, name, kind, help, metrics.len());
+            out.append(&mut metrics);
+            return;
         }
-        protobuf::family(out, name, kind, help, metrics.len());
-        out.append(&mut metrics);
-        if out.len() >= CHUNK {
-            hand_on(out);
+        writer::header(out, name, Kind::Gauge, help, format);
+        for (labels, value) in series {
+            writer::sample(out, name, "", labels.as_str().as_bytes(), constant);
+            number::float(out, *value);
+            out.push(b'\n');
         }
     }
 

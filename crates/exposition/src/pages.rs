@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flate2::Crc;
 use prometheus::Registry;
 
 use crate::buckets::BucketSchemas;
-use crate::compress::{self, FirstPart, PartCompressor};
+use crate::compress::{self, Compressor};
 use crate::descriptor::Family;
-use crate::family_series::CHUNK;
 use crate::labels::LabelSet;
 use crate::memory::{SeriesMemory, Shared};
 use crate::negotiation::{Encoding, Format};
 use crate::registry;
+use crate::rendered::Rendered;
 use crate::series::{Exemplar, SeriesKey, SeriesState};
 
 /// A rendered variant that nobody has asked for in this time gives its memory back.
@@ -42,38 +43,41 @@ pub struct Exposition<F, G> {
     beside_series: Registry,
     memory: RwLock<SeriesMemory<F, G>>,
     /// One for each format and encoding. Concurrent scrapes of a new generation wait at its lock, and one of them renders.
-    variants: [Mutex<Option<Rendered>>; Format::ALL.len() * Encoding::ALL.len()],
+    variants: [Mutex<Option<Variant>>; Format::ALL.len() * Encoding::ALL.len()],
+    /// By encoding, to be used for one page after the other: their memory is too large to be asked for at each scrape.
+    compressors: [Spare; Encoding::ALL.len()],
 }
 
+/// A variant that was asked for.
 #[derive(Debug)]
-struct Rendered {
-    generation: u64,
+struct Variant {
     asked_at: Instant,
-    bytes: Bytes,
-    part: FirstPart,
+    rendered: Rendered,
 }
 
-impl Rendered {
-    fn page(&mut self, encoding: Encoding, registry: Vec<u8>, now: Instant) -> std::io::Result<Page> {
-        self.asked_at = now;
-        let registry = compress::last_part(encoding, &self.part, registry)?;
-        Ok(Page { series: self.bytes.clone(), registry: registry.into() })
-    }
-}
-
-/// A page to send: its chunks one after the other.
+/// A page to send: its [chunks](Self::chunks) one after the other.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The series in memory; these bytes are shared with the cache and with other clients.
-    pub series: Bytes,
+    pub series: Arc<[Bytes]>,
     /// The metrics of the registry and the end of the page.
     pub registry: Bytes,
 }
 
 impl Page {
+    /// All of it, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = &Bytes> {
+        self.series.iter().chain([&self.registry])
+    }
+
+    /// The chunk at this place, none of which is empty but the last, of a page that has nothing.
+    pub fn chunk(&self, place: usize) -> Option<&Bytes> {
+        self.series.get(place).or_else(|| (place == self.series.len()).then_some(&self.registry))
+    }
+
     /// Length of the whole in bytes.
     pub fn len(&self) -> usize {
-        self.series.len() + self.registry.len()
+        self.chunks().map(Bytes::len).sum()
     }
 
     /// Whether there is nothing to send.
@@ -83,7 +87,9 @@ impl Page {
 
     /// The whole page in one piece, copied.
     pub fn to_vec(&self) -> Vec<u8> {
-        [&self.series[..], &self.registry[..]].concat()
+        let mut all = Vec::with_capacity(self.len());
+        self.chunks().for_each(|chunk| all.extend_from_slice(chunk));
+        all
     }
 }
 
@@ -95,6 +101,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
             beside_series: Registry::new(),
             memory: RwLock::new(SeriesMemory::new(schemas)),
             variants: std::array::from_fn(|_| Mutex::new(None)),
+            compressors: std::array::from_fn(|_| Spare::default()),
         }
     }
 
@@ -187,13 +194,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
             let memory = self.memory.try_read().ok()?;
             (memory.generation(), memory.shared())
         };
-        let page = {
+        let (series, crc) = {
             let mut slot = self.variants.get(wanted)?.try_lock().ok()?;
-            let rendered = slot.as_mut().filter(|rendered| rendered.generation == current)?;
-            rendered.page(encoding, self.registry_part(part, &shared, format), now).ok()?
+            let variant = slot.as_mut().filter(|variant| variant.rendered.generation == current)?;
+            variant.asked_at = now;
+            (Arc::clone(&variant.rendered.chunks), Arc::clone(&variant.rendered.crc))
         };
         self.forget_unused(wanted, now);
-        Some(page)
+        self.with_registry(series, &crc, encoding, self.registry_part(part, &shared, format)).ok()
     }
 
     /// The whole page as it is now, if that is [ready](Self::ready_part).
@@ -215,7 +223,8 @@ impl<F: Family, G: Family> Exposition<F, G> {
         self.forget_unused(wanted, now);
         let registry = self.registry_part(part, &shared, format);
         let slot = self.variants.get(wanted).ok_or_else(|| std::io::Error::other("no such variant of the page"))?;
-        self.with_series(&mut lock(slot), (format, encoding), registry, now)
+        let (series, crc) = self.series_part(&mut lock(slot), (format, encoding), now)?;
+        self.with_registry(series, &crc, encoding, registry)
     }
 
     /// The whole page as it is now.
@@ -228,10 +237,35 @@ impl<F: Family, G: Family> Exposition<F, G> {
 
     /// Small enough to be made for each scrape.
     fn process_page(&self, shared: &Shared, format: Format, encoding: Encoding) -> std::io::Result<Page> {
-        let none = PartCompressor::new(encoding)?.finish()?;
         let registry = self.registry_part(Part::Process, shared, format);
-        let registry = compress::last_part(encoding, &none, registry)?.into();
-        Ok(Page { series: none.bytes.into(), registry })
+        self.with_registry(compress::header(encoding).into_iter().collect(), &Crc::new(), encoding, registry)
+    }
+
+    fn with_registry(
+        &self,
+        series: Arc<[Bytes]>,
+        crc: &Crc,
+        encoding: Encoding,
+        registry: Vec<u8>,
+    ) -> std::io::Result<Page> {
+        let registry = self.compressing(encoding, |compressor| compressor.last(registry, crc))?;
+        Ok(Page { series, registry: registry.into() })
+    }
+
+    /// Lends a compressor out.
+    fn compressing<T>(
+        &self,
+        encoding: Encoding,
+        work: impl FnOnce(&mut Compressor) -> std::io::Result<T>,
+    ) -> std::io::Result<T> {
+        let spare = self.compressors.get(encoding as usize);
+        let kept = spare.and_then(|spare| lock(&spare.0).take());
+        let mut compressor = kept.map_or_else(|| Compressor::new(encoding), Ok)?;
+        let made = work(&mut compressor)?;
+        if let Some(spare) = spare {
+            *lock(&spare.0) = Some(compressor);
+        }
+        Ok(made)
     }
 
     fn registry_part(&self, part: Part, shared: &Shared, format: Format) -> Vec<u8> {
@@ -239,7 +273,8 @@ impl<F: Family, G: Family> Exposition<F, G> {
             Part::Process => self.registry.gather(),
             Part::Series => self.beside_series.gather(),
             Part::All => {
-                let mut families = [self.registry.gather(), self.beside_series.gather()].concat();
+                let mut families = self.registry.gather();
+                families.extend(self.beside_series.gather());
                 families.sort_by(|one, other| one.name().cmp(other.name()));
                 families
             }
@@ -254,7 +289,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
         for (place, slot) in self.variants.iter().enumerate() {
             if place != wanted
                 && let Ok(mut slot) = slot.try_lock()
-                && slot.as_ref().is_some_and(|r| now.saturating_duration_since(r.asked_at) > KEEP)
+                && slot.as_ref().is_some_and(|variant| now.saturating_duration_since(variant.asked_at) > KEEP)
             {
                 *slot = None;
                 protobuf |= is_protobuf(place);
@@ -267,7 +302,7 @@ impl<F: Family, G: Family> Exposition<F, G> {
 
     /// Unless another protobuf page is there, or is being made.
     fn forget_prepared(&self, wanted: usize) {
-        let is_needed = |(place, slot): (usize, &Mutex<Option<Rendered>>)| {
+        let is_needed = |(place, slot): (usize, &Mutex<Option<Variant>>)| {
             is_protobuf(place) && (place == wanted || slot.try_lock().map_or(true, |slot| slot.is_some()))
         };
         if !self.variants.iter().enumerate().any(is_needed)
@@ -277,58 +312,31 @@ impl<F: Family, G: Family> Exposition<F, G> {
         }
     }
 
-    fn with_series(
+    /// The series as they are now, and what a checksum over all of the page begins with.
+    fn series_part(
         &self,
-        slot: &mut Option<Rendered>,
+        slot: &mut Option<Variant>,
         (format, encoding): (Format, Encoding),
-        registry: Vec<u8>,
         now: Instant,
-    ) -> std::io::Result<Page> {
+    ) -> std::io::Result<(Arc<[Bytes]>, Arc<Crc>)> {
         let current = self.read_memory(SeriesMemory::generation);
-        let rendered = match slot {
+        let before = slot.take().map(|variant| variant.rendered);
+        let rendered = match before {
             Some(rendered) if rendered.generation == current => rendered,
-            _ => {
-                // The old page goes first: two of them at once would double the memory of a scrape.
-                let old = slot.take().map_or_else(Bytes::new, |old| old.bytes);
-                slot.insert(self.render(format, encoding, old, now)?)
-            }
+            before => self.render((format, encoding), before.unwrap_or_default())?,
         };
-        rendered.page(encoding, registry, now)
+        let part = (Arc::clone(&rendered.chunks), Arc::clone(&rendered.crc));
+        *slot = Some(Variant { asked_at: now, rendered });
+        Ok(part)
     }
 
-    fn render(&self, format: Format, encoding: Encoding, old: Bytes, now: Instant) -> std::io::Result<Rendered> {
-        let mut part = PartCompressor::new(encoding)?;
-        let mut failed = None;
+    fn render(&self, (format, encoding): (Format, Encoding), before: Rendered) -> std::io::Result<Rendered> {
         if format == Format::Protobuf && !self.read_memory(SeriesMemory::is_prepared) {
             self.write_memory(|memory| memory.prepare(true));
         }
-        let generation = self.read_memory(|memory| {
-            let mut buffer = match encoding {
-                Encoding::Identity => written_over(old),
-                Encoding::Gzip | Encoding::Zstd => Vec::with_capacity(CHUNK + CHUNK / 4),
-            };
-            memory.write(&mut buffer, format, &mut |piece| {
-                if encoding != Encoding::Identity
-                    && let Err(e) = part.add(piece)
-                {
-                    failed = Some(e);
-                }
-            });
-            if let Err(e) = part.add(&mut buffer) {
-                failed = Some(e);
-            }
-            memory.generation()
-        });
-        if let Some(e) = failed {
-            return Err(e);
-        }
-        let mut part = part.finish()?;
-        let mut bytes = std::mem::take(&mut part.bytes);
-        if bytes.capacity() / 16 * 15 > bytes.len() {
-            bytes.shrink_to(with_room(bytes.len()));
-        }
-        let bytes = bytes.into();
-        Ok(Rendered { generation, asked_at: now, bytes, part })
+        self.compressing(encoding, |compressor| {
+            self.read_memory(|memory| Rendered::of(memory, before, (format, encoding), compressor))
+        })
     }
 
     // After a panic while a lock was held the pages stay as they are: every change leaves them well-formed.
@@ -341,24 +349,14 @@ impl<F: Family, G: Family> Exposition<F, G> {
     }
 }
 
-/// An empty buffer for a page much like `old`. If nobody is reading the old page any more, it is the old one's: fresh
-/// memory for megabytes costs more than writing them.
-fn written_over(old: Bytes) -> Vec<u8> {
-    let length = old.len();
-    let buffer = old.try_into_mut().map_or_else(
-        |_| Vec::new(),
-        |mut page| {
-            // Before it becomes a vector, so that nothing is copied.
-            page.clear();
-            page.into()
-        },
-    );
-    if buffer.capacity() > length { buffer } else { Vec::with_capacity(with_room(length)) }
-}
+/// A compressor that nobody uses.
+#[derive(Default)]
+struct Spare(Mutex<Option<Compressor>>);
 
-/// Room for a page that has grown a little since it was `length` bytes long.
-const fn with_room(length: usize) -> usize {
-    length + length / 64
+impl std::fmt::Debug for Spare {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Spare")
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -371,25 +369,4 @@ fn variant(format: Format, encoding: Encoding) -> usize {
 
 fn is_protobuf(variant: usize) -> bool {
     variant / Encoding::ALL.len() == Format::Protobuf as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_written_over_once_nobody_reads_it() {
-        let page = |length, capacity| {
-            let mut bytes = Vec::with_capacity(capacity);
-            bytes.resize(length, b'x');
-            Bytes::from(bytes)
-        };
-        let old = page(640, 9_000);
-        let reader = old.clone();
-        assert_eq!(written_over(old).capacity(), 650);
-        assert!(reader.iter().all(|byte| *byte == b'x'));
-        let buffer = written_over(reader);
-        assert_eq!((buffer.capacity(), buffer.len()), (9_000, 0));
-        assert_eq!(written_over(page(640, 640)).capacity(), 650, "without room it would have to grow by doubling");
-    }
 }

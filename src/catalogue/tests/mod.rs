@@ -82,7 +82,7 @@ fn filled() -> Exposition {
 
 fn sessions(format: Format) -> String {
     let page = filled().page(format, Encoding::Identity, Instant::now()).unwrap();
-    String::from_utf8(page.series.to_vec()).unwrap()
+    String::from_utf8(page.series.concat()).unwrap()
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod parse;
 mod protobuf;
 mod shown;
 mod text;
+mod units;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -140,5 +141,9 @@ fn page(exposition: &Exposition, format: Format, encoding: Encoding) -> Page {
 
 /// The plain page without the metrics of the registry.
 fn series(exposition: &Exposition, format: Format) -> String {
-    String::from_utf8(page(exposition, format, Encoding::Identity).series.to_vec()).unwrap()
+    String::from_utf8(series_bytes(&page(exposition, format, Encoding::Identity))).unwrap()
+}
+
+fn series_bytes(page: &Page) -> Vec<u8> {
+    page.series.concat()
 }

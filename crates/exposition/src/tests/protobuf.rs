@@ -124,7 +124,7 @@ fn compare(exposition: &Exposition) {
         text(exposition, Format::OpenMetrics).into_iter().partition(|sample| sample.name.ends_with("_created"));
     let has_count = |sample: &&Sample| sample.name != "jobs_balance_ratio_count";
     assert_eq!(sorted(found.iter().filter(has_count).cloned().collect()), sorted(open));
-    let series = families(&super::page(exposition, Format::Protobuf, Encoding::Identity).series);
+    let series = families(&series_bytes(&super::page(exposition, Format::Protobuf, Encoding::Identity)));
     let began = series.iter().filter(|family| family.r#type() != MetricType::Gauge).flat_map(|family| {
         let name = family.name.as_deref().unwrap();
         // A histogram without a sum is told in counters, which all began with it.
@@ -156,7 +156,7 @@ fn sorted(mut samples: Vec<Sample>) -> Vec<Sample> {
 fn the_exact_pages_of_the_text_formats_are_told_in_protobuf() {
     let exposition = text::filled();
     compare(&exposition);
-    let families = families(&page(&exposition, Format::Protobuf, Encoding::Identity).series);
+    let families = families(&series_bytes(&page(&exposition, Format::Protobuf, Encoding::Identity)));
     let heads: Vec<_> = families.iter().map(|f| (f.name(), f.help(), f.r#type(), f.unit.as_deref())).collect();
     assert_eq!(
         heads,
@@ -221,10 +221,14 @@ fn what_is_prepared_for_protobuf_is_given_back_and_is_that_of_every_series() {
     whole(&exposition, Format::Text);
     assert!(!kept());
     let mut unprepared = Vec::new();
-    exposition.read_memory(|memory| memory.write(&mut unprepared, Format::Protobuf, &mut |_| {}));
+    exposition.read_memory(|memory| {
+        for unit in memory.units(Format::Protobuf) {
+            memory.write(&mut unprepared, &unit, Format::Protobuf, &mut |_| {});
+        }
+    });
     compare(&exposition);
     assert!(kept());
-    assert!(page(&exposition, Format::Protobuf, Encoding::Identity).series == unprepared);
+    assert!(series_bytes(&page(&exposition, Format::Protobuf, Encoding::Identity)) == unprepared);
     add(300..900);
     compare(&exposition);
     let all: Vec<_> = (0..50).map(|n| counter(Jobs::Failures, &[&format!("other{n}"), "x"], n)).collect();

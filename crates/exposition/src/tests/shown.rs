@@ -10,7 +10,7 @@ fn shows(exposition: &Exposition, value: u64) -> bool {
     let line = format!("jobs_failures_total{{queue=\"a\",reason=\"slow\"}} {value}\n");
     let sample = |sample: &parse::Sample| sample.name == "jobs_failures_total" && sample.value == value.to_string();
     TEXTS.iter().all(|f| series(exposition, *f).contains(&line))
-        && protobuf::samples(&page(exposition, Format::Protobuf, Encoding::Identity).series).iter().any(sample)
+        && protobuf::samples(&series_bytes(&page(exposition, Format::Protobuf, Encoding::Identity))).iter().any(sample)
 }
 
 #[test]
