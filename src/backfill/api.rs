@@ -15,6 +15,7 @@ use super::spill::{Number, Spill};
 use crate::api;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::ApiConfig;
+use crate::ledger::Lease;
 
 /// Failures in a row after which a run ends: what is collected is kept, and `--resume` goes on.
 const MOST_FAILURES: u32 = 10;
@@ -79,13 +80,12 @@ impl Api {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         let own = (f64::from(config.requests_per_minute) * share / config.budget_share.max(f64::EPSILON)) as u32;
         let mut budget = Budget::new(share, own.max(1));
-        if let (Some(granted), Some(count), Some(window)) =
-            (spill.number(Number::LeaseGranted)?, spill.number(Number::LeaseCount)?, spill.number(Number::LeaseWindow)?)
-        {
-            let age = SystemClock.now().since(Timestamp::from_millis(granted));
+        let now = SystemClock.now();
+        for Lease { granted, count, per_window } in spill.leases()? {
+            let age = now.since(granted);
+            // It may have been used for as long as it was valid, but not after now.
             let used_for = age.min(LEASE_VALID + config.timeout);
-            let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-            budget.restore(age, used_for, number(count), number(window), Duration::ZERO);
+            budget.restore(age, used_for, count, per_window, Duration::ZERO);
         }
         let search = |path: ApiPath| {
             let place = remembered.get(path as usize).copied().flatten();
@@ -232,7 +232,8 @@ impl Api {
             match self.budget.ask(Priority::Normal, now) {
                 Grant::Granted => return Ok(()),
                 Grant::Lease(count) => {
-                    spill.lease(SystemClock.now(), count, self.budget.per_window())?;
+                    let per_window = self.budget.per_window();
+                    spill.lease(Lease { granted: SystemClock.now(), count, per_window })?;
                     self.budget.leased(count, now);
                 }
                 Grant::Wait(until) => {

@@ -26,6 +26,8 @@ mod sessions;
 mod spill;
 mod step;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod times;
 mod victoriametrics;
 

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::page::PastPage;
 use super::sessions::{Counted, SessionStep, times};
 use crate::clock::Timestamp;
+use crate::ledger::Lease;
 use crate::ledger::past::key_of;
 use crate::ledger::record::Records;
 use crate::session::{Facts, MessageTally};
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS session (
 ) WITHOUT ROWID, STRICT;
 CREATE TABLE IF NOT EXISTS wanted (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID, STRICT;
 CREATE TABLE IF NOT EXISTS live (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS lease (granted INTEGER NOT NULL, count INTEGER NOT NULL, per_window INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS number (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE IF NOT EXISTS unnamed (hash INTEGER NOT NULL PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS missing (reason TEXT NOT NULL PRIMARY KEY, sessions INTEGER NOT NULL) WITHOUT ROWID, STRICT;
@@ -36,6 +38,9 @@ CREATE INDEX IF NOT EXISTS by_created ON session (is_live, created, id);
 CREATE INDEX IF NOT EXISTS by_ended ON session (is_live, ended, id);
 CREATE INDEX IF NOT EXISTS by_outcome ON session (is_live, outcome, id);
 ";
+
+/// Covers the window of the budget, the validity of a lease and a request's time-out.
+const LEASES_KEPT: Duration = Duration::from_secs(120);
 
 /// A number of the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +55,6 @@ pub(super) enum Number {
     Now,
     /// Requests that were sent.
     Requests,
-    /// Milliseconds, by this machine's clock: when requests were last leased, how many, and of how many a window.
-    LeaseGranted,
-    LeaseCount,
-    LeaseWindow,
 }
 
 impl Number {
@@ -64,9 +65,6 @@ impl Number {
             Self::Collected => "collected",
             Self::Now => "now",
             Self::Requests => "requests",
-            Self::LeaseGranted => "lease_granted",
-            Self::LeaseCount => "lease_count",
-            Self::LeaseWindow => "lease_window",
         }
     }
 }
@@ -108,12 +106,28 @@ impl Spill {
     }
 
     /// Requests may be sent from now on, and count as sent after a crash.
-    pub(super) fn lease(&mut self, granted: Timestamp, count: u32, per_window: u32) -> Result<()> {
+    pub(super) fn lease(&mut self, lease: Lease) -> Result<()> {
+        let Lease { granted, count, per_window } = lease;
         let transaction = self.connection.transaction()?;
-        set(&transaction, Number::LeaseGranted, granted.as_millis())?;
-        set(&transaction, Number::LeaseCount, count.into())?;
-        set(&transaction, Number::LeaseWindow, per_window.into())?;
+        transaction
+            .prepare_cached("DELETE FROM lease WHERE granted < ?1")?
+            .execute([granted.minus(LEASES_KEPT).as_millis()])?;
+        transaction.prepare_cached("INSERT INTO lease VALUES (?1, ?2, ?3)")?.execute(params![
+            granted.as_millis(),
+            count,
+            per_window
+        ])?;
         transaction.commit()
+    }
+
+    /// The requests that were leased lately, in the order in which they were.
+    pub(super) fn leases(&self) -> Result<Vec<Lease>> {
+        self.connection
+            .prepare("SELECT granted, count, per_window FROM lease ORDER BY rowid")?
+            .query_map([], |row| {
+                Ok(Lease { granted: Timestamp::from_millis(row.get(0)?), count: row.get(1)?, per_window: row.get(2)? })
+            })?
+            .collect()
     }
 
     /// Keeps what the live counters have, all of it or nothing.

@@ -86,8 +86,11 @@ fn parse_share(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(global: &Global, args: &BackfillArgs) -> Result<(), Failure> {
-    let loaded =
+    let mut loaded =
         api::load(global.config_file.as_deref(), &environment(), &global.overrides()).map_err(Failure::mistake)?;
+    if let Some(contacts) = &mut loaded.config.metrics.repeat_contacts {
+        contacts.read_key().map_err(Failure::mistake)?;
+    }
     let config = &loaded.config;
     let options = options(args)?;
     agntix_api::install_crypto_provider();

@@ -1,7 +1,10 @@
 //! `backfill`: the past in files, ending where the counters of the exporter begin, whatever happens to the run.
 
+mod budget;
 mod history;
 mod junction;
+mod million;
+mod named;
 mod refusals;
 mod resume;
 
