@@ -9,6 +9,8 @@ use crate::clock::Timestamp;
 
 /// One millisecond before a fall is the last sample before it.
 const JUST_BEFORE_MS: i64 = 1;
+/// All that is left is shown so long before a fall, so that each recording rule is evaluated once before it: their intervals are three minutes at most.
+const SETTLED_MS: i64 = 240_000;
 
 /// The times of the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,17 @@ impl SampleTimes {
         let look_back = self.grid(self.step.next(self.step.before(self.fall)));
         let look_back = look_back.take_while(move |at| end.is_some_and(|end| *at < end)).chain(end);
         let fall = Moment { at: self.fall, kind: MomentKind::Fall, since: None, until: None };
-        epoch(past, MomentKind::Past, None).chain([fall]).chain(epoch(look_back, MomentKind::LookBack, end))
+        let settled = Timestamp::from_millis(self.fall.as_millis() - SETTLED_MS);
+        let mut is_settled = false;
+        let past = epoch(past, MomentKind::Past, None).map(move |mut moment| {
+            if is_settled {
+                (moment.since, moment.until) = (Some(moment.at), Some(moment.at));
+            } else if moment.since.is_some() && moment.at >= settled {
+                (is_settled, moment.until) = (true, None);
+            }
+            moment
+        });
+        past.chain([fall]).chain(epoch(look_back, MomentKind::LookBack, end))
     }
 
     fn grid(self, from: Timestamp) -> impl Iterator<Item = Timestamp> {
@@ -110,12 +122,22 @@ mod tests {
             moments(5, 120, Some(200)),
             [
                 (0, Past, None, Some(0)),
-                (60_000, Past, Some(0), Some(60_000)),
-                (119_999, Past, Some(60_000), None),
+                (60_000, Past, Some(0), None),
+                (119_999, Past, Some(119_999), Some(119_999)),
                 (120_000, Fall, None, None),
                 (180_000, LookBack, None, Some(180_000)),
                 (200_000, Junction, Some(180_000), Some(200_000)),
             ]
+        );
+    }
+
+    #[test]
+    fn past_is_complete_four_minutes_before_it_falls() {
+        let all = moments(0, 600, None);
+        let last = all.iter().find(|moment| moment.2.is_some() && moment.3.is_none()).unwrap();
+        assert_eq!((last.0, last.2), (360_000, Some(300_000)));
+        assert!(
+            all.iter().filter(|moment| moment.0 > 360_000 && moment.0 < 600_000).all(|moment| moment.2 == moment.3)
         );
     }
 
@@ -126,8 +148,8 @@ mod tests {
             moments(0, 90, None),
             [
                 (0, Past, None, Some(0)),
-                (60_000, Past, Some(0), Some(60_000)),
-                (89_999, Past, Some(60_000), None),
+                (60_000, Past, Some(0), None),
+                (89_999, Past, Some(89_999), Some(89_999)),
                 (90_000, Fall, None, None),
             ]
         );

@@ -1,5 +1,6 @@
 //! `backfill`: the past in files, ending where the counters of the exporter begin, whatever happens to the run.
 
+mod acceptance;
 mod budget;
 mod history;
 mod junction;
@@ -7,6 +8,7 @@ mod million;
 mod named;
 mod refusals;
 mod resume;
+mod risen;
 
 use std::path::Path;
 use std::time::Duration;

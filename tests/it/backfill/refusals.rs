@@ -40,7 +40,9 @@ fn what_would_be_lost_or_do_harm_is_refused() {
     refused(&api, &no_label(&["--label", "job=x"]), "--label instance=… is missing");
     let ends = |to: &str| backfill(&bare, FROM, &output).argument("--to").argument(to);
     refused(&api, &ends("2026-04-01"), "is not before");
-    refused(&api, &ends("2999-01-01"), "less than 3 h ago");
+    refused(&api, &ends("2999-01-01"), "yet to come");
+    let an_hour_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
+    refused(&api, &ends(&an_hour_ago.to_string()), "less than 3 h ago");
     refused(&api, &ends("tomorrow"), "write a date such as");
     refused(&api, &backfill(&bare, FROM, &output), "there is no state of the exporter");
     assert!(!output.exists(), "what is refused leaves nothing behind");

@@ -1,7 +1,7 @@
 //! P12: replicas share one ledger, each session is counted once, and no page is behind one that was served before.
 
 mod balancer;
-mod control;
+pub mod control;
 mod database;
 mod disorder;
 mod failover;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -42,6 +43,10 @@ pub struct Setup {
     pub top: Map<String, Value>,
     /// Further flags, `--enable-feature=exemplar-storage` for example.
     pub flags: Vec<String>,
+    /// Where samples are stored, so that another server can go on with them; else they go with the server.
+    pub data: Option<PathBuf>,
+    /// Where it listens, so that another server can do so after it; else on a free port.
+    pub address: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -142,6 +147,11 @@ impl Prometheus {
         });
         ready.await.expect("Prometheus becomes ready");
         Self { address, client, server }
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The answer to an instant query, now. A scalar has no labels.
@@ -308,12 +318,14 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("prometheus.yml");
         let flags = setup.flags.clone();
+        let data = setup.data.clone().unwrap_or_else(|| directory.path().join("data"));
+        // The system picks a free port, which no other test can take meanwhile; the log says which.
+        let address = setup.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         std::fs::write(&config, setup.file().to_string()).unwrap();
         let mut child = Command::new(&program)
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            // The system picks a free port, which no other test can take meanwhile; the log says which.
-            .arg("--web.listen-address=127.0.0.1:0")
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg(format!("--web.listen-address={address}"))
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
