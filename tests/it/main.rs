@@ -34,6 +34,7 @@ mod notifications;
 mod numbers;
 mod odd_json;
 mod packaging;
+mod page_cost;
 mod personal_data;
 mod prometheus;
 mod protobuf;

@@ -9,6 +9,7 @@ use exposition::{BucketSchemaId, Kind, LabelSet, SeriesKey, SeriesState};
 use serde_json::{Value, json};
 
 use crate::prometheus::serve;
+use crate::support::number;
 use crate::support::page::{COUNTED, SESSION_ID, full};
 use crate::support::prometheus::{Labels, Prometheus, Sample, Setup, Version};
 
@@ -141,7 +142,7 @@ async fn a_start_time_makes_the_first_value_of_a_series_a_rise_since_then() {
         assert!(protobuf.len() > 2 && protobuf[1..].iter().all(|value| *value == text[0]), "{selector}: {protobuf:?}");
     }
     let old = prometheus.raw(r#"agntix_session_languages_total{job="protobuf",agent_id="agent_old"}[1h]"#).await;
-    assert!(old[0].points.iter().all(|(_, value)| *value == COUNTED as f64), "{old:?}");
+    assert!(old[0].points.iter().all(|(_, value)| *value == number(usize::try_from(COUNTED).unwrap())), "{old:?}");
 }
 
 #[tokio::test]

@@ -159,6 +159,40 @@ fn every_format_and_compression_is_the_same_page() {
 }
 
 #[test]
+fn protobuf_is_for_those_who_ask_for_it_and_the_same_in_every_compression() {
+    let (_api, daemon, _state) = settled(500, |setup| setup);
+    let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    // As Prometheus 3 sends it.
+    let accept =
+        format!("{};escaping=allow-utf-8;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", protobuf.replace("; ", ";"));
+    let page = |encoding| {
+        let headers = [("accept", &*accept), ("accept-encoding", encoding)];
+        // Without what is of the process, which changes from scrape to scrape.
+        let reply = ask(daemon.address, "GET", "/metrics?collect[]=sessions", &headers).unwrap();
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(protobuf)));
+        let mut page = Vec::new();
+        match encoding {
+            "gzip" => drop(flate2::read::MultiGzDecoder::new(&reply.body[..]).read_to_end(&mut page).unwrap()),
+            "zstd" => page = zstd::decode_all(&reply.body[..]).unwrap(),
+            _ => page = reply.body,
+        }
+        page
+    };
+    // A gauge may change in between.
+    let page = until("the same page three times", || {
+        let [plain, gzip, zstd] = ["identity", "gzip", "zstd"].map(page);
+        (plain == gzip && plain == zstd).then_some(plain)
+    });
+    let has = |wanted: &[u8]| page.windows(wanted.len()).any(|window| window == wanted);
+    assert!(page.len() > 10_000 && has(b"\x0a\x08agent_id\x12") && has(b"agntix_session_outcomes_total"));
+    for encoding in ["text", "compact-text"] {
+        let accept = protobuf.replace("delimited", encoding);
+        let reply = scrape(daemon.address, &[("accept", &*accept)]);
+        assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{encoding}");
+    }
+}
+
+#[test]
 fn sixty_scrapes_at_once_are_answered_or_told_to_come_back() {
     let (_api, daemon, _state) = settled(500, |setup| setup.set("WEB__MAX_REQUESTS", "2"));
     let address = daemon.address;

@@ -224,8 +224,12 @@ pub fn metric<V: Value>(out: &mut Vec<u8>, About { labels, created }: About<'_>,
     let [own, constant, bound] = labels;
     tag_and_length(out, tag::METRIC, own.len() + constant.len() + bound.len() + field_len(length));
     out.extend_from_slice(own);
-    out.extend_from_slice(constant);
-    out.extend_from_slice(bound);
+    // Mostly there are none, and to copy nothing is a call all the same.
+    for more in [constant, bound] {
+        if !more.is_empty() {
+            out.extend_from_slice(more);
+        }
+    }
     tag_and_length(out, V::TAG, length);
     value.write(out);
     out.extend_from_slice(created);

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::wait::eventually;
-use super::{PATIENCE, tool};
+use super::{PATIENCE, number, tool};
 
 /// How many of its last log lines a failed test shows.
 const SHOWN_LINES: usize = 40;
@@ -242,6 +242,16 @@ impl Prometheus {
         }
         let groups: Groups = self.ask("rules", &[]).await;
         groups.groups.into_iter().flat_map(|group| group.rules).collect()
+    }
+
+    /// The processor time that the server has used so far, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.child.id())).unwrap();
+        // The name of the program may have spaces; what follows it are the third field and those behind.
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks = |place: usize| number(fields[place].parse().unwrap());
+        let a_second = usize::try_from(rustix::param::clock_ticks_per_second()).unwrap();
+        (ticks(11) + ticks(12)) / number(a_second)
     }
 
     /// What the server has logged so far.
