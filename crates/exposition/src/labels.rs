@@ -24,15 +24,7 @@ impl LabelSet {
     pub fn new<'a>(names: &[&str], values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut text = SCRATCH.take();
         text.clear();
-        for (name, value) in names.iter().zip(values) {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.push_str(name);
-            text.push_str("=\"");
-            escape_into(&mut text, if value.is_empty() { "unknown" } else { value });
-            text.push('"');
-        }
+        spell(&mut text, names.iter().copied().zip(values));
         let labels = Self(text.as_str().into());
         SCRATCH.set(text);
         labels
@@ -72,6 +64,19 @@ impl LabelSet {
     /// The values as they were before they were escaped, in their order.
     pub fn values(&self) -> impl Iterator<Item = Cow<'_, str>> {
         values(&self.0)
+    }
+}
+
+/// Appends labels to a text that has none, as [`LabelSet::new`] spells them.
+pub fn spell<'a, 'b>(text: &mut String, labels: impl Iterator<Item = (&'a str, &'b str)>) {
+    for (name, value) in labels {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        escape_into(text, if value.is_empty() { "unknown" } else { value });
+        text.push('"');
     }
 }
 

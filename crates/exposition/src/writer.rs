@@ -22,13 +22,16 @@ pub fn family_name(name: &str, kind: Kind, format: Format) -> &str {
 pub fn header(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, format: Format) {
     let family = family_name(name, kind, format);
     put(out, &["# HELP ", family, " "]);
-    for c in help.chars() {
-        match c {
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
+    // None of these bytes is part of another character.
+    for stretch in help.as_bytes().split_inclusive(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        let Some((last, before)) = stretch.split_last() else { continue };
+        out.extend_from_slice(before);
+        match last {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
             // Only OpenMetrics escapes quotes in help texts; text 0.0.4 would keep the backslash.
-            '"' if format == Format::OpenMetrics => out.extend_from_slice(b"\\\""),
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            b'"' if format == Format::OpenMetrics => out.extend_from_slice(b"\\\""),
+            last => out.push(*last),
         }
     }
     let kind_name = match kind {
