@@ -116,6 +116,34 @@ fn unchanged(bencher: Bencher<'_, '_>, series: u64, encoding: Encoding) {
     bencher.bench_local(|| exposition.page(Format::Text, encoding, Instant::now()).unwrap());
 }
 
+/// A series in each stretch of lines that is rendered by itself has changed, so that all of them are rendered again.
+fn changed_everywhere(bencher: Bencher<'_, '_>, series: u64, encoding: Encoding) {
+    let exposition = exposition(series);
+    let mut value = series * 37;
+    bencher
+        .with_inputs(|| {
+            value += 1;
+            let states: Vec<_> = (0..series).step_by(100).map(|n| state(n, value)).collect();
+            exposition.apply(&states, Vec::new());
+        })
+        .bench_local_values(|()| exposition.page(Format::Text, encoding, Instant::now()).unwrap());
+}
+
+#[divan::bench(args = SERIES)]
+fn plain_changed_everywhere(bencher: Bencher<'_, '_>, series: u64) {
+    changed_everywhere(bencher, series, Encoding::Identity);
+}
+
+#[divan::bench(args = SERIES)]
+fn gzip_changed_everywhere(bencher: Bencher<'_, '_>, series: u64) {
+    changed_everywhere(bencher, series, Encoding::Gzip);
+}
+
+#[divan::bench(args = SERIES)]
+fn zstd_changed_everywhere(bencher: Bencher<'_, '_>, series: u64) {
+    changed_everywhere(bencher, series, Encoding::Zstd);
+}
+
 #[divan::bench(args = SERIES)]
 fn plain_changed(bencher: Bencher<'_, '_>, series: u64) {
     changed(bencher, series, Format::Text, Encoding::Identity);

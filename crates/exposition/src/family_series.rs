@@ -1,7 +1,9 @@
 //! The series of one family of counters or histograms, stored for a scrape: the label bytes of all in one buffer, their
 //! counts in another, in the order in which they came. A series is never removed, so its place in either stays good.
 
+mod blocks;
 mod protobuf;
+mod text;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -13,18 +15,13 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::buckets::{BucketSchemaId, BucketSchemas};
 use crate::descriptor::{Descriptor, Family, Kind};
 use crate::labels::ConstantLabels;
-use crate::negotiation::Format;
+use crate::number;
 use crate::series::SeriesState;
-use crate::{number, writer};
+pub use blocks::BLOCK_LINES;
 use protobuf::Prepared;
 
 /// A buffer is handed on when it holds this much, so that a compressed page never exists uncompressed as a whole.
 pub const CHUNK: usize = 64 * 1024;
-/// About so many lines are rendered together, and again when one of them has changed: enough that they compress as well as a whole page does.
-pub const BLOCK_LINES: usize = 512;
-/// About so many lines a histogram has.
-const HISTOGRAM_LINES: usize = 16;
-
 /// What the lines of all families share.
 #[derive(Debug)]
 pub struct Spelled {
@@ -301,34 +298,6 @@ impl FamilySeries {
         }
     }
 
-    /// How many series are in a block of text, which is rendered again as a whole when one of them has changed.
-    const fn block_series(&self) -> usize {
-        match self.descriptor.kind {
-            Kind::Counter | Kind::Gauge => BLOCK_LINES,
-            Kind::Histogram { .. } => BLOCK_LINES / HISTOGRAM_LINES,
-        }
-    }
-
-    /// Remembers that a series has changed.
-    fn mark(&mut self, series: u32, generation: u64) {
-        let block = series as usize / self.block_series();
-        if self.changed.len() <= block {
-            self.changed.resize(block + 1, generation);
-        }
-        if let Some(changed) = self.changed.get_mut(block) {
-            *changed = generation;
-        }
-    }
-
-    /// For each block of the family, about how many lines it has, and the generation in which it changed last.
-    pub fn blocks(&self) -> impl Iterator<Item = (usize, u64)> {
-        let (series, a_block) = (self.entries.len(), self.block_series());
-        self.changed.iter().enumerate().map(move |(block, changed)| {
-            let series = series.saturating_sub(block * a_block).min(a_block);
-            (series * (BLOCK_LINES / a_block), *changed)
-        })
-    }
-
     /// The series in the order of the page, as every format shows them.
     fn shown(&self, with_exemplars: bool) -> impl Iterator<Item = Shown<'_>> {
         self.shown_from(0, &self.entries, with_exemplars)
@@ -360,72 +329,6 @@ impl FamilySeries {
             // A held series must not name what it does not show yet.
             Shown { series, entry, counts, exemplars: (with_exemplars && held.is_none()).then_some(series) }
         })
-    }
-
-    /// Appends a block of the family to a page of text, the first with what stands before the family. The numbers are inlined, since a
-    /// call for each line is felt on a large page.
-    pub fn write(&self, out: &mut Vec<u8>, block: usize, spelled: &Spelled, format: Format) {
-        let Descriptor { name, kind, help, .. } = self.descriptor;
-        if block == 0 {
-            writer::header(out, name, kind, help, format);
-        }
-        let base = writer::family_name(name, kind, Format::OpenMetrics);
-        let constant = &*spelled.constant;
-        for Shown { entry, counts, exemplars, .. } in self.shown_in(block, format == Format::OpenMetrics) {
-            let labels = self.labels_of(entry);
-            match kind {
-                Kind::Histogram { sum } => {
-                    let bounds = spelled.bounds.of(entry.schema);
-                    self.write_histogram(out, name, (labels, constant), counts, bounds, (sum, format), exemplars);
-                }
-                Kind::Counter | Kind::Gauge => {
-                    writer::sample(out, name, "", labels, constant);
-                    number::scaled(out, counts.first().copied().unwrap_or(0), self.scale);
-                    self.end_line(out, exemplars, 0);
-                }
-            }
-            if format == Format::OpenMetrics && spelled.created_lines {
-                writer::created(out, base, labels, entry.created_ms, constant);
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one call, in the innermost loop of a scrape")]
-    fn write_histogram(
-        &self,
-        out: &mut Vec<u8>,
-        name: &str,
-        (labels, constant): (&[u8], &ConstantLabels),
-        counts: &[u64],
-        bounds: &[Box<[u8]>],
-        (sum, format): (bool, Format),
-        exemplars: Option<u32>,
-    ) {
-        let mut count = 0_u64;
-        for (bucket, (bound, observed)) in (0_u16..).zip(bounds.iter().zip(counts)) {
-            count = count.saturating_add(*observed);
-            writer::bucket(out, name, labels, bound, constant);
-            number::integer(out, count);
-            self.end_line(out, exemplars, bucket);
-        }
-        if sum {
-            writer::sample(out, name, "_sum", labels, constant);
-            number::scaled(out, counts.last().copied().unwrap_or(0), self.scale);
-            out.push(b'\n');
-        }
-        // OpenMetrics 1.0 has no `_count` without `_sum`; there, the `+Inf` bucket tells it.
-        if sum || format == Format::Text {
-            writer::sample(out, name, "_count", labels, constant);
-            number::integer(out, count);
-            out.push(b'\n');
-        }
-    }
-
-    fn end_line(&self, out: &mut Vec<u8>, exemplars: Option<u32>, bucket: u16) {
-        if let Some(exemplar) = exemplars.and_then(|series| self.exemplars.get(&(series, bucket))) {
-            out.extend_from_slice(&exemplar.text);
-        }
-        out.push(b'\n');
     }
 
     fn bytes_at(&self, series: u32) -> &[u8] {
