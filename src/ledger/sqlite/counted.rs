@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
 use super::checksums::Checksums;
+use super::new_ids::{self, NewIds};
 use super::partitions::{self, OLD, PREFIX, declaration, partition};
 use crate::clock::Timestamp;
 use crate::ledger::policy::rows::{CountedRow, SessionKey, session_key};
@@ -24,6 +25,8 @@ pub(super) struct CountedTables {
     days: BTreeSet<i64>,
     /// The partitions that were not checked yet: each is before the first look-up in it.
     unchecked: BTreeSet<Option<i64>>,
+    /// Those that were counted last.
+    new: NewIds,
     /// Looks for an id in other days than its own.
     elsewhere: String,
 }
@@ -42,7 +45,7 @@ impl CountedTables {
         let partitions: BTreeSet<Option<i64>> = partitions::all(connection)?.into_iter().map(|(_, day)| day).collect();
         let days: BTreeSet<i64> = partitions.iter().copied().flatten().collect();
         let (checksums, elsewhere) = (checksums.clone(), elsewhere(&days));
-        Ok(Self { checksums, elsewhere, days, unchecked: partitions })
+        Ok(Self { checksums, elsewhere, days, unchecked: partitions, new: NewIds::default() })
     }
 
     /// The days that have a partition.
@@ -62,11 +65,7 @@ impl CountedTables {
 
     /// A session whose hash is damaged would be counted again, so that no look-up trusts a partition before it is checked.
     fn check(&mut self, connection: &Connection, day: Option<i64>) -> Result<()> {
-        if self.unchecked.contains(&day) {
-            self.checksums.verify_ids(connection, &partition(day))?;
-            self.unchecked.remove(&day);
-        }
-        Ok(())
+        check(&mut self.unchecked, &self.checksums, connection, day)
     }
 
     /// Where a session is remembered as counted; `None` if it was not. Its own day is looked into first, but a known id is
@@ -79,6 +78,9 @@ impl CountedTables {
         is_old: bool,
     ) -> Result<Option<CountedRow>> {
         let key = session_key(id);
+        if let Some(row) = self.new.find(&key) {
+            return Ok(Some(row));
+        }
         for day in self.near(created) {
             if let Some(parts) = self.find_in(connection, Some(day), &key)? {
                 return Ok(Some(CountedRow { parts, day: Some(day) }));
@@ -120,6 +122,10 @@ impl CountedTables {
     /// Writes a row that is not known to be there.
     pub(super) fn insert(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
         let CountedRow { parts, day } = row;
+        if let Some(day) = day {
+            self.new.push(key, day, parts);
+            return Ok(());
+        }
         self.check(connection, day)?;
         let table = partition(day);
         let inserted = connection
@@ -132,19 +138,34 @@ impl CountedTables {
         Ok(())
     }
 
+    /// Ends the writing of counted sessions in a transaction.
+    pub(super) fn finish(&mut self, connection: &Connection) -> Result<()> {
+        let Self { new, unchecked, checksums, .. } = self;
+        new.write(connection, checksums, |day| check(unchecked, checksums, connection, Some(day)))
+    }
+
+    /// Brings all ids into the tables, where they can be changed, if any of that day are not there.
+    fn bring_day(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        if self.new.has_any_of(day) { self.new.write_all(connection, &self.checksums) } else { Ok(()) }
+    }
+
     /// Writes other parts into a row, if it is there.
     pub(super) fn replace(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
         let CountedRow { parts, day } = row;
-        let Some(before) = self.find_in(connection, day, key)? else { return Ok(()) };
-        let table = partition(day);
-        connection.prepare_cached(&format!("UPDATE {table} SET parts = ?2 WHERE id = ?1"))?.execute((key, parts))?;
-        self.checksums.id_removed(&table, key, before);
-        self.checksums.id_added(&table, key, parts);
-        Ok(())
+        if let (Some(day), Some(_)) = (day, self.new.find(key)) {
+            self.new.push(key, day, parts);
+            return Ok(());
+        }
+        self.check(connection, day)?;
+        new_ids::replace(connection, &self.checksums, &partition(day), key, parts)
     }
 
     /// Deletes a row that is there.
     pub(super) fn delete(&mut self, connection: &Connection, key: &SessionKey, row: CountedRow) -> Result<()> {
+        // No row may be left that would bring it back.
+        if self.new.find(key).is_some() {
+            self.new.write_all(connection, &self.checksums)?;
+        }
         let table = partition(row.day);
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE id = ?1"))?.execute([key])?;
         self.checksums.id_removed(&table, key, row.parts);
@@ -177,6 +198,7 @@ impl CountedTables {
 
     /// Moves the partition of a day to that of the old sessions.
     pub(super) fn keep_for_good(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        self.bring_day(connection, day)?;
         for partition in [Some(day), None] {
             self.check(connection, partition)?;
         }
@@ -195,6 +217,7 @@ impl CountedTables {
 
     /// Drops the partition of a day.
     pub(super) fn forget(&mut self, connection: &Connection, day: i64) -> Result<()> {
+        self.bring_day(connection, day)?;
         let table = partition(Some(day));
         connection.execute_batch(&format!("DROP TABLE {table}"))?;
         self.checksums.table_dropped(connection, &table)?;
@@ -207,6 +230,20 @@ impl CountedTables {
         self.unchecked.remove(&Some(day));
         self.elsewhere = elsewhere(&self.days);
     }
+}
+
+/// Checks a partition, if it was not checked yet.
+fn check(
+    unchecked: &mut BTreeSet<Option<i64>>,
+    checksums: &Checksums,
+    connection: &Connection,
+    day: Option<i64>,
+) -> Result<()> {
+    if unchecked.contains(&day) {
+        checksums.verify_ids(connection, &partition(day))?;
+        unchecked.remove(&day);
+    }
+    Ok(())
 }
 
 /// Finds the day of an id among the newest days and the old sessions.

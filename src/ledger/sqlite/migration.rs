@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::checksums::Checksums;
-use super::tables::{HASHED, TABLES, declared, declared_in};
+use super::tables::{FORMAT, HASHED, TABLES, declared, declared_in};
 use super::{partitions, series, totals};
 
 /// The tables of format 2 that have a hash in format 3, and their other columns.
@@ -45,29 +45,30 @@ pub(super) fn migrate(connection: &Connection, format: i64, checksums: &Checksum
         let additions = "CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL) STRICT";
         connection.execute_batch(&format!("BEGIN EXCLUSIVE; {additions}; PRAGMA user_version = 2; COMMIT"))?;
     }
-    if format < 3 {
-        connection.execute_batch(&format!("BEGIN EXCLUSIVE; {}", with_hashes()))?;
-        checksums.begin(connection)?;
-        connection.execute_batch("PRAGMA user_version = 3; COMMIT")?;
-    }
-    if format < 4 {
+    // All at once, so that no crash leaves a table that is in no format.
+    if format < FORMAT {
         connection.execute_batch("BEGIN EXCLUSIVE")?;
-        if format == HASHED {
+        if format < HASHED {
+            connection.execute_batch(&with_hashes())?;
+            checksums.begin(connection)?;
+        } else {
             let known: Vec<&str> = declared_in(format).map(|(name, _)| name).collect();
             for (name, declaration) in declared().filter(|(name, _)| !known.contains(name)) {
                 connection.execute_batch(declaration)?;
                 checksums.table_made(name);
             }
         }
-        totals::catch_up_after_crash(connection)?;
-        series::relabel(connection)?;
+        if format < 4 {
+            totals::catch_up_after_crash(connection)?;
+            series::relabel(connection)?;
+        }
         checksums.write(connection)?;
-        connection.execute_batch("PRAGMA user_version = 4; COMMIT")?;
+        connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT"))?;
     }
     Ok(())
 }
 
-/// From format 2 to format 3: every table of the newest format is made anew, and what was in the old one is given its
+/// From format 2: every table of the newest format is made anew, and what was in the old one is given its
 /// hash.
 fn with_hashes() -> String {
     let old = || HASHED_IN_3.iter().copied().chain([("counted_old", "id, parts")]);

@@ -16,6 +16,7 @@ mod mark;
 mod meta;
 mod migration;
 pub mod neighbours;
+mod new_ids;
 mod pages;
 mod partitions;
 mod pending;

@@ -96,6 +96,7 @@ pub(super) fn write(
     for write in writes.counted {
         write_counted(connection, counted, write)?;
     }
+    counted.finish(connection)?;
     if let Some(day) = writes.forget {
         counted.forget(connection, day)?;
     }

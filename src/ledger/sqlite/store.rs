@@ -11,7 +11,7 @@ use super::counted::CountedTables;
 use super::in_place::{Fault, InPlace};
 use super::mark::Mark;
 use super::totals::{self, Totals};
-use super::{backup, begin, leases, meta, pending, rows, schema, series};
+use super::{backup, begin, leases, meta, new_ids, pending, rows, schema, series};
 use crate::catalogue::SeriesKey;
 use crate::config::Config;
 use crate::ledger::policy::rows::Number;
@@ -88,6 +88,7 @@ impl Store {
         let opened = (|| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             totals::catch_up_after_crash(&connection)?;
+            new_ids::catch_up(&connection, &checksums)?;
             series::carry_over(&connection, &config.policy.bucket_schemas)?;
             if config.policy.windows.is_empty() {
                 contacts::forget_all(&connection)?;

@@ -3,7 +3,7 @@
 /// "Agtx", so that `file(1)` and this program tell the ledger from other SQLite files.
 pub(super) const APPLICATION_ID: i64 = 0x4167_7478;
 /// The newest format that this version reads and writes. Raise it with a migration from every earlier one.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 /// From this format on the tables have checksums.
 pub(super) const HASHED: i64 = 3;
 
@@ -36,10 +36,11 @@ CREATE TABLE contact_places (
 ) STRICT;
 CREATE TABLE contacts (key BLOB PRIMARY KEY, record BLOB NOT NULL, hash INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE additions (number INTEGER PRIMARY KEY, cells BLOB NOT NULL, hash INTEGER NOT NULL) STRICT;
+CREATE TABLE new_ids (number INTEGER PRIMARY KEY, ids BLOB NOT NULL, hash INTEGER NOT NULL) STRICT;
 ";
 
-/// The tables that are in no format before 4.
-const SINCE_4: [&str; 2] = ["contact_places", "contacts"];
+/// The tables that are in no format before the one beside them.
+const SINCE: [(&str, i64); 3] = [("contact_places", 4), ("contacts", 4), ("new_ids", 5)];
 
 /// The names of [`TABLES`], but of the one with the checksums of the others.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
@@ -53,7 +54,7 @@ pub(super) fn tables_in(format: i64) -> impl Iterator<Item = &'static str> {
 
 /// The names and declarations of [`TABLES`], as far as they are in a format that has checksums.
 pub(super) fn declared_in(format: i64) -> impl Iterator<Item = (&'static str, &'static str)> {
-    declared().filter(move |(name, _)| format >= 4 || !SINCE_4.contains(name))
+    declared().filter(move |(name, _)| SINCE.iter().all(|(since, of)| since != name || format >= *of))
 }
 
 /// The names and declarations of [`TABLES`], as SQLite keeps them.

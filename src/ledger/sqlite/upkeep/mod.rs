@@ -112,6 +112,7 @@ pub fn forget(directory: &Path, id: &str, hash: bool) -> Result<Forgotten, Upkee
                 ids.make(&transaction, day)?;
             }
             ids.insert(&transaction, &session_key(id), CountedRow { parts: UNKNOWN_PARTS, day })?;
+            ids.finish(&transaction)?;
             keeps_hash = true;
         }
         state.checksums.write(&transaction)?;

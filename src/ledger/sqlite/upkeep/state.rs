@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::glance;
 use super::query::number_in;
 use crate::ledger::sqlite::checksums::Checksums;
-use crate::ledger::sqlite::{meta, schema, tables, totals};
+use crate::ledger::sqlite::{meta, new_ids, schema, tables, totals};
 use crate::ledger::transfer::{Moved, UpkeepError};
 
 /// An existing state, locked.
@@ -36,6 +36,7 @@ impl State {
         state.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
             totals::catch_up_after_crash(&transaction)?;
+            new_ids::catch_up(&transaction, &state.checksums)?;
             state.checksums.write(&transaction)?;
             transaction.commit()
         })?;

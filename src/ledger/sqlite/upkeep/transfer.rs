@@ -21,8 +21,9 @@ use crate::ledger::transfer::{
     self, Each, FORMAT, Line, Output, Pending, Progress, Refusal, Series, UpkeepError, session_key_of,
 };
 
-// A line has what a row of this store has, so that another format of the one is another of the other.
-const _: () = assert!(FORMAT == tables::FORMAT);
+// A line has what a row of this store has: another format of the rows is another of the lines. The one since then only appends
+// ids before they are in their tables.
+const _: () = assert!(FORMAT == 4 && tables::FORMAT == 5);
 
 /// Writes the state to `to`. `progress` gets the number of lines now and then. Gives the number of lines.
 ///

@@ -11,8 +11,9 @@ use super::transfer::{EXPORTED, counted_line, series_line};
 use crate::ledger::LedgerError;
 use crate::ledger::policy::classification::UNKNOWN_PARTS;
 use crate::ledger::sqlite::checksums::{self, Checksums, sound_hash};
+use crate::ledger::sqlite::new_ids::{self, Placed};
 use crate::ledger::sqlite::{mark, partitions, schema, tables, totals};
-use crate::ledger::transfer::{Line, Output, UpkeepError};
+use crate::ledger::transfer::{self, Line, Output, UpkeepError};
 
 /// What a whole check of a state has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +107,12 @@ pub fn verify(directory: &Path) -> Result<Verification, UpkeepError> {
             found.rows += state.checksums.rows(table);
         }
     }
+    // Those that are in the table of their day as well were read there.
+    for (day, key) in state.new_ids(&mut Vec::new())?.into_keys() {
+        let query = format!("SELECT 1 FROM {} WHERE id = ?1", partitions::partition(Some(day)));
+        let is_there = state.connection.prepare_cached(&query).and_then(|mut find| find.exists([key]));
+        found.ids += u64::from(!is_there.unwrap_or(false));
+    }
     Ok(found)
 }
 
@@ -145,6 +152,8 @@ pub fn salvage(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u6
     if !added.is_empty() {
         left_out.push(format!("what was lately added to {} series that are left out", added.0.len()));
     }
+    let new = state.new_ids(&mut left_out)?;
+    let new_keys: HashSet<String> = new.keys().map(|(_, key)| transfer::hex(key)).collect();
     for (table, day) in state.partitions() {
         let sound = state.checksums.damage_in(&state.connection, &table).map_err(|e| state.unreadable(&e))?.is_none();
         let (kept, _) = state.rows(&table, |row| counted_line(row, day).map(Some))?;
@@ -156,12 +165,18 @@ pub fn salvage(directory: &Path, to: &mut dyn Write, progress: &mut dyn FnMut(u6
             ));
         }
         for mut line in kept {
+            if matches!(&line, Line::Counted { id, .. } if new_keys.contains(id)) {
+                continue;
+            }
             // Which of them are wrong is not known: none is taken for a changed analysis.
             if let (Line::Counted { parts, .. }, false) = (&mut line, sound) {
                 *parts = UNKNOWN_PARTS;
             }
             out.line(&line)?;
         }
+    }
+    for ((day, key), parts) in new {
+        out.line(&transfer::counted(key, parts, Some(day)))?;
     }
     Ok(Salvage { lines: out.end()?, left_out })
 }
@@ -213,6 +228,28 @@ impl Suspect {
             }
         }
         Ok((kept, seen.len() as u64))
+    }
+
+    /// The ids that may not be in the tables of their days yet.
+    fn new_ids(&self, left_out: &mut Vec<String>) -> Result<Placed, UpkeepError> {
+        let mut sound: Vec<(i64, Vec<u8>)> = Vec::new();
+        let (_, there) = self.rows("new_ids", |row| {
+            if sound_hash("new_ids", row)?.is_some() {
+                sound.push((row.get(0)?, row.get(1)?));
+            }
+            Ok(None)
+        })?;
+        sound.sort_unstable();
+        let mut ids = Placed::new();
+        let kept = sound.iter().filter(|(_, row)| new_ids::read(row, &mut ids).is_some()).count() as u64;
+        let written = self.checksums.rows("new_ids").max(there);
+        if kept < written {
+            left_out.push(format!(
+                "{} of {written} rows of new_ids are left out; a session of these is counted again if Agntix still gives it",
+                written - kept
+            ));
+        }
+        Ok(ids)
     }
 
     fn backwards(&self, table: &str) -> String {

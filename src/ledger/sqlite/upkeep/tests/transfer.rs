@@ -1,6 +1,7 @@
 //! An export comes back as it was, or not at all.
 
 use super::*;
+use crate::ledger::transfer::FORMAT;
 
 #[test]
 fn a_state_comes_back_from_its_lines_as_it_was() {
@@ -33,7 +34,7 @@ fn an_export_that_is_not_whole_makes_no_state() {
     let joined = |lines: &[&str]| lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>();
     let without = |place: usize| joined(&[&all[..place], &all[place + 1..]].concat());
     let twice = joined(&[&all[..all.len() - 1], &all[all.len() - 2..]].concat());
-    let newer = text.replacen(&format!("\"format\":{}", tables::FORMAT), "\"format\":99", 1);
+    let newer = text.replacen(&format!("\"format\":{FORMAT}"), "\"format\":99", 1);
     for (what, broken, said) in [
         ("no end", joined(&all[..all.len() - 1]), "without its closing line"),
         ("half a line", text[..text.len() / 2].to_owned(), "is not one of an exported state"),
