@@ -3,11 +3,13 @@
 # receiver that shows what would be sent, on loopback, until Ctrl-C. The servers are Debian's, unpacked under target/tools by
 # .ci/tools, which this runs if need be.
 #
-#     deploy/local.sh [--speed FACTOR] [--data DIRECTORY]
+#     deploy/local.sh [--speed FACTOR] [--history DAYS] [--data DIRECTORY]
 #
 # Without an account it shows the demo, with two invented days before it, so that the alerts know what is usual; with AGNTIX_API_KEY, or the
 # files that config.toml knows, an organization.
 #   --speed FACTOR      simulated time passes so many times as fast
+#   --history DAYS      30d: a simulated organization with so many days behind it, which are imported as docs/history.md has it, with the recording rules, before
+#                       it is shown; it takes some minutes. The traffic is a tenth of the demo's
 #   --data DIRECTORY    keep everything there; without it nothing is kept
 #
 # In the environment:
@@ -26,10 +28,15 @@ die() {
     exit 1
 }
 
-speed=() data='' keep=false
+speed=() data='' keep=false days=''
 while [ $# -gt 0 ]; do
     case $1 in
         --speed) speed=(--speed "${2:?a factor}") ;;
+        --history)
+            days=${2:?a number of days, such as 30d}
+            days=${days%d}
+            [[ $days =~ ^[1-9][0-9]*$ ]] || die "--history $2 is no number of days, such as 30d"
+            ;;
         --data)
             data=${2:?a directory}
             keep=true
@@ -63,6 +70,7 @@ stop() {
     trap - EXIT
     # A second Ctrl-C does not leave half of it behind.
     trap '' INT TERM HUP
+    [ ! -e "$data/importing.pid" ] || kill -TERM "$(<"$data/importing.pid")" 2>/dev/null || true
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
         kill -TERM "${pids[i]}" 2>/dev/null || continue
         if ! timeout "$patience" tail --sleep-interval=0.1 --pid="${pids[i]}" -f /dev/null; then
@@ -99,7 +107,7 @@ ended() {
 await_address() {
     local name=${names[-1]} pid=${pids[-1]} code deadline=$((SECONDS + patience))
     while [ "$SECONDS" -lt "$deadline" ]; do
-        listens=$(sed -n 's/.*\(message=listening\|msg="Listening on"\) .*address=\([^ ]*\).*/\2/p' "$data/$name.log" | head -n 1)
+        listens=$(sed -n 's/.*\(message=listening\|msg="Listening on"\) .*address=\([^ ]*\).*/\2/p; s,^The simulated Agntix API is at http://\([^ ]*\) .*,\1,p' "$data/$name.log" | head -n 1)
         [ -z "$listens" ] || return 0
         if ! kill -0 "$pid" 2>/dev/null; then
             wait "$pid" && code=0 || code=$?
@@ -133,7 +141,17 @@ for variable in AGNTIX_API_KEY AGNTIX_EXPORTER__API__KEY_FILE AGNTIX_EXPORTER__A
     [ -z "${!variable:-}" ] || demo=false
 done
 listen=--web.listen-address=127.0.0.1:${EXPORTER_PORT:-9899}
-if $demo; then
+if [ -n "$days" ]; then
+    $demo || die "--history is for the demo; for an organization, docs/history.md says how"
+    [ ! -e "$data/prometheus" ] || die "$data/prometheus is there already: a history is imported into a new one"
+    start simulator "$AGNTIX_EXPORTER" simulate --listen 127.0.0.1:0 --rate-limit 0 --history "${days}d" "${speed[@]}"
+    await_address
+    # As the demo has it; the rest, and the messages, would take a request a session.
+    export AGNTIX_API_KEY=pk_test_simulator AGNTIX_EXPORTER__API__BASE_URL=http://$listens AGNTIX_EXPORTER__API__REQUESTS_PER_MINUTE=100000000
+    export AGNTIX_EXPORTER__STATE__PATH=$data/exporter AGNTIX_EXPORTER__STREAM__ENABLED=true AGNTIX_EXPORTER__METRICS__NEW_SERIES_HOLD=15s
+    export AGNTIX_EXPORTER__POLL__LISTING_INTERVAL=5s AGNTIX_EXPORTER__POLL__ENDED_INTERVAL=3s AGNTIX_EXPORTER__POLL__ANALYSIS_DEADLINE=1m
+    start exporter "$AGNTIX_EXPORTER" "$listen"
+elif $demo; then
     start exporter "$AGNTIX_EXPORTER" demo "$listen" "${speed[@]}"
 else
     [ "${#speed[@]}" -eq 0 ] || die "--speed is for the demo; this is an organization"
@@ -175,7 +193,11 @@ cp "$root/deploy/prometheus/prometheus.yml" "$data/prometheus.yml"
 ln -sfn "$root/deploy/prometheus/rules" "$data/rules"
 put "$data/prometheus.yml" exporter:9899 "$exporter_at"
 put "$data/prometheus.yml" alertmanager:9093 "$alertmanager_at"
-if $demo && [ "${#speed[@]}" -eq 0 ] && [ ! -e "$data/prometheus" ]; then
+retention=40d
+if [ -n "$days" ]; then
+    retention=$((days + 40))d
+    "$root/deploy/prometheus/local-history" "$data" "$days" "$AGNTIX_EXPORTER" "$PROMETHEUS_3" "$PROMTOOL_3" || die "the history could not be imported"
+elif $demo && [ "${#speed[@]}" -eq 0 ] && [ ! -e "$data/prometheus" ]; then
     # An alert compares an agent with its past, and the demo has none.
     "$root/deploy/prometheus/demo-history" "http://$exporter_at/metrics" agntix "$exporter_at" >"$data/history.om"
     "$PROMTOOL_3" tsdb create-blocks-from openmetrics "$data/history.om" "$data/prometheus" >"$data/history.log" 2>&1 ||
@@ -183,7 +205,7 @@ if $demo && [ "${#speed[@]}" -eq 0 ] && [ ! -e "$data/prometheus" ]; then
     rm "$data/history.om"
 fi
 start prometheus "$PROMETHEUS_3" --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/prometheus" \
-    --storage.tsdb.retention.time=40d --enable-feature=exemplar-storage --web.listen-address="127.0.0.1:${PROMETHEUS_PORT:-9090}"
+    --storage.tsdb.retention.time="$retention" --enable-feature=exemplar-storage --web.listen-address="127.0.0.1:${PROMETHEUS_PORT:-9090}"
 await_address
 prometheus_at=$listens
 

@@ -51,6 +51,9 @@ pub struct SimulateArgs {
     /// Rate limit of the organization, in requests per minute; 0 for no limit.
     #[arg(long, default_value_t = 3_000, value_name = "REQUESTS")]
     pub rate_limit: u32,
+    /// Begin so long ago, with a tenth of the traffic: for a history to import. Incidents come ten minutes later.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub history: Option<Duration>,
     /// Deliver webhooks to this URL.
     #[arg(long, value_name = "URL", requires = "webhook_secret")]
     pub webhook_url: Option<String>,
@@ -197,6 +200,26 @@ fn simulation(args: &DemoArgs) -> Result<SimulatorConfig, Failure> {
     Ok(SimulatorConfig { speed: args.speed, seed: args.seed, ..SimulatorConfig::demo(SystemClock.now()) })
 }
 
+/// The share of the traffic that a simulation with a history has: of all of it a month would be two million sessions.
+const HISTORY_SHARE: f64 = 0.1;
+/// How much later its incidents come, since the history is imported first.
+const HISTORY_TAKES: Duration = Duration::from_secs(600);
+
+/// The same since so long ago, listed with the analyses.
+fn with_history(mut simulation: SimulatorConfig, history: Duration) -> SimulatorConfig {
+    if let Some(now) = simulation.now {
+        simulation.start = now.minus(history);
+    }
+    for agent in &mut simulation.agents {
+        agent.sessions_per_day *= HISTORY_SHARE;
+    }
+    for incident in &mut simulation.incidents {
+        (incident.from, incident.to) = (incident.from.plus(HISTORY_TAKES), incident.to.plus(HISTORY_TAKES));
+    }
+    simulation.list_analysis = true;
+    simulation
+}
+
 /// What the simulator's truth needs to know of the configuration, in its own types: the simulator must not use the exporter.
 fn truth_metrics(config: MetricsConfig, messages: MessagesConfig) -> TruthMetrics {
     let extracted = config.extracted.into_iter().map(|field| TruthField {
@@ -254,6 +277,10 @@ pub(super) fn simulate(global: &Global, args: &SimulateArgs) -> Result<(), Failu
     };
     let metrics = truth_metrics(loaded.config.metrics, loaded.config.messages);
     let simulation = SimulatorConfig { rate_limit, deliveries, metrics, ..simulation(&args.demo)? };
+    let simulation = match args.history {
+        Some(history) => with_history(simulation, history),
+        None => simulation,
+    };
     runtime()?.block_on(async {
         let listener = TcpListener::bind(args.listen)
             .await
@@ -309,6 +336,17 @@ mod tests {
         assert!(!config.messages.enabled);
         assert_eq!(config.metrics.extracted.len(), 1);
         assert_eq!(config.metrics.repeat_contacts, Some(contacts), "its key is kept");
+    }
+
+    #[test]
+    fn simulation_with_a_history_begins_before_it_and_has_less_traffic() {
+        let args = DemoArgs { speed: 1.0, seed: 1 };
+        let (usual, day) = (simulation(&args).unwrap(), Duration::from_secs(86_400));
+        let with = with_history(usual.clone(), day);
+        assert_eq!(with.now.unwrap().since(with.start), day);
+        assert!(with.agents[0].sessions_per_day < usual.agents[0].sessions_per_day / 5.0);
+        assert_eq!(with.incidents[0].from, usual.incidents[0].from.plus(HISTORY_TAKES));
+        assert!(with.list_analysis);
     }
 
     #[test]

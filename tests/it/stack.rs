@@ -38,10 +38,11 @@ struct Stack {
 }
 
 impl Stack {
-    fn start() -> Self {
+    fn start(arguments: &[&str]) -> Self {
         let (temporary, started) = (tempfile::tempdir().unwrap(), Instant::now());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local.sh");
         let mut script = Command::new(script)
+            .args(arguments)
             .env("TMPDIR", temporary.path())
             .env("AGNTIX_EXPORTER", env!("CARGO_BIN_EXE_agntix-exporter"))
             .env("PROMETHEUS_3", tool::locate("PROMETHEUS_3", "prometheus3/usr/bin/prometheus"))
@@ -192,7 +193,7 @@ async fn page_of_first_session(dashboard: &Url, prometheus: SocketAddr) -> (Stri
 #[tokio::test]
 #[ignore = "needs Prometheus and Alertmanager from .ci/tools"]
 async fn a_simulated_incident_is_told_within_the_promised_time_and_leads_to_its_sessions() {
-    let mut stack = Stack::start();
+    let mut stack = Stack::start(&[]);
     // At the earliest: the simulation starts after the script.
     let incident = stack.started + UNTIL_INCIDENT;
     let [post, page] = first_messages(&stack, incident + PROMISE).await;
@@ -233,4 +234,18 @@ async fn a_simulated_incident_is_told_within_the_promised_time_and_leads_to_its_
         assert!(TcpStream::connect(address).is_err(), "something still listens on {address}");
     }
     assert_eq!(std::fs::read_dir(stack.temporary.path()).unwrap().count(), 0, "files are left behind");
+}
+
+#[tokio::test]
+#[ignore = "takes a minute or two; CONTRIBUTING.md has the command"]
+async fn a_day_of_history_is_there_when_the_local_stack_has_started() {
+    let stack = Stack::start(&["--history", "1d"]);
+    let prometheus = stack.addresses[1];
+    for query in [
+        "sum(increase(agntix_sessions_ended_total[25h])) > 5000",
+        "agntix:sessions_judged:sum{agent_id=\"\", signal=\"unresolved\"} offset 6h",
+        "agntix:sessions_bad_share:ratio{agent_id=\"\", window=\"1h\"} offset 6h",
+    ] {
+        assert!(!ask(prometheus, query).await.is_empty(), "{query}");
+    }
 }
