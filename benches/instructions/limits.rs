@@ -58,6 +58,10 @@ impl Limits {
     /// A sentence for each count that is above its limit or has none, and, if `is_whole`, for each limit that nothing was counted of.
     pub fn exceeded(&self, counts: &[Count], is_whole: bool) -> Vec<String> {
         let mut wrong = Vec::new();
+        // The gate counts with the profile of the tests; of an optimized build the file need not have limits.
+        if self.by_name.is_empty() && self.profile != "dev" {
+            return wrong;
+        }
         for Count { name, instructions: is } in counts {
             match self.by_name.get(name) {
                 None => wrong.push(format!(

@@ -49,6 +49,10 @@ fn what_has_no_limit_fails_and_so_does_a_limit_of_nothing() {
         ]
     );
     assert!(limits.exceeded(&counts(&[("page", 1)]), false).is_empty(), "only some were counted");
+    for (profile, sentences) in [("dev", 1), ("optimized", 0)] {
+        let none = Limits::parse("", profile, "1.95.0").unwrap();
+        assert_eq!(none.exceeded(&counts(&[("page", 1)]), true).len(), sentences, "{profile}");
+    }
 }
 
 #[test]
