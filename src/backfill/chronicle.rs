@@ -92,13 +92,14 @@ impl Chronicle {
         if self.times.last().is_some_and(|last| last.day() != moment.at.day()) {
             self.end_day(of_day)?;
         }
+        self.history.at_sample(self.times.len());
         self.times.push(moment.at);
         self.note(counted);
         match moment.kind {
-            MomentKind::Past => self.rise(&rises, moment.at),
-            MomentKind::Fall => self.history.fall(moment.at),
-            MomentKind::LookBack => self.rise_to_starting_values(&rises, moment.at),
-            MomentKind::Junction => self.reach_starting_values(moment.at),
+            MomentKind::Past => self.rise(&rises),
+            MomentKind::Fall => self.history.fall(),
+            MomentKind::LookBack => self.rise_to_starting_values(&rises),
+            MomentKind::Junction => self.reach_starting_values(),
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ impl Chronicle {
         rises.retain(|rise| OF_MESSAGES.contains(&rise.key.family));
         let before = self.times.iter().rev().nth(1).copied().unwrap_or(at);
         self.begin(rises.iter().map(|rise| (&rise.key, rise.schema)), before);
-        self.rise(&rises, at);
+        self.rise(&rises);
     }
 
     /// Whether sessions' messages are counted.
@@ -143,27 +144,27 @@ impl Chronicle {
         }
     }
 
-    fn rise(&mut self, rises: &[Rise], at: Timestamp) {
+    fn rise(&mut self, rises: &[Rise]) {
         for rise in rises {
-            self.history.rise(&rise.key, at, &rise.counts);
+            self.history.rise(&rise.key, &rise.counts);
         }
     }
 
     /// A series never rises above its starting value: a page that shows less would be taken for a reset.
-    fn rise_to_starting_values(&mut self, rises: &[Rise], at: Timestamp) {
+    fn rise_to_starting_values(&mut self, rises: &[Rise]) {
         for Rise { key, counts, .. } in rises {
             let (Some(now), Some(starting)) = (self.history.get(key), self.starting.get(key)) else { continue };
             let room = starting.counts.iter().zip(now.now()).map(|(starting, now)| starting.saturating_sub(*now));
             let fits: Vec<u64> = counts.iter().zip(room).map(|(amount, room)| room.min(*amount)).collect();
-            self.history.rise(key, at, &fits);
+            self.history.rise(key, &fits);
         }
     }
 
-    fn reach_starting_values(&mut self, at: Timestamp) {
+    fn reach_starting_values(&mut self) {
         for (key, StartingValue { counts, .. }) in &self.starting {
             let Some(now) = self.history.get(key) else { continue };
             let left: Vec<u64> = counts.iter().zip(now.now()).map(|(to, now)| to.saturating_sub(*now)).collect();
-            self.history.rise(key, at, &left);
+            self.history.rise(key, &left);
         }
     }
 

@@ -54,7 +54,8 @@ impl Output {
         let work = directory.join(WORK);
         let shown = directory.display();
         let is_used = match std::fs::read_dir(directory) {
-            Ok(mut entries) => entries.next().is_some(),
+            // A run that was killed before it had begun has left its own directory at most.
+            Ok(entries) => entries.flatten().any(|entry| entry.file_name() != WORK),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
             Err(error) => return Err(failed(error)),
         };

@@ -9,12 +9,12 @@ use exposition::{BucketSchemaId, BucketSchemas};
 /// The place that stands for all counts of a series: they fall to 0.
 const ALL: u16 = u16::MAX;
 
-/// A count of a series rises, or all of them fall to 0, at a sample.
+/// A count of a series rises, or all of them fall to 0, at a sample of the day. There are many: it is as small as it can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
-    at: Timestamp,
+    sample: u16,
     place: u16,
-    amount: u64,
+    amount: u32,
 }
 
 /// A series, and what has become of it since the day began.
@@ -41,19 +41,22 @@ impl SeriesHistory {
         &self.now
     }
 
-    fn rise(&mut self, at: Timestamp, amounts: &[u64]) {
+    fn rise(&mut self, sample: u16, amounts: &[u64]) {
         for (place, (amount, now)) in (0_u16..).zip(amounts.iter().zip(&mut self.now)) {
-            if *amount > 0 {
-                *now = now.saturating_add(*amount);
-                self.steps.push(Step { at, place, amount: *amount });
+            *now = now.saturating_add(*amount);
+            let mut left = *amount;
+            while left > 0 {
+                let amount = u32::try_from(left).unwrap_or(u32::MAX);
+                self.steps.push(Step { sample, place, amount });
+                left -= u64::from(amount);
             }
         }
     }
 
-    fn fall(&mut self, at: Timestamp) {
+    fn fall(&mut self, sample: u16) {
         if self.now.iter().any(|count| *count > 0) {
             self.now.fill(0);
-            self.steps.push(Step { at, place: ALL, amount: 0 });
+            self.steps.push(Step { sample, place: ALL, amount: 0 });
         }
     }
 
@@ -61,12 +64,12 @@ impl SeriesHistory {
     pub(super) fn at_each(&self, times: &[Timestamp], mut each: impl FnMut(Timestamp, &[u64])) {
         let mut counts = self.base.clone();
         let mut steps = self.steps.iter().peekable();
-        for at in times {
-            while let Some(step) = steps.next_if(|step| step.at <= *at) {
+        for (sample, at) in (0_u16..).zip(times) {
+            while let Some(step) = steps.next_if(|step| step.sample <= sample) {
                 if step.place == ALL {
                     counts.fill(0);
                 } else if let Some(count) = counts.get_mut(usize::from(step.place)) {
-                    *count = count.saturating_add(step.amount);
+                    *count = count.saturating_add(step.amount.into());
                 }
             }
             if *at >= self.begun {
@@ -78,31 +81,41 @@ impl SeriesHistory {
 
 /// All series, by family and labels.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History(BTreeMap<SeriesKey, SeriesHistory>);
+pub(super) struct History {
+    series: BTreeMap<SeriesKey, SeriesHistory>,
+    /// The present sample of the day: there are 8,641 at most.
+    sample: u16,
+}
 
 impl History {
     /// Lets a series begin with 0 at `at`, if it is not there.
     pub(super) fn begin(&mut self, key: &SeriesKey, schema: BucketSchemaId, schemas: &BucketSchemas, at: Timestamp) {
-        if !self.0.contains_key(key) {
-            self.0.insert(key.clone(), SeriesHistory::new(schema, schemas.width(schema), at));
+        if !self.series.contains_key(key) {
+            self.series.insert(key.clone(), SeriesHistory::new(schema, schemas.width(schema), at));
         }
     }
 
-    /// A series rises at a sample.
-    pub(super) fn rise(&mut self, key: &SeriesKey, at: Timestamp, amounts: &[u64]) {
-        if let Some(series) = self.0.get_mut(key) {
-            series.rise(at, amounts);
+    /// What happens from now on is shown first by the sample of the day with that number.
+    pub(super) fn at_sample(&mut self, number: usize) {
+        self.sample = u16::try_from(number).unwrap_or(u16::MAX);
+    }
+
+    /// A series rises.
+    pub(super) fn rise(&mut self, key: &SeriesKey, amounts: &[u64]) {
+        if let Some(series) = self.series.get_mut(key) {
+            series.rise(self.sample, amounts);
         }
     }
 
     /// Every series falls to 0.
-    pub(super) fn fall(&mut self, at: Timestamp) {
-        self.0.values_mut().for_each(|series| series.fall(at));
+    pub(super) fn fall(&mut self) {
+        let sample = self.sample;
+        self.series.values_mut().for_each(|series| series.fall(sample));
     }
 
     /// A day is over: what stands now is what the next one begins with.
     pub(super) fn next_day(&mut self) {
-        for series in self.0.values_mut() {
+        for series in self.series.values_mut() {
             series.base.clone_from(&series.now);
             series.steps = Vec::new();
         }
@@ -110,16 +123,16 @@ impl History {
 
     /// Whether no series has begun.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.series.is_empty()
     }
 
     /// A series.
     pub(super) fn get(&self, key: &SeriesKey) -> Option<&SeriesHistory> {
-        self.0.get(key)
+        self.series.get(key)
     }
 
     /// All of them, in the order of the page.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SeriesKey, &SeriesHistory)> {
-        self.0.iter()
+        self.series.iter()
     }
 }

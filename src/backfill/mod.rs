@@ -26,6 +26,7 @@ mod sessions;
 mod spill;
 mod step;
 mod summary;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod times;

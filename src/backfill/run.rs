@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 use std::path::Path;
+use std::time::Duration;
 
 use agntix_api::Client;
 use tokio::runtime::Handle;
@@ -18,6 +19,7 @@ use super::plan::{LiveBegin, LiveState, Plan, plan};
 use super::progress::{Progress, Stage};
 use super::rules::Rules;
 use super::samples::MomentKind;
+use super::sessions::Counted;
 use super::spill::{Number, Spill};
 use super::summary::{DaySummary, Junction, Summary};
 use super::{import, openmetrics, prometheus, times, victoriametrics};
@@ -96,18 +98,8 @@ pub fn run(
         return Err(BackfillError::Refused(why.clone()));
     }
     let policy = PolicyConfig::from(config);
-    let is_new = !options.output.join(".backfill").exists();
+    let (is_new, is_made) = (!options.output.join(".backfill").exists(), !options.output.exists());
     let (output, earlier) = Output::open(&options.output, &arguments, options.resume)?;
-    let prepared = prepare(&options, config, &output, place, &policy, seen.as_ref());
-    let (past, plan, mut spill) = match prepared {
-        Err(error @ (BackfillError::Refused(_) | BackfillError::State(_))) if is_new => {
-            // Nothing was begun, so that nothing is left.
-            let _ = std::fs::remove_dir_all(output.work());
-            let _ = std::fs::remove_dir(&options.output);
-            return Err(error);
-        }
-        other => other?,
-    };
     if earlier.is_some_and(|earlier| earlier.is_done) {
         return Err(BackfillError::Refused(format!(
             "--resume: the backfill in {} is complete; import it with {}/{}",
@@ -116,6 +108,18 @@ pub fn run(
             import::NAME
         )));
     }
+    let prepared = prepare(&options, config, &output, place, &policy, seen.as_ref());
+    let (past, plan, mut spill) = match prepared {
+        Err(error @ (BackfillError::Refused(_) | BackfillError::State(_))) if is_new => {
+            // Nothing was begun, so that nothing is left.
+            let _ = std::fs::remove_dir_all(output.work());
+            if is_made {
+                let _ = std::fs::remove_dir(&options.output);
+            }
+            return Err(error);
+        }
+        other => other?,
+    };
     let mut api = Api::new(client, &config.api, options.budget_share, &past.paths, &spill, stop.clone())?;
     if spill.number(Number::Collected)? != Some(1) {
         let observation = ObservationConfig::from(config);
@@ -131,7 +135,8 @@ pub fn run(
         runtime.block_on(async {
             collection.list().await?;
             collection.sessions().await?;
-            collection.messages(plan.until).await
+            // At the first start itself is before it, too.
+            collection.messages(plan.until.plus(Duration::from_millis(1))).await
         })?;
         let look_back = past.first_start.map(|first_start| first_start.minus(config.sessions.recent_window));
         spill.mark_live(|created, ended| {
@@ -328,7 +333,9 @@ impl Writing<'_> {
             chronicle.sample(moment, &counted, &mut of_day)?;
             if moment.kind == MomentKind::Past && moment.until.is_none() && chronicle.reads_messages() {
                 if let Some(end) = self.plan.junction {
-                    let of_look_back = self.spill.steps(true, None, Some(end))?;
+                    let ended = |counted: &Counted| counted.facts.ended.as_ref().is_some_and(|ended| ended.at <= end);
+                    let mut of_look_back = self.spill.steps(true, None, None)?;
+                    of_look_back.retain(ended);
                     chronicle.messages_of_look_back(&of_look_back, moment.at);
                 }
             }

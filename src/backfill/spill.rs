@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::page::PastPage;
 use super::sessions::{Counted, SessionStep, times};
+use super::tally::{read_tally, tally_bytes};
 use crate::clock::Timestamp;
 use crate::ledger::Lease;
 use crate::ledger::past::key_of;
@@ -382,20 +383,4 @@ fn set(connection: &Connection, number: Number, value: i64) -> Result<()> {
 
 fn count(connection: &Connection, query: &str) -> Result<u64> {
     connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
-}
-
-/// Roles, turns, milliseconds until the first response, milliseconds of every response, and whether the user had the last word.
-type TallyParts = (Vec<(String, u64)>, u64, Option<u64>, Vec<u64>, bool);
-
-fn tally_bytes(tally: &MessageTally) -> Vec<u8> {
-    let MessageTally { roles, turns, first_response_ms, responses_ms, unanswered } = tally.clone();
-    let parts: TallyParts = (roles, turns, first_response_ms, responses_ms, unanswered);
-    // Numbers and text only, which always have a JSON.
-    serde_json::to_vec(&parts).unwrap_or_default()
-}
-
-fn read_tally(bytes: &[u8]) -> Option<MessageTally> {
-    let (roles, turns, first_response_ms, responses_ms, unanswered) =
-        serde_json::from_slice::<TallyParts>(bytes).ok()?;
-    Some(MessageTally { roles, turns, first_response_ms, responses_ms, unanswered })
 }

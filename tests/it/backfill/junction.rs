@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use simulator::{AgentProfile, SimulatorConfig, Timestamp, TruthFilter};
+use simulator::{AgentProfile, SimulatorConfig, Timestamp, TruthFilter, TruthMetrics};
 
 use super::history::{History, assert_same};
 use super::{FROM, backfill, live, past, runs, until_noon};
@@ -21,7 +21,8 @@ fn truth(api: &Api) -> BTreeMap<String, f64> {
 #[test]
 fn increase_over_history_and_live_counters_is_the_truth() {
     // Some are open for hours: at the first start, and at the begin of the look-back.
-    let mut config = past();
+    let metrics = TruthMetrics { messages_share: Some(1.0), ..TruthMetrics::default() };
+    let mut config = SimulatorConfig { metrics, ..past() };
     config.agents.push(AgentProfile {
         id: "slow".into(),
         sessions_per_day: 60.0,
@@ -31,7 +32,7 @@ fn increase_over_history_and_live_counters_is_the_truth() {
     });
     let api = Api::start(config);
     let directory = tempfile::tempdir().unwrap();
-    let setup = live(&api, directory.path());
+    let setup = live(&api, directory.path()).set("MESSAGES__ENABLED", "true");
     let daemon = setup.start();
     until("the session metrics", || daemon.get("/metrics").1.contains("agntix_sessions_started_total").then_some(()));
     // It goes on beside it, so that the history has to stop at its first start.
@@ -45,10 +46,13 @@ fn increase_over_history_and_live_counters_is_the_truth() {
     // The live counters go on until all of it is counted.
     let expected = truth(&api);
     let live = || durable(&samples(&daemon.get("/metrics").1));
-    let sum = |map: &BTreeMap<String, f64>| {
-        map.iter().filter(|(n, _)| n.starts_with("agntix_session_outcomes")).map(|(_, v)| v).sum::<f64>()
+    let sum = |map: &BTreeMap<String, f64>, family: &str| {
+        map.iter().filter(|(name, _)| name.starts_with(family)).map(|(_, value)| value).sum::<f64>()
     };
-    until("all sessions to be counted", || (sum(&history.increases(&live())) >= sum(&expected)).then_some(()));
+    for family in ["agntix_session_outcomes_total{", "agntix_session_turns_count{"] {
+        let all = sum(&expected, family);
+        until(family, || (sum(&history.increases(&live()), family) >= all).then_some(()));
+    }
     assert_same(&history.increases(&live()), &expected);
     // Each series falls once at most, to 0, and never below what the page then shows.
     for (name, samples) in &history.0 {

@@ -5,6 +5,7 @@ mod parse;
 mod protobuf;
 mod shown;
 mod text;
+mod timed;
 mod units;
 
 use std::sync::Arc;
