@@ -60,19 +60,16 @@ impl PastPage {
                     (MalformedReason::Json, id_only.id.text().filter(|id| id.len() <= MAX_VALUE).map(Arc::from))
                 }
             };
-            match id {
-                Some(id) => {
-                    id.hash(&mut whole);
-                    page.wanted.push(id);
-                }
-                None => {
-                    let mut hasher = DefaultHasher::new();
-                    raw.get().hash(&mut hasher);
-                    let hash = hasher.finish();
-                    hash.hash(&mut whole);
-                    page.unnamed.push((hash, reason.as_str()));
-                }
+            if let Some(id) = id {
+                id.hash(&mut whole);
+                page.wanted.push(id);
+                continue;
             }
+            let mut hasher = DefaultHasher::new();
+            raw.get().hash(&mut hasher);
+            let hash = hasher.finish();
+            hash.hash(&mut whole);
+            page.unnamed.push((hash, reason.as_str()));
         }
         page.is_too_old = newest.is_some_and(|newest| newest < scope.begin) && page.wanted.is_empty();
         page.claims = PageClaims {

@@ -78,7 +78,7 @@ pub fn run(
     client: Client,
     place: Place<'_>,
     runtime: &Handle,
-    stop: CancellationToken,
+    stop: &CancellationToken,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Summary, BackfillError> {
     let mut options = options.clone();
@@ -152,7 +152,7 @@ pub fn run(
     let mut writing = Writing { options: &options, config, policy: &policy, plan, output: &output, spill: &spill };
     let mut summary = writing.write(
         &past,
-        &stop,
+        stop,
         &mut |days, requests| {
             let done = Progress { stage: Stage::Writing, done: days, of: None, requests };
             progress(done);
@@ -223,7 +223,7 @@ fn prepare(
         keys.push(key);
         Ok::<(), UpkeepError>(())
     })?;
-    spill.keep_live(&mut |keep| keys.iter().try_for_each(|key| keep(*key)))?;
+    spill.keep_live(&keys)?;
     let live = match past.first_start {
         _ if !past.is_there => LiveState::None,
         Some(first_start) if past.look_back_done => {
@@ -331,13 +331,12 @@ impl Writing<'_> {
                 MomentKind::LookBack | MomentKind::Junction => self.spill.steps(true, moment.since, moment.until)?,
             };
             chronicle.sample(moment, &counted, &mut of_day)?;
-            if moment.kind == MomentKind::Past && moment.until.is_none() && chronicle.reads_messages() {
-                if let Some(end) = self.plan.junction {
-                    let ended = |counted: &Counted| counted.facts.ended.as_ref().is_some_and(|ended| ended.at <= end);
-                    let mut of_look_back = self.spill.steps(true, None, None)?;
-                    of_look_back.retain(ended);
-                    chronicle.messages_of_look_back(&of_look_back, moment.at);
-                }
+            let is_last_of_past = moment.kind == MomentKind::Past && moment.until.is_none();
+            if let Some(end) = self.plan.junction.filter(|_| is_last_of_past && chronicle.reads_messages()) {
+                let ended = |counted: &Counted| counted.facts.ended.as_ref().is_some_and(|ended| ended.at <= end);
+                let mut of_look_back = self.spill.steps(true, None, None)?;
+                of_look_back.retain(ended);
+                chronicle.messages_of_look_back(&of_look_back, moment.at);
             }
         }
         let (agents, replay) = chronicle.end(&mut of_day)?;

@@ -132,14 +132,11 @@ impl Spill {
     }
 
     /// Keeps what the live counters have, all of it or nothing.
-    pub(super) fn keep_live(
-        &mut self,
-        keys: &mut dyn FnMut(&mut dyn FnMut([u8; 16]) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn keep_live(&mut self, keys: &[[u8; 16]]) -> Result<()> {
         let transaction = self.connection.transaction()?;
         {
             let mut insert = transaction.prepare("INSERT OR IGNORE INTO live VALUES (?1)")?;
-            keys(&mut |key| insert.execute([key]).map(drop))?;
+            keys.iter().try_for_each(|key| insert.execute([key]).map(drop))?;
         }
         transaction.commit()
     }

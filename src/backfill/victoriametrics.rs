@@ -1,5 +1,6 @@
 //! A day as JSON lines for `/api/v1/import` of VictoriaMetrics, one series a line. Pure but for the file it writes to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -54,7 +55,7 @@ fn metric<'m>(
     constant: &'m BTreeMap<String, String>,
 ) -> BTreeMap<&'m str, String> {
     let descriptor = key.family.descriptor();
-    let own = descriptor.labels.iter().copied().zip(key.labels.values().map(|value| value.into_owned()));
+    let own = descriptor.labels.iter().copied().zip(key.labels.values().map(Cow::into_owned));
     let mut labels: BTreeMap<&str, String> = own.collect();
     labels.extend(constant.iter().map(|(name, value)| (name.as_str(), value.clone())));
     labels.extend(name.le.as_ref().map(|le| ("le", le.to_string())));

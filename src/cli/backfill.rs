@@ -109,7 +109,7 @@ pub(super) fn run(global: &Global, args: &BackfillArgs) -> Result<(), Failure> {
         config.state.url.as_ref().map(|url| open_database(config, &config.state, url, "backfill")).transpose()?;
     let place = database.as_ref().map_or(Place::Directory(&config.state.path), |(state, _)| Place::Database(state));
     let mut shown = Shown::new();
-    let done = backfill::run(&options, config, client, place, own_runtime.handle(), stop, &mut |progress| {
+    let done = backfill::run(&options, config, client, place, own_runtime.handle(), &stop, &mut |progress| {
         shown.show(&progress);
     });
     shown.clear();

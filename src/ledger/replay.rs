@@ -45,13 +45,13 @@ impl Replay {
     /// Begins with the label values and the series that the live counters have, so that both name the same series and keep
     /// within one bound (promise P8).
     pub fn new(config: PolicyConfig, past: &Past) -> Self {
-        let charges = config.charges();
+        let prices = config.charges();
         let charged = past
             .series
             .iter()
             .map(|(key, layout)| {
                 let schema = config.bucket_schemas.by_name(layout).unwrap_or(BucketSchemaId::NONE);
-                charges.of(key.family, key.labels.as_str(), schema)
+                prices.of(key.family, key.labels.as_str(), schema)
             })
             .sum();
         let series = past.series.iter().map(|(key, _)| key.clone()).collect();

@@ -36,7 +36,7 @@ impl TimedSample {
         match self.shows {
             Shows::Scaled(place) => number::scaled(out, counts.get(place).copied().unwrap_or(0), self.scale),
             Shows::UpTo(place) => {
-                number::integer(out, counts.iter().take(place + 1).fold(0, |a, b| a.saturating_add(*b)))
+                number::integer(out, counts.iter().take(place + 1).fold(0, |a, b| a.saturating_add(*b)));
             }
         }
     }
@@ -87,13 +87,13 @@ impl TimedSamples {
         };
         let Kind::Histogram { sum } = descriptor.kind else { return vec![plain("", Shows::Scaled(0), scale)] };
         let bounds = self.bounds.of(schema);
-        let bucket = |(place, bound): (usize, &Box<[u8]>)| {
+        let bucket = |(place, bound): (usize, &[u8])| {
             let mut prefix = Vec::with_capacity(160);
             writer::bucket(&mut prefix, descriptor.name, labels, bound, &self.constant);
             let le = Some(String::from_utf8_lossy(bound).into_owned().into_boxed_str());
             TimedSample { suffix: "_bucket", le, prefix: prefix.into(), shows: Shows::UpTo(place), scale: 1 }
         };
-        let mut samples: Vec<TimedSample> = bounds.iter().enumerate().map(bucket).collect();
+        let mut samples: Vec<TimedSample> = bounds.iter().map(|bound| &**bound).enumerate().map(bucket).collect();
         let last = bounds.len();
         if sum {
             samples.push(plain("_sum", Shows::Scaled(last), scale));

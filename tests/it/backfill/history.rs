@@ -18,7 +18,9 @@ impl History {
     /// Reads the files of OpenMetrics, and checks what must hold of each.
     pub fn read(output: &Path) -> Self {
         let mut history = Self::default();
-        for (name, bytes) in files(output).iter().filter(|(name, _)| name.ends_with(".om")) {
+        for (name, bytes) in
+            files(output).iter().filter(|(name, _)| Path::new(name).extension().is_some_and(|ending| ending == "om"))
+        {
             let text = std::str::from_utf8(bytes).unwrap();
             let text = text.strip_suffix("# EOF\n").unwrap_or_else(|| panic!("{name} is cut off"));
             let mut families = BTreeSet::new();

@@ -39,10 +39,7 @@ fn live(api: &Api, directory: &Path) -> Setup {
 fn backfill(setup: &Setup, from: &str, output: &Path) -> Setup {
     let output = output.display().to_string();
     let arguments = ["--label", "job=agntix", "--label", "instance=one", "--step", "3m"];
-    ["backfill", "--from", from, "--output", &output]
-        .into_iter()
-        .chain(arguments)
-        .fold(setup.clone(), |setup, argument| setup.argument(argument))
+    ["backfill", "--from", from, "--output", &output].into_iter().chain(arguments).fold(setup.clone(), Setup::argument)
 }
 
 /// The command with an end: there is no state.
