@@ -46,6 +46,11 @@ pub const ALL: &[Case] = &[
     },
     Case { name: "page_changed_gzip", what: "the same in gzip", run: || changed(1, Format::Text, Encoding::Gzip) },
     Case {
+        name: "page_changed_protobuf",
+        what: "a page of protobuf of which one series has changed",
+        run: || changed(1, Format::Protobuf, Encoding::Identity),
+    },
+    Case {
         name: "page_all_changed_plain",
         what: "a page of which all counters have changed",
         run: || changed(COUNTERS, Format::Text, Encoding::Identity),

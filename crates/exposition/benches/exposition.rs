@@ -189,15 +189,28 @@ fn protobuf_gzip_changed(bencher: Bencher<'_, '_>, series: u64) {
     changed(bencher, series, Format::Protobuf, Encoding::Gzip);
 }
 
-/// 100,000 series that are histograms, of sixteen series each.
-#[divan::bench(args = [Format::Text, Format::OpenMetrics, Format::Protobuf])]
-fn histograms_plain_changed(bencher: Bencher<'_, '_>, format: Format) {
-    let exposition = histograms(100_000 / 16);
-    let mut value = 0;
+/// A page that is written from nothing. The switch is of OpenMetrics, but all is written again.
+#[divan::bench(args = [Format::Text, Format::Protobuf])]
+fn all_changed(bencher: Bencher<'_, '_>, format: Format) {
+    let exposition = exposition(100_000);
+    let mut are_shown = false;
     bencher
         .with_inputs(|| {
-            value += 1;
-            exposition.apply(&[histogram(0, value)], Vec::new());
+            are_shown = !are_shown;
+            exposition.set_created_lines(are_shown);
+        })
+        .bench_local_values(|()| exposition.page(format, Encoding::Identity, Instant::now()).unwrap());
+}
+
+/// 100,000 series that are histograms, of sixteen series each.
+#[divan::bench(args = [Format::Text, Format::Protobuf])]
+fn histograms_all_changed(bencher: Bencher<'_, '_>, format: Format) {
+    let exposition = histograms(100_000 / 16);
+    let mut are_shown = false;
+    bencher
+        .with_inputs(|| {
+            are_shown = !are_shown;
+            exposition.set_created_lines(are_shown);
         })
         .bench_local_values(|()| exposition.page(format, Encoding::Identity, Instant::now()).unwrap());
 }

@@ -29,7 +29,7 @@ pub struct Spelled {
     pub schemas: Arc<BucketSchemas>,
     /// The bounds of the buckets as text.
     pub bounds: BoundTexts,
-    /// The bounds of the buckets as the label `le` of a protobuf page.
+    /// The bounds of the buckets as the label `le` of a protobuf page, behind what every metric carries.
     pub bound_pairs: BoundTexts,
     /// What every line carries behind its own labels.
     pub constant: Arc<ConstantLabels>,
@@ -54,10 +54,10 @@ impl BoundTexts {
         )
     }
 
-    /// Makes labels for protobuf pages of them.
-    pub fn pairs(&self) -> Self {
+    /// Makes labels for protobuf pages of them, behind the constant ones.
+    pub fn pairs(&self, constant: &ConstantLabels) -> Self {
         let pair = |text: &[u8]| {
-            let mut pair = Vec::new();
+            let mut pair = constant.pairs.to_vec();
             crate::protobuf::label(&mut pair, "le", std::str::from_utf8(text).unwrap_or_default());
             pair.into_boxed_slice()
         };

@@ -42,7 +42,10 @@ pub struct Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Block {
     family: usize,
-    block: usize,
+    /// Which of the families that a protobuf page makes of it.
+    message: usize,
+    /// `None` for what stands before a family of a protobuf page.
+    place: Option<usize>,
 }
 
 /// What all parts of a page have in common. Cheap to clone.
@@ -66,12 +69,12 @@ struct Gauges<G> {
 impl<F: Family, G: Family> SeriesMemory<F, G> {
     /// Nothing counted, nothing published.
     pub fn new(schemas: Arc<BucketSchemas>) -> Self {
-        let bounds = BoundTexts::new(&schemas);
+        let (bounds, constant) = (BoundTexts::new(&schemas), ConstantLabels::new(LabelSet::default()));
         Self {
             spelled: Spelled {
-                bound_pairs: bounds.pairs(),
+                bound_pairs: bounds.pairs(&constant),
                 bounds,
-                constant: Arc::new(ConstantLabels::new(LabelSet::default())),
+                constant: Arc::new(constant),
                 created_lines: false,
                 schemas,
             },
@@ -119,7 +122,9 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
     /// Puts these labels on every line of the page, in place of those before.
     pub fn set_constant_labels(&mut self, labels: LabelSet) {
         if *self.spelled.constant.labels() != labels {
-            self.spelled.constant = Arc::new(ConstantLabels::new(labels));
+            let constant = ConstantLabels::new(labels);
+            self.spelled.bound_pairs = self.spelled.bounds.pairs(&constant);
+            self.spelled.constant = Arc::new(constant);
             self.change_all();
         }
     }
@@ -236,8 +241,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         self.gauges.iter().map(|gauges| (gauges.family, gauges.series.clone())).collect()
     }
 
-    /// The page, in units of about as many lines each. A page of protobuf has a unit for each large family: the length of a family stands
-    /// before it.
+    /// The page, in units of about as many lines each.
     pub fn units(&self, format: Format) -> Vec<Unit> {
         let mut units: Vec<Unit> = Vec::new();
         let mut lines = 0;
@@ -264,25 +268,34 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
         let families = self.families.iter().zip(F::ALL).enumerate();
         let families = families.filter(move |(_, (_, of))| is_shown(of.descriptor().name));
         let of_families = families.flat_map(move |(family, (series, _))| {
-            let is_whole = format == Format::Protobuf;
-            let whole = series.blocks().filter(|_| is_whole).reduce(|(a, one), (b, other)| (a + b, one.max(other)));
-            let blocks = whole.into_iter().chain(series.blocks().filter(move |_| !is_whole)).enumerate();
-            blocks.map(move |(block, (lines, changed))| (Block { family, block }, lines, changed))
+            let messages = if format == Format::Protobuf { series.messages() } else { 1 };
+            (0..messages).flat_map(move |message| {
+                // The length of a family stands before it, and may change with each of its blocks.
+                let changed = series.blocks().map(|(_, changed)| changed).max();
+                let head = changed.filter(|_| format == Format::Protobuf).map(|changed| (None, 0, changed));
+                let blocks = series.blocks().enumerate().map(|(block, (lines, changed))| (Some(block), lines, changed));
+                let all = head.into_iter().chain(blocks);
+                all.map(move |(place, lines, changed)| (Block { family, message, place }, lines, changed))
+            })
         });
         let gauges = self.gauges.iter().enumerate();
         let gauges = gauges.filter(move |(_, of)| !of.series.is_empty() && is_shown(of.family.descriptor().name));
-        let of_gauges = gauges
-            .map(|(place, of)| (Block { family: self.families.len() + place, block: 0 }, of.series.len(), of.changed));
+        let of_gauges = gauges.map(|(place, of)| {
+            let block = Block { family: self.families.len() + place, message: 0, place: Some(0) };
+            (block, of.series.len(), of.changed)
+        });
         of_families.chain(of_gauges)
     }
 
     /// Appends a unit of the page; `hand_on` is given the buffer when it is large.
     pub fn write(&self, out: &mut Vec<u8>, unit: &Unit, format: Format, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
-        for Block { family, block } in &unit.blocks {
+        for Block { family, message, place } in &unit.blocks {
             if let Some(series) = self.families.get(*family) {
                 match format {
-                    Format::Text | Format::OpenMetrics => series.write(out, *block, &self.spelled, format),
-                    Format::Protobuf => series.write_protobuf(out, &self.spelled, hand_on),
+                    Format::Text | Format::OpenMetrics => {
+                        series.write(out, place.unwrap_or_default(), &self.spelled, format);
+                    }
+                    Format::Protobuf => series.write_protobuf(out, *message, *place, &self.spelled),
                 }
             } else if let Some(gauges) = self.gauges.get(family - self.families.len()) {
                 self.write_gauges(out, gauges, format);
@@ -301,7 +314,7 @@ impl<F: Family, G: Family> SeriesMemory<F, G> {
             for (labels, value) in series {
                 own.clear();
                 protobuf::label_pairs(&mut own, labels.as_str());
-                let about = About { labels: [&own, &constant.pairs, &[]], created: &[] };
+                let about = About { labels: [&own, &constant.pairs], created: &[] };
                 protobuf::metric(&mut metrics, about, &protobuf::Gauge(*value));
             }
             protobuf::family(out, name, kind, help, metrics.len());

@@ -163,8 +163,8 @@ impl<'a, B: Iterator<Item = Bucket<'a>> + Clone> Value for Histogram<B> {
 /// What a metric has besides its value.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// Its labels as [`label_pairs`] wrote them: its own, those that every metric has, and the bound of a bucket.
-    pub labels: [&'a [u8]; 3],
+    /// Its labels as [`label_pairs`] wrote them: its own, and those that others have as well.
+    pub labels: [&'a [u8]; 2],
     /// When it began to count, as [`created`] wrote it; empty where that is not known, and for a gauge.
     pub created: &'a [u8],
 }
@@ -213,22 +213,20 @@ pub fn family(out: &mut Vec<u8>, name: &str, kind: Kind, help: &str, metrics_len
 /// How long [`metric`] will be.
 #[inline]
 pub fn metric_len(about: About<'_>, value: &impl Value) -> usize {
-    let labels: usize = about.labels.iter().map(|part| part.len()).sum();
-    field_len(labels + field_len(value.len() + about.created.len()))
+    let [own, others] = about.labels;
+    field_len(own.len() + others.len() + field_len(value.len() + about.created.len()))
 }
 
 /// Appends a metric of a family.
 #[inline]
 pub fn metric<V: Value>(out: &mut Vec<u8>, About { labels, created }: About<'_>, value: &V) {
     let length = value.len() + created.len();
-    let [own, constant, bound] = labels;
-    tag_and_length(out, tag::METRIC, own.len() + constant.len() + bound.len() + field_len(length));
+    let [own, others] = labels;
+    tag_and_length(out, tag::METRIC, own.len() + others.len() + field_len(length));
     out.extend_from_slice(own);
     // Mostly there are none, and to copy nothing is a call all the same.
-    for more in [constant, bound] {
-        if !more.is_empty() {
-            out.extend_from_slice(more);
-        }
+    if !others.is_empty() {
+        out.extend_from_slice(others);
     }
     tag_and_length(out, V::TAG, length);
     value.write(out);

@@ -62,7 +62,7 @@ fn write_message(
         own.clear();
         protobuf::label_pairs(&mut own, scratch.labels_of(metric));
         let metrics = &mut metrics;
-        let about = About { labels: [&own, &constant.pairs, &[]], created: &created };
+        let about = About { labels: [&own, &constant.pairs], created: &created };
         match kind {
             Kind::Counter => {
                 let value = metric.get_counter().get_value();

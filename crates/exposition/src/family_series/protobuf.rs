@@ -1,15 +1,10 @@
 //! A family of series on a protobuf page. Labels there have the lengths of their parts between them, so that the escaped text
 //! cannot be copied: what is to be copied is kept beside it, from the first protobuf page on.
 
-use std::iter::once;
-
-use super::{CHUNK, FamilySeries, Shown, Spelled};
+use super::{FamilySeries, Shown, Spelled};
 use crate::descriptor::{Descriptor, Kind};
 use crate::number;
 use crate::protobuf::{self, About, Bucket, Counter, Histogram, Value};
-
-/// A metric that is not a bucket.
-const NONE: &[u8] = &[];
 
 /// What protobuf pages have of every series of a family, its values apart, by the places of the series.
 #[derive(Debug, Default)]
@@ -71,69 +66,78 @@ impl FamilySeries {
         }
     }
 
-    /// Appends the family to a page; nothing if it has no series.
-    pub fn write_protobuf(&self, out: &mut Vec<u8>, spelled: &Spelled, hand_on: &mut impl FnMut(&mut Vec<u8>)) {
+    /// How many families of a protobuf page this family is: one without a sum is told as two of counters.
+    pub fn messages(&self) -> usize {
+        if self.descriptor.kind == (Kind::Histogram { sum: false }) { 2 } else { 1 }
+    }
+
+    /// Appends a piece of one of these families to a page: the metrics of a block, or what stands before all of them. That has their
+    /// length in it, for which all are measured.
+    pub fn write_protobuf(&self, out: &mut Vec<u8>, message: usize, block: Option<usize>, spelled: &Spelled) {
         let Descriptor { name, kind, .. } = self.descriptor;
-        match kind {
-            Kind::Counter | Kind::Gauge => {
-                self.write_family(out, (name, kind), spelled, hand_on, |shown| once((NONE, self.counter(shown))));
+        match (kind, message) {
+            (Kind::Counter | Kind::Gauge, _) => {
+                self.write_piece(out, (name, kind), block, spelled, |shown| self.counter(shown));
             }
-            Kind::Histogram { sum: true } => {
-                self.write_family(out, (name, kind), spelled, hand_on, |shown| {
-                    once((NONE, self.histogram(spelled, shown)))
-                });
+            (Kind::Histogram { sum: true }, _) => {
+                self.write_piece(out, (name, kind), block, spelled, |shown| self.histogram(spelled, shown));
             }
             // A message without a sum reads as one of 0, and one that is not a number spoils the quantiles that Prometheus takes
             // of native histograms. So these are the series that a page of text has, as counters.
-            Kind::Histogram { sum: false } => {
-                let [buckets, count] = ["_bucket", "_count"].map(|suffix| format!("{name}{suffix}"));
-                self.write_family(out, (&buckets, Kind::Counter), spelled, hand_on, |shown| {
-                    let bounds = spelled.bound_pairs.of(shown.entry.schema);
-                    let buckets = bounds.iter().zip(self.buckets(spelled, shown));
-                    buckets.map(|(bound, Bucket { count, exemplar, .. })| {
-                        (&**bound, Counter { value: number::nearest(count, 1), exemplar })
-                    })
-                });
-                self.write_family(out, (&count, Kind::Counter), spelled, hand_on, |shown| {
-                    let value = number::nearest(count_of(shown), 1);
-                    once((NONE, Counter { value, exemplar: None }))
+            (Kind::Histogram { sum: false }, 0) => self.write_buckets(out, &format!("{name}_bucket"), block, spelled),
+            (Kind::Histogram { sum: false }, _) => {
+                self.write_piece(out, (&format!("{name}_count"), Kind::Counter), block, spelled, |shown| Counter {
+                    value: number::nearest(count_of(shown), 1),
+                    exemplar: None,
                 });
             }
         }
     }
 
-    /// Appends a family of the metrics that `metrics_of` gives, each with the bound of a bucket as a label if it is one. It stands behind its
-    /// length, and may be too large to be kept until that is known: it is measured first.
-    fn write_family<'a, V: Value, M: Iterator<Item = (&'a [u8], V)>>(
+    /// A family of which each series is a metric.
+    fn write_piece<'a, V: Value>(
         &'a self,
         out: &mut Vec<u8>,
         (name, kind): (&str, Kind),
+        block: Option<usize>,
         spelled: &Spelled,
-        hand_on: &mut impl FnMut(&mut Vec<u8>),
-        metrics_of: impl Fn(Shown<'a>) -> M,
+        value_of: impl Fn(Shown<'a>) -> V,
     ) {
-        if self.entries.is_empty() {
-            return;
-        }
         let constant = &*spelled.constant.pairs;
         let mut unprepared = Prepared::default();
-        let mut length = 0;
-        for shown in self.shown(true) {
+        let Some(block) = block else {
+            let mut length = 0;
+            for shown in self.shown(true) {
+                let (own, created) = self.prepared(&shown, &mut unprepared);
+                length += protobuf::metric_len(About { labels: [own, constant], created }, &value_of(shown));
+            }
+            return protobuf::family(out, name, kind, self.descriptor.help, length);
+        };
+        for shown in self.shown_in(block, true) {
             let (own, created) = self.prepared(&shown, &mut unprepared);
-            for (bound, value) in metrics_of(shown) {
-                length += protobuf::metric_len(About { labels: [own, constant, bound], created }, &value);
-            }
+            protobuf::metric(out, About { labels: [own, constant], created }, &value_of(shown));
         }
-        protobuf::family(out, name, kind, self.descriptor.help, length);
-        for shown in self.shown(true) {
+    }
+
+    /// A family of counters, of which each bucket of a series is a metric.
+    fn write_buckets(&self, out: &mut Vec<u8>, name: &str, block: Option<usize>, spelled: &Spelled) {
+        let mut unprepared = Prepared::default();
+        let mut each = |shown: Shown<'_>, take: &mut dyn FnMut(About<'_>, &Counter<'_>)| {
             let (own, created) = self.prepared(&shown, &mut unprepared);
-            for (bound, value) in metrics_of(shown) {
-                protobuf::metric(out, About { labels: [own, constant, bound], created }, &value);
+            let bounds = spelled.bound_pairs.of(shown.entry.schema);
+            for (bound, Bucket { count, exemplar, .. }) in bounds.iter().zip(self.buckets(spelled, shown)) {
+                let value = number::nearest(count, 1);
+                take(About { labels: [own, bound], created }, &Counter { value, exemplar });
             }
-            if out.len() >= CHUNK {
-                hand_on(out);
-            }
-        }
+        };
+        let Some(block) = block else {
+            let mut length = 0;
+            self.shown(true)
+                .for_each(|shown| each(shown, &mut |about, value| length += protobuf::metric_len(about, value)));
+            return protobuf::family(out, name, Kind::Counter, self.descriptor.help, length);
+        };
+        self.shown_in(block, true)
+            .for_each(|shown| each(shown, &mut |about, value| protobuf::metric(out, about, value)));
     }
 
     #[inline]

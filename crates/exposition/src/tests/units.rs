@@ -14,6 +14,8 @@ enum Change {
     /// These series of a family count more, or begin.
     Count(u64, u64),
     Observe(u64, Option<u64>),
+    /// A series of a histogram without a sum.
+    Weigh(u64),
     Release(u64),
     Exemplar(u64),
     Wait(u64),
@@ -36,6 +38,7 @@ fn change() -> impl Strategy<Value = Change> {
         4 => (which(), proptest::option::of(Just(0_u64))).prop_map(|(n, held)| Change::Observe(n, held)),
         4 => which().prop_map(Change::Release),
         2 => which().prop_map(Change::Exemplar),
+        2 => which().prop_map(Change::Weigh),
         2 => (0..3_u64).prop_map(Change::Wait),
         1 => any::<bool>().prop_map(Change::Disable),
         1 => any::<bool>().prop_map(Change::Label),
@@ -61,6 +64,10 @@ fn make(exposition: &Exposition, change: &Change, time: u64) {
             let count = if *n == 31 { 2_000 } else { time };
             let state = state(observed(*n), DURATION, &[count, count, 1, count], held.as_ref().map(|held| &held[..]));
             exposition.apply(&[state], Vec::new());
+        }
+        Change::Weigh(n) => {
+            let weighed = key(Jobs::Balance, &[&format!("queue{n}"), "slow"]);
+            exposition.apply(&[state(weighed, BALANCE, &[time, 1, time, 0, 0], None)], Vec::new());
         }
         Change::Release(n) => exposition.release(&[observed(*n)]),
         Change::Exemplar(n) => {
