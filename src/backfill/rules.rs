@@ -178,7 +178,10 @@ impl RuleFile<'_> {
 mod tests {
     use super::*;
 
-    fn rules(groups: &[(&str, &[(&str, &str, &str)])]) -> Rules {
+    /// Kind, name and expression.
+    type Written<'r> = (&'r str, &'r str, &'r str);
+
+    fn rules(groups: &[(&str, &[Written<'_>])]) -> Rules {
         let groups = groups.iter().map(|(name, rules)| {
             let rules = rules.iter().map(|(r#type, name, query)| Rule {
                 r#type: (*r#type).into(),
