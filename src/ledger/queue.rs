@@ -87,9 +87,15 @@ pub(super) fn commit_all(batches: Vec<Waiting>, commit: impl FnOnce(&[Change]) -
         // To wake each caller from here would cost a call of the system for each; one of the runtime's own threads wakes the
         // others for next to nothing.
         Some(runtime) if answers.len() > 1 => {
-            runtime.spawn(async move { answers.into_iter().for_each(|(reply, answer)| send(reply, answer)) });
+            runtime.spawn(async move { send_all(answers) });
         }
-        _ => answers.into_iter().for_each(|(reply, answer)| send(reply, answer)),
+        _ => send_all(answers),
+    }
+}
+
+fn send_all(answers: Vec<(oneshot::Sender<Answer>, Answer)>) {
+    for (reply, answer) in answers {
+        send(reply, answer);
     }
 }
 

@@ -159,7 +159,9 @@ impl Poller {
                 Some(watched) = self.inbox.watched.recv() => self.core.watch(watched, self.now()),
                 1.. = self.inbox.news.recv_many(&mut heard, MOST_NEWS) => {
                     let now = self.now();
-                    heard.drain(..).for_each(|news| self.core.hear(news, now));
+                    for news in heard.drain(..) {
+                        self.core.hear(news, now);
+                    }
                 }
                 Some(request) = self.inbox.reconfigure.recv() => self.reconfigure(request),
                 () = tokio::time::sleep_until(wake.into()) => {}
