@@ -88,7 +88,9 @@ impl Page {
     /// The whole page in one piece, copied.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
-        self.chunks().for_each(|chunk| all.extend_from_slice(chunk));
+        for chunk in self.chunks() {
+            all.extend_from_slice(chunk);
+        }
         all
     }
 }

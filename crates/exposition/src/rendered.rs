@@ -73,7 +73,9 @@ impl Rendered {
         }
         let mut crc = Crc::new();
         if encoding == Encoding::Gzip {
-            units.iter().for_each(|unit| crc.combine(&unit.crc));
+            for unit in &units {
+                crc.combine(&unit.crc);
+            }
         }
         let chunks =
             compress::header(encoding).into_iter().chain(units.iter().map(|unit| unit.bytes.clone())).collect();

@@ -210,9 +210,16 @@ mod tests {
         }
     }
 
-    /// What the connection is handed, one entry each time.
-    fn handed(given: impl IntoIterator<Item = Option<io::Result<Bytes>>>) -> Vec<Result<Vec<u8>, ()>> {
-        let mut body = AnswerBody::new(Body::new(Given(given.into_iter().collect())), Arc::default());
+    fn given_as(piece: &'static str) -> io::Result<Bytes> {
+        if piece == "!" { Err(io::Error::other("broken")) } else { Ok(Bytes::from_static(piece.as_bytes())) }
+    }
+
+    /// What the connection is handed of these pieces, one entry each time: `None` is a wait, and "!" an error.
+    fn handed(given: impl IntoIterator<Item = Option<&'static str>>) -> Vec<Result<Vec<u8>, ()>> {
+        let mut body = AnswerBody::new(
+            Body::new(Given(given.into_iter().map(|piece| piece.map(given_as)).collect())),
+            Arc::default(),
+        );
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut handed = Vec::new();
         loop {
@@ -228,30 +235,26 @@ mod tests {
         }
     }
 
-    fn piece(text: &'static str) -> Option<io::Result<Bytes>> {
-        Some(Ok(Bytes::from_static(text.as_bytes())))
-    }
-
     #[test]
     fn pieces_that_are_there_go_together() {
-        let wait = || None;
-        let all = handed([piece("one "), piece(""), piece("two "), wait(), piece("three"), wait(), wait()]);
+        let all = handed([Some("one "), Some(""), Some("two "), None, Some("three"), None, None]);
         assert_eq!(all, [&b"one two "[..], b"three", b"-"].map(|text| Ok(text.to_vec())), "what is there is not kept");
-        let many = handed((0..=PIECES).map(|_| piece("x")));
+        let many = handed((0..=PIECES).map(|_| Some("x")));
         assert_eq!(many, [Ok(vec![b'x'; PIECES]), Ok(vec![b'x'])]);
     }
 
     #[test]
     fn what_came_before_an_error_is_sent_and_then_the_error_ends_the_answer() {
-        let broken = Some(Err(io::Error::other("broken")));
-        assert_eq!(handed([piece("one"), broken]), [Ok(b"one".to_vec()), Err(())]);
+        assert_eq!(handed([Some("one"), Some("!")]), [Ok(b"one".to_vec()), Err(())]);
     }
 
     #[test]
     fn pieces_are_read_to_any_place_in_any_steps() {
         for step in 1..9 {
             let mut pieces = Pieces::default();
-            ["abc", "d", "efgh"].into_iter().for_each(|text| pieces.push(Bytes::from_static(text.as_bytes())));
+            for text in ["abc", "d", "efgh"] {
+                pieces.push(Bytes::from_static(text.as_bytes()));
+            }
             let mut read = Vec::new();
             while pieces.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 2];
