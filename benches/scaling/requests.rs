@@ -16,6 +16,25 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const OPEN_FOR: Duration = Duration::from_secs(240);
 const ANALYSED_AFTER: Duration = Duration::from_secs(60);
 
+/// What it is called, whether listed sessions carry their analysis, and the configuration.
+type Sources = (&'static str, bool, fn(&mut Config));
+
+const SOURCES: [Sources; 5] = [
+    ("the listing, with analyses", true, |_| {}),
+    ("a request a session", false, |_| {}),
+    ("webhook", false, |config| config.webhook.enabled = true),
+    ("webhook, ended_interval 2m", false, patient),
+    ("webhook, ended_interval 2m, listing_interval 10m", false, |config| {
+        patient(config);
+        config.poll.listing_interval = Duration::from_secs(600);
+    }),
+];
+
+fn patient(config: &mut Config) {
+    config.webhook.enabled = true;
+    config.poll.ended_interval = Duration::from_secs(120);
+}
+
 /// A steady stream of sessions, as many as a day would have if each hour were the busiest one.
 fn simulation(sessions_a_day: f64, agents: u32, list_analysis: bool) -> SimulatorConfig {
     let of_an_agent = sessions_a_day / f64::from(agents);
@@ -77,15 +96,12 @@ pub fn measure(numbers: &[u64]) {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for &an_hour in hours {
-        for (name, list_analysis, delivers) in [
-            ("the listing, with analyses", true, false),
-            ("a request a session", false, false),
-            ("webhook", false, true),
-        ] {
+        for (name, list_analysis, change) in SOURCES {
             let sessions_a_day = an_hour as f64 * 24.0;
             let mut config = config(LARGEST);
-            config.webhook.enabled = delivers;
+            change(&mut config);
             let simulated = simulation(sessions_a_day, 20, list_analysis);
+            let delivers = config.webhook.enabled;
             let mut run = Forward::start(config.clone(), simulated, delivers);
             // The first half hour fills it.
             run.until(HOUR / 2);
