@@ -24,9 +24,10 @@ const SOURCES: [Sources; 5] = [
     ("a request a session", false, |_| {}),
     ("webhook", false, |config| config.webhook.enabled = true),
     ("webhook, ended_interval 2m", false, patient),
-    ("webhook, ended_interval 2m, listing_interval 10m", false, |config| {
+    ("webhook, ended_interval 2m, listing and open_interval 10m", false, |config| {
         patient(config);
         config.poll.listing_interval = Duration::from_secs(600);
+        config.poll.open_interval = Duration::from_secs(600);
     }),
 ];
 

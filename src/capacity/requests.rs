@@ -62,7 +62,8 @@ pub fn needed(load: &Load, config: &Config) -> f64 {
     // By Little's law: those that are there at once are those that come in a minute, times the minutes that each stays.
     let stay = |count: f64| if starts_per_minute > 0.0 { count / starts_per_minute * 60.0 } else { 0.0 };
     let mut looks_at_open = looks_at_an_open_session(stay(open), config);
-    if config.sessions.listing {
+    // Where sweeps come less often than an open session is due, it is asked for all the same.
+    if config.sessions.listing && config.poll.listing_interval <= config.poll.open_interval {
         looks_at_open -= looks_at_an_open_session(stay(open).min(DEEP_SWEEP.1 * 60.0), config);
     }
     let waits = if ended > 0.0 { stay(ended) } else { USUAL_ANALYSIS };
@@ -130,6 +131,9 @@ mod tests {
         close(Load { listed_whole: false, ..busy }, &config, lists + 300.0);
         config.poll.ended_interval = Duration::from_secs(120);
         close(busy, &config, lists);
+        config.poll.listing_interval = Duration::from_secs(60);
+        close(busy, &config, 0.2 + 9.5 + 0.3 + 800.0);
+        config.poll.listing_interval = Duration::from_secs(30);
         // Nothing but single requests shows that a session has ended.
         config.sessions.listing = false;
         close(busy, &config, 0.2 + 800.0);

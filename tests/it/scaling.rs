@@ -17,10 +17,11 @@ const SOURCES: [Sources; 5] = [
     ("the same, and the webhook", |config| config.webhook.enabled = true, false),
     ("the webhook, `poll.ended_interval = \"2m\"`", patient, false),
     (
-        "the same, `poll.listing_interval = \"10m\"`",
+        "the same, `poll.listing_interval` and `poll.open_interval` of 10 minutes",
         |config| {
             patient(config);
             config.poll.listing_interval = Duration::from_secs(600);
+            config.poll.open_interval = Duration::from_secs(600);
         },
         false,
     ),
