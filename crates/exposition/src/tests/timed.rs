@@ -16,6 +16,7 @@ fn timed_samples_are_those_of_the_page_with_a_time() {
     ];
     let exposition = exposition();
     exposition.set_constant_labels(labels());
+    exposition.publish();
     exposition.apply(&states, Vec::new());
     for format in [Format::Text, Format::OpenMetrics] {
         let page = series(&exposition, format);
