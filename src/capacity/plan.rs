@@ -22,8 +22,11 @@ const DELIVERED_MICROS: f64 = 60.0;
 const ASKED_MICROS: f64 = 39.0;
 /// Microseconds that a changed page takes a series, in gzip (`cargo bench -p exposition --bench exposition`).
 const PAGE_MICROS: f64 = 0.12;
-/// What Prometheus needs of a series in its head, and of a sample on disk (`cargo bench --bench scaling -- prometheus`).
+/// What Prometheus needs of memory for a series in its head (`cargo bench --bench scaling -- prometheus`).
 const HEAD_BYTES: u64 = 3_000;
+/// What it needs without any series.
+const SERVER_BYTES: u64 = 70_000_000;
+/// Bytes of a sample on disk; Prometheus' page on storage says 1 to 2.
 const SAMPLE_BYTES: f64 = 1.7;
 
 /// An organization, as its operator describes it.
@@ -73,7 +76,7 @@ pub struct Plan {
 pub struct Prometheus {
     /// Samples a second.
     pub samples_a_second: f64,
-    /// Resident bytes of its head.
+    /// Resident bytes.
     pub memory: u64,
     /// Bytes on disk a day.
     pub disk_a_day: u64,
@@ -110,7 +113,7 @@ pub fn plan(organization: &Organization, config: &Config, backend: Backend, scra
         one_holder: starts_per_minute / 60.0 <= HOLDER_SESSIONS_A_SECOND,
         prometheus: Prometheus {
             samples_a_second,
-            memory: series.saturating_mul(HEAD_BYTES),
+            memory: SERVER_BYTES.saturating_add(series.saturating_mul(HEAD_BYTES)),
             disk_a_day: (samples_a_second * 86_400.0 * SAMPLE_BYTES) as u64,
         },
     }
