@@ -7,8 +7,8 @@ use agntix_api::{JsonText, wire};
 
 use crate::clock::Timestamp;
 use crate::discovery::paging::PageClaims;
-use crate::observation::{self, MAX_VALUE, ObservationConfig};
-use crate::session::{Facts, MalformedReason};
+use crate::observation::{self, ObservationConfig, Unusable};
+use crate::session::Facts;
 
 /// Which sessions belong to the history.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +44,9 @@ impl PastPage {
         for raw in list.items() {
             let item = JsonText::new(raw.get().as_bytes());
             let entry = item.read::<wire::Session<'_>>();
-            let observed = entry.as_ref().map(|entry| observation::observe_entry(entry, config, now));
-            let (reason, id) = match observed {
-                Ok(Ok(facts)) => {
+            let observed = observation::observe_listed(&item, entry.as_ref().ok(), config, now);
+            let Unusable { reason, id } = match observed {
+                Ok(facts) => {
                     facts.id.hash(&mut whole);
                     page.is_descending &= oldest.is_none_or(|oldest| facts.created <= oldest);
                     oldest = Some(oldest.map_or(facts.created, |oldest| oldest.min(facts.created)));
@@ -54,11 +54,7 @@ impl PastPage {
                     page.take(facts, scope);
                     continue;
                 }
-                Ok(Err(observation::Unusable { reason, id })) => (reason, id),
-                Err(_) => {
-                    let id_only = item.read::<wire::IdOnly<'_>>().unwrap_or_default();
-                    (MalformedReason::Json, id_only.id.text().filter(|id| id.len() <= MAX_VALUE).map(Arc::from))
-                }
+                Err(unusable) => unusable,
             };
             if let Some(id) = id {
                 id.hash(&mut whole);
@@ -72,14 +68,7 @@ impl PastPage {
             page.unnamed.push((hash, reason.as_str()));
         }
         page.is_too_old = newest.is_some_and(|newest| newest < scope.begin) && page.wanted.is_empty();
-        page.claims = PageClaims {
-            items: list.items().len(),
-            total_pages: list.total_pages(),
-            total: list.total(),
-            limit: list.limit(),
-            fingerprint: whole.finish(),
-            implied: list.is_implied(),
-        };
+        page.claims = PageClaims::of(list, whole.finish());
         page
     }
 

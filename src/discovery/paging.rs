@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use agntix_api::wire;
+
 use crate::clock::Tick;
 
 /// Entries a page: at first the most that the API gives; fewer where a page cannot be read, so that what spoils it is
@@ -37,6 +39,20 @@ pub struct PageClaims {
     pub fingerprint: u64,
     /// The answer had no list: nothing at all, as with 204, or `{}`. Some gateways write an empty list so.
     pub implied: bool,
+}
+
+impl PageClaims {
+    /// Those of `list`, whose entries have this fingerprint.
+    pub fn of(list: &wire::Page<'_>, fingerprint: u64) -> Self {
+        Self {
+            items: list.items().len(),
+            total_pages: list.total_pages(),
+            total: list.total(),
+            limit: list.limit(),
+            fingerprint,
+            implied: list.is_implied(),
+        }
+    }
 }
 
 /// What follows a page.

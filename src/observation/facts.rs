@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agntix_api::value::{Object, Scalar};
-use agntix_api::wire;
+use agntix_api::{JsonText, wire};
 use serde_json::value::RawValue;
 
 use super::contacts::ContactHash;
@@ -197,6 +197,24 @@ pub fn observe_entry(
         facts.malformed.clear();
     }
     Ok(facts)
+}
+
+/// Reads an entry of a listing, of which `session` is what could be read, as [`observe_entry`] does.
+///
+/// # Errors
+/// As [`observe_entry`]; and [`MalformedReason::Json`] of one that is no session, whose id may be readable all the same.
+pub fn observe_listed(
+    entry: &JsonText<'_>,
+    session: Option<&wire::Session<'_>>,
+    config: &ObservationConfig,
+    moment: impl Into<Moment>,
+) -> Result<Facts, Unusable> {
+    if let Some(session) = session {
+        return observe_entry(session, config, moment);
+    }
+    let id_only = entry.read::<wire::IdOnly<'_>>().unwrap_or_default();
+    let id = id_only.id.text().filter(|id| id.len() <= MAX_ID).map(Arc::from);
+    Err(Unusable { reason: MalformedReason::Json, id })
 }
 
 /// Whether nothing more can come: the session has ended, and every part of its analysis is there that the agent's earlier

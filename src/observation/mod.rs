@@ -15,6 +15,6 @@ pub use additions::{
     admitted_channel, message_additions, zero_initialized,
 };
 pub use contacts::ContactHash;
-pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry};
+pub use facts::{Moment, ObservationConfig, Unusable, is_complete, observe, observe_entry, observe_listed};
 pub use messages::{MOST_MESSAGES, MessageReader, is_sampled, may_have_more, states_more};
 pub use parts::{AgentParts, Carried};

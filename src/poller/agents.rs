@@ -70,14 +70,7 @@ impl Agents {
                 self.found.insert(id.to_owned(), labels(id, &agent));
             }
         }
-        let claims = PageClaims {
-            items: entries.len(),
-            total_pages: page.total_pages(),
-            total: page.total(),
-            limit: page.limit(),
-            fingerprint: whole.finish(),
-            implied: page.is_implied(),
-        };
+        let claims = PageClaims::of(page, whole.finish());
         match self.paging.read(&claims, &mut self.server, now) {
             Step::More if self.paging.page() <= MAX_PAGES => {
                 self.due = now;

@@ -8,7 +8,7 @@ use agntix_api::{JsonText, wire};
 use crate::clock::Timestamp;
 use crate::discovery::listing::{ListingPage, PageSeen};
 use crate::discovery::paging::PageClaims;
-use crate::observation::{self, MAX_VALUE, ObservationConfig};
+use crate::observation::{self, ObservationConfig, Unusable};
 use crate::session::{Facts, MalformedReason};
 
 /// The entries of a page.
@@ -40,18 +40,14 @@ impl Entries {
         for raw in list.items() {
             let item = JsonText::new(raw.get().as_bytes());
             let entry = item.read::<wire::Session<'_>>();
-            let observed = entry.as_ref().map(|entry| observation::observe_entry(entry, observation, now));
-            let (reason, id) = match observed {
-                Ok(Ok(facts)) => {
+            let observed = observation::observe_listed(&item, entry.as_ref().ok(), observation, now);
+            let Unusable { reason, id } = match observed {
+                Ok(facts) => {
                     facts.id.hash(&mut whole);
                     read.take_session(facts, page, now);
                     continue;
                 }
-                Ok(Err(observation::Unusable { reason, id })) => (reason, id),
-                Err(_) => {
-                    let id_only = item.read::<wire::IdOnly<'_>>().unwrap_or_default();
-                    (MalformedReason::Json, id_only.id.text().filter(|id| id.len() <= MAX_VALUE).map(Arc::from))
-                }
+                Err(unusable) => unusable,
             };
             if let Some(id) = id {
                 id.hash(&mut whole);
@@ -73,14 +69,7 @@ impl Entries {
             hash.hash(&mut whole);
             read.unnamed.push((hash, reason));
         }
-        read.seen.claims = PageClaims {
-            items: list.items().len(),
-            total_pages: list.total_pages(),
-            total: list.total(),
-            limit: list.limit(),
-            fingerprint: whole.finish(),
-            implied: list.is_implied(),
-        };
+        read.seen.claims = PageClaims::of(list, whole.finish());
         read
     }
 
