@@ -16,6 +16,7 @@ use simulator::{TruthField, TruthFieldKind, TruthMetrics, weighted};
 
 use super::risen;
 use crate::support::prometheus::{Prometheus, Setup as Scraping, Version};
+use crate::support::risen::sum;
 use crate::support::{Api, Daemon, Setup, free_address, number, promtool, total, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -244,7 +245,7 @@ fn goes_on_from_the_history(version: Version, size: &Size) {
     api.jump(now);
     let truth = api.truth();
     let live = number(api.sessions().iter().filter(|session| session.created >= first_start).count());
-    let all = |name: &str| risen::sum(&truth, name, |_| true);
+    let all = |name: &str| sum(&truth, name, |_| true);
     let awaited = all("agntix_sessions_ended_total") - all("agntix_session_outcomes_total");
     assert!(live > 10.0, "{live}");
     until("the sessions since then to be counted", || {

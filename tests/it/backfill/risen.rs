@@ -3,45 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::prometheus::{Labels, Prometheus};
+use crate::support::risen::{Span, is_near, parts, sum, without_target};
 
 /// Which series, and how far back.
 pub struct Scope {
     pub job: &'static str,
     pub range: String,
-}
-
-/// A sample of the truth, by name and labels.
-fn parts(sample: &str) -> (String, Labels) {
-    let (name, rest) = sample.split_once('{').unwrap();
-    let labels = rest.trim_end_matches('}').split("\",").filter_map(|label| label.split_once("=\""));
-    (name.into(), labels.map(|(name, value)| (name.into(), value.trim_end_matches('"').into())).collect())
-}
-
-/// The range begins a millisecond before the first sample and ends with the last, so that nothing is extrapolated.
-pub struct Span {
-    first: f64,
-    last: f64,
-}
-
-impl Span {
-    pub async fn of(prometheus: &Prometheus, selector: &str, scope: &Scope) -> Self {
-        let raw = prometheus.raw(&format!("{selector}[{}]", scope.range)).await;
-        let times = || raw.iter().flat_map(|series| &series.points).map(|point| point.0);
-        let (first, last) = (times().fold(f64::MAX, f64::min), times().fold(0.0, f64::max));
-        assert!(first < last, "{selector}: {raw:?}");
-        Self { first, last }
-    }
-
-    pub async fn increase(&self, prometheus: &Prometheus, selector: &str) -> Vec<(Labels, f64)> {
-        let query = format!("increase({selector}[{:.0}ms])", (self.last - self.first) * 1_000.0 + 1.0);
-        let samples = prometheus.query_at(&query, self.last).await;
-        samples.into_iter().map(|sample| (sample.labels, sample.value)).collect()
-    }
-}
-
-/// Within a thousandth.
-fn is_near(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-3 * b.abs().max(1.0)
 }
 
 /// Within a hundredth: a series that ends with the history, since the running daemon has seen nothing of it, is extrapolated by half of the mean distance of its
@@ -57,7 +24,7 @@ pub async fn raw_series_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prom
     let truth: Vec<_> = truth.filter(|((name, _), _)| name != "agntix_session_sentiment_score_count").collect();
     let names: BTreeSet<&str> = truth.iter().map(|((name, _), _)| name.as_str()).collect();
     let job = scope.job;
-    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{job}"}}"#), scope).await;
+    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{job}"}}"#), &scope.range).await;
     let mut wrong = Vec::new();
     for name in names {
         let risen = span.increase(prometheus, &format!(r#"{name}{{job="{job}"}}"#)).await;
@@ -68,13 +35,7 @@ pub async fn raw_series_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prom
         if !is_near(all, truly) {
             wrong.push(format!("{name}: {all}, truly {truly}"));
         }
-        let mut risen: BTreeMap<Labels, f64> = risen
-            .into_iter()
-            .map(|(mut labels, value)| {
-                labels.retain(|name, _| !matches!(name.as_str(), "job" | "instance"));
-                (labels, value)
-            })
-            .collect();
+        let mut risen = without_target(risen);
         for ((_, labels), value) in truth.iter().filter(|((of, _), _)| of == name) {
             let found = risen.remove(labels);
             if !found.is_some_and(|found| is_nearly(found, *value)) {
@@ -97,12 +58,6 @@ pub async fn raw_series_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prom
     );
 }
 
-/// The sum of a metric over the samples with these labels.
-pub fn sum(truth: &BTreeMap<String, f64>, name: &str, has: impl Fn(&Labels) -> bool) -> f64 {
-    let of = truth.iter().map(|(sample, value)| (parts(sample), value));
-    of.filter(|((found, labels), _)| found == name && has(labels)).map(|(_, value)| value).sum()
-}
-
 /// What the rules have recorded of the whole organization.
 pub async fn recorded_rules_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prometheus, scope: &Scope) {
     let is =
@@ -122,7 +77,7 @@ pub async fn recorded_rules_rise_by(truth: &BTreeMap<String, f64>, prometheus: &
         // The newest are recorded a moment after what they are recorded from was scraped.
         let live = format!("{selector} and (timestamp({selector}) > time() - 10)");
         prometheus.query_until(&live, |found| found.len() == 1).await;
-        let span = Span::of(prometheus, &selector, scope).await;
+        let span = Span::of(prometheus, &selector, &scope.range).await;
         let risen = span.increase(prometheus, &selector).await;
         assert!(risen.len() == 1 && is_near(risen[0].1, truth), "{selector}: {risen:?}, truly {truth}");
     }

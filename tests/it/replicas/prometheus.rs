@@ -22,6 +22,7 @@ use super::control::{self, CONTROL, no_scrape_failed};
 use super::replica;
 use super::service::is_active;
 use crate::support::prometheus::{Labels, Prometheus, Setup as Scraping, Version};
+use crate::support::risen::{Span, is_near, parts, sum, without_target};
 use crate::support::{Api, Daemon, Setup, free_address, until};
 
 /// The job whose one target is the address before all replicas, with that instance.
@@ -56,60 +57,16 @@ fn scraping(balancer: SocketAddr, control: SocketAddr, replicas: &[SocketAddr], 
     Scraping { top, ..Scraping::default() }
 }
 
-/// A sample of the truth, by name and labels.
-fn parts(sample: &str) -> (String, Labels) {
-    let (name, rest) = sample.split_once('{').unwrap();
-    let labels = rest.trim_end_matches('}').split("\",").filter_map(|label| label.split_once("=\""));
-    (name.into(), labels.map(|(name, value)| (name.into(), value.trim_end_matches('"').into())).collect())
-}
-
-/// How far counters have risen since they were first scraped, or recorded, until they were last. The range begins a millisecond
-/// before the first sample and ends with the last, so that nothing is extrapolated.
-struct Span {
-    first: f64,
-    last: f64,
-}
-
-impl Span {
-    async fn of(prometheus: &Prometheus, selector: &str) -> Self {
-        let raw = prometheus.raw(&format!("{selector}[2h]")).await;
-        let times = || raw.iter().flat_map(|series| &series.points).map(|point| point.0);
-        let (first, last) = (times().fold(f64::MAX, f64::min), times().fold(0.0, f64::max));
-        assert!(first < last, "{selector}: {raw:?}");
-        Self { first, last }
-    }
-
-    fn range(&self) -> String {
-        format!("{:.0}ms", (self.last - self.first) * 1_000.0 + 1.0)
-    }
-
-    async fn increase(&self, prometheus: &Prometheus, selector: &str) -> Vec<(Labels, f64)> {
-        let query = format!("increase({selector}[{}])", self.range());
-        let samples = prometheus.query_at(&query, self.last).await;
-        samples.into_iter().map(|sample| (sample.labels, sample.value)).collect()
-    }
-}
-
-fn is_near(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-3 * b.abs().max(1.0)
-}
-
 /// Each series has risen by what the truth says.
 async fn raw_series_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prometheus) {
     let truth = truth.iter().map(|(sample, value)| (parts(sample), *value));
     // In OpenMetrics a histogram without a sum has no count either.
     let truth: Vec<_> = truth.filter(|((name, _), _)| name != "agntix_session_sentiment_score_count").collect();
     let names: BTreeSet<&str> = truth.iter().map(|((name, _), _)| name.as_str()).collect();
-    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{JOB}"}}"#)).await;
+    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{JOB}"}}"#), "2h").await;
     for name in names {
         let risen = span.increase(prometheus, &format!(r#"{name}{{job="{JOB}"}}"#)).await;
-        let mut risen: BTreeMap<Labels, f64> = risen
-            .into_iter()
-            .map(|(mut labels, value)| {
-                labels.retain(|name, _| !matches!(name.as_str(), "job" | "instance"));
-                (labels, value)
-            })
-            .collect();
+        let mut risen = without_target(risen);
         for ((_, labels), value) in truth.iter().filter(|((of, _), _)| of == name) {
             let found = risen.remove(labels);
             if !found.is_some_and(|found| is_near(found, *value)) {
@@ -120,11 +77,6 @@ async fn raw_series_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Promethe
         }
         assert!(risen.values().all(|value| is_near(*value, 0.0)), "{name}: {risen:?}");
     }
-}
-
-fn sum(truth: &BTreeMap<String, f64>, name: &str, has: impl Fn(&Labels) -> bool) -> f64 {
-    let of = truth.iter().map(|(sample, value)| (parts(sample), value));
-    of.filter(|((found, labels), _)| found == name && has(labels)).map(|(_, value)| value).sum()
 }
 
 /// What the rules have recorded of the whole organization.
@@ -152,7 +104,7 @@ async fn recorded_rules_rise_by(truth: &BTreeMap<String, f64>, prometheus: &Prom
         let selector = format!(r#"{rule}{{job="{JOB}", agent_id="", signal="{signal}"}}"#);
         // Recorded a moment after what it is recorded from was scraped.
         prometheus.query_until(&selector, |found| found.first().is_some_and(|found| is_near(found.value, truth))).await;
-        let span = Span::of(prometheus, &selector).await;
+        let span = Span::of(prometheus, &selector, "2h").await;
         let risen = span.increase(prometheus, &selector).await;
         assert!(risen.len() == 1 && is_near(risen[0].1, truth), "{selector}: {risen:?}, truly {truth}");
     }
@@ -175,7 +127,7 @@ async fn dashboards_show(truth: &BTreeMap<String, f64>, prometheus: &Prometheus)
                 }),
         ),
     ];
-    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{JOB}"}}"#)).await;
+    let span = Span::of(prometheus, &format!(r#"agntix_sessions_ended_total{{job="{JOB}"}}"#), "2h").await;
     for (uid, title, truth) in panels {
         let query = query_of(uid, title).replace("$__range", &span.range()).replace("$job", JOB);
         // Whatever else can be chosen is not.

@@ -13,6 +13,7 @@ pub mod page;
 pub mod prometheus;
 pub mod promtool;
 pub mod receiver;
+pub mod risen;
 mod samples;
 mod setup;
 pub mod tool;
